@@ -1,0 +1,16 @@
+//! The pure half of flagscope: everything that can be decided without a database.
+//!
+//! What is here: sketches (mergeable states), statistics (sequential tests), targeting (who gets which variant),
+//! OTLP decoding, telemetry matching, guardrail verdicts and text charts.
+//!
+//! What is not: PostgreSQL, a clock, randomness, input or output. Time, settings and seeds are arguments, so every
+//! result can be replayed. The crate knows nothing of pgrx (`cargo tree -p flagscope-core` shows it).
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+pub mod error;
+pub mod otlp;
+pub mod sketch;
+pub mod stats;
+
+pub use error::{Error, Kind, Result};
