@@ -1,1 +1,33 @@
+//! flagscope: feature flags, telemetry and guardrails in one PostgreSQL data model.
+//!
+//! The door: which rooms there are (src/README.md is the map) and what happens when PostgreSQL loads the library.
+
+use pgrx::prelude::*;
+
+mod chart;
+mod error;
+mod flag;
+mod guardrail;
+mod guc;
+mod otlp;
+mod pg;
+mod schema;
+mod sketch;
+mod telemetry;
+mod worker;
+
 pgrx::pg_module_magic!();
+
+/// Called once by PostgreSQL when it loads the library.
+#[pg_guard]
+pub extern "C-unwind" fn _PG_init() {
+    guc::register();
+    pg::process::reserve_settings();
+    worker::register();
+}
+
+/// Whether the library is in shared_preload_libraries.
+#[pg_extern(stable)]
+fn _preloaded() -> bool {
+    worker::preloaded()
+}

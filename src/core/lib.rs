@@ -8,9 +8,13 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod chart;
 pub mod error;
+pub mod guardrail;
 pub mod otlp;
 pub mod sketch;
 pub mod stats;
+pub mod targeting;
+pub mod telemetry;
 
 pub use error::{Error, Kind, Result};

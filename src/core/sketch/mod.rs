@@ -1,1 +1,57 @@
-//! Mergeable states.
+//! Mergeable states: what a group of values leaves behind so that groups can be added up later, in any order.
+//!
+//! What is here: the trait [`Sketch`] and its three states. [`Moments`] answers mean and variance, [`Histogram`] is
+//! the fixed-bin state that sequential tests may read, [`TDigest`] gives people the better tail quantiles.
+//!
+//! What is not: tests and intervals (`stats`), the SQL types, and any knowledge of flags or telemetry.
+//!
+//! Which one for what: statistics.md section 6. A t-digest's centroids depend on the data and on the merge order, so
+//! no test runs on one; a histogram's bins are fixed for ever, so its counts are exact at every edge.
+
+mod codec;
+pub mod digest;
+pub mod histogram;
+pub mod moments;
+mod quantile;
+
+use crate::Result;
+
+pub use digest::TDigest;
+pub use histogram::Histogram;
+pub use moments::Moments;
+
+/// Most values one state may count: up to 2^53 a count is exact in a float8, where every formula needs it.
+pub const MAX_COUNT: u64 = 1 << 53;
+
+/// A state that can be merged, stored and read by people.
+///
+/// Both readers check everything: `decode` and `from_text` accept nothing that pushes and merges could not have made
+/// (up to rounding), never panic, and never allocate more than a small multiple of their input.
+pub trait Sketch: Sized + Clone {
+    /// The name of the SQL type, as it stands in error messages.
+    const NAME: &'static str;
+
+    /// Add the values that `other` has seen.
+    ///
+    /// # Errors
+    /// [`crate::Kind::LimitExceeded`] when the sum would pass [`MAX_COUNT`]; `self` is unchanged then.
+    fn merge(&mut self, other: &Self) -> Result<()>;
+
+    /// The binary form: a version byte and the content.
+    fn encode(&self) -> Vec<u8>;
+
+    /// Read the binary form.
+    ///
+    /// # Errors
+    /// [`crate::Kind::InvalidBinary`] for anything that [`Sketch::encode`] does not write.
+    fn decode(bytes: &[u8]) -> Result<Self>;
+
+    /// The text form: one line of JSON.
+    fn to_text(&self) -> String;
+
+    /// Read the text form.
+    ///
+    /// # Errors
+    /// [`crate::Kind::InvalidText`] with the reason and an example of the form.
+    fn from_text(s: &str) -> Result<Self>;
+}

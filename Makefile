@@ -1,0 +1,40 @@
+# The words of this project. Each does all that it needs: on a Debian with Rust, `make demo` is the first command.
+# PG_CONFIG=/path/to/pg_config chooses another PostgreSQL, 15 to 18.
+export PG_CONFIG
+
+.PHONY: help setup build demo demo-stop check accept lint bench install clean
+
+help: ## show this list
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
+
+demo: build ## start a private PostgreSQL with flagscope and run the tour of examples/demo
+	@tools/cluster start demo
+	@eval "$$(tools/cluster env demo)" && examples/demo
+
+demo-stop: ## stop the demo's PostgreSQL and remove its data
+	@tools/cluster destroy demo
+
+check: build ## run all tests
+	@tools/check
+
+install: setup ## install into your own PostgreSQL: make install PG_CONFIG=/path/to/pg_config
+	@tools/install
+
+build: setup ## build the extension into target/package
+	@tools/build
+
+setup: ## install what is missing: PostgreSQL's packages and cargo-pgrx
+	@tools/setup
+
+lint: build ## formatting, clippy and the rules of the house
+	@tools/check house lint
+
+accept: ## take the last result of a test as expected: make accept NAME="flag rollout"
+	@tools/accept $(NAME)
+
+bench: build ## measure (tests/bench/run)
+	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "there is no tests/bench/run"; fi
+
+clean: ## remove everything that was built, and all private clusters
+	@tools/cluster destroy --all
+	@rm -rf target

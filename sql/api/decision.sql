@@ -1,0 +1,235 @@
+-- Decisions: the one way in which a rollout, its flag and the outbox change, in one transaction.
+
+CREATE FUNCTION flagscope._refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = format('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
+        HINT = 'A decision stays as it was made; a new one corrects it.';
+END $$;
+COMMENT ON FUNCTION flagscope._refuse_change() IS 'trigger: keeps a table append-only';
+CREATE TRIGGER decision_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagscope.decision
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._refuse_change();
+
+CREATE FUNCTION flagscope._status_after(action flagscope.action, status flagscope.rollout_status, is_last boolean)
+RETURNS flagscope.rollout_status
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN action IN ('start', 'resume') THEN 'running'
+        WHEN action = 'pause' THEN 'paused'
+        WHEN action IN ('hold', 'step_back') THEN 'held'
+        WHEN action IN ('rollback', 'disable') THEN 'rolled_back'
+        WHEN action = 'complete' OR (action = 'advance' AND is_last) THEN 'completed'
+        ELSE status END::flagscope.rollout_status;
+END;
+COMMENT ON FUNCTION flagscope._status_after(flagscope.action, flagscope.rollout_status, boolean) IS
+    'status of a rollout after an action; advancing from the last stage completes it; a step back holds the ramp until resumed';
+
+CREATE FUNCTION flagscope._check_action(r flagscope.rollout, action flagscope.action, to_status flagscope.rollout_status)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fits boolean := CASE action
+        WHEN 'start' THEN r.status = 'draft'
+        WHEN 'resume' THEN r.status IN ('paused', 'held')
+        WHEN 'pause' THEN r.status IN ('running', 'held')
+        WHEN 'advance' THEN r.status = 'running'
+        WHEN 'approve' THEN r.status IN ('running', 'paused', 'held')
+        WHEN 'warn' THEN true
+        ELSE r.status <> 'draft' END;
+BEGIN
+    IF NOT (fits AND (to_status = r.status OR flagscope._legal_transition(r.status, to_status)))
+       OR (to_status = r.status AND r.status IN ('rolled_back', 'completed') AND action <> 'warn') THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
+            HINT = CASE r.status
+                WHEN 'draft' THEN format('Start it with flagscope.start_rollout(%s).', r.id)
+                WHEN 'rolled_back' THEN 'It is over; create another rollout.'
+                WHEN 'completed' THEN 'It is over; it can only be rolled back.'
+                ELSE 'See SELECT * FROM flagscope.rollout.' END;
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_action(flagscope.rollout, flagscope.action, flagscope.rollout_status) IS
+    'raises unless the action is possible for the rollout as it stands';
+
+CREATE FUNCTION flagscope._serve(r flagscope.rollout, percent numeric, action flagscope.action, at timestamptz,
+    actor text, reason text, decision_id bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.flag_state s SET
+        rollout_id = CASE WHEN over.yes THEN NULL ELSE r.id END,
+        treatment = CASE WHEN over.yes THEN NULL ELSE r.treatment END,
+        control = CASE WHEN over.yes THEN NULL ELSE r.control END,
+        percent = CASE WHEN over.yes THEN NULL ELSE _serve.percent END,
+        default_variant = CASE r.status WHEN 'completed' THEN r.treatment
+                                        WHEN 'rolled_back' THEN r.previous_variant ELSE s.default_variant END,
+        enabled = s.enabled AND action <> 'disable',
+        changed_at = greatest(at, s.changed_at + interval '1 microsecond'),
+        actor = _serve.actor, reason = _serve.reason, decision_id = _serve.decision_id
+    FROM (SELECT r.status IN ('rolled_back', 'completed') AS yes) over
+    WHERE s.flag = r.flag AND s.environment = r.environment;
+$$;
+COMMENT ON FUNCTION flagscope._serve(flagscope.rollout, numeric, flagscope.action, timestamptz, text, text, bigint) IS
+    'makes the flag serve what the rollout (as just changed) says';
+
+CREATE FUNCTION flagscope._percent(rollout_id bigint, stage integer) RETURNS numeric
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce((SELECT s.percent FROM flagscope.rollout_stage s
+                     WHERE s.rollout_id = _percent.rollout_id AND s.ordinal = _percent.stage), 0);
+END;
+COMMENT ON FUNCTION flagscope._percent(bigint, integer) IS 'percent of a stage; 0 where there is none';
+
+CREATE FUNCTION flagscope._move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz) RETURNS flagscope.rollout
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    is_last boolean := NOT EXISTS (SELECT FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal > r.stage);
+    next_stage integer := CASE action WHEN 'start' THEN 1 WHEN 'advance' THEN r.stage + (NOT is_last)::integer
+                                      WHEN 'step_back' THEN greatest(r.stage - 1, 1) ELSE r.stage END;
+    next_status flagscope.rollout_status := flagscope._status_after(action, r.status, is_last);
+BEGIN
+    PERFORM flagscope._check_action(r, action, next_status);
+    UPDATE flagscope.rollout x SET
+        status = next_status, stage = next_stage, version = x.version + 1,
+        stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at ELSE x.stage_started_at END,
+        started_at = CASE action WHEN 'start' THEN at ELSE x.started_at END,
+        ended_at = CASE WHEN next_status IN ('rolled_back', 'completed') THEN at ELSE x.ended_at END,
+        previous_variant = CASE action WHEN 'start' THEN
+            (SELECT s.default_variant FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)
+            ELSE x.previous_variant END
+    WHERE x.id = r.id RETURNING x.* INTO r;
+    IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume') THEN
+        UPDATE flagscope.guardrail_status g SET stage_treatment = 0 WHERE g.rollout_id = r.id;
+    END IF;
+    IF action = 'resume' THEN
+        PERFORM flagscope._renew_evidence(r.id, at);
+    END IF;
+    RETURN r;
+END $$;
+COMMENT ON FUNCTION flagscope._move_rollout(flagscope.rollout, flagscope.action, timestamptz) IS
+    'applies an action to a rollout: status, stage, times; a new stage counts its sample from 0';
+
+CREATE FUNCTION flagscope._decide(
+    rollout_id bigint, action flagscope.action, actor text, reason text, at timestamptz DEFAULT clock_timestamp(),
+    guardrail_id bigint DEFAULT NULL, shadow boolean DEFAULT false, evidence jsonb DEFAULT '{}'
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    was flagscope.rollout;
+    now_is flagscope.rollout;
+    g flagscope.guardrail;
+    status flagscope.guardrail_status;
+    new_id bigint;
+    from_percent numeric;
+    to_percent numeric;
+BEGIN
+    SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', rollout_id),
+            HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
+    END IF;
+    SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = _decide.guardrail_id;
+    SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
+    now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE flagscope._move_rollout(was, action, at) END;
+    from_percent := CASE WHEN was.status IN ('running', 'paused', 'held') THEN flagscope._percent(was.id, was.stage)
+                         WHEN was.status = 'completed' THEN 100 ELSE 0 END;
+    to_percent := CASE WHEN now_is.status = 'rolled_back' THEN 0 WHEN now_is.status = 'completed' THEN 100
+                       ELSE flagscope._percent(now_is.id, now_is.stage) END;
+    INSERT INTO flagscope.decision (key, at, rollout_id, flag, environment, action, shadow, from_status, to_status,
+        from_percent, to_percent, from_stage, to_stage, guardrail_id, guardrail_version, rule, evidence,
+        first_evaluation, last_evaluation, watermark, actor, reason)
+    VALUES (concat_ws('/', was.id, was.version, action, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END),
+        at, was.id, was.flag, was.environment, action, shadow, was.status, now_is.status, from_percent, to_percent,
+        was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
+        status.since, status.evaluated_at, status.watermark, _decide.actor, _decide.reason)
+    ON CONFLICT (key) DO NOTHING RETURNING id INTO new_id;
+    IF new_id IS NULL THEN
+        RETURN NULL;  -- decided already: a warning or a shadow verdict on the same version of the rollout
+    END IF;
+    IF NOT shadow AND action NOT IN ('warn', 'approve') THEN
+        PERFORM flagscope._serve(now_is, to_percent, action, at, _decide.actor, _decide.reason, new_id);
+    END IF;
+    PERFORM flagscope._tell(new_id);
+    RETURN new_id;
+END $$;
+COMMENT ON FUNCTION flagscope._decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
+    'decides on a rollout: rollout, flag state, decision with evidence and outbox in one transaction; returns the decision''s id, NULL when it was decided already';
+
+CREATE FUNCTION flagscope._tell(decision_id bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
+    SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at FROM flagscope.decision d WHERE d.id = decision_id;
+    -- Equal payloads of one transaction are delivered once: one wake-up however many decisions.
+    SELECT pg_notify('flagscope_outbox', '');
+$$;
+COMMENT ON FUNCTION flagscope._tell(bigint) IS 'queues a decision for delivery and wakes the deliverers';
+
+CREATE FUNCTION flagscope._by_hand(rollout_id bigint, action flagscope.action, reason text, actor text) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT flagscope._decide(rollout_id, action, coalesce(actor, flagscope._actor()),
+        coalesce(reason, nullif(current_setting('flagscope.reason', true), ''), 'by hand'));
+$$;
+COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text) IS 'a decision of a person';
+
+CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'pause', reason, actor);
+COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text) IS
+    'stops the ramp where it is; guardrails stay on watch; returns the decision''s id';
+
+CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'resume', reason, actor);
+COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text) IS
+    'lets a paused or held ramp go on; its stage starts anew; returns the decision''s id';
+
+CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor);
+COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text) IS
+    'goes to the next stage without waiting for its gates; from the last stage completes; returns the decision''s id';
+
+CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor);
+COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text) IS
+    'goes back one stage and holds there until resumed; returns the decision''s id';
+
+CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'rollback', reason, actor);
+COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text) IS
+    'serves everyone what was served before the rollout; returns the decision''s id';
+
+CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'complete', reason, actor);
+COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text) IS
+    'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
+
+CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    decided bigint := flagscope._by_hand(rollout_id, 'start', reason, actor);
+BEGIN
+    PERFORM flagscope._begin_evidence(rollout_id, clock_timestamp());
+    RETURN decided;
+END $$;
+COMMENT ON FUNCTION flagscope.start_rollout(bigint, text, text) IS
+    'starts a drafted rollout at its first stage; from here its guardrails are on watch; returns the decision''s id';
+
+CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor);
+BEGIN
+    UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
+    FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
+    WHERE d.id = decided AND s.rollout_id = r.id AND s.ordinal = r.stage;
+    RETURN decided;
+END $$;
+COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text) IS
+    'lets the ramp leave its present stage once the other gates are clear; returns the decision''s id';

@@ -1,0 +1,149 @@
+-- The ramp: what a verdict does to a rollout, and when a stage may be left.
+
+CREATE FUNCTION flagscope._evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT jsonb_strip_nulls(jsonb_build_object(
+        'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
+        'margin', CASE g.comparison WHEN 'control' THEN flagscope._margin(g, m) END, 'limit', g.limit_value, 'value', s.value,
+        'log_e', CASE g.test WHEN 'sequential' THEN s.log_e END,
+        'line', CASE g.test WHEN 'sequential' THEN ln(1 / s.alpha) END, 'alpha', s.alpha,
+        'n_treatment', s.n_treatment, 'n_control', s.n_control,
+        'events_treatment', to_jsonb(s.events_treatment), 'events_control', to_jsonb(s.events_control),
+        'odds_ratio', o.estimate, 'odds_ratio_low', o.low, 'odds_ratio_high', o.high))
+    FROM flagscope.guardrail_status s
+    JOIN flagscope.metric m ON m.name = g.metric
+    LEFT JOIN LATERAL (
+        SELECT x.* FROM (
+            SELECT array_agg(e.n_treatment ORDER BY e.at) AS nt, array_agg(e.events_treatment[1] ORDER BY e.at) AS yt,
+                array_agg(e.n_control ORDER BY e.at) AS nc, array_agg(e.events_control[1] ORDER BY e.at) AS yc
+            FROM flagscope.evaluation e
+            WHERE e.guardrail_id = g.id AND e.rollout_id = r.id AND e.at >= s.since AND e.n_treatment > 0 AND e.n_control > 0
+        ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, s.alpha) x
+    ) o ON m.kind = 'proportion' AND g.comparison = 'control' AND g.test = 'sequential'
+    WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
+END;
+COMMENT ON FUNCTION flagscope._evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
+
+CREATE FUNCTION flagscope._is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE WHEN action IN ('hold', 'step_back') THEN status = 'running'
+                WHEN action = 'pause' THEN status IN ('running', 'held')
+                ELSE status IN ('running', 'paused', 'held') END;
+END;
+COMMENT ON FUNCTION flagscope._is_due(flagscope.action, flagscope.rollout_status) IS
+    'would a guardrail''s action still change a rollout of that status';
+
+CREATE FUNCTION flagscope._act_on_breaches(r flagscope.rollout, at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+    decided integer := 0;
+BEGIN
+    FOR work IN
+        SELECT g, s.reason, g.shadow OR (g.action = 'warn') AS only_told
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+        WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND flagscope._is_due(g.action, r.status)
+            AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = g.id
+                AND d.guardrail_version = g.version AND d.action = g.action AND d.shadow = g.shadow AND d.at >= s.breached_at)
+        -- The most severe action first, and only one of them; warnings and shadow verdicts beside it.
+        ORDER BY only_told, g.action DESC, s.max_log_e DESC, g.id
+    LOOP
+        CONTINUE WHEN decided > 0 AND NOT work.only_told;
+        PERFORM flagscope._decide(r.id, (work.g).action, 'flagscope', format('%s: %s', (work.g).name, work.reason), at,
+            (work.g).id, (work.g).shadow, flagscope._evidence(work.g, r));
+        decided := decided + 1;
+    END LOOP;
+    RETURN decided;
+END $$;
+COMMENT ON FUNCTION flagscope._act_on_breaches(flagscope.rollout, timestamptz) IS
+    'the most severe action among breached guardrails, once; returns the number of decisions';
+
+CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
+        WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
+        WHEN at < r.stage_started_at + s.min_duration THEN
+            format('stage %s lasts until %s UTC', r.stage, to_char((r.stage_started_at + s.min_duration) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+        WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
+        WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
+        END
+    FROM flagscope.rollout r
+    JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
+    CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
+        WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
+    LEFT JOIN LATERAL (
+        SELECT g.name, coalesce(st.state, 'not_enough') AS state, coalesce(st.reason, 'not evaluated yet') AS reason
+        FROM flagscope.guardrail g
+        LEFT JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
+        WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
+            AND st.state IS DISTINCT FROM 'ok'
+        ORDER BY st.state = 'breached' DESC, g.id LIMIT 1
+    ) waiting ON true
+    WHERE r.id = ramp_gate.rollout_id;
+END;
+COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
+    'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
+
+CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+    decided integer;
+    total integer := 0;
+BEGIN
+    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held') ORDER BY x.id LOOP
+        BEGIN
+            decided := flagscope._act_on_breaches(r, at);
+            IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
+                PERFORM flagscope._decide(r.id, 'advance', 'flagscope',
+                    format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at);
+                decided := 1;
+            END IF;
+            total := total + decided;
+        EXCEPTION WHEN OTHERS THEN
+            RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+        END;
+    END LOOP;
+    RETURN total;
+END $$;
+COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
+    'acts on breaches and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';
+
+CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer, milliseconds float8);
+COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guardrails evaluated, decisions made';
+
+CREATE FUNCTION flagscope.tick(at timestamptz DEFAULT clock_timestamp()) RETURNS flagscope.tick_result
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started timestamptz := clock_timestamp();
+    strata flagscope.stratum[];
+    result flagscope.tick_result;
+BEGIN
+    IF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', at);
+    END IF;
+    -- Exactly one tick at a time in this database; another caller returns at once with NULL.
+    IF NOT pg_try_advisory_xact_lock(1718378855, 1) THEN
+        RETURN NULL;
+    END IF;
+    strata := flagscope._consume_deltas();
+    result.at := at;
+    result.strata := cardinality(strata);
+    result.guardrails := flagscope._evaluate_guardrails(strata, at);
+    result.decisions := flagscope._ramp(at);
+    PERFORM flagscope._maintain_when_due(at);
+    result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);
+    UPDATE flagscope.tick_state s SET ticks = s.ticks + 1, last_tick_at = at, last_tick_ms = result.milliseconds,
+        last_tick_by = coalesce(nullif(current_setting('application_name'), ''), session_user)
+    WHERE result.strata > 0 OR result.decisions > 0 OR s.last_tick_at IS NULL OR s.last_tick_at NOT BETWEEN at - interval '10 seconds' AND at;
+    RETURN result;
+END $$;
+COMMENT ON FUNCTION flagscope.tick(timestamptz) IS
+    'one round of judgement: compaction, guardrails, ramp, decisions, maintenance; the worker calls it, any client or pg_cron may; NULL while another tick runs';

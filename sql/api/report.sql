@@ -1,0 +1,156 @@
+-- Reports for people: per variant, over time, and a decision explained. All straight from stored rows.
+
+CREATE VIEW flagscope.variant_state AS
+SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_rollup
+UNION ALL
+SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_delta;
+COMMENT ON VIEW flagscope.variant_state IS 'state of every metric by variant and bucket: rollups and what no tick has merged yet';
+
+CREATE FUNCTION flagscope.variant_summary(flag text, since interval DEFAULT '1 hour', environment text DEFAULT NULL,
+    at timestamptz DEFAULT clock_timestamp())
+RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.metric, s.variant, s.n, CASE m.kind WHEN 'proportion' THEN s.events END,
+        CASE m.kind WHEN 'proportion' THEN s.events::float8 / nullif(s.n, 0) END, flagscope.mean(s.moments),
+        flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
+    FROM (
+        SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
+            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+        FROM flagscope.variant_state v
+        WHERE v.flag = variant_summary.flag AND v.environment = flagscope._environment(variant_summary.environment)
+            AND v.bucket > at - since AND v.bucket <= at
+        GROUP BY v.metric, v.variant
+    ) s JOIN flagscope.metric m ON m.name = s.metric
+    ORDER BY s.metric, s.variant;
+$$;
+COMMENT ON FUNCTION flagscope.variant_summary(text, interval, text, timestamptz) IS
+    'every metric on watch by variant: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry';
+
+CREATE FUNCTION flagscope.metric_series(flag text, metric text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
+    step interval DEFAULT '10 seconds', quantile float8 DEFAULT 0.95, environment text DEFAULT NULL)
+RETURNS TABLE (at timestamptz, variant text, n bigint, value float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH steps AS (
+        SELECT generate_series(date_bin(step, since, 'epoch'), until, step) AS at
+    ), state AS (
+        SELECT date_bin(step, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n, CASE m.kind
+            WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
+            WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
+            ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
+        FROM flagscope.variant_state v JOIN flagscope.metric m ON m.name = v.metric
+        WHERE v.flag = metric_series.flag AND v.metric = metric_series.metric
+            AND v.environment = flagscope._environment(metric_series.environment)
+            AND v.bucket >= date_bin(step, since, 'epoch') AND v.bucket <= until
+        GROUP BY 1, v.variant, m.kind
+    )
+    SELECT s.at, v.variant, coalesce(x.n, 0), x.value
+    FROM steps s CROSS JOIN (SELECT DISTINCT state.variant FROM state) v
+        LEFT JOIN state x ON x.at = s.at AND x.variant = v.variant
+    ORDER BY s.at, v.variant;
+$$;
+COMMENT ON FUNCTION flagscope.metric_series(text, text, timestamptz, timestamptz, interval, float8, text) IS
+    'a metric by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data; steps of whole 10 seconds';
+
+CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, step interval DEFAULT '10 seconds',
+    quantile float8 DEFAULT 0.95)
+RETURNS TABLE (at timestamptz, percent numeric, ramp text, n_treatment bigint, treatment float8, n_control bigint, control float8, chart text)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH points AS (
+        SELECT s.at, coalesce(max(s.n) FILTER (WHERE s.variant = r.treatment), 0) AS nt,
+            max(s.value) FILTER (WHERE s.variant = r.treatment) AS t,
+            coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
+            max(s.value) FILTER (WHERE s.variant = r.control) AS c
+        FROM flagscope.rollout r, LATERAL flagscope.metric_series(r.flag, rollout_chart.metric, r.started_at,
+            coalesce(r.ended_at, clock_timestamp()), step, rollout_chart.quantile, r.environment) s
+        WHERE r.id = rollout_chart.rollout_id GROUP BY s.at
+    ), served AS (
+        -- The share served at the end of each step.
+        SELECT p.*, coalesce((SELECT a.percent FROM flagscope.allocation a
+            WHERE a.rollout_id = rollout_chart.rollout_id AND lower(a.valid) < p.at + step
+            ORDER BY a.version DESC LIMIT 1), 0) AS percent
+        FROM points p
+    )
+    SELECT s.at, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100, 10), s.nt, s.t, s.nc, s.c,
+        flagscope.bar(s.t, max(greatest(s.t, s.c)) OVER (), 20)
+    FROM served s ORDER BY s.at;
+$$;
+COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
+    'a rollout over time: share served, and a metric of treatment and control with a bar of the treatment''s';
+
+CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
+RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
+    log_e_stored float8, log_e_recomputed float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    d flagscope.decision;
+    g flagscope.guardrail;
+    m flagscope.metric;
+    e flagscope.evaluation;
+    evidence float8[] := '{}';
+BEGIN
+    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id);
+    END IF;
+    g := jsonb_populate_record(NULL::flagscope.guardrail, d.rule);
+    SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
+    FOR e IN SELECT * FROM flagscope.evaluation x
+        WHERE x.guardrail_id = d.guardrail_id AND x.rollout_id = d.rollout_id AND x.guardrail_version = d.guardrail_version
+            AND x.at BETWEEN d.first_evaluation AND d.last_evaluation AND g.test = 'sequential'
+        ORDER BY x.at
+    LOOP
+        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, g.comparison::text, m.harm::text, g.quantile,
+            (d.evidence ->> 'margin')::float8, g.limit_value, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
+        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(evidence);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
+    'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
+
+CREATE FUNCTION flagscope._explain_evidence(d flagscope.decision) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT concat_ws(E'\n',
+        format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
+            d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
+                format('control, margin %s %%', round(100 * (d.evidence ->> 'margin')::numeric, 1)) ELSE 'the limit ' || (d.rule ->> 'limit_value') END),
+        format('data        treatment %s of %s, control %s of %s; rows up to %s UTC',
+            d.evidence ->> 'events_treatment', d.evidence ->> 'n_treatment', d.evidence ->> 'events_control', d.evidence ->> 'n_control',
+            to_char(d.watermark AT TIME ZONE 'UTC', 'HH24:MI:SS.MS')),
+        CASE WHEN d.evidence ? 'odds_ratio' THEN format('effect      odds ratio %s, between %s and %s at every look',
+            round((d.evidence ->> 'odds_ratio')::numeric, 2), round((d.evidence ->> 'odds_ratio_low')::numeric, 2),
+            round((d.evidence ->> 'odds_ratio_high')::numeric, 2)) END,
+        CASE WHEN d.evidence ? 'log_e' THEN format('evidence    ln e %s, the line is %s (alpha %s): e-value %s, anytime p %s',
+            round((d.evidence ->> 'log_e')::numeric, 2), round((d.evidence ->> 'line')::numeric, 2), round((d.evidence ->> 'alpha')::numeric, 6),
+            round(exp(least((d.evidence ->> 'log_e')::float8, 40))::numeric), exp(-(d.evidence ->> 'log_e')::float8)::numeric(20,10)) END,
+        format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id));
+$$;
+COMMENT ON FUNCTION flagscope._explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
+
+CREATE FUNCTION flagscope.explain_decision(decision_id bigint) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    d flagscope.decision;
+BEGIN
+    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id),
+            HINT = 'See SELECT id, at, flag, action, reason FROM flagscope.decision.';
+    END IF;
+    RETURN concat_ws(E'\n',
+        format('decision %s  %s%s of rollout %s (flag "%s" in %s) by %s at %s UTC', d.id, CASE WHEN d.shadow THEN 'shadow ' END,
+            replace(d.action::text, '_', ' '), d.rollout_id, d.flag, d.environment, d.actor,
+            to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')),
+        format('change      %s %% (stage %s, %s) -> %s %% (stage %s, %s)', trim_scale(d.from_percent), d.from_stage, d.from_status,
+            trim_scale(d.to_percent), d.to_stage, d.to_status),
+        'because     ' || d.reason,
+        CASE WHEN d.guardrail_id IS NOT NULL THEN flagscope._explain_evidence(d) END);
+END $$;
+COMMENT ON FUNCTION flagscope.explain_decision(bigint) IS
+    'a decision in words: what changed, why, on which numbers, and the query that computes them anew';

@@ -1,0 +1,125 @@
+-- Rollouts: the legal transitions, and the one function through which every change of a rollout goes.
+
+CREATE FUNCTION flagscope._legal_transition(from_status flagscope.rollout_status, to_status flagscope.rollout_status)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (from_status, to_status) IN (
+        ('draft', 'running'),
+        ('running', 'running'), ('running', 'paused'), ('running', 'held'), ('running', 'rolled_back'), ('running', 'completed'),
+        ('paused', 'paused'), ('paused', 'running'), ('paused', 'rolled_back'), ('paused', 'completed'),
+        ('held', 'held'), ('held', 'running'), ('held', 'paused'), ('held', 'rolled_back'), ('held', 'completed'),
+        ('completed', 'rolled_back'));
+END;
+COMMENT ON FUNCTION flagscope._legal_transition(flagscope.rollout_status, flagscope.rollout_status) IS
+    'may a rollout go from one status to the other; rolled_back is final, a new try is a new rollout';
+
+CREATE FUNCTION flagscope._check_rollout() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- A row older than its transaction comes from a restored dump.
+        IF NEW.status <> 'draft' AND NEW.created_at >= now() THEN
+            RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+                MESSAGE = format('a new rollout is a draft, not %s', NEW.status),
+                HINT = 'Start it with flagscope.start_rollout(id).';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF (NEW.id, NEW.flag, NEW.environment) IS DISTINCT FROM (OLD.id, OLD.flag, OLD.environment)
+       OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha) IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha)) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('what rollout %s rolls out is fixed once it has started', OLD.id),
+            HINT = 'Roll it back and create another one.';
+    END IF;
+    IF NEW.status IS DISTINCT FROM OLD.status AND NOT flagscope._legal_transition(OLD.status, NEW.status) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
+    END IF;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION flagscope._check_rollout() IS 'trigger: only legal transitions; what is rolled out is fixed at the start';
+CREATE TRIGGER check_rollout BEFORE INSERT OR UPDATE ON flagscope.rollout
+    FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout();
+
+CREATE FUNCTION flagscope._check_stages(stages numeric[]) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    previous numeric := 0;
+    stage numeric;
+BEGIN
+    IF coalesce(cardinality(stages), 0) = 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a rollout needs at least one stage';
+    END IF;
+    FOREACH stage IN ARRAY stages LOOP
+        IF stage IS NULL OR stage = 'NaN' OR stage <= 0 OR stage > 100 THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('a stage serves more than 0 and at most 100 percent, got "%s"', stage);
+        END IF;
+        IF stage <= previous OR stage <> round(stage, 3) THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('stages must grow and have at most three decimals, got "%s" after "%s"', stage, previous),
+                HINT = 'Write them like ARRAY[1, 5, 25, 50, 100].';
+        END IF;
+        previous := stage;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._check_stages(numeric[]) IS 'raises unless percents grow within (0, 100] with at most three decimals';
+
+CREATE FUNCTION flagscope.create_rollout(
+    flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', stages numeric[] DEFAULT NULL,
+    min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0, approval boolean DEFAULT false,
+    environment text DEFAULT NULL, alpha float8 DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    env text := flagscope._environment(environment);
+    steps numeric[] := coalesce(stages, (SELECT array_agg(x::numeric) FROM flagscope.setting s,
+        LATERAL jsonb_array_elements_text(s.value) x WHERE s.name = 'rollout.stages'));
+    new_id bigint;
+BEGIN
+    PERFORM flagscope._check_stages(steps);
+    PERFORM flagscope._check_rollout_variants(flag, env, ARRAY[treatment, control]);
+    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha)
+    VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
+            coalesce(create_rollout.alpha, flagscope._setting_number('rollout.alpha')))
+    RETURNING id INTO new_id;
+    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
+    SELECT new_id, s.ordinal, s.percent,
+        coalesce(create_rollout.min_duration, flagscope._setting_interval('rollout.min_duration')),
+        create_rollout.min_sample, create_rollout.approval
+    FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
+    RETURN new_id;
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = format('flag "%s" has a live rollout in environment "%s" already', flag, env),
+        HINT = 'Complete it or roll it back first; a draft can be deleted.';
+END $$;
+COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8) IS
+    'drafts a rollout of a treatment in growing stages (percent); NULLs take the settings rollout.*; returns its id';
+
+CREATE FUNCTION flagscope._check_rollout_variants(flag text, environment text, names text[]) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    variants jsonb;
+    wrong text;
+BEGIN
+    SELECT f.variants INTO variants FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
+    WHERE f.key = _check_rollout_variants.flag AND s.environment = _check_rollout_variants.environment;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('flag "%s" does not exist in environment "%s"', flag, environment),
+            HINT = 'Create it with flagscope.create_flag(key).';
+    END IF;
+    SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('flag "%s" has no variant "%s"', flag, wrong),
+            HINT = format('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_rollout_variants(text, text, text[]) IS 'raises unless the flag exists in the environment and has the variants';

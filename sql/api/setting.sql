@@ -1,0 +1,79 @@
+-- Settings: read with a type, changed with a check.
+
+CREATE FUNCTION flagscope._setting_number(name text) RETURNS float8
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (s.value #>> '{}')::float8 FROM flagscope.setting s WHERE s.name = _setting_number.name;
+END;
+COMMENT ON FUNCTION flagscope._setting_number(text) IS 'a setting as a number';
+
+CREATE FUNCTION flagscope._setting_interval(name text) RETURNS interval
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT (s.value #>> '{}')::interval FROM flagscope.setting s WHERE s.name = _setting_interval.name;
+END;
+COMMENT ON FUNCTION flagscope._setting_interval(text) IS 'a setting as an interval';
+
+CREATE FUNCTION flagscope._check_setting() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text := jsonb_typeof(NEW.value);
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        -- A restored dump brings the user's value: the row as shipped gives way.
+        DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
+        RETURN NEW;
+    END IF;
+    IF kind <> jsonb_typeof(OLD.value) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be a JSON %s, got a %s: %s', NEW.name, jsonb_typeof(OLD.value), kind, NEW.value),
+            HINT = format('The value now is %s.', OLD.value);
+    END IF;
+    IF kind = 'string' THEN
+        PERFORM flagscope._check_positive_interval(NEW.name, NEW.value #>> '{}');
+    ELSIF kind = 'number' AND (NEW.value #>> '{}')::numeric < 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must not be negative, got %s', NEW.name, NEW.value);
+    END IF;
+    NEW.builtin := false;
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION flagscope._check_setting() IS 'trigger: a setting keeps its JSON type; a changed one is the user''s own';
+
+CREATE FUNCTION flagscope._check_positive_interval(name text, value text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF value::interval <= interval '0' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be longer than nothing, got "%s"', name, value);
+    END IF;
+    IF extract(year FROM value::interval) <> 0 OR extract(month FROM value::interval) <> 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must not count in months or years, got "%s"', name, value),
+            HINT = 'Their length varies; write days.';
+    END IF;
+EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+        MESSAGE = format('setting "%s" must be an interval, got "%s"', name, value),
+        HINT = 'Write it like "10 minutes".';
+END $$;
+COMMENT ON FUNCTION flagscope._check_positive_interval(text, text) IS 'raises unless the text is an interval above 0';
+
+CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
+    FOR EACH ROW EXECUTE FUNCTION flagscope._check_setting();
+
+CREATE FUNCTION flagscope.set_setting(name text, value jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE flagscope.setting s SET value = set_setting.value WHERE s.name = set_setting.name;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('setting "%s" does not exist', set_setting.name),
+            HINT = 'See SELECT name, value, description FROM flagscope.setting.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope.set_setting(text, jsonb) IS
+    'changes a default, for example set_setting(''rollout.alpha'', ''0.005''); live rollouts keep what they started with';

@@ -1,0 +1,215 @@
+-- tick(): the judgement. Deltas become strata, strata become evidence, evidence becomes decisions, in one transaction.
+
+CREATE FUNCTION flagscope._consume_deltas() RETURNS flagscope.stratum[]
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH taken AS (
+        DELETE FROM flagscope.variant_delta RETURNING *
+    ), merged AS (
+        INSERT INTO flagscope.variant_rollup AS r
+        SELECT flag, environment, variant, metric, bucket, sum(n), sum(events),
+            flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
+        FROM taken GROUP BY flag, environment, variant, metric, bucket
+        -- One order for all writers of rollups: no deadlock.
+        ORDER BY flag, environment, variant, metric, bucket
+        ON CONFLICT (flag, environment, metric, variant, bucket) DO UPDATE SET
+            n = r.n + excluded.n, events = r.events + excluded.events,
+            moments = flagscope.merge(r.moments, excluded.moments),
+            histogram = flagscope.merge(r.histogram, excluded.histogram),
+            last_ts = greatest(r.last_ts, excluded.last_ts)
+    ), folded AS (
+        SELECT flag, environment, variant, metric, sum(n)::bigint, sum(events)::bigint,
+            flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
+        FROM taken GROUP BY flag, environment, variant, metric
+    )
+    SELECT coalesce(array_agg(folded::flagscope.stratum), '{}') FROM folded;
+$$;
+COMMENT ON FUNCTION flagscope._consume_deltas() IS
+    'merges every committed delta into variant_rollup; what one call consumes is one stratum per metric and variant';
+
+CREATE FUNCTION flagscope._window_value(g flagscope.guardrail, m flagscope.metric, variant text, at timestamptz,
+    OUT n bigint, OUT value float8)
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(sum(v.n), 0)::bigint, CASE m.kind
+        WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
+        WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
+        ELSE flagscope.quantile(flagscope.rollup(v.histogram), g.quantile) END
+    FROM flagscope.variant_rollup v
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = m.name AND v.variant = _window_value.variant
+        AND v.bucket > at - coalesce(g.time_window, flagscope._setting_interval('guardrail.window')) - interval '10 seconds'
+        AND v.bucket <= at;
+END;
+COMMENT ON FUNCTION flagscope._window_value(flagscope.guardrail, flagscope.metric, text, timestamptz) IS
+    'value of a metric over a guardrail''s window; NULL without data, never 0';
+
+CREATE FUNCTION flagscope._next_thresholds(g flagscope.guardrail, r flagscope.rollout, at timestamptz) RETURNS integer[]
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT flagscope._quantile_bins(flagscope.rollup(v.histogram), g.quantile) FROM flagscope.variant_rollup v
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = r.control
+        AND v.bucket > at - flagscope._setting_interval('guardrail.reference_window') AND v.bucket <= at;
+END;
+COMMENT ON FUNCTION flagscope._next_thresholds(flagscope.guardrail, flagscope.rollout, timestamptz) IS
+    'bins of the control''s quantiles over the reference window: what the NEXT stratum is judged at, so that the test stays valid';
+
+CREATE FUNCTION flagscope._margin(g flagscope.guardrail, m flagscope.metric) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || m.kind));
+END;
+COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail, flagscope.metric) IS 'a guardrail''s margin, else its kind''s default';
+
+CREATE FUNCTION flagscope._weigh(g flagscope.guardrail, m flagscope.metric, st flagscope.guardrail_status,
+    t flagscope.stratum, c flagscope.stratum,
+    OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[])
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT w.events_treatment, w.events_control, w.increment
+    FROM flagscope._weigh_stratum(m.kind::text, g.comparison::text, m.harm::text, g.quantile, flagscope._margin(g, m),
+        g.limit_value, st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.histogram,
+        coalesce(c.n, 0), coalesce(c.events, 0), c.histogram) w;
+END;
+COMMENT ON FUNCTION flagscope._weigh(flagscope.guardrail, flagscope.metric, flagscope.guardrail_status, flagscope.stratum, flagscope.stratum) IS
+    'events per arm of one stratum and what they add to the evidence';
+
+CREATE FUNCTION flagscope._gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+    t flagscope.stratum, c flagscope.stratum, at timestamptz,
+    OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    status := st;
+    events_treatment := '{}';
+    events_control := '{}';
+    increment := '{}';
+    IF g.test = 'sequential' THEN
+        SELECT w.* INTO events_treatment, events_control, increment FROM flagscope._weigh(g, m, st, t, c) w;
+        status.evidence := flagscope._add(st.evidence, increment);
+        status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
+        status.events_control := flagscope._add(st.events_control, events_control);
+        status.log_e := flagscope._log_e(status.evidence);
+        status.max_log_e := greatest(st.max_log_e, status.log_e);
+    END IF;
+    status.n_treatment := st.n_treatment + coalesce(t.n, 0);
+    status.n_control := st.n_control + coalesce(c.n, 0);
+    status.stage_treatment := st.stage_treatment + coalesce(t.n, 0);
+    status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
+    IF t.n > 0 THEN
+        status.last_data_at := at;
+    END IF;
+    IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
+        status.thresholds := flagscope._next_thresholds(g, r, at);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
+    flagscope.stratum, flagscope.stratum, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
+
+CREATE FUNCTION flagscope._judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+    at timestamptz) RETURNS flagscope.guardrail_status
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    over_window record;
+    step flagscope.rollout_stage;
+BEGIN
+    SELECT * INTO step FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal = r.stage;
+    IF g.test = 'threshold' THEN
+        SELECT * INTO over_window FROM flagscope._window_value(g, m, r.treatment, at);
+        st.value := over_window.value;
+    END IF;
+    SELECT v.state::flagscope.data_state, v.reason INTO st.state, st.reason
+    FROM flagscope._verdict(jsonb_build_object(
+        'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
+        'limit', g.limit_value, 'quantile', g.quantile, 'value', st.value,
+        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
+        'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
+        'min_sample', greatest(coalesce(g.min_sample, flagscope._setting_number('guardrail.min_sample')::bigint), step.min_sample),
+        'stage_age', extract(epoch FROM at - r.stage_started_at),
+        'idle', extract(epoch FROM at - st.last_data_at), 'last_data', to_char(st.last_data_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
+        'grace', extract(epoch FROM flagscope._setting_interval('guardrail.grace')),
+        'stale_after', extract(epoch FROM flagscope._setting_interval('guardrail.stale_after')))) v;
+    IF st.state = 'breached' AND st.breached_at IS NULL THEN
+        st.breached_at := at;
+    END IF;
+    IF g.test = 'threshold' AND st.state <> 'breached' THEN
+        st.breached_at := NULL;  -- a threshold can recover; sequential evidence is latched by its maximum
+    END IF;
+    RETURN st;
+END $$;
+COMMENT ON FUNCTION flagscope._judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz) IS
+    'the verdict on a guardrail''s status: data state and reason in words';
+
+CREATE FUNCTION flagscope._evaluate_guardrail(g flagscope.guardrail, r flagscope.rollout, t flagscope.stratum,
+    c flagscope.stratum, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m flagscope.metric;
+    was flagscope.guardrail_status;
+    st flagscope.guardrail_status;
+    stratum record;
+BEGIN
+    SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
+    SELECT * INTO was FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
+    IF was.retry_at > at THEN
+        RETURN;
+    END IF;
+    SELECT * INTO stratum FROM flagscope._gather(was, g, r, m, t, c, at);
+    st := flagscope._judge(stratum.status, g, r, m, at);
+    IF t IS NULL AND c IS NULL AND (st.state, st.reason) = (was.state, was.reason) THEN
+        RETURN;  -- nothing new: an idle tick writes nothing
+    END IF;
+    INSERT INTO flagscope.evaluation (at, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
+        events_treatment, events_control, thresholds, increment, log_e, value, watermark)
+    VALUES (at, g.id, r.id, g.version, flagscope._percent(r.id, r.stage), st.state, coalesce(t.n, 0), coalesce(c.n, 0),
+        stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, st.log_e, st.value,
+        greatest(t.last_ts, c.last_ts));
+    UPDATE flagscope.guardrail_status s SET state = st.state, reason = st.reason, evidence = st.evidence, log_e = st.log_e,
+        max_log_e = st.max_log_e, thresholds = st.thresholds, n_treatment = st.n_treatment, n_control = st.n_control,
+        events_treatment = st.events_treatment, events_control = st.events_control, stage_treatment = st.stage_treatment,
+        value = st.value, evaluated_at = at, last_data_at = st.last_data_at, watermark = st.watermark,
+        breached_at = st.breached_at, failures = 0, retry_at = NULL
+    WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
+END $$;
+COMMENT ON FUNCTION flagscope._evaluate_guardrail(flagscope.guardrail, flagscope.rollout, flagscope.stratum, flagscope.stratum, timestamptz) IS
+    'one guardrail in one tick: stratum to evaluation, evidence and verdict to guardrail_status';
+
+CREATE FUNCTION flagscope._note_failure(guardrail_id bigint, rollout_id bigint, at timestamptz, problem text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.guardrail_status s SET state = 'error', reason = problem, failures = s.failures + 1, evaluated_at = at,
+        retry_at = at + flagscope._setting_interval('guardrail.retry_after') * (2 ^ least(s.failures, 5))
+    WHERE s.guardrail_id = _note_failure.guardrail_id AND s.rollout_id = _note_failure.rollout_id;
+$$;
+COMMENT ON FUNCTION flagscope._note_failure(bigint, bigint, timestamptz, text) IS
+    'a guardrail that failed is in state error, holds the ramp, and is tried again later and later';
+
+CREATE FUNCTION flagscope._evaluate_guardrails(strata flagscope.stratum[], at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+    done integer := 0;
+BEGIN
+    FOR work IN
+        SELECT g, r, t, c FROM flagscope.rollout r
+        JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
+        LEFT JOIN unnest(strata) t ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
+        LEFT JOIN unnest(strata) c ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
+        WHERE r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id
+    LOOP
+        BEGIN
+            PERFORM flagscope._begin_evidence((work.r).id, at)
+            WHERE NOT EXISTS (SELECT FROM flagscope.guardrail_status s
+                              WHERE s.guardrail_id = (work.g).id AND s.rollout_id = (work.r).id);
+            PERFORM flagscope._evaluate_guardrail(work.g, work.r, work.t, work.c, at);
+        EXCEPTION WHEN OTHERS THEN
+            PERFORM flagscope._note_failure((work.g).id, (work.r).id, at, SQLERRM);
+        END;
+        done := done + 1;
+    END LOOP;
+    RETURN done;
+END $$;
+COMMENT ON FUNCTION flagscope._evaluate_guardrails(flagscope.stratum[], timestamptz) IS
+    'evaluates every guardrail of every live rollout, each in a subtransaction of its own; returns how many';

@@ -1,0 +1,81 @@
+-- Who may do what, in one page. Nothing is granted to PUBLIC; roles get one of three sets by a function.
+--   reader  sees everything: SELECT on all tables and views, EXECUTE on what only reads
+--   writer  sends telemetry and evaluates flags: no SELECT, no configuration
+--   admin   both, and writes configuration, drives rollouts, calls tick()
+-- Decisions, evaluations, statuses and history are written by flagscope's own functions only, with the owner's rights.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
+
+ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
+ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text) SECURITY DEFINER;
+ALTER FUNCTION flagscope.start_rollout(bigint, text, text) SECURITY DEFINER;
+ALTER FUNCTION flagscope.approve_stage(bigint, text, text) SECURITY DEFINER;
+ALTER FUNCTION flagscope._keep_flag_state_history() SECURITY DEFINER;
+ALTER FUNCTION flagscope._check_flag_state() SECURITY DEFINER;
+ALTER FUNCTION flagscope._check_guardrail() SECURITY DEFINER;
+
+CREATE FUNCTION flagscope._grant_on_schema(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('GRANT USAGE ON SCHEMA flagscope TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope._grant_on_schema(regrole) IS 'lets a role name objects of the schema';
+
+CREATE FUNCTION flagscope._grant_functions(target regrole, volatilities "char"[], names text[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN SELECT p.oid::regprocedure FROM pg_proc p
+        WHERE p.pronamespace = 'flagscope'::regnamespace AND p.prorettype <> 'trigger'::regtype
+            AND (p.provolatile = ANY (volatilities) OR p.proname = ANY (names)) AND p.proname !~ '^(_grant|grant_)'
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, target);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._grant_functions(regrole, "char"[], text[]) IS 'grants functions by volatility or name';
+
+CREATE FUNCTION flagscope.grant_reader(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{i,s}', '{}');
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything: for dashboards and people';
+
+CREATE FUNCTION flagscope.grant_writer(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
+        '{evaluate,expose,ingest_otlp,_load_flag,_watches,_signal_labels,_environment_names}');
+    EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
+
+CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target), flagscope._grant_functions(target, '{v}', '{}');
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.flag_state, flagscope.metric,
+        flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
+    EXECUTE format('GRANT INSERT, DELETE ON flagscope.rollout TO %s', target);
+    EXECUTE format('GRANT UPDATE, DELETE ON flagscope.outbox TO %s', target);
+    EXECUTE format('GRANT DELETE ON flagscope.telemetry_stray TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts: for a platform team';
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
+-- Every private function that only the owner's functions need stays with the owner; _decide would take any actor.
+
+DO $$
+BEGIN
+    IF current_setting('server_encoding') <> 'UTF8' THEN
+        RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
+            MESSAGE = format('flagscope needs a database in UTF8, this one is in %s', current_setting('server_encoding')),
+            HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
+    END IF;
+END $$;

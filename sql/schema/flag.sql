@@ -1,0 +1,104 @@
+-- Flag state: environments, flags, what is served now, and every version of it.
+
+CREATE TABLE flagscope.environment (
+    key         text PRIMARY KEY,
+    aliases     text[] NOT NULL DEFAULT '{}',
+    description text NOT NULL DEFAULT '',
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    builtin     boolean NOT NULL DEFAULT false,
+    CONSTRAINT environment_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]{1,255}$')
+);
+COMMENT ON TABLE flagscope.environment IS 'where flags are served: production, staging ...';
+COMMENT ON COLUMN flagscope.environment.aliases IS
+    'other names of this environment in telemetry (OpenTelemetry''s deployment.environment.name)';
+COMMENT ON COLUMN flagscope.environment.builtin IS
+    'as shipped: not dumped by pg_dump, replaced by the row of a restored dump';
+INSERT INTO flagscope.environment (key, aliases, description, builtin)
+VALUES ('production', '{prod}', 'what customers see', true);
+
+CREATE TYPE flagscope.value_type AS ENUM ('boolean', 'string', 'integer', 'number', 'object');
+COMMENT ON TYPE flagscope.value_type IS 'type of a flag''s values, as in OpenFeature';
+
+CREATE TYPE flagscope.bucketing AS ENUM ('v2', 'v3');
+COMMENT ON TYPE flagscope.bucketing IS
+    'flagd''s algorithm that puts a targeting key into a bucket: v2 is murmur3 over text, v3 murmur3 over CBOR';
+
+CREATE TABLE flagscope.flag (
+    key         text PRIMARY KEY,
+    value_type  flagscope.value_type NOT NULL,
+    variants    jsonb NOT NULL,
+    description text NOT NULL DEFAULT '',
+    metadata    jsonb NOT NULL DEFAULT '{}',
+    tags        text[] NOT NULL DEFAULT '{}',
+    bucketing   flagscope.bucketing NOT NULL DEFAULT 'v2',
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    archived_at timestamptz,
+    CONSTRAINT flag_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]{1,255}$'),
+    CONSTRAINT flag_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
+);
+COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it can serve; key and type never change';
+COMMENT ON COLUMN flagscope.flag.variants IS 'JSON object {variant name: value}; every value is of the flag''s type';
+COMMENT ON COLUMN flagscope.flag.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
+
+CREATE SEQUENCE flagscope.flag_version_seq;
+COMMENT ON SEQUENCE flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
+
+CREATE TABLE flagscope.flag_state (
+    id              bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
+    flag            text NOT NULL REFERENCES flagscope.flag ON DELETE CASCADE,
+    environment     text NOT NULL REFERENCES flagscope.environment,
+    enabled         boolean NOT NULL DEFAULT true,
+    default_variant text,
+    rollout_id      bigint,
+    treatment       text,
+    control         text,
+    percent         numeric(6,3),
+    version         bigint NOT NULL DEFAULT 0,
+    changed_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor           text NOT NULL DEFAULT '',
+    reason          text NOT NULL DEFAULT '',
+    decision_id     bigint,
+    PRIMARY KEY (flag, environment),
+    CONSTRAINT flag_state_split_is_whole_or_absent CHECK (
+        num_nonnulls(rollout_id, treatment, control, percent) IN (0, 4)),
+    CONSTRAINT flag_state_percent_within_0_and_100 CHECK (percent BETWEEN 0 AND 100)
+);
+COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
+COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
+COMMENT ON COLUMN flagscope.flag_state.percent IS
+    'share of targeting keys that a live rollout serves the treatment (three decimals are bucketed exactly)';
+COMMENT ON COLUMN flagscope.flag_state.version IS 'of the last change; increases over all flags';
+COMMENT ON COLUMN flagscope.flag_state.actor IS 'who made the last change: flagscope.actor, else the session''s role';
+COMMENT ON COLUMN flagscope.flag_state.decision_id IS 'the decision that made the last change, if one did';
+
+CREATE TABLE flagscope.flag_state_history (
+    state_id        bigint NOT NULL,
+    flag            text NOT NULL,
+    environment     text NOT NULL,
+    version         bigint NOT NULL,
+    valid           tstzrange NOT NULL,
+    enabled         boolean NOT NULL,
+    default_variant text,
+    rollout_id      bigint,
+    treatment       text,
+    control         text,
+    percent         numeric(6,3),
+    actor           text NOT NULL,
+    reason          text NOT NULL,
+    decision_id     bigint,
+    transaction     xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (state_id, version),
+    -- A range of one point compares by equality without the extension btree_gist.
+    CONSTRAINT flag_state_history_never_overlaps
+        EXCLUDE USING gist ((int8range(state_id, state_id, '[]')) WITH &&, valid WITH &&)
+);
+COMMENT ON TABLE flagscope.flag_state_history IS
+    'every version of every flag state with the time it was valid: "what was on at 14:03"; written by flag_state''s trigger';
+COMMENT ON COLUMN flagscope.flag_state_history.valid IS 'from the change to the next one; the current version has no upper bound';
+CREATE INDEX flag_state_history_by_flag ON flagscope.flag_state_history (flag, environment, version);
+
+CREATE VIEW flagscope.allocation AS
+SELECT h.rollout_id, h.flag, h.environment, h.treatment, h.control, h.percent, h.valid, h.version
+FROM flagscope.flag_state_history h
+WHERE h.rollout_id IS NOT NULL AND h.enabled;
+COMMENT ON VIEW flagscope.allocation IS 'which share of users a rollout was to serve, and when: derived from flag_state_history';

@@ -1,0 +1,77 @@
+-- Metrics: how to read a number from telemetry; and their state by variant and time.
+
+CREATE TYPE flagscope.metric_kind AS ENUM ('proportion', 'mean', 'quantile');
+COMMENT ON TYPE flagscope.metric_kind IS
+    'proportion: share of matching rows that are events; mean: of their values; quantile: p50, p95 ... of their values';
+
+CREATE TYPE flagscope.harm AS ENUM ('increase', 'decrease');
+COMMENT ON TYPE flagscope.harm IS 'the direction in which a metric hurts';
+
+CREATE TABLE flagscope.metric (
+    name        text PRIMARY KEY,
+    kind        flagscope.metric_kind NOT NULL,
+    signal      flagscope.signal NOT NULL,
+    filter      jsonb NOT NULL DEFAULT '{}',
+    event       jsonb,
+    harm        flagscope.harm NOT NULL DEFAULT 'increase',
+    unit        text NOT NULL DEFAULT '',
+    description text NOT NULL DEFAULT '',
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT metric_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]{1,255}$'),
+    CONSTRAINT metric_event_exactly_for_proportions CHECK ((kind = 'proportion') = (event IS NOT NULL))
+);
+COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
+COMMENT ON COLUMN flagscope.metric.filter IS
+    'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all must hold';
+COMMENT ON COLUMN flagscope.metric.event IS 'which of them are events, in the same language; only for proportions';
+COMMENT ON COLUMN flagscope.metric.harm IS 'direction in which the metric hurts';
+
+-- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
+CREATE TABLE flagscope.variant_delta (
+    flag        text NOT NULL,
+    environment text NOT NULL,
+    variant     text NOT NULL,
+    metric      text NOT NULL,
+    bucket      timestamptz NOT NULL,
+    n           bigint NOT NULL,
+    events      bigint NOT NULL,
+    moments     flagscope.moments,
+    histogram   flagscope.histogram,
+    last_ts     timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE flagscope.variant_delta IS
+    'state of a metric by variant and bucket from one writing statement, until the next tick consumes it; columns as variant_rollup';
+
+CREATE TABLE flagscope.variant_rollup (
+    flag        text NOT NULL,
+    environment text NOT NULL,
+    variant     text NOT NULL,
+    metric      text NOT NULL,
+    bucket      timestamptz NOT NULL,
+    n           bigint NOT NULL,
+    events      bigint NOT NULL,
+    moments     flagscope.moments,
+    histogram   flagscope.histogram,
+    last_ts     timestamptz NOT NULL,
+    PRIMARY KEY (flag, environment, metric, variant, bucket)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE flagscope.variant_rollup IS 'mergeable state of (flag, environment, variant, metric, 10-second bucket)';
+COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
+COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric; invalid values (NaN, infinite, missing) do not count';
+COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events; 0 for means and quantiles';
+COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values; only for means';
+COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'of the values; only for quantiles';
+COMMENT ON COLUMN flagscope.variant_rollup.last_ts IS 'latest ts among the rows';
+
+CREATE TYPE flagscope.stratum AS (
+    flag        text,
+    environment text,
+    variant     text,
+    metric      text,
+    n           bigint,
+    events      bigint,
+    moments     flagscope.moments,
+    histogram   flagscope.histogram,
+    last_ts     timestamptz
+);
+COMMENT ON TYPE flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests';

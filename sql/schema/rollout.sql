@@ -1,0 +1,56 @@
+-- Rollouts: one treatment served to more and more users, stage by stage.
+
+CREATE TYPE flagscope.rollout_status AS ENUM ('draft', 'running', 'paused', 'held', 'rolled_back', 'completed');
+COMMENT ON TYPE flagscope.rollout_status IS
+    'draft: not served yet; running: advances by itself; paused: stopped by a person; held: stopped by a guardrail; rolled_back, completed: over';
+
+CREATE TABLE flagscope.rollout (
+    id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    flag             text NOT NULL,
+    environment      text NOT NULL,
+    treatment        text NOT NULL,
+    control          text NOT NULL,
+    unit             text NOT NULL DEFAULT 'targetingKey',
+    status           flagscope.rollout_status NOT NULL DEFAULT 'draft',
+    stage            integer NOT NULL DEFAULT 0,
+    stage_started_at timestamptz,
+    alpha            float8 NOT NULL,
+    version          integer NOT NULL DEFAULT 1,
+    previous_variant text,
+    created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
+    started_at       timestamptz,
+    ended_at         timestamptz,
+    FOREIGN KEY (flag, environment) REFERENCES flagscope.flag_state (flag, environment),
+    CONSTRAINT rollout_treatment_differs_from_control CHECK (treatment <> control),
+    CONSTRAINT rollout_alpha_between_0_and_half CHECK (alpha > 0 AND alpha <= 0.5),
+    CONSTRAINT rollout_is_staged_once_started CHECK ((status = 'draft') = (stage = 0))
+);
+COMMENT ON TABLE flagscope.rollout IS 'one rollout of a flag in an environment; at most one is live at a time';
+COMMENT ON COLUMN flagscope.rollout.unit IS 'what is randomised: the OpenFeature targeting key';
+COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
+COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
+COMMENT ON COLUMN flagscope.rollout.version IS 'grows with every change; makes a decision''s key unique';
+COMMENT ON COLUMN flagscope.rollout.previous_variant IS 'default variant before the rollout: what rollback restores';
+CREATE UNIQUE INDEX rollout_is_the_only_live_one ON flagscope.rollout (flag, environment)
+    WHERE status IN ('draft', 'running', 'paused', 'held');
+
+CREATE TABLE flagscope.rollout_stage (
+    rollout_id      bigint NOT NULL REFERENCES flagscope.rollout ON DELETE CASCADE,
+    ordinal         integer NOT NULL,
+    percent         numeric(6,3) NOT NULL,
+    min_duration    interval NOT NULL,
+    min_sample      bigint NOT NULL DEFAULT 0,
+    approval_needed boolean NOT NULL DEFAULT false,
+    approved_by     text,
+    approved_at     timestamptz,
+    PRIMARY KEY (rollout_id, ordinal),
+    CONSTRAINT rollout_stage_ordinal_from_1 CHECK (ordinal >= 1),
+    CONSTRAINT rollout_stage_percent_within_0_and_100 CHECK (percent > 0 AND percent <= 100),
+    CONSTRAINT rollout_stage_duration_is_not_negative CHECK (min_duration >= interval '0'),
+    CONSTRAINT rollout_stage_sample_is_not_negative CHECK (min_sample >= 0)
+);
+COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one step of the ramp and the gates to leave it';
+COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'time the stage lasts at least';
+COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
+    'data points of the treatment that every guardrail must have seen in this stage, beside its own minimum';
+COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS 'a person must call approve_stage() before the ramp leaves this stage';

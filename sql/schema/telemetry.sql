@@ -1,0 +1,52 @@
+-- The telemetry store: metrics, logs, spans and events in one table by time.
+-- Partitions are made at run time by maintain() and are not members of the extension, so pg_dump keeps them.
+
+CREATE TYPE flagscope.signal AS ENUM ('metric', 'log', 'span', 'event');
+COMMENT ON TYPE flagscope.signal IS 'the four signals of telemetry';
+
+CREATE TYPE flagscope.attribution AS ENUM ('tag', 'trace', 'subject');
+COMMENT ON TYPE flagscope.attribution IS
+    'how a row came to its flags: it carried them, by an evaluation in its trace, by its subject''s latest evaluation';
+
+CREATE TABLE flagscope.telemetry (
+    ts             timestamptz NOT NULL,
+    signal         flagscope.signal NOT NULL,
+    name           text NOT NULL,
+    value          float8,
+    unit           text,
+    subject        text,
+    flags          jsonb,
+    environment    text,
+    service        text,
+    severity       smallint,
+    is_error       boolean,
+    trace_id       uuid,
+    span_id        bytea,
+    parent_span_id bytea,
+    body           text,
+    attributes     jsonb,
+    attribution    flagscope.attribution,
+    ts_nanos       smallint,
+    CONSTRAINT telemetry_ts_is_finite CHECK (isfinite(ts)),
+    CONSTRAINT telemetry_flags_is_an_object CHECK (jsonb_typeof(flags) = 'object')
+) PARTITION BY RANGE (ts);
+COMMENT ON TABLE flagscope.telemetry IS
+    'one data point of any signal, tied to the flags active for it; ts, signal and name are enough; any client may INSERT or COPY';
+COMMENT ON COLUMN flagscope.telemetry.ts IS 'when it happened (start of a span)';
+COMMENT ON COLUMN flagscope.telemetry.name IS 'metric name, span name, event name; a log''s logger';
+COMMENT ON COLUMN flagscope.telemetry.value IS 'metric value; a span''s duration in seconds';
+COMMENT ON COLUMN flagscope.telemetry.unit IS 'UCUM unit of value; durations are in s';
+COMMENT ON COLUMN flagscope.telemetry.subject IS 'targeting key: the user, device or account this row is about';
+COMMENT ON COLUMN flagscope.telemetry.flags IS 'JSON object {flag key: variant} that was active for this row';
+COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; NULL: flagscope.environment of the writing session';
+COMMENT ON COLUMN flagscope.telemetry.severity IS 'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
+COMMENT ON COLUMN flagscope.telemetry.span_id IS '8 bytes';
+COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
+-- BRIN: 1/1000 of a btree's size, and rows arrive in time order; a trace is found by btree on a few rows a day.
+CREATE INDEX telemetry_by_ts ON flagscope.telemetry USING brin (ts);
+CREATE INDEX telemetry_by_trace ON flagscope.telemetry (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX telemetry_by_subject ON flagscope.telemetry (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
+
+CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
+COMMENT ON TABLE flagscope.telemetry_stray IS
+    'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere';

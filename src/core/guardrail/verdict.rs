@@ -1,0 +1,336 @@
+//! The verdict: a data state and the reason in words, from where a guardrail stands.
+//!
+//! Order matters. A breach comes first: it needs no minimum sample, since a sequential test is exact from the first
+//! event on. Then what is missing, then what is uncertain; only what is left is ok.
+
+use serde::Deserialize;
+
+/// Verdict of a guardrail. Only `Ok` lets a ramp advance, only `Breached` acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DataState {
+    /// Enough fresh data and no sign of harm.
+    Ok,
+    /// Harm is shown.
+    Breached,
+    /// Evidence of harm is building up.
+    Inconclusive,
+    /// The sample is still too small.
+    NotEnough,
+    /// No data at all.
+    NoData,
+    /// Data stopped.
+    Stale,
+}
+
+impl DataState {
+    /// The SQL label of the state.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Breached => "breached",
+            Self::Inconclusive => "inconclusive",
+            Self::NotEnough => "not_enough",
+            Self::NoData => "no_data",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Where a guardrail stands: the numbers a verdict is made of. Times are in seconds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// Name of the metric.
+    pub metric: String,
+    /// Kind of the metric.
+    pub kind: String,
+    /// Unit of the metric; may be empty.
+    pub unit: String,
+    /// `increase` or `decrease`.
+    pub harm: String,
+    /// `sequential` or `threshold`.
+    pub test: String,
+    /// `control` or `absolute`.
+    pub comparison: String,
+    /// Limit of an absolute comparison.
+    pub limit: Option<f64>,
+    /// Which quantile.
+    pub quantile: Option<f64>,
+    /// Value over the window, for thresholds.
+    pub value: Option<f64>,
+    /// Natural log of the e-value now.
+    pub log_e: f64,
+    /// Its maximum so far.
+    pub max_log_e: f64,
+    /// This guardrail's share of the error budget.
+    pub alpha: f64,
+    /// Data points of the treatment in this stage.
+    pub stage_sample: u64,
+    /// Data points of the control so far.
+    pub control_sample: u64,
+    /// Data points wanted in this stage.
+    pub min_sample: u64,
+    /// Since the stage started.
+    pub stage_age: f64,
+    /// Since the last data of the treatment; `None`: there never was any.
+    pub idle: Option<f64>,
+    /// Time of the last data, as text (UTC).
+    pub last_data: Option<String>,
+    /// How long missing data is excused at the start of a stage.
+    pub grace: f64,
+    /// How long data may pause.
+    pub stale_after: f64,
+}
+
+/// A state and its reason in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// The state.
+    pub state: DataState,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl Standing {
+    fn line(&self) -> f64 {
+        -self.alpha.ln()
+    }
+
+    fn is_sequential(&self) -> bool {
+        self.test == "sequential"
+    }
+
+    fn is_beyond_limit(&self) -> bool {
+        match (self.value, self.limit) {
+            (Some(value), Some(limit)) if self.harm == "decrease" => value < limit,
+            (Some(value), Some(limit)) => value > limit,
+            _ => false,
+        }
+    }
+
+    fn subject(&self) -> String {
+        let name = &self.metric;
+        match (self.kind.as_str(), self.quantile) {
+            ("quantile", Some(p)) => format!("p{} of {name}", number(p * 100.0)),
+            ("quantile", None) => format!("{name} (p50, p90, p95, p99)"),
+            _ => name.clone(),
+        }
+    }
+
+    fn amount(&self, x: f64) -> String {
+        if self.unit.is_empty() { number(x) } else { format!("{} {}", number(x), self.unit) }
+    }
+
+    fn rival(&self) -> String {
+        self.limit.map_or_else(|| "control".to_owned(), |limit| format!("the limit of {}", self.amount(limit)))
+    }
+}
+
+/// Judges where a guardrail stands.
+pub fn verdict(s: &Standing) -> Verdict {
+    breach(s).or_else(|| missing(s)).or_else(|| uncertain(s)).unwrap_or_else(|| clear(s))
+}
+
+fn state(state: DataState, reason: String) -> Option<Verdict> {
+    Some(Verdict { state, reason })
+}
+
+fn breach(s: &Standing) -> Option<Verdict> {
+    if s.is_sequential() && s.max_log_e >= s.line() {
+        let reason = format!(
+            "{} is worse than {}: ln e {} reached the line {} (anytime p {})",
+            s.subject(),
+            s.rival(),
+            number(s.max_log_e),
+            number(s.line()),
+            number((-s.max_log_e).exp().min(1.0)),
+        );
+        return state(DataState::Breached, reason);
+    }
+    // A threshold controls no error, so it waits for its sample.
+    if !s.is_sequential() && s.stage_sample >= s.min_sample && s.is_beyond_limit() {
+        let value = s.amount(s.value.unwrap_or_default());
+        let side = if s.harm == "decrease" { "below" } else { "above" };
+        return state(DataState::Breached, format!("{} is {value}, {side} {}", s.subject(), s.rival()));
+    }
+    None
+}
+
+fn missing(s: &Standing) -> Option<Verdict> {
+    let excused = s.stage_age < s.grace;
+    match (s.idle, &s.last_data) {
+        (None, _) if excused => return state(DataState::NotEnough, "no data of the treatment yet".into()),
+        (None, _) => return state(DataState::NoData, "no data of the treatment since the rollout started".into()),
+        (Some(idle), Some(last)) if idle > s.stale_after && !excused => {
+            return state(DataState::Stale, format!("no data of the treatment since {last} UTC"));
+        }
+        _ => {}
+    }
+    if s.comparison == "control" && s.control_sample == 0 {
+        return state(DataState::NotEnough, "no data of the control yet".into());
+    }
+    if s.stage_sample < s.min_sample {
+        let reason =
+            format!("{} of {} data points in this stage", thousands(s.stage_sample), thousands(s.min_sample));
+        return state(DataState::NotEnough, reason);
+    }
+    if !s.is_sequential() && s.value.is_none() {
+        return state(DataState::NoData, "no data of the treatment in the window".into());
+    }
+    None
+}
+
+/// Half of the line on the log scale (e = 10 at alpha 0.01): widening the exposure now would be a bet.
+fn uncertain(s: &Standing) -> Option<Verdict> {
+    if s.is_sequential() && s.log_e >= s.line() / 2.0 {
+        let reason =
+            format!("evidence of harm is building up: ln e {}, the line is {}", number(s.log_e), number(s.line()));
+        return state(DataState::Inconclusive, reason);
+    }
+    None
+}
+
+fn clear(s: &Standing) -> Verdict {
+    let reason = match s.value {
+        Some(value) if !s.is_sequential() => format!("{} is {}, within {}", s.subject(), s.amount(value), s.rival()),
+        _ => format!("no sign of harm: ln e {}, the line is {}", number(s.log_e), number(s.line())),
+    };
+    Verdict { state: DataState::Ok, reason }
+}
+
+/// A number with three significant digits, without trailing zeros.
+fn number(x: f64) -> String {
+    if x == 0.0 || !x.is_finite() {
+        return format!("{x}");
+    }
+    let digits = (2 - x.abs().log10().floor() as i32).max(0) as usize;
+    if digits > 6 {
+        return format!("{x:.1e}");
+    }
+    let text = format!("{x:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn standing() -> Standing {
+        Standing {
+            metric: "errors".into(),
+            kind: "proportion".into(),
+            unit: String::new(),
+            harm: "increase".into(),
+            test: "sequential".into(),
+            comparison: "control".into(),
+            limit: None,
+            quantile: None,
+            value: None,
+            log_e: -0.5,
+            max_log_e: 0.25,
+            alpha: 0.01,
+            stage_sample: 1500,
+            control_sample: 9000,
+            min_sample: 1000,
+            stage_age: 600.0,
+            idle: Some(1.0),
+            last_data: Some("14:03:05".into()),
+            grace: 60.0,
+            stale_after: 120.0,
+        }
+    }
+
+    fn words(s: Standing) -> (&'static str, String) {
+        let verdict = verdict(&s);
+        (verdict.state.label(), verdict.reason)
+    }
+
+    #[test]
+    fn a_quiet_guardrail_is_ok() {
+        assert_eq!(words(standing()), ("ok", "no sign of harm: ln e -0.5, the line is 4.61".into()));
+    }
+
+    #[test]
+    fn a_breach_needs_no_sample_and_stays() {
+        let s = Standing { log_e: 1.0, max_log_e: 4.7, stage_sample: 3, idle: Some(9000.0), ..standing() };
+        let reason = "errors is worse than control: ln e 4.7 reached the line 4.61 (anytime p 0.0091)";
+        assert_eq!(words(s), ("breached", reason.into()));
+    }
+
+    #[test]
+    fn missing_data_is_never_ok() {
+        let never = Standing { idle: None, last_data: None, stage_sample: 0, ..standing() };
+        let young = Standing { stage_age: 5.0, ..never.clone() };
+        assert_eq!(words(young), ("not_enough", "no data of the treatment yet".into()));
+        assert_eq!(words(never), ("no_data", "no data of the treatment since the rollout started".into()));
+        let stopped = Standing { idle: Some(121.0), ..standing() };
+        assert_eq!(words(stopped), ("stale", "no data of the treatment since 14:03:05 UTC".into()));
+        let alone = Standing { control_sample: 0, ..standing() };
+        assert_eq!(words(alone), ("not_enough", "no data of the control yet".into()));
+        let small = Standing { stage_sample: 412, ..standing() };
+        assert_eq!(words(small), ("not_enough", "412 of 1,000 data points in this stage".into()));
+    }
+
+    #[test]
+    fn growing_evidence_is_inconclusive() {
+        let s = Standing { log_e: 2.31, max_log_e: 2.31, ..standing() };
+        let reason = "evidence of harm is building up: ln e 2.31, the line is 4.61";
+        assert_eq!(words(s), ("inconclusive", reason.into()));
+    }
+
+    #[test]
+    fn thresholds_wait_for_their_sample() {
+        let limit = Standing {
+            metric: "queue depth".into(),
+            kind: "mean".into(),
+            test: "threshold".into(),
+            comparison: "absolute".into(),
+            limit: Some(100.0),
+            value: Some(120.5),
+            ..standing()
+        };
+        assert_eq!(words(limit.clone()), ("breached", "queue depth is 120, above the limit of 100".into()));
+        let small = Standing { stage_sample: 5, ..limit.clone() };
+        assert_eq!(words(small).0, "not_enough");
+        let within = Standing { value: Some(12.0), ..limit.clone() };
+        assert_eq!(words(within), ("ok", "queue depth is 12, within the limit of 100".into()));
+        let low = Standing { harm: "decrease".into(), value: Some(12.0), ..limit.clone() };
+        assert_eq!(words(low), ("breached", "queue depth is 12, below the limit of 100".into()));
+        let silent = Standing { value: None, ..limit };
+        assert_eq!(words(silent).0, "no_data");
+    }
+
+    #[test]
+    fn quantiles_are_named_with_unit() {
+        let s = Standing {
+            metric: "duration".into(),
+            kind: "quantile".into(),
+            comparison: "absolute".into(),
+            unit: "s".into(),
+            quantile: Some(0.95),
+            limit: Some(0.5),
+            max_log_e: 10.0,
+            ..standing()
+        };
+        assert!(words(s).1.starts_with("p95 of duration is worse than the limit of 0.5 s"));
+    }
+
+    #[test]
+    fn numbers_read_well() {
+        let all = [0.0, 0.00912, 4.605, 12.0, 1234.5, 1e-9, 0.1].map(number);
+        assert_eq!(all, ["0", "0.00912", "4.61", "12", "1234", "1.0e-9", "0.1"]);
+        assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
+    }
+}

@@ -1,0 +1,255 @@
+//! What one stratum adds to a guardrail's evidence (statistics.md P, Q and P1 of the design).
+//!
+//! Evidence is a list of log likelihood ratios, eight (the points of the effect grid) for each tested quantile,
+//! or eight for a proportion. Evidence of strata adds up; [`log_e`] turns it into one e-value.
+
+use crate::error::{Error, Kind, Result};
+use crate::sketch::Histogram;
+use crate::sketch::histogram::{DEFAULT_SCALE, shift_for_margin};
+use crate::stats::exceedance::{self, MIX4};
+use crate::stats::mixture::{self, ERROR_GRID};
+use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
+use crate::telemetry::MetricKind;
+
+/// A sequential guardrail's rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Kind of its metric.
+    pub kind: MetricKind,
+    /// Direction in which the metric hurts.
+    pub harm: Harm,
+    /// Which quantile; `None` stands for the four of [`MIX4`].
+    pub quantile: Option<f64>,
+    /// Against the concurrent control with this margin, or against this absolute limit.
+    pub against: Against,
+}
+
+/// What the treatment is compared with.
+#[derive(Debug, Clone, Copy)]
+pub enum Against {
+    /// The concurrent control; tolerated relative worsening.
+    Control(f64),
+    /// An absolute limit in the metric's unit.
+    Limit(f64),
+}
+
+/// One arm of a stratum.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Side<'a> {
+    /// Data points.
+    pub n: u64,
+    /// Events among them; for proportions.
+    pub events: u64,
+    /// Of their values; for quantiles.
+    pub histogram: Option<&'a Histogram>,
+}
+
+/// One stratum, weighed.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Weighed {
+    /// Events of the treatment, or its values above each threshold.
+    pub events_treatment: Vec<u64>,
+    /// The same of the control; empty against a limit.
+    pub events_control: Vec<u64>,
+    /// Added to the evidence; empty when there is no threshold yet.
+    pub increment: Vec<f64>,
+}
+
+impl Rule {
+    /// A rule from SQL labels; `comparison` is `control` or `absolute`.
+    pub fn new(
+        kind: &str,
+        comparison: &str,
+        harm: &str,
+        quantile: Option<f64>,
+        margin: Option<f64>,
+        limit: Option<f64>,
+    ) -> Result<Self> {
+        let against = match (comparison, margin, limit) {
+            ("control", Some(margin), _) => Against::Control(margin),
+            ("absolute", _, Some(limit)) => Against::Limit(limit),
+            _ => {
+                let message = format!("comparison \"{comparison}\" lacks its margin or limit");
+                return Err(Error::new(Kind::InvalidParameter, message));
+            }
+        };
+        let harm = if harm == "decrease" { Harm::Decrease } else { Harm::Increase };
+        Ok(Self { kind: MetricKind::from_label(kind)?, harm, quantile, against })
+    }
+}
+
+/// The quantiles that a rule tests.
+pub fn levels(quantile: Option<f64>) -> Vec<f64> {
+    quantile.map_or_else(|| MIX4.to_vec(), |p| vec![p])
+}
+
+/// Weighs one stratum. `thresholds` are the bins that the control's past gave for a quantile rule against control.
+pub fn weigh(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, control: Side) -> Result<Weighed> {
+    match (rule.kind, rule.against) {
+        (MetricKind::Proportion, Against::Control(margin)) => {
+            let arms = Arms { n_t: treatment.n, y_t: treatment.events, n_c: control.n, y_c: control.events };
+            compare(&[arms], 1.0 + margin, rule.harm)
+        }
+        (MetricKind::Proportion, Against::Limit(limit)) => limited(treatment.n, treatment.events, limit, rule.harm),
+        (MetricKind::Quantile, Against::Control(margin)) => {
+            exceeding(rule.harm, margin, thresholds, treatment, control)
+        }
+        (MetricKind::Quantile, Against::Limit(limit)) => above_limit(rule, limit, treatment),
+        (MetricKind::Mean, _) => Err(Error::new(Kind::InvalidParameter, "a mean has no sequential test")
+            .hint("Compare it with an absolute limit by test \"threshold\", or watch a quantile or a proportion.")),
+    }
+}
+
+fn compare(arms: &[Arms], margin_or: f64, harm: Harm) -> Result<Weighed> {
+    let mut weighed = Weighed::default();
+    for stratum in arms {
+        weighed.events_treatment.push(stratum.y_t);
+        weighed.events_control.push(stratum.y_c);
+        weighed.increment.extend(fisher_increment(stratum, margin_or, harm, &ERROR_GRID)?);
+    }
+    Ok(weighed)
+}
+
+fn limited(n: u64, events: u64, p0: f64, harm: Harm) -> Result<Weighed> {
+    let increment = one_sample_increment(n, events, p0, harm, &ERROR_GRID)?;
+    Ok(Weighed { events_treatment: vec![events], events_control: Vec::new(), increment })
+}
+
+fn exceeding(harm: Harm, margin: f64, thresholds: Option<&[i32]>, t: Side, c: Side) -> Result<Weighed> {
+    let Some(thresholds) = thresholds else {
+        return Ok(Weighed::default()); // the first stratum: the control has no past yet
+    };
+    let empty = Histogram::default();
+    let bins = shift_for_margin(margin, DEFAULT_SCALE)?;
+    let shift = if harm == Harm::Increase { bins } else { -bins };
+    let arms = exceedance::arms(t.histogram.unwrap_or(&empty), c.histogram.unwrap_or(&empty), thresholds, shift);
+    compare(&arms, 1.0, harm)
+}
+
+fn above_limit(rule: &Rule, limit: f64, treatment: Side) -> Result<Weighed> {
+    let Some(p) = rule.quantile else {
+        let message = "an absolute limit of a quantile metric needs a quantile";
+        return Err(Error::new(Kind::InvalidParameter, message));
+    };
+    let Some(histogram) = treatment.histogram else {
+        return limited(0, 0, 1.0 - p, rule.harm);
+    };
+    // Values in the limit's own bin (2.2 % wide) count as within the limit.
+    let above = histogram.key(limit).map_or(0, |key| histogram.count_above(key));
+    limited(histogram.count(), above, 1.0 - p, rule.harm)
+}
+
+/// What stored counts add to the evidence: the same increment as [`weigh`] gave, without the histograms.
+pub fn weigh_counts(rule: &Rule, n_t: u64, events_t: &[u64], n_c: u64, events_c: &[u64]) -> Result<Vec<f64>> {
+    let mut increment = Vec::new();
+    for (i, &y_t) in events_t.iter().enumerate() {
+        let y_c = events_c.get(i).copied().unwrap_or(0);
+        increment.extend(match (rule.kind, rule.against) {
+            (MetricKind::Proportion, Against::Control(margin)) => {
+                fisher_increment(&Arms { n_t, y_t, n_c, y_c }, 1.0 + margin, rule.harm, &ERROR_GRID)?
+            }
+            (_, Against::Control(_)) => fisher_increment(&Arms { n_t, y_t, n_c, y_c }, 1.0, rule.harm, &ERROR_GRID)?,
+            (MetricKind::Quantile, Against::Limit(_)) => {
+                one_sample_increment(n_t, y_t, 1.0 - rule.quantile.unwrap_or(f64::NAN), rule.harm, &ERROR_GRID)?
+            }
+            (_, Against::Limit(limit)) => one_sample_increment(n_t, y_t, limit, rule.harm, &ERROR_GRID)?,
+        });
+    }
+    Ok(increment)
+}
+
+/// The natural log of the e-value of some evidence: a mixture over the grid for each tested quantile, and the mean
+/// of these. No evidence is an e-value of 1.
+pub fn log_e(evidence: &[f64]) -> Result<f64> {
+    let points = ERROR_GRID.log_or().len();
+    if !evidence.len().is_multiple_of(points) || evidence.iter().any(|x| !x.is_finite()) {
+        let message =
+            format!("stored evidence is damaged: {} values, wanted finite multiples of {points}", evidence.len());
+        return Err(Error::new(Kind::Corrupted, message)
+            .hint("Delete the guardrail's row of guardrail_status to begin anew."));
+    }
+    let each: Result<Vec<f64>> = evidence.chunks(points).map(|ell| mixture::log_e(ell, &ERROR_GRID)).collect();
+    Ok(mixture::mix(&each?).unwrap_or(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(kind: &str, comparison: &str, quantile: Option<f64>) -> Rule {
+        Rule::new(kind, comparison, "increase", quantile, Some(0.0), Some(0.05)).unwrap()
+    }
+
+    fn side(n: u64, events: u64) -> Side<'static> {
+        Side { n, events, histogram: None }
+    }
+
+    #[test]
+    fn a_total_outage_is_seen_in_one_small_stratum() {
+        let weighed = weigh(&rule("proportion", "control", None), None, side(20, 20), side(2000, 20)).unwrap();
+        assert_eq!((weighed.events_treatment, weighed.events_control), (vec![20], vec![20]));
+        // alpha 0.01: ln(1/alpha) = 4.6
+        assert!(log_e(&weighed.increment).unwrap() > 20.0);
+    }
+
+    #[test]
+    fn equal_arms_gather_no_evidence() {
+        let weighed = weigh(&rule("proportion", "control", None), None, side(1000, 10), side(1000, 10)).unwrap();
+        assert!(log_e(&weighed.increment).unwrap() < 0.0);
+    }
+
+    #[test]
+    fn an_empty_arm_says_nothing() {
+        let weighed = weigh(&rule("proportion", "control", None), None, side(0, 0), side(1000, 10)).unwrap();
+        assert_eq!(weighed.increment, vec![0.0; 8]);
+    }
+
+    #[test]
+    fn no_thresholds_weigh_nothing() {
+        let weighed = weigh(&rule("quantile", "control", None), None, side(10, 0), side(10, 0)).unwrap();
+        assert_eq!(weighed, Weighed::default());
+        assert_eq!(log_e(&weighed.increment).unwrap(), 0.0);
+    }
+
+    #[test]
+    fn a_slow_treatment_exceeds_the_controls_past() {
+        let mut past = Histogram::default();
+        let mut slow = Histogram::default();
+        for i in 1..=1000 {
+            past.push(f64::from(i) / 1000.0);
+            slow.push(f64::from(i) / 700.0);
+        }
+        let thresholds = exceedance::thresholds(&past, &levels(None)).unwrap().unwrap();
+        let side = |h| Side { n: 1000, events: 0, histogram: Some(h) };
+        let quantiles = rule("quantile", "control", None);
+        let worse = weigh(&quantiles, Some(&thresholds), side(&slow), side(&past)).unwrap();
+        assert_eq!(worse.increment.len(), 32);
+        assert!(log_e(&worse.increment).unwrap() > 10.0);
+        let again = weigh_counts(&quantiles, 1000, &worse.events_treatment, 1000, &worse.events_control).unwrap();
+        assert_eq!(again, worse.increment);
+        let equal = weigh(&quantiles, Some(&thresholds), side(&past), side(&past)).unwrap();
+        assert!(log_e(&equal.increment).unwrap() < 0.0);
+    }
+
+    #[test]
+    fn a_quantile_limit_counts_what_is_above() {
+        let mut histogram = Histogram::default();
+        for i in 0..1000 {
+            histogram.push(if i % 10 == 0 { 0.2 } else { 0.01 });
+        }
+        let side = Side { n: 1000, events: 0, histogram: Some(&histogram) };
+        let weighed = weigh(&rule("quantile", "absolute", Some(0.95)), None, side, Side::default()).unwrap();
+        assert_eq!(weighed.events_treatment, [100]);
+        assert!(log_e(&weighed.increment).unwrap() > 4.6);
+    }
+
+    #[test]
+    fn damaged_evidence_is_an_error() {
+        assert_eq!(log_e(&[1.0]).unwrap_err().kind, Kind::Corrupted);
+        assert_eq!(log_e(&[f64::NAN; 8]).unwrap_err().kind, Kind::Corrupted);
+        assert_eq!(
+            weigh(&rule("mean", "absolute", None), None, side(1, 0), side(0, 0)).unwrap_err().kind,
+            Kind::InvalidParameter
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! Metrics: one row per data point. `point` reads what the five kinds of points have of their own.
+
+use super::context::{Context, put};
+use super::fault::{Fault, Result};
+use super::field::{Fields, boolean, signed, unsigned};
+use super::id;
+use super::point::{self, Point};
+use super::request::{Emit, each, reject};
+use super::row::Row;
+use super::value;
+use crate::telemetry::Signal;
+use serde_json::{Map, Value};
+
+/// Bit 0 of a point's flags: the series exists, but nothing was recorded.
+const NO_RECORDED_VALUE: u64 = 1;
+
+/// One kind of metric: its field, its name under `otlp.type`, and the reader of its points.
+struct Kind {
+    field: &'static str,
+    name: &'static str,
+    read: fn(Fields) -> Result<Point>,
+}
+
+const KINDS: [Kind; 5] = [
+    Kind { field: "sum", name: "sum", read: point::number_point },
+    Kind { field: "gauge", name: "gauge", read: point::number_point },
+    Kind { field: "histogram", name: "histogram", read: point::histogram },
+    Kind { field: "exponentialHistogram", name: "exponential_histogram", read: point::exponential_histogram },
+    Kind { field: "summary", name: "summary", read: point::summary },
+];
+
+/// What the points of one metric have in common.
+struct Series<'a> {
+    name: &'a str,
+    unit: Option<&'a str>,
+    otlp: Map<String, Value>,
+}
+
+/// Reads a metric; one without data gives no row.
+pub(super) fn read(metric: Fields, context: Context, emit: Emit) {
+    let Some((kind, data)) = KINDS.iter().find_map(|kind| Some((kind, metric.get(kind.field)?))) else {
+        return;
+    };
+    let place = |fault: Fault| fault.at(kind.field);
+    let data = match Fields::of(data) {
+        Ok(data) => data,
+        Err(fault) => return emit(Err(place(fault))),
+    };
+    match series(metric, kind, data) {
+        Ok(series) => each(data, "dataPoints", &mut |row| emit(row.map_err(place)), |point, emit| {
+            emit(row(point, &series, kind, context));
+        }),
+        Err(fault) => reject(data.list("dataPoints").map_or(0, <[Value]>::len), &fault, emit),
+    }
+}
+
+fn series<'a>(metric: Fields<'a>, kind: &Kind, data: Fields) -> Result<Series<'a>> {
+    let name = metric.text("name")?.ok_or_else(|| Fault::new("missing name").at("name"))?;
+    let mut otlp = Map::new();
+    put(&mut otlp, "type", Some(kind.name));
+    let place = |fault: Fault| fault.at(kind.field);
+    let temporality = data.read("aggregationTemporality", signed).map_err(place)?;
+    put(&mut otlp, "temporality", temporality.filter(|&temporality| temporality != 0));
+    if kind.field == "sum" {
+        put(&mut otlp, "monotonic", Some(data.read("isMonotonic", boolean).map_err(place)?.unwrap_or(false)));
+    }
+    Ok(Series { name, unit: metric.text("unit")?, otlp })
+}
+
+fn row(point: Fields, series: &Series, kind: &Kind, context: Context) -> Result<Row> {
+    let time = point.read("timeUnixNano", id::nanos)?.flatten();
+    let time = time.ok_or_else(|| Fault::new("missing time").at("timeUnixNano"))?;
+    let mut row = Row::new(Signal::Metric, series.name, time, context);
+    row.unit = series.unit.map(str::to_owned);
+    let mut otlp = series.otlp.clone();
+    let start = point.read("startTimeUnixNano", id::nanos)?.flatten();
+    put(&mut otlp, "start", start.map(|start| start.to_string()));
+    let read = (kind.read)(point)?;
+    otlp.extend(read.otlp);
+    let exemplars = point.each("exemplars", point::exemplar)?;
+    put(&mut otlp, "exemplars", (!exemplars.is_empty()).then_some(exemplars));
+    row.value = read.value;
+    if point.read("flags", unsigned)?.unwrap_or_default() & NO_RECORDED_VALUE != 0 {
+        row.value = None;
+        put(&mut otlp, "no_recorded_value", Some(true));
+    }
+    let attributes = point.read("attributes", value::attributes)?.unwrap_or_default();
+    context.complete(&mut row, attributes, otlp);
+    Ok(row)
+}

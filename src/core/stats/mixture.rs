@@ -1,0 +1,103 @@
+//! Mixtures: from one log likelihood ratio per effect size to one e-value.
+//!
+//! What is here: the grid of effects and its weights, and the averages of e-values.
+//!
+//! What is not: the ratios themselves (`tilt`), and the decision.
+//!
+//! A mixture sum_j w_j exp(ell_j) with weights fixed before the data is an e-process again, and costs at most
+//! log(1 / w_j) against knowing the effect. An average of e-processes is one under any dependence (Vovk and Wang,
+//! arXiv 1912.06116).
+
+use std::sync::LazyLock;
+
+use crate::{Error, Kind, Result};
+
+/// Odds ratios as their logarithms, and the logarithms of their weights, which sum to 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Grid {
+    log_or: Vec<f64>,
+    log_weight: Vec<f64>,
+}
+
+/// The grid for error rates and exceedances (statistics.md section 3). Measured there: 20 to 25 % less delay than a
+/// uniform geometric grid of 9 points, and as good as grids tuned to the effect.
+pub static ERROR_GRID: LazyLock<Grid> = LazyLock::new(|| Grid {
+    log_or: [0.1, 0.2, 0.35, 0.5, 1.0, 2.0, 4.0, 9.0_f64].map(f64::ln_1p).to_vec(),
+    log_weight: [0.10, 0.20, 0.20, 0.20, 0.15, 0.08, 0.05, 0.02_f64].map(f64::ln).to_vec(),
+});
+
+/// The largest odds ratio that a grid or a margin may have; an effect beyond it needs no statistics.
+pub const MAX_ODDS_RATIO: f64 = 1e3;
+
+impl Grid {
+    /// A grid of odds ratios above 1 and their weights.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidParameter`] when an odds ratio is not above 1 and at most [`MAX_ODDS_RATIO`], a weight is not
+    /// positive, the lengths differ, or the weights do not sum to 1.
+    pub fn new(odds_ratios: &[f64], weights: &[f64]) -> Result<Self> {
+        let bad = |message: String| Err(Error::new(Kind::InvalidParameter, message));
+        if odds_ratios.is_empty() || odds_ratios.len() != weights.len() {
+            return bad(format!("\"{}\" odds ratios have \"{}\" weights", odds_ratios.len(), weights.len()));
+        }
+        if let Some(or) = odds_ratios.iter().find(|or| !(**or > 1.0 && **or <= MAX_ODDS_RATIO)) {
+            return bad(format!("odds ratio must be above 1 and at most {MAX_ODDS_RATIO}, got \"{or}\""));
+        }
+        let sum: f64 = weights.iter().sum();
+        if weights.iter().any(|w| w.is_nan() || *w <= 0.0) || (sum - 1.0).abs() > 1e-9 {
+            return bad(format!("weights must be positive and sum to 1, got \"{sum}\""));
+        }
+        let logs = |values: &[f64]| values.iter().map(|v| v.ln()).collect();
+        Ok(Self { log_or: logs(odds_ratios), log_weight: logs(weights) })
+    }
+
+    /// The logarithms of the odds ratios.
+    pub fn log_or(&self) -> &[f64] {
+        &self.log_or
+    }
+
+    /// The logarithms of the weights.
+    pub fn log_weight(&self) -> &[f64] {
+        &self.log_weight
+    }
+
+    /// The state of a test that has seen nothing.
+    pub fn zeros(&self) -> Vec<f64> {
+        vec![0.0; self.log_or.len()]
+    }
+}
+
+/// log(sum exp(x)), without overflow; minus infinity of nothing.
+pub fn log_sum_exp(xs: impl IntoIterator<Item = f64> + Clone) -> f64 {
+    let max = xs.clone().into_iter().fold(f64::NEG_INFINITY, f64::max);
+    if max.is_infinite() {
+        return max;
+    }
+    max + xs.into_iter().map(|x| (x - max).exp()).sum::<f64>().ln()
+}
+
+/// The log e-value of the sums `ell`, one for each point of the grid.
+///
+/// # Errors
+/// [`Kind::InvalidParameter`] when `ell` has another length than the grid.
+pub fn log_e(ell: &[f64], grid: &Grid) -> Result<f64> {
+    weighted(ell, &grid.log_weight)
+}
+
+/// The logarithm of the weighted average of e-values, all as logarithms. The weights must sum to 1.
+///
+/// # Errors
+/// [`Kind::InvalidParameter`] when the lengths differ.
+pub fn weighted(log_es: &[f64], log_weights: &[f64]) -> Result<f64> {
+    if log_es.len() != log_weights.len() {
+        let message = format!("\"{}\" e-values have \"{}\" weights", log_es.len(), log_weights.len());
+        return Err(Error::new(Kind::InvalidParameter, message));
+    }
+    Ok(log_sum_exp(log_es.iter().zip(log_weights).map(|(e, w)| e + w)))
+}
+
+/// The logarithm of the plain average of e-values (`mix4` of section 6); None of none.
+pub fn mix(log_es: &[f64]) -> Option<f64> {
+    let n = log_es.len() as f64;
+    (!log_es.is_empty()).then(|| log_sum_exp(log_es.iter().copied()) - n.ln())
+}

@@ -1,0 +1,65 @@
+//! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states.
+//!
+//! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
+
+mod filter;
+mod fold;
+
+pub use filter::{Filter, Scalar};
+pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Target, Watch};
+
+use crate::error::{Error, Kind, Result};
+
+/// The four signals of telemetry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// A metric data point.
+    Metric,
+    /// A log record.
+    Log,
+    /// A span of a trace.
+    Span,
+    /// A product or system event.
+    Event,
+}
+
+impl Signal {
+    /// Reads the SQL label of a signal.
+    pub fn from_label(label: &str) -> Result<Self> {
+        match label {
+            "metric" => Ok(Self::Metric),
+            "log" => Ok(Self::Log),
+            "span" => Ok(Self::Span),
+            "event" => Ok(Self::Event),
+            other => Err(Error::new(Kind::InvalidParameter, format!("there is no signal \"{other}\""))),
+        }
+    }
+
+    /// The SQL label of the signal.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Metric => "metric",
+            Self::Log => "log",
+            Self::Span => "span",
+            Self::Event => "event",
+        }
+    }
+}
+
+/// One telemetry row, as far as filters look at it. Methods are called only when a filter asks.
+pub trait Row {
+    /// The row's signal.
+    fn signal(&self) -> Signal;
+    /// The row's name.
+    fn name(&self) -> &str;
+    /// The row's value.
+    fn value(&self) -> Option<f64>;
+    /// The service that sent the row.
+    fn service(&self) -> Option<&str>;
+    /// OpenTelemetry's severity number.
+    fn severity(&self) -> Option<i16>;
+    /// Whether the row is an error.
+    fn is_error(&self) -> Option<bool>;
+    /// Whether the row has the attribute with exactly this value.
+    fn has_attribute(&self, key: &str, value: &Scalar) -> bool;
+}

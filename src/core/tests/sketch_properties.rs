@@ -1,0 +1,191 @@
+//! What must hold for every state: merging in any order, both written forms, and no panic on any bytes.
+
+use flagscope_core::Kind;
+use flagscope_core::sketch::{Histogram, Moments, Sketch, TDigest};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// Values of all sizes and both signs, with a few zeros and invalid ones.
+fn value() -> impl Strategy<Value = f64> {
+    prop_oneof![
+        6 => 1e-6..1e6,
+        2 => -1e3..1e3,
+        1 => any::<f64>(),
+        1 => prop::sample::select(vec![0.0, -0.0, 1.0, -4.0, 1e-310, f64::MAX, f64::MIN, f64::INFINITY, f64::NAN]),
+    ]
+}
+
+fn moments(xs: &[f64]) -> Moments {
+    let mut state = Moments::default();
+    xs.iter().for_each(|x| state.push(*x));
+    state
+}
+
+fn histogram(xs: &[f64], scale: i32) -> Histogram {
+    let mut state = Histogram::new(scale).expect("a scale");
+    xs.iter().for_each(|x| state.push(*x));
+    state
+}
+
+fn digest(xs: &[f64]) -> TDigest {
+    let mut state = TDigest::new(20).expect("a compression");
+    xs.iter().for_each(|x| state.push(*x));
+    state
+}
+
+fn merged<S: Sketch>(a: &S, b: &S) -> S {
+    let mut sum = a.clone();
+    sum.merge(b).expect("few values");
+    sum
+}
+
+/// Both forms give the state back.
+fn written<S: Sketch + PartialEq + std::fmt::Debug>(state: &S) {
+    assert_eq!(S::decode(&state.encode()).as_ref(), Ok(state));
+    assert_eq!(S::from_text(&state.to_text()).as_ref(), Ok(state));
+    assert_eq!(S::decode(&state.encode()).expect("a state").encode(), state.encode());
+    let mut longer = state.encode();
+    longer.push(0);
+    assert_eq!(S::decode(&longer).map(|_| ()).unwrap_err().kind, Kind::InvalidBinary);
+    for end in 0..longer.len() - 1 {
+        assert!(S::decode(&longer[..end]).is_err(), "{state:?} cut at {end}");
+    }
+}
+
+/// Any bytes are an error or a state that can be used and written.
+fn read<S: Sketch + PartialEq + std::fmt::Debug>(bytes: &[u8], use_it: fn(&S)) {
+    if let Ok(state) = S::decode(bytes) {
+        use_it(&state);
+        assert_eq!(state.encode(), bytes);
+        written(&merged(&state, &state));
+    }
+}
+
+fn use_histogram(h: &Histogram) {
+    for p in [0.0, 0.5, 1.0] {
+        assert_eq!(h.quantile(p).expect("a level").is_some(), h.count() > 0);
+    }
+    assert_eq!(h.count_above(i32::MIN), h.count());
+    assert_eq!(h.buckets().iter().map(|b| b.2).sum::<u64>(), h.count());
+}
+
+fn use_digest(d: &TDigest) {
+    for p in [0.0, 0.5, 1.0] {
+        assert_eq!(d.quantile(p).expect("a level").is_some(), d.count() > 0);
+    }
+    assert_eq!(d.trimmed_mean(0.1, 0.9).expect("levels").is_some(), d.count() > 0);
+}
+
+fn near(a: Option<f64>, b: Option<f64>, scale: f64) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a == b || (a - b).abs() <= 1e-9 * scale,
+        (a, b) => a == b,
+    }
+}
+
+proptest! {
+    #[test]
+    fn forms_give_the_state_back(xs in vec(value(), 0..120), scale in -10..=8) {
+        written(&moments(&xs));
+        written(&histogram(&xs, scale));
+        written(&digest(&xs));
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes in vec(any::<u8>(), 0..80)) {
+        let mut versioned = bytes;
+        versioned.insert(0, 1);
+        read::<Moments>(&versioned, |_| ());
+        read::<Histogram>(&versioned, use_histogram);
+        read::<TDigest>(&versioned, use_digest);
+    }
+
+    /// One byte changed passes more checks than random bytes do.
+    #[test]
+    fn damaged_bytes_are_read_without_panic(xs in vec(value(), 0..30), at: prop::sample::Index, byte: u8) {
+        let damage = |mut bytes: Vec<u8>| {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            bytes
+        };
+        read::<Moments>(&damage(moments(&xs).encode()), |_| ());
+        read::<Histogram>(&damage(histogram(&xs, 5).encode()), use_histogram);
+        read::<TDigest>(&damage(digest(&xs).encode()), use_digest);
+    }
+
+    #[test]
+    fn any_text_is_read_without_panic(text in "\\PC*") {
+        prop_assert!(Moments::from_text(&text).is_err());
+        prop_assert!(Histogram::from_text(&text).is_err());
+        prop_assert!(TDigest::from_text(&text).is_err());
+    }
+
+    #[test]
+    fn histograms_merge_in_any_order(
+        a in vec(value(), 0..60), b in vec(value(), 0..60), c in vec(value(), 0..60), scales in (-2..=8, -2..=8),
+    ) {
+        let (x, y, z) = (histogram(&a, scales.0), histogram(&b, scales.1), histogram(&c, 5));
+        let same = |p: &Histogram, q: &Histogram| {
+            p.buckets() == q.buckets() && (p.invalid(), p.min(), p.max()) == (q.invalid(), q.min(), q.max())
+        };
+        prop_assert!(same(&merged(&x, &y), &merged(&y, &x)));
+        prop_assert!(same(&merged(&merged(&x, &y), &z), &merged(&x, &merged(&y, &z))));
+        let all = histogram(&[a, b, c].concat(), scales.0.min(scales.1).min(5));
+        prop_assert!(same(&merged(&merged(&x, &y), &z), &all));
+    }
+
+    #[test]
+    fn moments_merge_in_any_order(
+        a in vec(-1e6..1e6, 0..60), b in vec(-1e6..1e6, 0..60), c in vec(-1e6..1e6, 0..60),
+    ) {
+        let (x, y, z) = (moments(&a), moments(&b), moments(&c));
+        let all = moments(&[a, b, c].concat());
+        for other in [merged(&merged(&x, &y), &z), merged(&x, &merged(&z, &y)), merged(&z, &merged(&x, &y))] {
+            prop_assert_eq!((other.count(), other.min(), other.max()), (all.count(), all.min(), all.max()));
+            prop_assert!(near(other.mean(), all.mean(), 1e6));
+            prop_assert!(near(other.variance(), all.variance(), 1e12));
+        }
+    }
+
+    #[test]
+    fn digests_merge(a in vec(value(), 0..300), b in vec(value(), 0..300)) {
+        let (x, y) = (digest(&a), digest(&b));
+        let (sum, other) = (merged(&x, &y), merged(&y, &x));
+        prop_assert_eq!(&sum, &other);
+        prop_assert_eq!(sum.count(), x.count() + y.count());
+        prop_assert_eq!(sum.invalid(), x.invalid() + y.invalid());
+        written(&sum);
+    }
+
+    #[test]
+    fn quantiles_are_monotone_and_within_the_extremes(xs in vec(value(), 1..300), ps in vec(0.0..=1.0, 2..20)) {
+        let (h, d) = (histogram(&xs, 5), digest(&xs));
+        let mut ps = ps;
+        ps.extend([0.0, 1.0]);
+        ps.sort_by(f64::total_cmp);
+        let of_histogram: Vec<_> = ps.iter().map(|p| h.quantile(*p).unwrap()).collect();
+        let of_digest: Vec<_> = ps.iter().map(|p| d.quantile(*p).unwrap()).collect();
+        for answers in [of_histogram, of_digest] {
+            prop_assert!(answers.is_sorted(), "{:?}", answers);
+            prop_assert!(answers.iter().all(|q| q.is_none_or(|q| Some(q) >= h.min() && Some(q) <= h.max())));
+        }
+    }
+
+    /// The bin of a quantile holds the value of that rank, and the counts above it are exact.
+    #[test]
+    fn a_quantile_is_the_bin_of_its_rank(xs in vec(value(), 1..200), p in 0.0..=1.0) {
+        let h = histogram(&xs, 5);
+        let mut finite: Vec<f64> = xs.into_iter().filter(|x| x.is_finite()).collect();
+        finite.sort_by(f64::total_cmp);
+        prop_assert_eq!(h.count(), finite.len() as u64);
+        if let Some(key) = h.quantile_bin(p).unwrap() {
+            let exact = finite[(p * (finite.len() - 1) as f64) as usize];
+            prop_assert_eq!(h.key(exact), Some(key));
+            let above = finite.iter().filter(|x| h.key(**x) > Some(key)).count();
+            prop_assert_eq!(h.count_above(key), above as u64);
+            if exact.abs() >= f64::MIN_POSITIVE {
+                prop_assert!((h.quantile(p).unwrap().unwrap() / exact - 1.0).abs() < 0.0109);
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! SQL face of `core::guardrail` and of the sequential tests behind it. What each function means stands with its
+//! `COMMENT` in `sql/api/stats.sql`.
+
+use flagscope_core::guardrail::{self, Rule, Side, Standing};
+use flagscope_core::sketch::Histogram;
+use flagscope_core::stats::exceedance;
+use flagscope_core::stats::score::Score;
+use flagscope_core::stats::tilt::Arms;
+use flagscope_core::{Error, Kind, Result as CoreResult};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::Report;
+use crate::pg::value::Stored;
+
+#[pg_extern(immutable, parallel_safe)]
+#[allow(clippy::too_many_arguments, clippy::type_complexity)] // an SQL signature: named arguments, columns of a row
+fn _weigh_stratum(
+    kind: &str,
+    comparison: &str,
+    harm: &str,
+    quantile: Option<f64>,
+    margin: Option<f64>,
+    limit_value: Option<f64>,
+    thresholds: Option<Vec<i32>>,
+    n_treatment: i64,
+    events_treatment: i64,
+    histogram_treatment: Option<Stored<Histogram>>,
+    n_control: i64,
+    events_control: i64,
+    histogram_control: Option<Stored<Histogram>>,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(events_treatment, Vec<i64>), name!(events_control, Vec<i64>), name!(increment, Vec<f64>)),
+    >,
+    ErrorReport,
+> {
+    let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
+    let treatment = side(n_treatment, events_treatment, histogram_treatment.as_ref()).report()?;
+    let control = side(n_control, events_control, histogram_control.as_ref()).report()?;
+    let weighed = guardrail::weigh(&rule, thresholds.as_deref(), treatment, control).report()?;
+    Ok(TableIterator::once((signed(weighed.events_treatment), signed(weighed.events_control), weighed.increment)))
+}
+
+#[pg_extern(immutable, parallel_safe)]
+#[allow(clippy::too_many_arguments)] // an SQL signature: named arguments
+fn _weigh_counts(
+    kind: &str,
+    comparison: &str,
+    harm: &str,
+    quantile: Option<f64>,
+    margin: Option<f64>,
+    limit_value: Option<f64>,
+    n_treatment: i64,
+    events_treatment: Vec<i64>,
+    n_control: i64,
+    events_control: Vec<i64>,
+) -> Result<Vec<f64>, ErrorReport> {
+    let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
+    let (n_t, n_c) = (count(n_treatment).report()?, count(n_control).report()?);
+    let (y_t, y_c) = (counts(events_treatment).report()?, counts(events_control).report()?);
+    guardrail::weigh_counts(&rule, n_t, &y_t, n_c, &y_c).report()
+}
+
+fn counts(events: Vec<i64>) -> CoreResult<Vec<u64>> {
+    events.into_iter().map(count).collect()
+}
+
+fn side(n: i64, events: i64, histogram: Option<&Stored<Histogram>>) -> CoreResult<Side<'_>> {
+    Ok(Side { n: count(n)?, events: count(events)?, histogram: histogram.map(|h| &h.0) })
+}
+
+fn count(n: i64) -> CoreResult<u64> {
+    u64::try_from(n)
+        .map_err(|_| Error::new(Kind::InvalidParameter, format!("a count cannot be negative, got \"{n}\"")))
+}
+
+fn signed(counts: Vec<u64>) -> Vec<i64> {
+    counts.into_iter().map(|n| n as i64).collect()
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _log_e(evidence: Vec<f64>) -> Result<f64, ErrorReport> {
+    guardrail::log_e(&evidence).report()
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _quantile_bins(
+    histogram: Option<Stored<Histogram>>,
+    quantile: Option<f64>,
+) -> Result<Option<Vec<i32>>, ErrorReport> {
+    match histogram {
+        Some(histogram) => exceedance::thresholds(&histogram.0, &guardrail::levels(quantile)).report(),
+        None => Ok(None),
+    }
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "_add")]
+fn _add_evidence(a: Vec<f64>, b: Vec<f64>) -> Result<Vec<f64>, ErrorReport> {
+    add(a, b, |a, b| a + b).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "_add")]
+fn _add_counts(a: Vec<i64>, b: Vec<i64>) -> Result<Vec<i64>, ErrorReport> {
+    add(a, b, i64::saturating_add).report()
+}
+
+/// Adds two lists; an empty one stands for zeros of any length.
+fn add<T: Copy>(a: Vec<T>, b: Vec<T>, plus: impl Fn(T, T) -> T) -> CoreResult<Vec<T>> {
+    match (a.len(), b.len()) {
+        (_, 0) => Ok(a),
+        (0, _) => Ok(b),
+        (n, m) if n == m => Ok(a.into_iter().zip(b).map(|(a, b)| plus(a, b)).collect()),
+        (n, m) => Err(Error::new(Kind::Corrupted, format!("stored evidence is damaged: {n} values, wanted {m}"))
+            .hint("Delete the guardrail's row of guardrail_status to begin anew.")),
+    }
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _verdict(
+    standing: JsonB,
+) -> Result<TableIterator<'static, (name!(state, String), name!(reason, String))>, ErrorReport> {
+    let standing: Standing = serde_json::from_value(standing.0)
+        .map_err(|problem| Error::new(Kind::InvalidParameter, format!("a standing cannot be read: {problem}")))
+        .report()?;
+    let verdict = guardrail::verdict(&standing);
+    Ok(TableIterator::once((verdict.state.label().to_owned(), verdict.reason)))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn odds_ratio(
+    n_treatment: Vec<i64>,
+    events_treatment: Vec<i64>,
+    n_control: Vec<i64>,
+    events_control: Vec<i64>,
+    alpha: f64,
+) -> Result<
+    TableIterator<'static, (name!(estimate, Option<f64>), name!(low, Option<f64>), name!(high, Option<f64>))>,
+    ErrorReport,
+> {
+    let strata = n_treatment.into_iter().zip(events_treatment).zip(n_control.into_iter().zip(events_control));
+    let mut score = Score::default();
+    for ((n_t, y_t), (n_c, y_c)) in strata {
+        let arms = arms(n_t, y_t, n_c, y_c).report()?;
+        score.add(&arms).report()?;
+    }
+    let interval = score.log_or_interval(alpha).report()?;
+    let (low, high) = interval.map(|(low, high)| (low.exp(), high.exp())).unzip();
+    Ok(TableIterator::once((score.log_or_estimate().map(f64::exp), low, high)))
+}
+
+fn arms(n_t: i64, y_t: i64, n_c: i64, y_c: i64) -> CoreResult<Arms> {
+    Ok(Arms { n_t: count(n_t)?, y_t: count(y_t)?, n_c: count(n_c)?, y_c: count(y_c)? })
+}

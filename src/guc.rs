@@ -1,0 +1,98 @@
+//! Every setting of flagscope: its name, default, bounds and texts, and a reader that gives a plain value.
+//!
+//! Not here: what the settings do. Nobody else knows that a setting is a GUC; `pg::process` reserves the prefix.
+
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use std::ffi::{CStr, CString};
+use std::time::Duration;
+
+/// One second: a guardrail acts within about a second of bad data, and an idle tick costs well under a millisecond.
+const INTERVAL_DEFAULT: i32 = 1000;
+/// Below this the latch and the transaction cost more than the tick.
+const INTERVAL_MIN: i32 = 10;
+/// An hour: longer pauses are what `flagscope.enabled = off` is for.
+const INTERVAL_MAX: i32 = 3_600_000;
+/// The environment that the install script seeds.
+const ENVIRONMENT_DEFAULT: &CStr = c"production";
+
+static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
+static INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(INTERVAL_DEFAULT);
+static ENVIRONMENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(ENVIRONMENT_DEFAULT));
+static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+
+/// Make the settings known to PostgreSQL. Called once, by `_PG_init`.
+pub fn register() {
+    register_worker();
+    register_session();
+}
+
+fn register_worker() {
+    GucRegistry::define_bool_guc(
+        c"flagscope.enabled",
+        c"Lets the background workers call flagscope.tick(); off leaves every rollout as it is.",
+        c"Switch it off while restoring or migrating. Manual calls of flagscope.tick() still work. Takes effect on reload.",
+        &ENABLED,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    GucRegistry::define_int_guc(
+        c"flagscope.interval",
+        c"Time from the start of one tick of the background worker to the start of the next, in milliseconds.",
+        c"A tick that takes longer is followed by the next one at once. Takes effect on reload.",
+        &INTERVAL,
+        INTERVAL_MIN,
+        INTERVAL_MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MS,
+    );
+}
+
+fn register_session() {
+    define_text(
+        c"flagscope.environment",
+        c"Environment that a call or a telemetry row means when it names none.",
+        &ENVIRONMENT,
+    );
+    define_text(
+        c"flagscope.actor",
+        c"Person or program recorded as the author of a change; empty means the session's user.",
+        &ACTOR,
+    );
+    define_text(c"flagscope.reason", c"Why a change is made, recorded with it; empty records no reason.", &REASON);
+}
+
+fn define_text(name: &'static CStr, effect: &'static CStr, setting: &'static GucSetting<Option<CString>>) {
+    GucRegistry::define_string_guc(name, effect, c"", setting, GucContext::Userset, GucFlags::default());
+}
+
+/// May the worker tick?
+pub fn enabled() -> bool {
+    ENABLED.get()
+}
+
+/// The time between the starts of two ticks.
+pub fn interval() -> Duration {
+    Duration::from_millis(u64::from(INTERVAL.get().unsigned_abs()))
+}
+
+/// The environment meant when none is named; none only if the setting was emptied.
+pub fn environment() -> Option<String> {
+    text(&ENVIRONMENT)
+}
+
+/// Who makes the changes of this session, if told.
+pub fn actor() -> Option<String> {
+    text(&ACTOR)
+}
+
+/// Why this session makes its changes, if told.
+pub fn reason() -> Option<String> {
+    text(&REASON)
+}
+
+/// The text of a setting; empty counts as not set.
+fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
+    let value = setting.get()?.to_string_lossy().into_owned();
+    (!value.is_empty()).then_some(value)
+}

@@ -1,0 +1,37 @@
+//! Aggregate states: a Rust value in the aggregate's own memory context, dropped with it.
+
+use pgrx::datum::Internal;
+use pgrx::{PgMemoryContexts, pg_sys};
+
+/// Changes the state of an aggregate, making it first where there is none; the state's new handle.
+pub fn update<S>(
+    state: Internal,
+    fcinfo: pg_sys::FunctionCallInfo,
+    make: impl FnOnce() -> S,
+    change: impl FnOnce(&mut S),
+) -> Internal {
+    let mut state = state;
+    // SAFETY: the support functions of one aggregate all use one S, and `internal` cannot come from SQL.
+    if let Some(present) = unsafe { state.get_mut::<S>() } {
+        change(present);
+        return state;
+    }
+    let mut fresh = make();
+    change(&mut fresh);
+    let datum = pg_sys::Datum::from(context(fcinfo).leak_and_drop_on_delete(fresh));
+    Internal::from(Some(datum))
+}
+
+/// Reads the state of an aggregate; `None` before the first row.
+pub fn read<S>(state: &Internal) -> Option<&S> {
+    // SAFETY: as in `update`.
+    unsafe { state.get::<S>() }
+}
+
+/// The aggregate's memory context; outside of an aggregate the current one.
+fn context(fcinfo: pg_sys::FunctionCallInfo) -> PgMemoryContexts {
+    let mut context = std::ptr::null_mut();
+    // SAFETY: fcinfo is that of the running call; the function only fills in the context.
+    let kind = unsafe { pg_sys::AggCheckCallContext(fcinfo, &mut context) };
+    if kind == 0 { PgMemoryContexts::CurrentMemoryContext } else { PgMemoryContexts::For(context) }
+}

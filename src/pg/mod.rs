@@ -1,0 +1,10 @@
+//! The only room with `unsafe`: everything that has to look behind pgrx at PostgreSQL's own structures.
+#![allow(unsafe_code)]
+
+pub mod aggregate;
+pub mod cache;
+pub mod delta;
+pub mod jsonb;
+pub mod process;
+pub mod transition;
+pub mod value;

@@ -1,0 +1,137 @@
+//! Processes: what the background worker needs of PostgreSQL that pgrx does not wrap safely.
+//!
+//! Here: preload, registration, signals and the sleep. `child` starts and watches workers, `session` is a worker's
+//! connection (transactions, locks, catalog look-ups), `database` lists the databases, `peer` finds flagscope's
+//! processes from any backend, and `hook` clears the way for DROP DATABASE and its kin. No decision about flags.
+
+mod child;
+mod database;
+mod hook;
+mod lock;
+mod peer;
+mod session;
+
+pub use child::Child;
+pub use database::{Database, databases};
+pub use hook::install as install_hook;
+pub use lock::{Extension, claim_database, database_is_free, share_extension};
+pub use peer::wake_launcher_on_commit;
+pub use session::{Failure, connect, connect_to_nothing, function_exists, report_idle, report_running, transaction};
+
+use pgrx::bgworkers::BackgroundWorkerBuilder;
+use pgrx::prelude::*;
+use std::ffi::c_int;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Types of the two processes in pg_stat_activity, by which they are found.
+pub const LAUNCHER: &str = "flagscope launcher";
+pub const WORKER: &str = "flagscope worker";
+/// The name of the shared library.
+const LIBRARY: &str = "flagscope";
+
+/// Set in the postmaster before it forks, so every backend knows.
+static PRELOADED: AtomicBool = AtomicBool::new(false);
+/// The configuration was read again since somebody last asked.
+static RELOADED: AtomicBool = AtomicBool::new(false);
+
+// PostgreSQL's own handlers. pgrx's bindings wrap each function in an error guard; a signal handler must run bare.
+unsafe extern "C-unwind" {
+    fn die(signal: c_int);
+    #[link_name = "SignalHandlerForConfigReload"]
+    fn reload(signal: c_int);
+}
+
+/// Remember whether this is `shared_preload_libraries` at work, and say so.
+pub fn note_preload() -> bool {
+    // SAFETY: a plain flag of the postmaster, read in the only thread.
+    let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };
+    PRELOADED.fetch_or(preloading, Ordering::Relaxed);
+    preloading
+}
+
+/// Was the library loaded by `shared_preload_libraries`?
+pub fn preloaded() -> bool {
+    PRELOADED.load(Ordering::Relaxed)
+}
+
+/// Was the server started by pg_upgrade? Then nothing but pg_upgrade may write.
+pub fn in_binary_upgrade() -> bool {
+    // SAFETY: a plain flag of the postmaster, read in the only thread.
+    unsafe { pg_sys::IsBinaryUpgrade }
+}
+
+/// Refuse settings `flagscope.x` that do not exist, so that a typing error is told.
+pub fn reserve_settings() {
+    // SAFETY: the prefix is a static C string; called from `_PG_init`.
+    unsafe { pg_sys::MarkGUCPrefixReserved(c"flagscope".as_ptr()) }
+}
+
+/// Register the launcher; only while `shared_preload_libraries` are loaded.
+pub fn register_launcher(main: &str) {
+    // A restart time makes the postmaster bring it back after SIGTERM (exit code 1) and after a crash.
+    BackgroundWorkerBuilder::new(LAUNCHER)
+        .set_library(LIBRARY)
+        .set_function(main)
+        .enable_spi_access()
+        .set_restart_time(Some(Duration::from_secs(1)))
+        .load();
+}
+
+/// The OID in a worker's argument.
+pub fn oid_argument(argument: pg_sys::Datum) -> pg_sys::Oid {
+    // The launcher put a 32-bit OID into the datum: the cut loses nothing.
+    pg_sys::Oid::from(argument.value() as u32)
+}
+
+/// Take PostgreSQL's handlers for SIGTERM and SIGHUP and begin to receive signals.
+///
+/// `die` lets SIGTERM interrupt a long tick. The other signals have the right handlers from the start.
+fn receive_signals() {
+    // SAFETY: both are PostgreSQL's own signal handlers; called once, at the start of a background worker.
+    unsafe {
+        #[cfg(not(feature = "pg18"))]
+        use pg_sys::pqsignal;
+        #[cfg(feature = "pg18")]
+        use pg_sys::pqsignal_be as pqsignal;
+        pqsignal(pg_sys::SIGTERM as c_int, Some(die));
+        pqsignal(pg_sys::SIGHUP as c_int, Some(reload));
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+/// Sleep on the latch for at most `time`, then serve interrupts and reload the configuration if asked.
+///
+/// False: SIGTERM has come, the process must end. A dead postmaster ends it right here.
+pub fn wait(time: Duration) -> bool {
+    // Rounded up: a sleep of 0 ms for the last 0.9 ms would be a busy loop.
+    let ms = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i64;
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    // SAFETY: MyLatch is valid all the life of the process; the flags are plain variables set by signal handlers.
+    unsafe {
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as c_int, ms, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+        if (&raw const pg_sys::ProcDiePending).read_volatile() != 0 {
+            // Asked while idle: leave without the FATAL that an interrupted tick reports.
+            return false;
+        }
+        check_for_interrupts!();
+        if (&raw const pg_sys::ConfigReloadPending).read_volatile() != 0 {
+            pg_sys::ConfigReloadPending = 0;
+            pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+            RELOADED.store(true, Ordering::Relaxed);
+        }
+    }
+    true
+}
+
+/// Was the configuration read again since the last call?
+pub fn take_reload() -> bool {
+    RELOADED.swap(false, Ordering::Relaxed)
+}
+
+/// End the process with code 1, the code that means "start me again" to the postmaster.
+pub fn exit_for_restart() {
+    // SAFETY: runs PostgreSQL's exit callbacks and ends the process; nothing in Rust waits to be dropped.
+    unsafe { pg_sys::proc_exit(1) }
+}

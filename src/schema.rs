@@ -1,0 +1,161 @@
+//! The one list that composes sql/ in order. Tables and types come first (`sql/schema/`), then code by topic
+//! (`sql/api/`, `sql/aggregate/`); every file names the one before it, since unrelated items have no stable order.
+
+use pgrx::extension_sql_file;
+
+extension_sql_file!("../sql/schema/bootstrap.sql", name = "bootstrap_state", bootstrap);
+extension_sql_file!(
+    "../sql/schema/sketch.sql",
+    name = "sketch_state",
+    requires = [
+        sketch::moments::moments_in,
+        sketch::moments::moments_out,
+        sketch::moments::moments_recv,
+        sketch::moments::moments_send,
+        sketch::histogram::histogram_in,
+        sketch::histogram::histogram_out,
+        sketch::histogram::histogram_recv,
+        sketch::histogram::histogram_send,
+        sketch::tdigest::tdigest_in,
+        sketch::tdigest::tdigest_out,
+        sketch::tdigest::tdigest_recv,
+        sketch::tdigest::tdigest_send,
+    ]
+);
+extension_sql_file!("../sql/schema/setting.sql", name = "setting_state", requires = ["sketch_state"]);
+extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
+extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
+extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
+extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["telemetry_state"]);
+extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["metric_state"]);
+extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["decision_state"]);
+extension_sql_file!(
+    "../sql/aggregate/moments.sql",
+    name = "moments_aggregate",
+    requires = [
+        "worker_state",
+        sketch::moments::moments_in,
+        sketch::moments::moments_out,
+        sketch::moments::moments_recv,
+        sketch::moments::moments_send,
+        sketch::moments::moments_accum,
+        sketch::moments::moments_absorb,
+        sketch::moments::moments_combine,
+        sketch::moments::moments_serialize,
+        sketch::moments::moments_deserialize,
+        sketch::moments::moments_final,
+        sketch::moments::moments_merge,
+        sketch::moments::moments_count,
+        sketch::moments::moments_invalid,
+        sketch::moments::moments_mean,
+        sketch::moments::moments_variance,
+        sketch::moments::moments_stddev,
+        sketch::moments::moments_min,
+        sketch::moments::moments_max
+    ]
+);
+extension_sql_file!(
+    "../sql/aggregate/histogram.sql",
+    name = "histogram_aggregate",
+    requires = [
+        "moments_aggregate",
+        sketch::histogram::histogram_in,
+        sketch::histogram::histogram_out,
+        sketch::histogram::histogram_recv,
+        sketch::histogram::histogram_send,
+        sketch::histogram::histogram_accum,
+        sketch::histogram::histogram_absorb,
+        sketch::histogram::histogram_combine,
+        sketch::histogram::histogram_serialize,
+        sketch::histogram::histogram_deserialize,
+        sketch::histogram::histogram_final,
+        sketch::histogram::histogram_merge,
+        sketch::histogram::histogram_quantile,
+        sketch::histogram::histogram_quantiles,
+        sketch::histogram::histogram_count,
+        sketch::histogram::histogram_invalid,
+        sketch::histogram::histogram_min,
+        sketch::histogram::histogram_max,
+        sketch::histogram::histogram_count_above,
+        sketch::histogram::histogram_buckets
+    ]
+);
+extension_sql_file!(
+    "../sql/aggregate/tdigest.sql",
+    name = "tdigest_aggregate",
+    requires = [
+        "histogram_aggregate",
+        sketch::tdigest::tdigest_in,
+        sketch::tdigest::tdigest_out,
+        sketch::tdigest::tdigest_recv,
+        sketch::tdigest::tdigest_send,
+        sketch::tdigest::tdigest_accum,
+        sketch::tdigest::tdigest_accum_compression,
+        sketch::tdigest::tdigest_absorb,
+        sketch::tdigest::tdigest_combine,
+        sketch::tdigest::tdigest_serialize,
+        sketch::tdigest::tdigest_deserialize,
+        sketch::tdigest::tdigest_final,
+        sketch::tdigest::tdigest_merge,
+        sketch::tdigest::tdigest_quantile,
+        sketch::tdigest::tdigest_quantiles,
+        sketch::tdigest::tdigest_count,
+        sketch::tdigest::tdigest_invalid,
+        sketch::tdigest::tdigest_min,
+        sketch::tdigest::tdigest_max,
+        sketch::tdigest::tdigest_quantile_rank,
+        sketch::tdigest::tdigest_trimmed_mean
+    ]
+);
+extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["tdigest_aggregate"]);
+extension_sql_file!(
+    "../sql/api/stats.sql",
+    name = "stats_api",
+    requires = [
+        "setting_api",
+        guardrail::_weigh_stratum,
+        guardrail::_weigh_counts,
+        guardrail::_log_e,
+        guardrail::_quantile_bins,
+        guardrail::_add_evidence,
+        guardrail::_add_counts,
+        guardrail::_verdict,
+        guardrail::odds_ratio,
+        chart::_sparkline,
+        chart::bar,
+        telemetry::check_filter
+    ]
+);
+extension_sql_file!("../sql/api/flag.sql", name = "flag_api", requires = ["stats_api"]);
+extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["flag_api"]);
+extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
+extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["guardrail_api"]);
+extension_sql_file!(
+    "../sql/api/partition.sql",
+    name = "partition_api",
+    requires = ["decision_api", telemetry::_fold_telemetry]
+);
+extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
+extension_sql_file!(
+    "../sql/api/configuration.sql",
+    name = "configuration_api",
+    requires = ["telemetry_api", telemetry::_announce_change]
+);
+extension_sql_file!(
+    "../sql/api/evaluate.sql",
+    name = "evaluate_api",
+    requires = ["configuration_api", flag::evaluate]
+);
+extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["evaluate_api", otlp::_decode_otlp]);
+extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["otlp_api"]);
+extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["tick_api"]);
+extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
+extension_sql_file!(
+    "../sql/api/status.sql",
+    name = "status_api",
+    requires = ["report_api", _preloaded, worker::_wake_launcher]
+);
+extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
+extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -1,0 +1,124 @@
+//! SQL face of `core::sketch::TDigest`.
+
+use std::ffi::{CStr, CString};
+
+use flagscope_core::sketch::{Sketch, TDigest};
+use pgrx::datum::Internal;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::Report;
+use crate::pg::value::Stored;
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_in(text: &CStr) -> Result<Stored<TDigest>, ErrorReport> {
+    super::input(text)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_out(sketch: Stored<TDigest>) -> Result<CString, ErrorReport> {
+    super::output(&sketch.0)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_recv(message: Internal) -> Result<Stored<TDigest>, ErrorReport> {
+    super::receive(message)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_send(sketch: Stored<TDigest>) -> Vec<u8> {
+    sketch.0.encode()
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn tdigest_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    super::accumulate(state, value, fcinfo, TDigest::default, TDigest::push)
+}
+
+#[pg_extern(immutable, parallel_safe, name = "tdigest_accum")]
+fn tdigest_accum_compression(
+    state: Internal,
+    value: Option<f64>,
+    compression: i32,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    let fresh = TDigest::new(usize::try_from(compression).unwrap_or_default()).report()?;
+    Ok(super::accumulate(state, value, fcinfo, || fresh, TDigest::push))
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn tdigest_absorb(state: Internal, sketch: Option<Stored<TDigest>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    super::absorb(state, sketch.as_ref().map(|s| &s.0), fcinfo)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn tdigest_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    super::combine::<TDigest>(state, other, fcinfo)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_serialize(state: Internal) -> Vec<u8> {
+    super::serialize::<TDigest>(&state)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn tdigest_deserialize(
+    bytes: &[u8],
+    _state: Internal,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    super::deserialize::<TDigest>(bytes, fcinfo)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn tdigest_final(state: Internal) -> Option<Stored<TDigest>> {
+    super::finish(&state)
+}
+
+#[pg_extern(immutable, parallel_safe, name = "merge")]
+fn tdigest_merge(
+    a: Option<Stored<TDigest>>,
+    b: Option<Stored<TDigest>>,
+) -> Result<Option<Stored<TDigest>>, ErrorReport> {
+    super::merge(a, b)
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
+fn tdigest_quantile(sketch: Stored<TDigest>, p: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.quantile(p).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
+fn tdigest_quantiles(sketch: Stored<TDigest>, p: Vec<f64>) -> Result<Vec<Option<f64>>, ErrorReport> {
+    p.into_iter().map(|p| sketch.0.quantile(p).report()).collect()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "count")]
+fn tdigest_count(sketch: Stored<TDigest>) -> i64 {
+    sketch.0.count() as i64
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "invalid")]
+fn tdigest_invalid(sketch: Stored<TDigest>) -> i64 {
+    sketch.0.invalid() as i64
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "min")]
+fn tdigest_min(sketch: Stored<TDigest>) -> Option<f64> {
+    sketch.0.min()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "max")]
+fn tdigest_max(sketch: Stored<TDigest>) -> Option<f64> {
+    sketch.0.max()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile_rank")]
+fn tdigest_quantile_rank(sketch: Stored<TDigest>, x: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.rank(x).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "trimmed_mean")]
+fn tdigest_trimmed_mean(sketch: Stored<TDigest>, low: f64, high: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.trimmed_mean(low, high).report()
+}

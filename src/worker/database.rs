@@ -1,0 +1,86 @@
+//! The life of one worker: sleep, call `flagscope.tick()`, sleep.
+//!
+//! The worker must never be in anyone's way. It leaves when its database is to be dropped, copied or renamed, skips
+//! its turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick.
+
+use super::Limiter;
+use crate::guc;
+use crate::pg::process::{self, Extension, Failure};
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Longest sleep: however rare the ticks are, the worker sees within this time that its extension is gone or that a
+/// statement wants its database (those give up after 5 s).
+const NAP_MAX: Duration = Duration::from_secs(2);
+
+/// What a turn found.
+enum Turn {
+    /// There is work here, now or later.
+    Stay,
+    /// Nothing to work for: no extension, or a statement that wants the database for itself.
+    Leave,
+}
+
+/// Work for a database until there is nothing to work for (exit code 0) or the process is told to end (1).
+pub fn run(database: pg_sys::Oid) {
+    process::connect(database);
+    if process::claim_database() && !work() {
+        process::exit_for_restart();
+    }
+}
+
+/// Take turns. True: nothing left to do. False: SIGTERM.
+fn work() -> bool {
+    let mut limiter = Limiter::default();
+    let mut last: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let is_due = last.is_none_or(|last| now - last >= guc::interval());
+        if is_due {
+            last = Some(now);
+        }
+        match process::transaction(|| turn(is_due)) {
+            Ok(Turn::Stay) => {}
+            Ok(Turn::Leave) => return true,
+            Err(failure) => report(&failure, &mut limiter, now),
+        }
+        process::report_idle();
+        let left = last.map_or(Duration::ZERO, |last| guc::interval().saturating_sub(last.elapsed()));
+        if !process::wait(left.min(NAP_MAX)) {
+            return false;
+        }
+    }
+}
+
+/// Take one turn, inside one transaction: look around and, if it is time, tick.
+fn turn(is_due: bool) -> Result<Turn, spi::Error> {
+    if !process::database_is_free() {
+        return Ok(Turn::Leave);
+    }
+    match process::share_extension() {
+        Extension::Absent => return Ok(Turn::Leave),
+        Extension::Changing => return Ok(Turn::Stay),
+        Extension::Shared => {}
+    }
+    // A half-made extension, or an old version without the function, counts as none.
+    if !process::function_exists("flagscope.tick(pg_catalog.timestamptz)") {
+        return Ok(Turn::Leave);
+    }
+    if is_due && guc::enabled() {
+        process::report_running(c"SELECT flagscope.tick()");
+        Spi::run("SELECT flagscope.tick()")?;
+    }
+    Ok(Turn::Stay)
+}
+
+/// Put the error of a tick into the log; the next tick comes all the same.
+fn report(failure: &Failure, limiter: &mut Limiter, now: Instant) {
+    if limiter.allows(&failure.message, now) {
+        ereport!(
+            PgLogLevel::WARNING,
+            failure.code,
+            format!("flagscope.tick() failed: {}", failure.message),
+            failure.detail.clone().unwrap_or_else(|| "The worker goes on.".to_owned())
+        );
+    }
+}

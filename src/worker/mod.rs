@@ -1,0 +1,75 @@
+//! The background worker: a launcher for the cluster, one worker for each database that has the extension.
+//!
+//! It decides nothing about flags: a worker sleeps and calls `flagscope.tick()`. Here are the entry points and what
+//! both processes share; `launcher` keeps the workers alive, `database` is the life of one worker. The unsafe half
+//! (signals, latches, handles, locks) is `pg::process`.
+
+mod database;
+mod launcher;
+
+use crate::pg::process;
+use pgrx::prelude::*;
+use std::time::{Duration, Instant};
+
+/// Prepare the background worker; without `shared_preload_libraries` there is none and this does nothing.
+pub fn register() {
+    if process::note_preload() {
+        if !process::in_binary_upgrade() {
+            process::register_launcher("flagscope_launcher_main");
+        }
+        process::install_hook();
+    }
+}
+
+/// Was flagscope loaded by `shared_preload_libraries`, so that the launcher exists?
+pub fn preloaded() -> bool {
+    process::preloaded()
+}
+
+/// Tell the launcher to look at every database when this transaction commits, instead of within a minute.
+///
+/// The install script calls it. Without a launcher it does nothing.
+#[pg_extern(volatile, parallel_unsafe)]
+fn _wake_launcher() {
+    process::wake_launcher_on_commit();
+}
+
+/// The launcher's process starts here.
+#[allow(unsafe_code)] // no_mangle: PostgreSQL finds it by name.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn flagscope_launcher_main(_argument: pg_sys::Datum) {
+    launcher::run();
+}
+
+/// A worker's process starts here; the argument is the OID of its database.
+#[allow(unsafe_code)] // no_mangle: PostgreSQL finds it by name.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn flagscope_worker_main(argument: pg_sys::Datum) {
+    database::run(process::oid_argument(argument));
+}
+
+/// Keeps a message that comes back at every tick from filling the log.
+#[derive(Default)]
+struct Limiter {
+    last: Option<(String, Instant)>,
+}
+
+impl Limiter {
+    /// A repeated message is said once a minute.
+    const SAME: Duration = Duration::from_secs(60);
+    /// Messages that differ (numbers in their text) are said once a second.
+    const OTHER: Duration = Duration::from_secs(1);
+
+    /// May this message be said now? If so, it counts as said.
+    fn allows(&mut self, message: &str, now: Instant) -> bool {
+        let quiet = self.last.as_ref().is_some_and(|(last, at)| {
+            now.duration_since(*at) < if last == message { Self::SAME } else { Self::OTHER }
+        });
+        if !quiet {
+            self.last = Some((message.to_owned(), now));
+        }
+        !quiet
+    }
+}
