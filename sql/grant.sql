@@ -30,12 +30,14 @@ DECLARE
 BEGIN
     FOR f IN SELECT p.oid::regprocedure FROM pg_proc p
         WHERE p.pronamespace = 'flagscope'::regnamespace AND p.prorettype <> 'trigger'::regtype
-            AND (p.provolatile = ANY (volatilities) OR p.proname = ANY (names)) AND p.proname !~ '^(_grant|grant_)'
+            AND (p.provolatile = ANY (volatilities) AND (p.provolatile <> 'v' OR p.proname !~ '^(_|grant_)')
+                 OR p.proname = ANY (names))
     LOOP
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, target);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._grant_functions(regrole, "char"[], text[]) IS 'grants functions by volatility or name';
+COMMENT ON FUNCTION flagscope._grant_functions(regrole, "char"[], text[]) IS
+    'grants functions by volatility or name; private ones that write only by name, since _decide() would take any actor';
 
 CREATE FUNCTION flagscope.grant_reader(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -51,7 +53,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
-        '{evaluate,expose,ingest_otlp,_load_flag,_watches,_signal_labels,_environment_names}');
+        '{evaluate,expose,ingest_otlp}');
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
@@ -60,7 +62,8 @@ CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target), flagscope._grant_functions(target, '{v}', '{}');
+    PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target), 
+        flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state}');
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.flag_state, flagscope.metric,
         flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
     EXECUTE format('GRANT INSERT, DELETE ON flagscope.rollout TO %s', target);
@@ -68,8 +71,11 @@ BEGIN
     EXECUTE format('GRANT DELETE ON flagscope.telemetry_stray TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts: for a platform team';
+
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
--- Every private function that only the owner's functions need stays with the owner; _decide would take any actor.
+-- What fills a backend's caches: whoever may insert a row of telemetry or evaluate a flag needs them.
+GRANT EXECUTE ON FUNCTION flagscope._load_flag(text, text), flagscope._watches(), flagscope._signal_labels(),
+    flagscope._environment_names() TO PUBLIC;
 
 DO $$
 BEGIN

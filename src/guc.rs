@@ -81,16 +81,6 @@ pub fn environment() -> Option<String> {
     text(&ENVIRONMENT)
 }
 
-/// Who makes the changes of this session, if told.
-pub fn actor() -> Option<String> {
-    text(&ACTOR)
-}
-
-/// Why this session makes its changes, if told.
-pub fn reason() -> Option<String> {
-    text(&REASON)
-}
-
 /// The text of a setting; empty counts as not set.
 fn text(setting: &GucSetting<Option<CString>>) -> Option<String> {
     let value = setting.get()?.to_string_lossy().into_owned();

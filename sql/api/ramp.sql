@@ -1,26 +1,48 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
+CREATE FUNCTION flagscope._stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE m.kind
+        WHEN 'proportion' THEN to_jsonb(sum(v.events)::float8 / nullif(sum(v.n), 0)::float8)
+        WHEN 'mean' THEN to_jsonb(flagscope.mean(flagscope.rollup(v.moments)))
+        ELSE to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram), coalesce(ARRAY[g.quantile], '{0.5,0.9,0.95,0.99}'))) END
+    FROM flagscope.variant_rollup v
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = _stage_values.variant
+        AND v.bucket > r.stage_started_at - interval '10 seconds';
+END;
+COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
+    'what a variant looked like in the present stage: rate, mean, or the tested quantiles; from rollups';
+
+CREATE FUNCTION flagscope._odds_ratio(g flagscope.guardrail, r flagscope.rollout, since timestamptz, alpha float8) RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
+    FROM (
+        SELECT array_agg(e.n_treatment ORDER BY e.at) AS nt, array_agg(e.events_treatment[1] ORDER BY e.at) AS yt,
+            array_agg(e.n_control ORDER BY e.at) AS nc, array_agg(e.events_control[1] ORDER BY e.at) AS yc
+        FROM flagscope.evaluation e
+        WHERE e.guardrail_id = g.id AND e.rollout_id = r.id AND e.guardrail_version = g.version AND e.at >= since
+    ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, alpha) x;
+END;
+COMMENT ON FUNCTION flagscope._odds_ratio(flagscope.guardrail, flagscope.rollout, timestamptz, float8) IS
+    'odds ratio of a proportion against control over all strata, with its anytime-valid interval';
+
 CREATE FUNCTION flagscope._evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
-        'margin', CASE g.comparison WHEN 'control' THEN flagscope._margin(g, m) END, 'limit', g.limit_value, 'value', s.value,
-        'log_e', CASE g.test WHEN 'sequential' THEN s.log_e END,
-        'line', CASE g.test WHEN 'sequential' THEN ln(1 / s.alpha) END, 'alpha', s.alpha,
-        'n_treatment', s.n_treatment, 'n_control', s.n_control,
-        'events_treatment', to_jsonb(s.events_treatment), 'events_control', to_jsonb(s.events_control),
-        'odds_ratio', o.estimate, 'odds_ratio_low', o.low, 'odds_ratio_high', o.high))
-    FROM flagscope.guardrail_status s
-    JOIN flagscope.metric m ON m.name = g.metric
-    LEFT JOIN LATERAL (
-        SELECT x.* FROM (
-            SELECT array_agg(e.n_treatment ORDER BY e.at) AS nt, array_agg(e.events_treatment[1] ORDER BY e.at) AS yt,
-                array_agg(e.n_control ORDER BY e.at) AS nc, array_agg(e.events_control[1] ORDER BY e.at) AS yc
-            FROM flagscope.evaluation e
-            WHERE e.guardrail_id = g.id AND e.rollout_id = r.id AND e.at >= s.since AND e.n_treatment > 0 AND e.n_control > 0
-        ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, s.alpha) x
-    ) o ON m.kind = 'proportion' AND g.comparison = 'control' AND g.test = 'sequential'
+        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', g.limit_value, 'value', s.value,
+        'margin', CASE g.comparison WHEN 'control' THEN flagscope._margin(g, m) END,
+        'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
+        'stage_control', flagscope._stage_values(g, r, m, r.control),
+        'n_treatment', s.n_treatment, 'n_control', s.n_control))
+    || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
+            'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE WHEN m.kind = 'proportion' AND g.comparison = 'control'
+            THEN jsonb_build_object('odds_ratio', flagscope._odds_ratio(g, r, s.since, s.alpha)) ELSE '{}' END
+    FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
 COMMENT ON FUNCTION flagscope._evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
@@ -52,7 +74,7 @@ BEGIN
         ORDER BY only_told, g.action DESC, s.max_log_e DESC, g.id
     LOOP
         CONTINUE WHEN decided > 0 AND NOT work.only_told;
-        PERFORM flagscope._decide(r.id, (work.g).action, 'flagscope', format('%s: %s', (work.g).name, work.reason), at,
+        PERFORM flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
             (work.g).id, (work.g).shadow, flagscope._evidence(work.g, r));
         decided := decided + 1;
     END LOOP;

@@ -112,23 +112,47 @@ END $$;
 COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
     'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
 
+CREATE FUNCTION flagscope._value_words(value jsonb, kind text, unit text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN value IS NULL THEN 'no data'
+        WHEN kind = 'proportion' THEN round(100 * value::numeric, 2) || ' %'
+        WHEN kind = 'mean' THEN concat_ws(' ', round(value::numeric, 4), unit)
+        ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
+              FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
+$$;
+COMMENT ON FUNCTION flagscope._value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles for people';
+
+CREATE FUNCTION flagscope._count_words(counts jsonb, n text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (SELECT string_agg(x, ' / ' ORDER BY i) FROM jsonb_array_elements_text(counts) WITH ORDINALITY q(x, i)) || ' of ' || n;
+$$;
+COMMENT ON FUNCTION flagscope._count_words(jsonb, text) IS 'counts out of a number of data points, for people';
+
 CREATE FUNCTION flagscope._explain_evidence(d flagscope.decision) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(E'\n',
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
-                format('control, margin %s %%', round(100 * (d.evidence ->> 'margin')::numeric, 1)) ELSE 'the limit ' || (d.rule ->> 'limit_value') END),
-        format('data        treatment %s of %s, control %s of %s; rows up to %s UTC',
-            d.evidence ->> 'events_treatment', d.evidence ->> 'n_treatment', d.evidence ->> 'events_control', d.evidence ->> 'n_control',
-            to_char(d.watermark AT TIME ZONE 'UTC', 'HH24:MI:SS.MS')),
-        CASE WHEN d.evidence ? 'odds_ratio' THEN format('effect      odds ratio %s, between %s and %s at every look',
-            round((d.evidence ->> 'odds_ratio')::numeric, 2), round((d.evidence ->> 'odds_ratio_low')::numeric, 2),
-            round((d.evidence ->> 'odds_ratio_high')::numeric, 2)) END,
-        CASE WHEN d.evidence ? 'log_e' THEN format('evidence    ln e %s, the line is %s (alpha %s): e-value %s, anytime p %s',
-            round((d.evidence ->> 'log_e')::numeric, 2), round((d.evidence ->> 'line')::numeric, 2), round((d.evidence ->> 'alpha')::numeric, 6),
-            round(exp(least((d.evidence ->> 'log_e')::float8, 40))::numeric), exp(-(d.evidence ->> 'log_e')::float8)::numeric(20,10)) END,
-        format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id));
+                format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
+                ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
+        format('this stage  %s%s with the treatment, %s with the control',
+            CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
+            flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
+            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit')),
+        CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
+            'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
+            ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
+        format('rows        up to %s UTC', to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')),
+        'effect      odds ratio ' || round((e #>> '{odds_ratio,estimate}')::numeric, 2) || ', between '
+            || round((e #>> '{odds_ratio,low}')::numeric, 2) || ' and ' || round((e #>> '{odds_ratio,high}')::numeric, 2) || ' at every look',
+        CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
+            round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8) END,
+        CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)
+    FROM (SELECT d.evidence) x(e);
 $$;
 COMMENT ON FUNCTION flagscope._explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
 

@@ -21,12 +21,12 @@ COMMENT ON FUNCTION flagscope._worker_words() IS 'does the worker of this databa
 CREATE FUNCTION flagscope._tick_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'last tick', coalesce(format('%s UTC by %s, %s ms; %s ticks that did something or showed life',
-        to_char(s.last_tick_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), s.last_tick_by, round(s.last_tick_ms::numeric, 1), s.ticks), 'never')
+    SELECT 'last tick', to_char(s.last_tick_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+        || format(' UTC by %s, %s ms', s.last_tick_by, round(s.last_tick_ms::numeric, 1))
     FROM flagscope.tick_state s
     UNION ALL
-    SELECT 'last maintenance', coalesce(format('%s UTC, %s', to_char(s.last_maintain_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'),
-        coalesce('failed: ' || s.maintain_error, round(s.last_maintain_ms::numeric, 1) || ' ms')), 'never')
+    SELECT 'last maintenance', to_char(s.last_maintain_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+        || ' UTC, ' || coalesce('failed: ' || s.maintain_error, round(s.last_maintain_ms::numeric, 1) || ' ms')
     FROM flagscope.tick_state s;
 $$;
 COMMENT ON FUNCTION flagscope._tick_words() IS 'what tick() last did';
@@ -35,7 +35,7 @@ CREATE FUNCTION flagscope.status() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'worker', flagscope._worker_words()
-    UNION ALL SELECT * FROM flagscope._tick_words()
+    UNION ALL SELECT t.item, coalesce(t.says, 'never') FROM flagscope._tick_words() t
     UNION ALL SELECT 'last decision', coalesce((SELECT format('%s UTC: %s of rollout %s (%s): %s',
         to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), d.action, d.rollout_id, d.flag, d.reason)
         FROM flagscope.decision d ORDER BY d.id DESC LIMIT 1), 'none yet')

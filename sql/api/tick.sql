@@ -91,8 +91,10 @@ BEGIN
         status.log_e := flagscope._log_e(status.evidence);
         status.max_log_e := greatest(st.max_log_e, status.log_e);
     END IF;
-    status.n_treatment := st.n_treatment + coalesce(t.n, 0);
-    status.n_control := st.n_control + coalesce(c.n, 0);
+    IF g.test = 'threshold' OR increment <> '{}' THEN  -- a quantile's first stratum has no threshold: nothing was weighed
+        status.n_treatment := st.n_treatment + coalesce(t.n, 0);
+        status.n_control := st.n_control + coalesce(c.n, 0);
+    END IF;
     status.stage_treatment := st.stage_treatment + coalesce(t.n, 0);
     status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
     IF t.n > 0 THEN

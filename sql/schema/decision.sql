@@ -31,7 +31,7 @@ COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollo
 COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
 COMMENT ON COLUMN flagscope.decision.evidence IS
-    'verdict and numbers: n, events, rates, odds ratio with its anytime-valid interval, ln e, the line it crossed';
+    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed';
 COMMENT ON COLUMN flagscope.decision.first_evaluation IS 'with last_evaluation: the rows of evaluation that the evidence is the sum of';
 COMMENT ON COLUMN flagscope.decision.watermark IS 'latest ts among the rows judged';
 CREATE INDEX decision_by_rollout ON flagscope.decision (rollout_id, id);

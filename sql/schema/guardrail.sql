@@ -97,6 +97,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-valu
 COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
+COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
+    'data points weighed so far; a quantile against control weighs from its second stratum on, when there are thresholds';
 COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or values above the thresholds, summed over strata';
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
 COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold guardrail';

@@ -10,7 +10,8 @@ COMMENT ON TABLE flagscope.setting IS 'every default number of flagscope; change
 COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, or an interval as JSON text such as "10 minutes"';
 COMMENT ON COLUMN flagscope.setting.builtin IS 'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
 
-INSERT INTO flagscope.setting (name, value, description, builtin) VALUES
+INSERT INTO flagscope.setting (name, value, description, builtin)
+SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('rollout.alpha', '0.01',
      'chance that a healthy rollout is ever rolled back: the error budget shared by its guardrails'),
     ('rollout.stages', '[1, 5, 10, 25, 50, 100]',
@@ -50,4 +51,5 @@ INSERT INTO flagscope.setting (name, value, description, builtin) VALUES
     ('outbox.retention', '"7 days"',
      'age at which delivered rows of outbox are deleted'),
     ('maintenance.interval', '"1 minute"',
-     'time between two runs of partition maintenance inside tick()');
+     'time between two runs of partition maintenance inside tick()')
+) v(name, value, description);

@@ -69,7 +69,13 @@ impl Launcher {
             Err(_) => {}
         }
         self.start_due(now);
-        self.wards.values().map(|ward| ward.wakes_in(now)).fold(SCAN, Duration::min)
+        let full = self.young(now) >= YOUNG_MAX;
+        self.wards.values().map(|ward| ward.wakes_in(now, full)).fold(SCAN, Duration::min)
+    }
+
+    /// How many workers have not proven themselves yet.
+    fn young(&self, now: Instant) -> usize {
+        self.wards.values().filter(|ward| ward.is_young(now)).count()
     }
 
     /// Follow the list of databases: forget those that went, meet those that came.
@@ -92,9 +98,9 @@ impl Launcher {
 
     /// Start the workers whose time has come, a few at a time.
     fn start_due(&mut self, now: Instant) {
-        let young = self.wards.values().filter(|ward| ward.is_young(now)).count();
+        let room = YOUNG_MAX.saturating_sub(self.young(now));
         let due = self.wards.iter_mut().filter(|(_, ward)| ward.worker.is_none() && ward.due <= now);
-        for (oid, ward) in due.take(YOUNG_MAX.saturating_sub(young)) {
+        for (oid, ward) in due.take(room) {
             match Child::start(*oid, "flagscope_worker_main") {
                 Some(worker) => {
                     self.starved = false;
@@ -156,12 +162,14 @@ impl Ward {
     }
 
     /// The time after which the launcher must look at this database again.
-    fn wakes_in(&self, now: Instant) -> Duration {
+    fn wakes_in(&self, now: Instant, full: bool) -> Duration {
         match self.worker {
             // Its slot in the ration of young workers becomes free.
             Some(_) if self.is_young(now) => (self.started + PROVEN).saturating_duration_since(now),
             // Its end wakes the launcher.
             Some(_) => SCAN,
+            // It waits for the first young worker to end or to prove itself, which wakes the launcher as well.
+            None if full => SCAN,
             None => self.due.saturating_duration_since(now),
         }
     }

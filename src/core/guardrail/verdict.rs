@@ -143,7 +143,7 @@ fn breach(s: &Standing) -> Option<Verdict> {
             s.rival(),
             number(s.max_log_e),
             number(s.line()),
-            number((-s.max_log_e).exp().min(1.0)),
+            anytime_p(s.max_log_e),
         );
         return state(DataState::Breached, reason);
     }
@@ -209,6 +209,12 @@ fn number(x: f64) -> String {
     }
     let text = format!("{x:.digits$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// The anytime-valid p-value, 1/e at its least (statistics.md 2).
+fn anytime_p(max_log_e: f64) -> String {
+    let p = (-max_log_e).exp().min(1.0);
+    if p < 1e-12 { "below 1e-12".to_owned() } else { number(p) }
 }
 
 fn thousands(n: u64) -> String {

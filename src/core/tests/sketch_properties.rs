@@ -84,6 +84,9 @@ fn near(a: Option<f64>, b: Option<f64>, scale: f64) -> bool {
 }
 
 proptest! {
+    // Half of proptest's default: every case reads every prefix of every form.
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn forms_give_the_state_back(xs in vec(value(), 0..120), scale in -10..=8) {
         written(&moments(&xs));

@@ -162,30 +162,30 @@ pub fn middle(key: i32, scale: i32) -> f64 {
 mod tests {
     use super::*;
 
-    /// a * b for numbers of 32-bit digits, least first.
-    fn product(a: &[u32], b: &[u32]) -> Vec<u32> {
-        let mut out = vec![0_u32; a.len() + b.len()];
+    /// a * b for numbers of 64-bit digits, least first.
+    fn product(a: &[u64], b: &[u64]) -> Vec<u64> {
+        let mut out = vec![0_u64; a.len() + b.len()];
         for (i, x) in a.iter().enumerate() {
-            let mut carry = 0_u64;
+            let mut carry = 0_u128;
             for (j, y) in b.iter().enumerate() {
-                let sum = u64::from(out[i + j]) + u64::from(*x) * u64::from(*y) + carry;
-                out[i + j] = sum as u32;
-                carry = sum >> 32;
+                let sum = u128::from(out[i + j]) + u128::from(*x) * u128::from(*y) + carry;
+                out[i + j] = sum as u64;
+                carry = sum >> 64;
             }
-            out[i + b.len()] = carry as u32;
+            out[i + b.len()] = carry as u64;
         }
         out
     }
 
     /// Whether m^256 <= 2^(k + 52 * 256), for m of 53 bits.
     fn at_most_root(m: u64, k: u32) -> bool {
-        let mut number = vec![m as u32, (m >> 32) as u32];
+        let mut number = vec![m];
         for _ in 0..MAX_SCALE {
             number = product(&number, &number);
         }
         let power = k + 52 * SLICES as u32;
         let top = number.iter().rposition(|d| *d != 0).unwrap_or(0);
-        let bits = top as u32 * 32 + (32 - number[top].leading_zeros());
+        let bits = top as u32 * 64 + (64 - number[top].leading_zeros());
         let is_power_of_two = number[..top].iter().all(|d| *d == 0) && number[top].is_power_of_two();
         bits <= power || (bits == power + 1 && is_power_of_two)
     }
