@@ -44,7 +44,7 @@ BEGIN
     -- Parent before children, everywhere: no deadlock with readers, who lock in that order.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
-    EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent, within);
+    EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
     EXECUTE format('WITH moved AS (DELETE FROM flagscope.%I WHERE %s RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
         parent || '_stray', within, name);
     EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent, name, lower, upper);

@@ -128,6 +128,6 @@ COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
-CREATE INDEX evaluation_by_guardrail ON flagscope.evaluation (guardrail_id, rollout_id, at);
 CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
+CREATE INDEX ON flagscope.evaluation_stray (guardrail_id, rollout_id, at);  -- copied to every partition, as of telemetry_stray
 COMMENT ON TABLE flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';

@@ -42,11 +42,13 @@ COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; 
 COMMENT ON COLUMN flagscope.telemetry.severity IS 'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
 COMMENT ON COLUMN flagscope.telemetry.span_id IS '8 bytes';
 COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
--- BRIN: 1/1000 of a btree's size, and rows arrive in time order; a trace is found by btree on a few rows a day.
-CREATE INDEX telemetry_by_ts ON flagscope.telemetry USING brin (ts);
-CREATE INDEX telemetry_by_trace ON flagscope.telemetry (trace_id) WHERE trace_id IS NOT NULL;
-CREATE INDEX telemetry_by_subject ON flagscope.telemetry (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
 
 CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
+-- Indexes stand here and are copied to every partition, not on the parent: an index of the parent would be made on
+-- each partition by ATTACH while a dump is restored, and the dump's own CREATE INDEX would fail.
+-- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order.
+CREATE INDEX ON flagscope.telemetry_stray USING brin (ts);
+CREATE INDEX ON flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX ON flagscope.telemetry_stray (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
 COMMENT ON TABLE flagscope.telemetry_stray IS
     'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere';
