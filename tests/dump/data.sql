@@ -16,7 +16,7 @@ SELECT flagscope.create_guardrail('dumped', 'queue depth', limit_value => 100, m
 SELECT flagscope.create_rollout('dumped', stages => '{10, 50, 100}', min_duration => '1 hour');
 SELECT flagscope.start_rollout(1, 'a reason', 'ann');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
-SELECT now(), s.signal::flagscope.signal, s.name, 0.1 + i % 7 * 0.01, i % 50 = 0,
+SELECT now(), s.signal::flagscope.signal, s.name, 0.1 + i % 7 * 0.01, i % 7 = 0,
     CASE WHEN i % 10 = 0 THEN '{"dumped": "on"}' ELSE '{"dumped": "off"}' END::jsonb
 FROM generate_series(1, 500) i, (VALUES ('span', 'pay'), ('metric', 'queue')) s(signal, name);
 SELECT flagscope.tick();

@@ -1,0 +1,70 @@
+-- COPY and INSERT into telemetry with live rollups, against the same table without triggers. Batches of 10,000 rows;
+-- two metrics on watch match every row (the worst case) or none. Baseline and candidates alternate in every round.
+\pset footer off
+SET client_min_messages = warning;
+CREATE EXTENSION flagscope;
+SELECT flagscope.maintain() IS NOT NULL AS made \gset
+
+-- The same columns, checks, partitions and indexes; only the triggers are missing.
+CREATE TABLE plain (LIKE flagscope.telemetry INCLUDING ALL) PARTITION BY RANGE (ts);
+CREATE TABLE plain_today PARTITION OF plain FOR VALUES FROM (date_trunc('day', now()) - interval '1 day') TO (date_trunc('day', now()) + interval '2 days');
+CREATE INDEX ON plain_today USING brin (ts);
+CREATE INDEX ON plain_today (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX ON plain_today (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
+
+CREATE TABLE batch AS
+SELECT now() + i * interval '1 millisecond' AS ts, 'span'::flagscope.signal AS signal, 'POST /checkout' AS name,
+    exp(sin(i) * 2) / 10 AS value, 'user-' || i % 5000 AS subject, 'shop' AS service, i % 100 = 0 AS is_error,
+    jsonb_build_object('new-checkout', CASE WHEN i % 4 = 0 THEN 'on' ELSE 'off' END, 'theme', 'blue') AS flags,
+    md5(i::text)::uuid AS trace_id, '{"http.request.method": "POST", "http.route": "/checkout"}'::jsonb AS attributes
+FROM generate_series(1, 10000) i;
+SELECT current_setting('data_directory') || '/batch.copy' AS file \gset
+COPY batch TO :'file';
+
+SELECT flagscope.create_flag('new-checkout') \g /dev/null
+SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "POST /checkout"}', '{"is_error": true}') \g /dev/null
+SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "POST /checkout"}') \g /dev/null
+SELECT flagscope.create_guardrail('new-checkout', 'errors'), flagscope.create_guardrail('new-checkout', 'duration') \g /dev/null
+
+CREATE TABLE result (name text, seconds float8);
+CREATE PROCEDURE copy_batches(target text, file text, batches integer, label text, watched boolean) LANGUAGE plpgsql AS $$
+DECLARE started timestamptz;
+BEGIN
+    UPDATE flagscope.guardrail SET enabled = watched;
+    COMMIT;
+    started := clock_timestamp();
+    FOR i IN 1..batches LOOP
+        EXECUTE format('COPY %s (ts, signal, name, value, subject, service, is_error, flags, trace_id, attributes) FROM %L', target, file);
+        COMMIT;
+    END LOOP;
+    INSERT INTO result VALUES (label, extract(epoch FROM clock_timestamp() - started));
+    COMMIT;
+END $$;
+CREATE PROCEDURE insert_rows(target text, n integer, label text) LANGUAGE plpgsql AS $$
+DECLARE started timestamptz := clock_timestamp();
+BEGIN
+    FOR i IN 1..n LOOP
+        EXECUTE format('INSERT INTO %s (ts, signal, name, value, is_error, flags) VALUES (now(), ''span'', ''POST /checkout'', 0.1, false, ''{"new-checkout": "on"}'')', target);
+        COMMIT;
+    END LOOP;
+    INSERT INTO result VALUES (label, extract(epoch FROM clock_timestamp() - started));
+    COMMIT;
+END $$;
+
+-- Each cell is a statement, and so each CALL a transaction of its own.
+SELECT format('CALL copy_batches(''plain'', %L, %s, ''copy plain'', false)', :'file', :rows / 50000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, nothing on watch'', false)', :'file', :rows / 50000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, two metrics match every row'', true)', :'file', :rows / 50000)
+FROM generate_series(1, 5) AS round
+\gexec
+SELECT 'CALL insert_rows(''plain'', 4000, ''insert plain'')',
+    'CALL insert_rows(''flagscope.telemetry'', 4000, ''insert, two metrics match every row'')'
+FROM generate_series(1, 3) AS round
+\gexec
+
+\echo Ingest: :rows 'rows by COPY in batches of 10,000; 12,000 single-row INSERTs, each a transaction'
+SELECT r.name, round(sum(r.seconds)::numeric, 2) AS seconds,
+    round((sum(r.seconds) / (SELECT sum(b.seconds) FROM result b WHERE b.name = split_part(replace(r.name, ',', ''), ' ', 1) || ' plain'))::numeric, 2) AS ratio
+FROM result r GROUP BY r.name ORDER BY r.name;
+SELECT 'every row is in the rollups' AS checked, sum(n) = (SELECT count(*) FROM flagscope.telemetry) - :rows AS ok
+FROM flagscope.variant_state WHERE metric = 'errors';
