@@ -6,7 +6,8 @@ BEGIN ATOMIC
     SELECT CASE m.kind
         WHEN 'proportion' THEN to_jsonb(sum(v.events)::float8 / nullif(sum(v.n), 0)::float8)
         WHEN 'mean' THEN to_jsonb(flagscope.mean(flagscope.rollup(v.moments)))
-        ELSE to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram), coalesce(ARRAY[g.quantile], '{0.5,0.9,0.95,0.99}'))) END
+        ELSE to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram),
+            CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}' ELSE ARRAY[g.quantile] END)) END
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = _stage_values.variant
         AND v.bucket > r.stage_started_at - interval '10 seconds';
@@ -62,6 +63,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     work record;
+    decision_id bigint;
+    acted boolean := false;
     decided integer := 0;
 BEGIN
     FOR work IN
@@ -70,13 +73,14 @@ BEGIN
         WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND flagscope._is_due(g.action, r.status)
             AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = g.id
                 AND d.guardrail_version = g.version AND d.action = g.action AND d.shadow = g.shadow AND d.at >= s.breached_at)
-        -- The most severe action first, and only one of them; warnings and shadow verdicts beside it.
-        ORDER BY only_told, g.action DESC, s.max_log_e DESC, g.id
+        -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then the most severe action alone.
+        ORDER BY only_told DESC, g.action DESC, s.max_log_e DESC, g.id
     LOOP
-        CONTINUE WHEN decided > 0 AND NOT work.only_told;
-        PERFORM flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
+        EXIT WHEN acted;
+        acted := NOT work.only_told;
+        decision_id := flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
             (work.g).id, (work.g).shadow, flagscope._evidence(work.g, r));
-        decided := decided + 1;
+        decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
 END $$;
@@ -140,8 +144,10 @@ COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
 CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer, milliseconds float8);
 COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guardrails evaluated, decisions made';
 
+-- Numbers go through JSON on their way to verdict and evidence: with the digits of the caller's session they might be
+-- others than those in the tables.
 CREATE FUNCTION flagscope.tick(at timestamptz DEFAULT clock_timestamp()) RETURNS flagscope.tick_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
 DECLARE
     started timestamptz := clock_timestamp();
@@ -149,7 +155,7 @@ DECLARE
     result flagscope.tick_result;
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', at);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
     -- Exactly one tick at a time in this database; another caller returns at once with NULL.
     IF NOT pg_try_advisory_xact_lock(1718378855, 1) THEN
