@@ -82,8 +82,8 @@ fn histogram_quantile(sketch: Stored<Histogram>, p: f64) -> Result<Option<f64>, 
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn histogram_quantiles(sketch: Stored<Histogram>, p: Vec<f64>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    p.into_iter().map(|p| sketch.0.quantile(p).report()).collect()
+fn histogram_quantiles(sketch: Stored<Histogram>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
+    p.into_iter().map(|p| p.map_or(Ok(None), |p| sketch.0.quantile(p).report())).collect()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]
@@ -108,7 +108,7 @@ fn histogram_max(sketch: Stored<Histogram>) -> Option<f64> {
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count_above")]
 fn histogram_count_above(sketch: Stored<Histogram>, x: f64) -> i64 {
-    sketch.0.key(x).map_or(0, |key| sketch.0.count_above(key)) as i64
+    sketch.0.count_above_value(x) as i64
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "buckets")]
