@@ -150,7 +150,7 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', rollout_id),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
     -- One decision at a time for a flag, whichever of its rollouts it is about.

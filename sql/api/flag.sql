@@ -215,6 +215,10 @@ CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    -- The trigger would let the one as shipped give way to any other, as for a restored dump.
+    IF EXISTS (SELECT FROM flagscope.environment e WHERE e.key = create_environment.key) THEN
+        RAISE unique_violation;
+    END IF;
     INSERT INTO flagscope.environment (key, aliases, description)
     VALUES (create_environment.key, create_environment.aliases, create_environment.description);
     INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag f;

@@ -19,7 +19,7 @@ AS $$
             flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
         FROM flagscope.variant_state v
         WHERE v.flag = variant_summary.flag AND v.environment = flagscope._environment(variant_summary.environment)
-            AND v.bucket > at - since AND v.bucket <= at
+            AND v.bucket > at - since - interval '10 seconds' AND v.bucket <= at  -- all that the window touches
         GROUP BY v.metric, v.variant
     ) s JOIN flagscope.metric m ON m.name = s.metric
     ORDER BY s.metric, s.variant;
@@ -62,15 +62,16 @@ AS $$
         SELECT s.at, coalesce(max(s.n) FILTER (WHERE s.variant = r.treatment), 0) AS nt,
             max(s.value) FILTER (WHERE s.variant = r.treatment) AS t,
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
-            max(s.value) FILTER (WHERE s.variant = r.control) AS c
+            max(s.value) FILTER (WHERE s.variant = r.control) AS c,
+            r.status = 'completed' AND r.ended_at < s.at + step AS completed
         FROM flagscope.rollout r, LATERAL flagscope.metric_series(r.flag, rollout_chart.metric, r.started_at,
             coalesce(r.ended_at, clock_timestamp()), step, rollout_chart.quantile, r.environment) s
-        WHERE r.id = rollout_chart.rollout_id GROUP BY s.at
+        WHERE r.id = rollout_chart.rollout_id GROUP BY r.id, s.at
     ), served AS (
         -- The share served at the end of each step.
         SELECT p.*, coalesce((SELECT a.percent FROM flagscope.allocation a
-            WHERE a.rollout_id = rollout_chart.rollout_id AND lower(a.valid) < p.at + step
-            ORDER BY a.version DESC LIMIT 1), 0) AS percent
+            WHERE a.rollout_id = rollout_chart.rollout_id AND a.valid @> p.at + step - interval '1 microsecond'),
+            CASE WHEN p.completed THEN 100 ELSE 0 END) AS percent
         FROM points p
     )
     SELECT s.at, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100, 10), s.nt, s.t, s.nc, s.c,

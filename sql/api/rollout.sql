@@ -56,7 +56,7 @@ BEGIN
     FOREACH stage IN ARRAY stages LOOP
         IF stage IS NULL OR stage = 'NaN' OR stage <= 0 OR stage > 100 THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = format('a stage serves more than 0 and at most 100 percent, got "%s"', stage);
+                MESSAGE = format('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL'));
         END IF;
         IF stage <= previous OR stage <> round(stage, 3) THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -118,7 +118,7 @@ BEGIN
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" has no variant "%s"', flag, wrong),
+            MESSAGE = format('flag "%s" has no variant "%s"', flag, coalesce(wrong, 'NULL')),
             HINT = format('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
 END $$;
