@@ -34,7 +34,7 @@ BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', g.limit_value, 'value', s.value,
-        'margin', CASE g.comparison WHEN 'control' THEN flagscope._margin(g, m) END,
+        'margin', s.margin,
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
         'stage_control', flagscope._stage_values(g, r, m, r.control),
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
@@ -111,6 +111,17 @@ END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
 
+CREATE FUNCTION flagscope._may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+        OR (r.status = 'running' AND at >= r.stage_started_at + (SELECT s.min_duration FROM flagscope.rollout_stage s
+            WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
+END $$;
+COMMENT ON FUNCTION flagscope._may_move(flagscope.rollout, timestamptz) IS
+    'can this tick move the rollout at all: a cheap look before ramp_gate()';
+
 CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -119,7 +130,9 @@ DECLARE
     decided integer;
     total integer := 0;
 BEGIN
-    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held') ORDER BY x.id LOOP
+    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held')
+        AND flagscope._may_move(x, at) ORDER BY x.id
+    LOOP
         BEGIN
             decided := flagscope._act_on_breaches(r, at);
             IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
