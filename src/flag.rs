@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use flagscope_core::targeting::{Bucketing, Flag, Split, evaluate as decide};
+use flagscope_core::targeting::{Answer, Bucketing, Flag, Split, evaluate as decide};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::error::Report;
 use crate::pg::cache;
+use crate::pg::document::Document;
 
 /// Bound of the cache: callers can ask for any number of flags that do not exist.
 const MAX_CACHED: usize = 10_000;
@@ -38,9 +39,9 @@ thread_local! {
 #[pg_extern(stable, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn evaluate(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: default!(Option<&str>, "NULL"),
-    context: default!(Option<JsonB>, "NULL"),
+    context: default!(Option<Document>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<
     TableIterator<
@@ -55,9 +56,14 @@ fn evaluate(
     >,
     ErrorReport,
 > {
-    let cached = cached(environment.map_or_else(default_environment, str::to_owned), flag)?;
-    let from_context = context.as_ref().and_then(|c| c.0.get("targetingKey")).and_then(Value::as_str);
-    let answer = decide(cached.as_ref().map(|c| &c.flag), targeting_key.or(from_context));
+    // NULL is no flag's key.
+    let cached = cached(environment.map_or_else(default_environment, str::to_owned), flag.unwrap_or_default())?;
+    let context = context.map(|document| document.0).transpose();
+    let from_context = context.as_ref().ok().and_then(|c| c.as_ref()?.get("targetingKey")?.as_str());
+    let answer = match &context {
+        Ok(_) => decide(cached.as_ref().map(|c| &c.flag), targeting_key.or(from_context)),
+        Err(_) => Answer::error("INVALID_CONTEXT"), // an answer as any other: an error would end the caller's transaction
+    };
     Ok(TableIterator::once((
         answer.value.cloned().map(JsonB),
         answer.variant.map(str::to_owned),
@@ -65,6 +71,12 @@ fn evaluate(
         answer.error_code.map(str::to_owned),
         cached.as_ref().map(|c| JsonB(c.metadata.clone())),
     )))
+}
+
+/// Raises unless a flag's JSON can be read when the flag is evaluated.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _check_document(document: Document) -> Result<(), ErrorReport> {
+    document.0.report().map(|_| ())
 }
 
 fn cached(environment: String, flag: &str) -> Result<Option<Rc<Cached>>, ErrorReport> {

@@ -132,10 +132,10 @@ fn _verdict(
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn odds_ratio(
-    n_treatment: Vec<i64>,
-    events_treatment: Vec<i64>,
-    n_control: Vec<i64>,
-    events_control: Vec<i64>,
+    n_treatment: Vec<Option<i64>>,
+    events_treatment: Vec<Option<i64>>,
+    n_control: Vec<Option<i64>>,
+    events_control: Vec<Option<i64>>,
     alpha: f64,
 ) -> Result<
     TableIterator<'static, (name!(estimate, Option<f64>), name!(low, Option<f64>), name!(high, Option<f64>))>,
@@ -152,6 +152,9 @@ fn odds_ratio(
     Ok(TableIterator::once((score.log_or_estimate().map(f64::exp), low, high)))
 }
 
-fn arms(n_t: i64, y_t: i64, n_c: i64, y_c: i64) -> CoreResult<Arms> {
-    Ok(Arms { n_t: count(n_t)?, y_t: count(y_t)?, n_c: count(n_c)?, y_c: count(y_c)? })
+fn arms(n_t: Option<i64>, y_t: Option<i64>, n_c: Option<i64>, y_c: Option<i64>) -> CoreResult<Arms> {
+    let known = |n: Option<i64>| {
+        n.ok_or_else(|| Error::new(Kind::InvalidParameter, "a stratum's counts cannot be NULL")).and_then(count)
+    };
+    Ok(Arms { n_t: known(n_t)?, y_t: known(y_t)?, n_c: known(n_c)?, y_c: known(y_c)? })
 }

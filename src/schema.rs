@@ -127,7 +127,7 @@ extension_sql_file!(
         telemetry::check_filter
     ]
 );
-extension_sql_file!("../sql/api/flag.sql", name = "flag_api", requires = ["stats_api"]);
+extension_sql_file!("../sql/api/flag.sql", name = "flag_api", requires = ["stats_api", flag::_check_document]);
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["flag_api"]);
 extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["rollout_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);

@@ -12,6 +12,7 @@ use pgrx::{JsonB, PgLogLevel, spi};
 use serde_json::Value;
 
 use crate::error::Report;
+use crate::pg::document::Document;
 use crate::pg::{cache, delta, transition};
 
 /// What is on watch, compiled, and how this database writes the four signals.
@@ -27,8 +28,8 @@ thread_local! {
 
 /// Raises unless the JSON is a filter.
 #[pg_extern(immutable, strict, parallel_safe)]
-fn check_filter(filter: JsonB) -> Result<(), ErrorReport> {
-    Filter::parse(&filter.0).report().map(|_| ())
+fn check_filter(filter: Document) -> Result<(), ErrorReport> {
+    filter.0.and_then(|json| Filter::parse(&json)).report().map(|_| ())
 }
 
 /// Trigger of telemetry; see `sql/api/telemetry.sql`.

@@ -55,6 +55,23 @@ END $$;
 COMMENT ON FUNCTION flagscope._check_action(flagscope.rollout, flagscope.action, flagscope.rollout_status) IS
     'raises unless the action is possible for the rollout as it stands';
 
+CREATE FUNCTION flagscope._check_not_followed(r flagscope.rollout) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    follower bigint := (SELECT max(x.id) FROM flagscope.rollout x WHERE x.flag = r.flag AND x.environment = r.environment
+        AND x.id > r.id AND x.status IN ('running', 'paused', 'held', 'completed'));
+BEGIN
+    -- What was served before this rollout is not what is to be served once another one builds upon it.
+    IF r.status = 'completed' AND follower IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s is completed, and rollout %s has followed it', r.id, follower),
+            HINT = format('Roll rollout %s back first.', follower);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_not_followed(flagscope.rollout) IS
+    'raises when a completed rollout was followed by another one of the same flag that is in force';
+
 CREATE FUNCTION flagscope._serve(r flagscope.rollout, percent numeric, action flagscope.action, at timestamptz,
     actor text, reason text, decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -92,7 +109,7 @@ DECLARE
                                       WHEN 'step_back' THEN greatest(r.stage - 1, 1) ELSE r.stage END;
     next_status flagscope.rollout_status := flagscope._status_after(action, r.status, is_last);
 BEGIN
-    PERFORM flagscope._check_action(r, action, next_status);
+    PERFORM flagscope._check_action(r, action, next_status), flagscope._check_not_followed(r);
     UPDATE flagscope.rollout x SET
         status = next_status, stage = next_stage, version = x.version + 1,
         stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at ELSE x.stage_started_at END,
@@ -108,6 +125,9 @@ BEGIN
             state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
             reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
         WHERE g.rollout_id = r.id;
+        -- An approval holds for the time that was looked at: a stage entered anew wants another one.
+        UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
+        WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';
     END IF;
     IF action = 'resume' THEN
         PERFORM flagscope._renew_evidence(r.id, at);
@@ -137,6 +157,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', rollout_id),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
+    -- One decision at a time for a flag, whichever of its rollouts it is about.
+    PERFORM FROM flagscope.flag_state s WHERE s.flag = was.flag AND s.environment = was.environment FOR UPDATE;
     SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = _decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
     now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE flagscope._move_rollout(was, action, at) END;

@@ -19,7 +19,8 @@ AS $$
             a.error_code IS NOT NULL,
             jsonb_strip_nulls(jsonb_build_object('feature_flag.key', flag, 'feature_flag.result.variant', a.variant,
                 'feature_flag.result.reason', lower(a.reason), 'error.type', lower(a.error_code),
-                'feature_flag.provider.name', 'flagscope')), 'tag'
+                'feature_flag.provider.name', 'flagscope')),
+            CASE WHEN a.variant IS NOT NULL THEN 'tag'::flagscope.attribution END
         FROM answer a
     )
     SELECT a.* FROM answer a;

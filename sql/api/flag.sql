@@ -30,6 +30,7 @@ BEGIN
             MESSAGE = format('variants of flag "%s" must be a JSON object with at least one variant, got %s', NEW.key, NEW.variants),
             HINT = 'Write them like {"off": false, "on": true}.';
     END IF;
+    PERFORM flagscope._check_document(NEW.variants), flagscope._check_document(NEW.metadata);
     SELECT v.key, v.value INTO wrong FROM jsonb_each(NEW.variants) v
     WHERE NOT flagscope._value_fits(v.value, NEW.value_type) LIMIT 1;
     IF FOUND THEN
@@ -39,6 +40,7 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
+COMMENT ON FUNCTION flagscope._check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
 COMMENT ON FUNCTION flagscope._check_flag() IS 'trigger: a flag''s variants are of its type; key and type never change';
 CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag();

@@ -7,7 +7,7 @@ DECLARE
     kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = NEW.metric);
     problem text := CASE
         WHEN kind IS NULL THEN NULL  -- the foreign key says so
-        WHEN kind = 'mean' AND NEW.test <> 'threshold'
+        WHEN kind = 'mean' AND (NEW.test <> 'threshold' OR NEW.comparison <> 'absolute')
             THEN 'a mean is compared with an absolute limit by test "threshold" only'
         WHEN kind <> 'quantile' AND NEW.quantile IS NOT NULL
             THEN format('a quantile needs a quantile metric, "%s" is a %s', NEW.metric, kind)

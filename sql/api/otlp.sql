@@ -41,16 +41,19 @@ BEGIN
     ), counted AS (
         SELECT d.rejected, d.first_error FROM decoded d WHERE d.ts IS NULL
     ), fresh AS MATERIALIZED (
-        -- One evaluation arrives in up to four shapes, in this payload or another: the first one stays.
+        -- One evaluation arrives in up to four shapes, in this payload or another: the first one stays. Another answer
+        -- (for another user, or an error) of the same flag in the same span is another evaluation.
         SELECT d.* FROM (
-            SELECT d.*, row_number() OVER (PARTITION BY d.is_evaluation, d.trace_id, d.span_id, d.flag_key ORDER BY d.place) AS nth
+            SELECT d.*, row_number() OVER (PARTITION BY d.is_evaluation, d.trace_id, d.span_id, d.flag_key, d.flags, d.is_error
+                ORDER BY d.place) AS nth
             FROM decoded d WHERE d.ts IS NOT NULL
         ) d
         WHERE NOT coalesce(d.is_evaluation AND d.trace_id IS NOT NULL AND (d.nth > 1 OR EXISTS (
             SELECT FROM flagscope.telemetry t
             WHERE t.trace_id = d.trace_id AND t.ts BETWEEN d.ts - interval '1 minute' AND d.ts + interval '1 minute'
                 AND t.signal = 'event' AND t.name = d.name AND t.span_id IS NOT DISTINCT FROM d.span_id
-                AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM d.flag_key)), false)
+                AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM d.flag_key
+                AND (t.flags, t.is_error) IS NOT DISTINCT FROM (d.flags, d.is_error))), false)
     ), by_trace AS MATERIALIZED (
         SELECT t.trace_id, coalesce(flagscope._flags_of_trace(t.trace_id, t.first_ts - interval '1 hour', t.last_ts + interval '1 hour'), '{}')
             || coalesce(t.here, '{}') AS flags

@@ -38,7 +38,8 @@ CREATE FUNCTION flagscope._create_chunk(parent text, ts_column text, lower times
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '250ms'
 AS $$
 DECLARE
-    name text := parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD' ELSE 'YYYYMMDD_HH24MI' END);
+    name text := parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
+        WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END);
     within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
 BEGIN
     -- Parent before children, everywhere: no deadlock with readers, who lock in that order.

@@ -1,18 +1,24 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
+CREATE FUNCTION flagscope._bucket_of(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN date_bin('10 seconds', at, timestamptz '2000-01-01 00:00:00+00');
+COMMENT ON FUNCTION flagscope._bucket_of(timestamptz) IS 'start of the rollup bucket that a time lies in';
+
 CREATE FUNCTION flagscope._stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE m.kind
         WHEN 'proportion' THEN to_jsonb(sum(v.events)::float8 / nullif(sum(v.n), 0)::float8)
         WHEN 'mean' THEN to_jsonb(flagscope.mean(flagscope.rollup(v.moments)))
-        ELSE to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram), coalesce(ARRAY[g.quantile], '{0.5,0.9,0.95,0.99}'))) END
+        ELSE to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram),
+            CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}' ELSE ARRAY[g.quantile] END)) END
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = _stage_values.variant
-        AND v.bucket > r.stage_started_at - interval '10 seconds';
+        AND v.bucket >= flagscope._bucket_of(r.stage_started_at);
 END;
 COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
-    'what a variant looked like in the present stage: rate, mean, or the tested quantiles; from rollups';
+    'what a variant looked like since the present stage began, from its first bucket on: rate, mean, or the tested quantiles';
 
 CREATE FUNCTION flagscope._odds_ratio(g flagscope.guardrail, r flagscope.rollout, since timestamptz, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -35,6 +41,7 @@ BEGIN ATOMIC
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', g.limit_value, 'value', s.value,
         'margin', s.margin,
+        'since', flagscope._bucket_of(r.stage_started_at),
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
         'stage_control', flagscope._stage_values(g, r, m, r.control),
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
@@ -46,6 +53,17 @@ BEGIN ATOMIC
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
 COMMENT ON FUNCTION flagscope._evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
+
+CREATE FUNCTION flagscope._evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN flagscope._evidence(g, r);
+EXCEPTION WHEN OTHERS THEN
+    RETURN jsonb_build_object('error', SQLERRM);
+END $$;
+COMMENT ON FUNCTION flagscope._evidence_if_possible(flagscope.guardrail, flagscope.rollout) IS
+    'the evidence, or why it could not be put together: this must not delay the action';
 
 CREATE FUNCTION flagscope._is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -62,6 +80,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     work record;
+    decision_id bigint;
+    acted boolean := false;
     decided integer := 0;
 BEGIN
     FOR work IN
@@ -70,13 +90,14 @@ BEGIN
         WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND flagscope._is_due(g.action, r.status)
             AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = g.id
                 AND d.guardrail_version = g.version AND d.action = g.action AND d.shadow = g.shadow AND d.at >= s.breached_at)
-        -- The most severe action first, and only one of them; warnings and shadow verdicts beside it.
-        ORDER BY only_told, g.action DESC, s.max_log_e DESC, g.id
+        -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then the most severe action alone.
+        ORDER BY only_told DESC, g.action DESC, s.max_log_e DESC, g.id
     LOOP
-        CONTINUE WHEN decided > 0 AND NOT work.only_told;
-        PERFORM flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
-            (work.g).id, (work.g).shadow, flagscope._evidence(work.g, r));
-        decided := decided + 1;
+        EXIT WHEN acted;
+        acted := NOT work.only_told;
+        decision_id := flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
+            (work.g).id, (work.g).shadow, flagscope._evidence_if_possible(work.g, r));
+        decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
 END $$;
@@ -141,8 +162,12 @@ BEGIN
                 decided := 1;
             END IF;
             total := total + decided;
+            UPDATE flagscope.rollout x SET problem = NULL WHERE x.id = r.id AND x.problem IS NOT NULL;
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+            UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
+            IF FOUND THEN  -- once, not at every tick
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+            END IF;
         END;
     END LOOP;
     RETURN total;
@@ -153,8 +178,10 @@ COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
 CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer, milliseconds float8);
 COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guardrails evaluated, decisions made';
 
+-- Numbers go through JSON on their way to verdict and evidence: with the digits of the caller's session they might be
+-- others than those in the tables.
 CREATE FUNCTION flagscope.tick(at timestamptz DEFAULT clock_timestamp()) RETURNS flagscope.tick_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
 DECLARE
     started timestamptz := clock_timestamp();
@@ -162,7 +189,7 @@ DECLARE
     result flagscope.tick_result;
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', at);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
     -- Exactly one tick at a time in this database; another caller returns at once with NULL.
     IF NOT pg_try_advisory_xact_lock(1718378855, 1) THEN

@@ -4,6 +4,7 @@
 pub mod aggregate;
 pub mod cache;
 pub mod delta;
+pub mod document;
 pub mod jsonb;
 pub mod process;
 pub mod transition;

@@ -8,6 +8,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Report;
+use crate::pg::aggregate::read;
 use crate::pg::value::Stored;
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -39,10 +40,13 @@ fn tdigest_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCa
 fn tdigest_accum_compression(
     state: Internal,
     value: Option<f64>,
-    compression: i32,
+    compression: Option<i32>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
-    let fresh = TDigest::new(usize::try_from(compression).unwrap_or_default()).report()?;
+    if read::<TDigest>(&state).is_some() {
+        return Ok(super::accumulate(state, value, fcinfo, TDigest::default, TDigest::push));
+    }
+    let fresh = TDigest::new(usize::try_from(compression.unwrap_or_default()).unwrap_or_default()).report()?;
     Ok(super::accumulate(state, value, fcinfo, || fresh, TDigest::push))
 }
 
@@ -89,8 +93,8 @@ fn tdigest_quantile(sketch: Stored<TDigest>, p: f64) -> Result<Option<f64>, Erro
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn tdigest_quantiles(sketch: Stored<TDigest>, p: Vec<f64>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    p.into_iter().map(|p| sketch.0.quantile(p).report()).collect()
+fn tdigest_quantiles(sketch: Stored<TDigest>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
+    super::quantiles(p, |p| sketch.0.quantile(p))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]

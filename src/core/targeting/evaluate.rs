@@ -73,14 +73,18 @@ pub struct Answer<'a> {
     pub error_code: Option<&'static str>,
 }
 
+impl Answer<'_> {
+    /// The answer to an evaluation that failed, with OpenFeature's error code.
+    pub fn error(code: &'static str) -> Self {
+        Self { value: None, variant: None, reason: Reason::Error, error_code: Some(code) }
+    }
+}
+
 /// Evaluates a flag for a targeting key; `None` stands for a flag that does not exist.
 pub fn evaluate<'a>(flag: Option<&'a Flag>, targeting_key: Option<&str>) -> Answer<'a> {
-    let nothing = Answer { value: None, variant: None, reason: Reason::Disabled, error_code: None };
-    let Some(flag) = flag else {
-        return Answer { reason: Reason::Error, error_code: Some("FLAG_NOT_FOUND"), ..nothing };
-    };
+    let Some(flag) = flag else { return Answer::error("FLAG_NOT_FOUND") };
     if !flag.enabled {
-        return nothing;
+        return Answer { value: None, variant: None, reason: Reason::Disabled, error_code: None };
     }
     let (variant, reason) = match (&flag.split, targeting_key) {
         // As flagd: without a targeting key fractional gives null, and the default variant is served.
