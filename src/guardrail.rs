@@ -141,6 +141,11 @@ fn odds_ratio(
     TableIterator<'static, (name!(estimate, Option<f64>), name!(low, Option<f64>), name!(high, Option<f64>))>,
     ErrorReport,
 > {
+    let strata = n_treatment.len();
+    if [events_treatment.len(), n_control.len(), events_control.len()] != [strata; 3] {
+        let message = "the four lists must have one entry for each stratum";
+        return Err(Error::new(Kind::InvalidParameter, message)).report();
+    }
     let strata = n_treatment.into_iter().zip(events_treatment).zip(n_control.into_iter().zip(events_control));
     let mut score = Score::default();
     for ((n_t, y_t), (n_c, y_c)) in strata {
@@ -153,8 +158,9 @@ fn odds_ratio(
 }
 
 fn arms(n_t: Option<i64>, y_t: Option<i64>, n_c: Option<i64>, y_c: Option<i64>) -> CoreResult<Arms> {
-    let known = |n: Option<i64>| {
-        n.ok_or_else(|| Error::new(Kind::InvalidParameter, "a stratum's counts cannot be NULL")).and_then(count)
+    let known = |n: Option<i64>| match n {
+        Some(n) => count(n),
+        None => Err(Error::new(Kind::InvalidParameter, "a count cannot be NULL")),
     };
     Ok(Arms { n_t: known(n_t)?, y_t: known(y_t)?, n_c: known(n_c)?, y_c: known(y_c)? })
 }

@@ -139,10 +139,10 @@ AS $$
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
-        format('since %s  %s%s with the treatment, %s with the control',
-            to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS'), CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
+        format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
-            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit')),
+            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
+            to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
         CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,

@@ -32,9 +32,10 @@ BEGIN
     END IF;
     IF kind = 'string' THEN
         PERFORM flagscope._check_positive_interval(NEW.name, NEW.value #>> '{}');
-    ELSIF kind = 'number' AND (NEW.value #>> '{}')::numeric < 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must not be negative, got %s', NEW.name, NEW.value);
+    ELSIF kind = 'number' THEN
+        PERFORM flagscope._check_number(NEW.name, (NEW.value #>> '{}')::numeric);
+    ELSIF NEW.name = 'rollout.stages' THEN
+        PERFORM flagscope._check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(NEW.value) x));
     END IF;
     NEW.builtin := false;
     RETURN NEW;
@@ -54,12 +55,34 @@ BEGIN
             MESSAGE = format('setting "%s" must not count in months or years, got "%s"', name, value),
             HINT = 'Their length varies; write days.';
     END IF;
+    IF name LIKE '%.chunk_interval' AND value::interval < interval '1 minute' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be at least a minute, got "%s"', name, value);
+    END IF;
 EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
         MESSAGE = format('setting "%s" must be an interval, got "%s"', name, value),
         HINT = 'Write it like "10 minutes".';
 END $$;
-COMMENT ON FUNCTION flagscope._check_positive_interval(text, text) IS 'raises unless the text is an interval above 0';
+COMMENT ON FUNCTION flagscope._check_positive_interval(text, text) IS 'raises unless the text is an interval above 0 and within the setting''s bounds';
+
+CREATE FUNCTION flagscope._check_number(name text, value numeric) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    bounds text := CASE
+        WHEN name = 'rollout.alpha' AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
+        -- Each is a table: a thousand more would be days of maintenance.
+        WHEN name LIKE '%.premake' AND (value NOT BETWEEN 1 AND 100 OR value % 1 <> 0) THEN 'a whole number from 1 to 100'
+        WHEN name LIKE '%.margin.%' AND value NOT BETWEEN 0 AND 10 THEN 'between 0 and 10'
+        WHEN value NOT BETWEEN 0 AND 1e15 THEN 'between 0 and 1e15' END;
+BEGIN
+    IF bounds IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be %s, got "%s"', name, bounds, value);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_number(text, numeric) IS 'raises unless the number is within the setting''s bounds';
 
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_setting();

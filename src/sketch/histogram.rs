@@ -108,7 +108,7 @@ fn histogram_max(sketch: Stored<Histogram>) -> Option<f64> {
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count_above")]
 fn histogram_count_above(sketch: Stored<Histogram>, x: f64) -> i64 {
-    sketch.0.key(x).map_or(0, |key| sketch.0.count_above(key)) as i64
+    sketch.0.count_above_value(x) as i64
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "buckets")]

@@ -189,6 +189,15 @@ impl Histogram {
         self.bins[first..].iter().map(|b| b.1).sum()
     }
 
+    /// How many values lie in bins strictly above the one that holds `x`; all of them for minus infinity.
+    pub fn count_above_value(&self, x: f64) -> u64 {
+        match self.key(x) {
+            Some(key) => self.count_above(key),
+            None if x == f64::NEG_INFINITY => self.count,
+            None => 0,
+        }
+    }
+
     /// The key of the bin that the value falls into; None for NaN and infinities.
     pub fn key(&self, x: f64) -> Option<i32> {
         x.is_finite().then(|| bin::key(x, self.scale))
