@@ -120,7 +120,11 @@ BEGIN
             ELSE x.previous_variant END
     WHERE x.id = r.id RETURNING x.* INTO r;
     IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume') THEN
-        UPDATE flagscope.guardrail_status g SET stage_treatment = 0 WHERE g.rollout_id = r.id;
+        -- What was ok in the stage before says nothing of this one.
+        UPDATE flagscope.guardrail_status g SET stage_treatment = 0,
+            state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
+            reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
+        WHERE g.rollout_id = r.id;
         -- An approval holds for the time that was looked at: a stage entered anew wants another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';

@@ -83,17 +83,25 @@ END;
 COMMENT ON FUNCTION flagscope._alpha_share(flagscope.guardrail, flagscope.rollout) IS
     'a sequential guardrail''s share of the rollout''s error budget: weighted Bonferroni over e-values, which names the culprit (statistics.md 10)';
 
+CREATE FUNCTION flagscope._margin(g flagscope.guardrail) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || m.kind)) FROM flagscope.metric m
+    WHERE m.name = g.metric AND g.comparison = 'control';
+END;
+COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s margin, else its kind''s default; NULL against a limit';
+
 CREATE FUNCTION flagscope._begin_evidence(rollout_id bigint, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, since)
-    SELECT g.id, r.id, g.version, coalesce(flagscope._alpha_share(g, r), r.alpha), at
+    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, since)
+    SELECT g.id, r.id, g.version, coalesce(flagscope._alpha_share(g, r), r.alpha), flagscope._margin(g), at
     FROM flagscope.rollout r JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
     WHERE r.id = rollout_id
     ON CONFLICT DO NOTHING;
 $$;
 COMMENT ON FUNCTION flagscope._begin_evidence(bigint, timestamptz) IS
-    'gives every guardrail of a rollout that has none yet its empty evidence and its share of alpha';
+    'gives every guardrail of a rollout that has none yet its empty evidence, its share of alpha and its margin';
 
 CREATE FUNCTION flagscope._renew_evidence(rollout_id bigint, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,10 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
+CREATE FUNCTION flagscope._bucket_of(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN date_bin('10 seconds', at, timestamptz '2000-01-01 00:00:00+00');
+COMMENT ON FUNCTION flagscope._bucket_of(timestamptz) IS 'start of the rollup bucket that a time lies in';
+
 CREATE FUNCTION flagscope._stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -10,10 +15,10 @@ BEGIN ATOMIC
             CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}' ELSE ARRAY[g.quantile] END)) END
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = _stage_values.variant
-        AND v.bucket > r.stage_started_at - interval '10 seconds';
+        AND v.bucket >= flagscope._bucket_of(r.stage_started_at);
 END;
 COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
-    'what a variant looked like in the present stage: rate, mean, or the tested quantiles; from rollups';
+    'what a variant looked like since the present stage began, from its first bucket on: rate, mean, or the tested quantiles';
 
 CREATE FUNCTION flagscope._odds_ratio(g flagscope.guardrail, r flagscope.rollout, since timestamptz, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -35,7 +40,8 @@ BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', g.limit_value, 'value', s.value,
-        'margin', CASE g.comparison WHEN 'control' THEN flagscope._margin(g, m) END,
+        'margin', s.margin,
+        'since', flagscope._bucket_of(r.stage_started_at),
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
         'stage_control', flagscope._stage_values(g, r, m, r.control),
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
@@ -47,6 +53,17 @@ BEGIN ATOMIC
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
 COMMENT ON FUNCTION flagscope._evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
+
+CREATE FUNCTION flagscope._evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN flagscope._evidence(g, r);
+EXCEPTION WHEN OTHERS THEN
+    RETURN jsonb_build_object('error', SQLERRM);
+END $$;
+COMMENT ON FUNCTION flagscope._evidence_if_possible(flagscope.guardrail, flagscope.rollout) IS
+    'the evidence, or why it could not be put together: this must not delay the action';
 
 CREATE FUNCTION flagscope._is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -79,7 +96,7 @@ BEGIN
         EXIT WHEN acted;
         acted := NOT work.only_told;
         decision_id := flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
-            (work.g).id, (work.g).shadow, flagscope._evidence(work.g, r));
+            (work.g).id, (work.g).shadow, flagscope._evidence_if_possible(work.g, r));
         decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
@@ -115,6 +132,17 @@ END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
 
+CREATE FUNCTION flagscope._may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+        OR (r.status = 'running' AND at >= r.stage_started_at + (SELECT s.min_duration FROM flagscope.rollout_stage s
+            WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
+END $$;
+COMMENT ON FUNCTION flagscope._may_move(flagscope.rollout, timestamptz) IS
+    'can this tick move the rollout at all: a cheap look before ramp_gate()';
+
 CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -123,7 +151,9 @@ DECLARE
     decided integer;
     total integer := 0;
 BEGIN
-    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held') ORDER BY x.id LOOP
+    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held')
+        AND flagscope._may_move(x, at) ORDER BY x.id
+    LOOP
         BEGIN
             decided := flagscope._act_on_breaches(r, at);
             IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
@@ -132,8 +162,12 @@ BEGIN
                 decided := 1;
             END IF;
             total := total + decided;
+            UPDATE flagscope.rollout x SET problem = NULL WHERE x.id = r.id AND x.problem IS NOT NULL;
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+            UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
+            IF FOUND THEN  -- once, not at every tick
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+            END IF;
         END;
     END LOOP;
     RETURN total;

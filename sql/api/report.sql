@@ -140,10 +140,10 @@ AS $$
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
-        format('this stage  %s%s with the treatment, %s with the control',
-            CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
+        format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
-            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit')),
+            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
+            to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
         CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
@@ -153,7 +153,8 @@ AS $$
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8) END,
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)
-    FROM (SELECT d.evidence) x(e);
+    FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
+    UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;
 COMMENT ON FUNCTION flagscope._explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
 

@@ -106,14 +106,19 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     variants jsonb;
+    archived_at timestamptz;
     wrong text;
 BEGIN
-    SELECT f.variants INTO variants FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
+    SELECT f.variants, f.archived_at INTO variants, archived_at FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
     WHERE f.key = _check_rollout_variants.flag AND s.environment = _check_rollout_variants.environment;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = format('flag "%s" does not exist in environment "%s"', flag, environment),
             HINT = 'Create it with flagscope.create_flag(key).';
+    END IF;
+    IF archived_at IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('flag "%s" is archived', flag),
+            HINT = 'UPDATE flagscope.flag SET archived_at = NULL brings it back.';
     END IF;
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN

@@ -40,7 +40,7 @@ AS $$
         to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), d.action, d.rollout_id, d.flag, d.reason)
         FROM flagscope.decision d ORDER BY d.id DESC LIMIT 1), 'none yet')
     UNION ALL (SELECT format('rollout %s', r.id), format('%s in %s: %s at %s %%; %s', r.flag, r.environment, r.status,
-        trim_scale(flagscope._percent(r.id, r.stage)), coalesce(flagscope.ramp_gate(r.id), 'every gate is clear'))
+        trim_scale(flagscope._percent(r.id, r.stage)), coalesce('could not be decided: ' || r.problem, flagscope.ramp_gate(r.id), 'every gate is clear'))
         FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') ORDER BY r.id)
     UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id

@@ -70,6 +70,7 @@ CREATE TABLE flagscope.guardrail_status (
     state             flagscope.data_state NOT NULL DEFAULT 'not_enough',
     reason            text NOT NULL DEFAULT '',
     alpha             float8 NOT NULL,
+    margin            float8,
     evidence          float8[] NOT NULL DEFAULT '{}',
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
@@ -87,10 +88,11 @@ CREATE TABLE flagscope.guardrail_status (
     breached_at       timestamptz,
     failures          integer NOT NULL DEFAULT 0,
     retry_at          timestamptz,
-    PRIMARY KEY (guardrail_id, rollout_id)
+    PRIMARY KEY (rollout_id, guardrail_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.guardrail_status IS 'where a guardrail stands in a rollout: verdict, reason in words, and the evidence so far';
 COMMENT ON COLUMN flagscope.guardrail_status.alpha IS 'this guardrail''s share of the rollout''s error budget, fixed when the rollout started';
+COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the rollout started; NULL against a limit';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
     'log likelihood ratios summed over strata, one per grid point (8 for each tested quantile); the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';

@@ -17,6 +17,7 @@ CREATE TABLE flagscope.rollout (
     alpha            float8 NOT NULL,
     version          integer NOT NULL DEFAULT 1,
     previous_variant text,
+    problem          text,
     created_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     started_at       timestamptz,
     ended_at         timestamptz,
@@ -30,6 +31,7 @@ COMMENT ON COLUMN flagscope.rollout.unit IS 'what is randomised: the OpenFeature
 COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
 COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
 COMMENT ON COLUMN flagscope.rollout.version IS 'grows with every change; makes a decision''s key unique';
+COMMENT ON COLUMN flagscope.rollout.problem IS 'why the last tick could not decide on it; NULL: nothing is wrong';
 COMMENT ON COLUMN flagscope.rollout.previous_variant IS 'default variant before the rollout: what rollback restores';
 CREATE UNIQUE INDEX rollout_is_the_only_live_one ON flagscope.rollout (flag, environment)
     WHERE status IN ('draft', 'running', 'paused', 'held');

@@ -46,8 +46,9 @@ COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the micros
 CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
 -- Indexes stand here and are copied to every partition, not on the parent: an index of the parent would be made on
 -- each partition by ATTACH while a dump is restored, and the dump's own CREATE INDEX would fail.
--- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order.
-CREATE INDEX ON flagscope.telemetry_stray USING brin (ts);
+-- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order; without autosummarize the newest rows
+-- would be scanned until the next vacuum.
+CREATE INDEX ON flagscope.telemetry_stray USING brin (ts) WITH (autosummarize = on);
 CREATE INDEX ON flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
 CREATE INDEX ON flagscope.telemetry_stray (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
 COMMENT ON TABLE flagscope.telemetry_stray IS

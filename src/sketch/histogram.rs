@@ -83,7 +83,7 @@ fn histogram_quantile(sketch: Stored<Histogram>, p: f64) -> Result<Option<f64>, 
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
 fn histogram_quantiles(sketch: Stored<Histogram>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    p.into_iter().map(|p| p.map_or(Ok(None), |p| sketch.0.quantile(p).report())).collect()
+    super::quantiles(p, |p| sketch.0.quantile(p))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]

@@ -90,3 +90,11 @@ fn merge<S: Sketch>(a: Option<Stored<S>>, b: Option<Stored<S>>) -> Result<Option
         (a, b) => Ok(a.or(b)),
     }
 }
+
+/// Several quantiles; the one at NULL is NULL.
+fn quantiles(
+    ps: Vec<Option<f64>>,
+    quantile: impl Fn(f64) -> flagscope_core::Result<Option<f64>>,
+) -> Result<Vec<Option<f64>>, ErrorReport> {
+    ps.into_iter().map(|p| p.map_or(Ok(None), &quantile).report()).collect()
+}

@@ -94,7 +94,7 @@ fn tdigest_quantile(sketch: Stored<TDigest>, p: f64) -> Result<Option<f64>, Erro
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
 fn tdigest_quantiles(sketch: Stored<TDigest>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    p.into_iter().map(|p| p.map_or(Ok(None), |p| sketch.0.quantile(p).report())).collect()
+    super::quantiles(p, |p| sketch.0.quantile(p))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]
