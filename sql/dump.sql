@@ -3,6 +3,7 @@
 SELECT pg_extension_config_dump('flagscope.setting', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('flagscope.environment', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('flagscope.flag', '');
+SELECT pg_extension_config_dump('flagscope.segment', '');
 SELECT pg_extension_config_dump('flagscope.flag_version_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state', '');
 SELECT pg_extension_config_dump('flagscope.flag_state_id_seq', '');

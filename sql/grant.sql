@@ -53,7 +53,9 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
-        '{evaluate,expose,ingest_otlp}');
+        '{evaluate,evaluate_boolean,evaluate_string,evaluate_integer,evaluate_number,evaluate_object,evaluate_all,evaluate_as_of,
+          explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_ofrep_evaluate_many,_evaluate_among,_flag_keys,_definitions_as_of,_environment,
+          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp}');
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
@@ -64,7 +66,7 @@ AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target), 
         flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state}');
-    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.flag_state, flagscope.metric,
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.flag_state, flagscope.segment, flagscope.metric,
         flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
     EXECUTE format('GRANT INSERT, DELETE ON flagscope.rollout TO %s', target);
     EXECUTE format('GRANT UPDATE, DELETE ON flagscope.outbox TO %s', target);

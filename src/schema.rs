@@ -127,8 +127,17 @@ extension_sql_file!(
         telemetry::check_filter
     ]
 );
-extension_sql_file!("../sql/api/flag.sql", name = "flag_api", requires = ["stats_api", flag::_check_document]);
-extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["flag_api"]);
+extension_sql_file!(
+    "../sql/api/flag.sql",
+    name = "flag_api",
+    requires = ["stats_api", flag::exchange::_check_document, flag::exchange::check_rule]
+);
+extension_sql_file!(
+    "../sql/api/targeting.sql",
+    name = "targeting_api",
+    requires = ["flag_api", flag::exchange::check_rule]
+);
+extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["rollout_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["guardrail_api"]);
@@ -146,9 +155,26 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/evaluate.sql",
     name = "evaluate_api",
-    requires = ["configuration_api", flag::evaluate]
+    requires = [
+        "configuration_api",
+        flag::evaluate::evaluate,
+        flag::evaluate::evaluate_boolean,
+        flag::evaluate::evaluate_string,
+        flag::evaluate::evaluate_integer,
+        flag::evaluate::evaluate_number,
+        flag::evaluate::evaluate_object,
+        flag::evaluate::explain_evaluation,
+        flag::evaluate::evaluate_among,
+        flag::ofrep::ofrep_evaluate,
+        flag::ofrep::ofrep_evaluate_many,
+    ]
 );
-extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["evaluate_api", otlp::_decode_otlp]);
+extension_sql_file!(
+    "../sql/api/exchange.sql",
+    name = "exchange_api",
+    requires = ["evaluate_api", flag::exchange::write_flagd, flag::exchange::read_flagd]
+);
+extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["exchange_api", otlp::_decode_otlp]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["otlp_api"]);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["tick_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);

@@ -20,21 +20,18 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._watches() IS 'metrics on watch: those that an enabled guardrail reads, by flag and environment';
 
-CREATE FUNCTION flagscope._load_flag(flag text, environment text)
-RETURNS TABLE (enabled boolean, variants jsonb, default_variant text, treatment text, control text, percent float8,
-    bucketing text, metadata jsonb)
+CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.enabled AND f.archived_at IS NULL, f.variants, s.default_variant, s.treatment, s.control, s.percent::float8,
-        f.bucketing::text, f.metadata
-    FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
-        JOIN flagscope.environment e ON e.key = s.environment
-    WHERE f.key = _load_flag.flag AND (_load_flag.environment = e.key OR _load_flag.environment = ANY (e.aliases))
+    SELECT flagscope._definition(s) FROM flagscope.flag_state s JOIN flagscope.environment e ON e.key = s.environment
+    WHERE s.flag = _load_flag.flag AND (_load_flag.environment = e.key OR _load_flag.environment = ANY (e.aliases))
 $$;
 COMMENT ON FUNCTION flagscope._load_flag(text, text) IS 'a flag as evaluate() caches it';
 
 COMMENT ON FUNCTION flagscope._announce_change() IS 'trigger: on commit, every backend''s cached configuration is out of date';
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();
+CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.segment
     FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.flag
     FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();

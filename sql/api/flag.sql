@@ -89,6 +89,12 @@ BEGIN
             MESSAGE = format('flag "%s" has no variant "%s"', NEW.flag, wrong),
             HINT = format('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
+    IF NEW.targeting IS NOT NULL THEN
+        PERFORM flagscope._require_targeting(NEW.targeting, format('targeting of flag "%s"', NEW.flag));
+    END IF;
+    IF NEW.prerequisites <> '[]' THEN
+        PERFORM flagscope._require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
+    END IF;
     IF TG_OP = 'INSERT' AND NEW.version <> 0 THEN
         RETURN NEW;  -- a row of a restored dump: it brings its version and its history along
     END IF;
@@ -125,9 +131,10 @@ BEGIN
     END IF;
     IF TG_OP <> 'DELETE' THEN
         INSERT INTO flagscope.flag_state_history (state_id, flag, environment, version, valid, enabled, default_variant,
-            rollout_id, treatment, control, percent, actor, reason, decision_id)
+            targeting, prerequisites, rollout_id, treatment, control, percent, definition, actor, reason, decision_id)
         VALUES (NEW.id, NEW.flag, NEW.environment, NEW.version, tstzrange(NEW.changed_at, NULL), NEW.enabled,
-            NEW.default_variant, NEW.rollout_id, NEW.treatment, NEW.control, NEW.percent, NEW.actor, NEW.reason, NEW.decision_id);
+            NEW.default_variant, NEW.targeting, NEW.prerequisites, NEW.rollout_id, NEW.treatment, NEW.control, NEW.percent,
+            flagscope._definition(NEW), NEW.actor, NEW.reason, NEW.decision_id);
     END IF;
     RETURN NULL;
 END $$;

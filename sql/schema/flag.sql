@@ -4,13 +4,17 @@ CREATE TABLE flagscope.environment (
     key         text PRIMARY KEY,
     aliases     text[] NOT NULL DEFAULT '{}',
     description text NOT NULL DEFAULT '',
+    metadata    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     builtin     boolean NOT NULL DEFAULT false,
+    CONSTRAINT environment_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object'),
     CONSTRAINT environment_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]{1,255}$')
 );
 COMMENT ON TABLE flagscope.environment IS 'where flags are served: production, staging ...';
 COMMENT ON COLUMN flagscope.environment.aliases IS
     'other names of this environment in telemetry (OpenTelemetry''s deployment.environment.name)';
+COMMENT ON COLUMN flagscope.environment.metadata IS
+    'metadata of the flag set: goes with every answer, a flag''s own metadata over it';
 COMMENT ON COLUMN flagscope.environment.builtin IS
     'as shipped: not dumped by pg_dump, replaced by the row of a restored dump';
 INSERT INTO flagscope.environment (key, aliases, description, builtin)
@@ -40,6 +44,16 @@ COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it
 COMMENT ON COLUMN flagscope.flag.variants IS 'JSON object {variant name: value}; every value is of the flag''s type';
 COMMENT ON COLUMN flagscope.flag.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
 
+CREATE TABLE flagscope.segment (
+    name        text PRIMARY KEY,
+    rule        jsonb NOT NULL,
+    description text NOT NULL DEFAULT '',
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT segment_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]{1,255}$')
+);
+COMMENT ON TABLE flagscope.segment IS
+    'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators)';
+
 CREATE SEQUENCE flagscope.flag_version_seq;
 COMMENT ON SEQUENCE flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
 
@@ -49,6 +63,8 @@ CREATE TABLE flagscope.flag_state (
     environment     text NOT NULL REFERENCES flagscope.environment,
     enabled         boolean NOT NULL DEFAULT true,
     default_variant text,
+    targeting       jsonb,
+    prerequisites   jsonb NOT NULL DEFAULT '[]',
     rollout_id      bigint,
     treatment       text,
     control         text,
@@ -65,6 +81,10 @@ CREATE TABLE flagscope.flag_state (
 );
 COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
 COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
+COMMENT ON COLUMN flagscope.flag_state.targeting IS
+    'JsonLogic rule with flagd''s operators that gives a variant''s name, or null for the default variant or the rollout''s split';
+COMMENT ON COLUMN flagscope.flag_state.prerequisites IS
+    'JSON array of {"flag", "variant"}: other flags that must serve a variant, else the default variant is served';
 COMMENT ON COLUMN flagscope.flag_state.percent IS
     'share of targeting keys that a live rollout serves the treatment (three decimals are bucketed exactly)';
 COMMENT ON COLUMN flagscope.flag_state.version IS 'of the last change; increases over all flags';
@@ -79,10 +99,13 @@ CREATE TABLE flagscope.flag_state_history (
     valid           tstzrange NOT NULL,
     enabled         boolean NOT NULL,
     default_variant text,
+    targeting       jsonb,
+    prerequisites   jsonb NOT NULL,
     rollout_id      bigint,
     treatment       text,
     control         text,
     percent         numeric(6,3),
+    definition      jsonb NOT NULL,
     actor           text NOT NULL,
     reason          text NOT NULL,
     decision_id     bigint,
@@ -94,6 +117,8 @@ CREATE TABLE flagscope.flag_state_history (
 );
 COMMENT ON TABLE flagscope.flag_state_history IS
     'every version of every flag state with the time it was valid: "what was on at 14:03"; written by flag_state''s trigger';
+COMMENT ON COLUMN flagscope.flag_state_history.definition IS
+    'the whole flag as it was evaluated: variants, targeting, split, segments ...; what evaluate_as_of() reads';
 COMMENT ON COLUMN flagscope.flag_state_history.valid IS 'from the change to the next one; the current version has no upper bound';
 CREATE INDEX flag_state_history_by_flag ON flagscope.flag_state_history (flag, environment, version);
 

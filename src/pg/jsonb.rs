@@ -2,8 +2,14 @@
 
 use std::mem::MaybeUninit;
 
+use flagscope_core::Result;
+use flagscope_core::targeting::ContextBuilder;
 use flagscope_core::telemetry::Scalar;
-use pgrx::{FromDatum, pg_sys};
+use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::pgrx_sql_entity_graph::metadata::{
+    ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
+};
+use pgrx::{FromDatum, JsonB, direct_function_call, pg_sys};
 
 /// A jsonb value inside a tuple.
 #[derive(Clone, Copy)]
@@ -74,9 +80,50 @@ impl<'t> Jsonb<'t> {
         }
     }
 
+    /// Builds the value as the context of an evaluation.
+    pub fn feed(&self, builder: &mut ContextBuilder) -> Result<()> {
+        // SAFETY: the iterator is PostgreSQL's own, over a container that outlives it; strings point into it.
+        unsafe {
+            let is_scalar = (*self.container).header & pg_sys::JB_FSCALAR != 0;
+            let mut iterator = pg_sys::JsonbIteratorInit(self.container);
+            let mut value = MaybeUninit::<pg_sys::JsonbValue>::zeroed().assume_init();
+            loop {
+                match pg_sys::JsonbIteratorNext(&mut iterator, &mut value, false) {
+                    pg_sys::JsonbIteratorToken::WJB_DONE => return Ok(()),
+                    pg_sys::JsonbIteratorToken::WJB_BEGIN_OBJECT => builder.begin_object()?,
+                    // A lone scalar is stored as an array of one.
+                    pg_sys::JsonbIteratorToken::WJB_BEGIN_ARRAY if !is_scalar => builder.begin_array()?,
+                    pg_sys::JsonbIteratorToken::WJB_END_ARRAY if !is_scalar => builder.end()?,
+                    pg_sys::JsonbIteratorToken::WJB_END_OBJECT => builder.end()?,
+                    pg_sys::JsonbIteratorToken::WJB_KEY => builder.key(text(&value).unwrap_or_default())?,
+                    pg_sys::JsonbIteratorToken::WJB_VALUE | pg_sys::JsonbIteratorToken::WJB_ELEM => {
+                        feed_scalar(&value, builder)?;
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
     fn is_object(&self) -> bool {
         // SAFETY: every container begins with its header.
         unsafe { (*self.container).header & pg_sys::JB_FOBJECT != 0 }
+    }
+}
+
+unsafe fn feed_scalar(value: &pg_sys::JsonbValue, builder: &mut ContextBuilder) -> Result<()> {
+    // SAFETY: the type says which member of the union is set; numeric_out gives a NUL-terminated text.
+    unsafe {
+        match value.type_ {
+            pg_sys::jbvType::jbvString => builder.string(text(value).unwrap_or_default()),
+            pg_sys::jbvType::jbvBool => builder.boolean(value.val.boolean),
+            pg_sys::jbvType::jbvNumeric => {
+                let datum = pg_sys::Datum::from(value.val.numeric);
+                let number: Option<&std::ffi::CStr> = direct_function_call(pg_sys::numeric_out, &[Some(datum)]);
+                builder.number(number.and_then(|n| n.to_str().ok()).unwrap_or_default())
+            }
+            _ => builder.null(),
+        }
     }
 }
 
@@ -130,4 +177,27 @@ pub unsafe fn text_at<'t>(datum: pg_sys::Datum, is_null: bool) -> Option<&'t str
 pub unsafe fn plain_at<T: FromDatum>(datum: pg_sys::Datum, is_null: bool) -> Option<T> {
     // SAFETY: as the caller promises.
     unsafe { T::from_datum(datum, is_null) }
+}
+
+impl FromDatum for Jsonb<'_> {
+    unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _: pg_sys::Oid) -> Option<Self> {
+        // SAFETY: the caller has a datum of type jsonb.
+        (!is_null).then(|| unsafe { Self::new(datum) })
+    }
+}
+
+// SAFETY: an argument's datum stays where it is for the call.
+unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb<'fcx> {
+    unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: pgrx calls this for arguments that are not null, and such a one gives a value.
+        unsafe { arg.unbox_arg_using_from_datum().unwrap_unchecked() }
+    }
+}
+
+// SAFETY: the same type in SQL as pgrx's own.
+unsafe impl SqlTranslatable for Jsonb<'_> {
+    const TYPE_IDENT: &'static str = <JsonB as SqlTranslatable>::TYPE_IDENT;
+    const TYPE_ORIGIN: TypeOrigin = <JsonB as SqlTranslatable>::TYPE_ORIGIN;
+    const ARGUMENT_SQL: std::result::Result<SqlMappingRef, ArgumentError> = <JsonB as SqlTranslatable>::ARGUMENT_SQL;
+    const RETURN_SQL: std::result::Result<ReturnsRef, ReturnsError> = <JsonB as SqlTranslatable>::RETURN_SQL;
 }

@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 pub mod cache;
+pub mod clock;
 pub mod delta;
 pub mod document;
 pub mod jsonb;

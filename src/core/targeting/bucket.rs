@@ -1,59 +1,67 @@
-//! flagd's `fractional` bucketing, versions 2 and 3: a stable, uniform place for every targeting key.
+//! flagd's bucketing, versions 2 and 3: a stable, uniform place for every targeting key.
 //!
 //! Source: flagd core 0.15 and later (v2), ADR fractional-non-string-rand-units (v3); the facts stand in
 //! ecosystem.md 1.4 of the design. Checked against vectors made by openfeature-flagd-core 1.0.0 and 2.0.0.
 
-use std::io::Cursor;
+use std::io::Read;
+
+use super::cbor;
 
 /// Weights of a split add up to this, so that three decimals of a percent are exact.
 pub const WEIGHT_TOTAL: u32 = 100_000;
 
 /// The algorithm that puts a targeting key into a bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Bucketing {
     /// murmur3 over flag key and targeting key as text.
+    #[default]
     V2,
     /// murmur3 over flag key and targeting key as a CBOR array.
     V3,
 }
 
+impl Bucketing {
+    /// Its name in SQL and in exported documents.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::V2 => "v2",
+            Self::V3 => "v3",
+        }
+    }
+
+    /// The algorithm of that name.
+    pub fn from_label(label: &str) -> Option<Self> {
+        [Self::V2, Self::V3].into_iter().find(|bucketing| bucketing.label() == label)
+    }
+}
+
 /// The bucket of a targeting key, in `0..WEIGHT_TOTAL`: the key is in the treatment of a split when its bucket is
 /// below the treatment's weight, so widening a split never moves a key out of it.
 pub fn bucket(bucketing: Bucketing, flag: &str, targeting_key: &str) -> u32 {
-    let input = match bucketing {
-        Bucketing::V2 => [flag.as_bytes(), targeting_key.as_bytes()].concat(),
-        Bucketing::V3 => cbor_pair(flag, targeting_key),
-    };
-    // Reading from memory cannot fail.
-    let hash = murmur3::murmur3_32(&mut Cursor::new(input), 0).unwrap_or_default();
-    ((u64::from(hash) * u64::from(WEIGHT_TOTAL)) >> 32) as u32
+    place(hash_keys(bucketing, flag, targeting_key), WEIGHT_TOTAL)
 }
 
-/// `[a, b]` in CBOR (RFC 8949, 4.2.1): an array of two text strings, each with the shortest length form.
-fn cbor_pair(a: &str, b: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(a.len() + b.len() + 11);
-    bytes.push(0x82);
-    for text in [a, b] {
-        let length = text.len() as u64;
-        match length {
-            0..=23 => bytes.push(0x60 | length as u8),
-            24..=0xff => bytes.extend([0x78, length as u8]),
-            0x100..=0xffff => {
-                bytes.push(0x79);
-                bytes.extend((length as u16).to_be_bytes());
-            }
-            0x1_0000..=0xffff_ffff => {
-                bytes.push(0x7a);
-                bytes.extend((length as u32).to_be_bytes());
-            }
-            _ => {
-                bytes.push(0x7b);
-                bytes.extend(length.to_be_bytes());
-            }
-        }
-        bytes.extend(text.as_bytes());
+/// Scales a hash to `0..total` as flagd does: the upper half of a 64 bit product, without a modulo's bias.
+pub(super) fn place(hash: u32, total: u32) -> u32 {
+    ((u64::from(hash) * u64::from(total)) >> 32) as u32
+}
+
+/// The hash of a flag's own split: both keys.
+pub(super) fn hash_keys(bucketing: Bucketing, flag: &str, targeting_key: &str) -> u32 {
+    match bucketing {
+        Bucketing::V2 => murmur3(&mut flag.as_bytes().chain(targeting_key.as_bytes())),
+        Bucketing::V3 => hash(&cbor::pair(flag, targeting_key)),
     }
-    bytes
+}
+
+/// The hash of bytes.
+pub(super) fn hash(bytes: &[u8]) -> u32 {
+    murmur3(&mut { bytes })
+}
+
+fn murmur3(source: &mut impl Read) -> u32 {
+    // Reading from memory cannot fail.
+    murmur3::murmur3_32(source, 0).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -61,11 +69,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cbor_lengths_take_the_shortest_form() {
-        assert_eq!(cbor_pair("a", ""), [0x82, 0x61, b'a', 0x60]);
-        assert_eq!(cbor_pair(&"x".repeat(24), "")[..3], [0x82, 0x78, 24]);
-        assert_eq!(cbor_pair(&"x".repeat(256), "")[..4], [0x82, 0x79, 1, 0]);
-        assert_eq!(cbor_pair(&"x".repeat(65_536), "")[..6], [0x82, 0x7a, 0, 1, 0, 0]);
+    fn the_two_keys_are_hashed_as_one_text() {
+        for (flag, key) in [("", ""), ("f", ""), ("flag", "user"), ("flags", "user-1"), ("fl", "ünïcode")] {
+            assert_eq!(hash_keys(Bucketing::V2, flag, key), hash(format!("{flag}{key}").as_bytes()));
+        }
     }
 
     #[test]

@@ -1,13 +1,20 @@
-//! The order of decisions of an evaluation, with flagd's answers (ecosystem.md 1.3 of the design).
+//! The order of decisions of an evaluation, with flagd's answers (ecosystem.md 1.3 of the design):
+//! no such flag, disabled, prerequisites, rule, split of a live rollout, default variant, type asked for.
 
+use std::cell::Cell;
+
+use datalogic_rs::DataValue;
 use serde_json::{Map, Value};
 
-use super::{Bucketing, WEIGHT_TOTAL, bucket};
+use super::context::number_text;
+use super::prerequisite::{Endless, Path, holds};
+use super::rule::Fault;
+use super::{Context, Flag, Lookup, Prerequisite, Rule, ValueType, bucket};
 
 /// Why an evaluation answered as it did; OpenFeature's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// No rule at all: everyone gets the default variant.
+    /// No rule at all: everyone gets the default variant, and clients may keep the answer.
     Static,
     /// A rule did not decide: the default variant.
     Default,
@@ -32,132 +39,168 @@ impl Reason {
     }
 }
 
-/// The split of a live rollout.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Split {
-    /// Variant under test.
-    pub treatment: String,
-    /// Variant it is compared with.
-    pub control: String,
-    /// The treatment's share, in 1/[`WEIGHT_TOTAL`].
-    pub weight: u32,
+/// What went wrong, with reason [`Reason::Error`]; OpenFeature's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// No such flag.
+    FlagNotFound,
+    /// The rule cannot be compiled, or an operator cannot work on its arguments.
+    ParseError,
+    /// The variant's value is of another type than asked for.
+    TypeMismatch,
+    /// The rule gives what is no variant, or asks for too much work; prerequisites go in a circle.
+    General,
 }
 
-/// A flag as it stands in an environment.
-#[derive(Debug, Clone)]
-pub struct Flag {
-    /// Its key.
-    pub key: String,
-    /// Whether it is enabled.
-    pub enabled: bool,
-    /// Values by variant.
-    pub variants: Map<String, Value>,
-    /// Served when nothing else decides.
-    pub default_variant: Option<String>,
-    /// The split of a live rollout.
-    pub split: Option<Split>,
-    /// How the split buckets keys.
-    pub bucketing: Bucketing,
+impl ErrorCode {
+    /// OpenFeature's name of the code.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::FlagNotFound => "FLAG_NOT_FOUND",
+            Self::ParseError => "PARSE_ERROR",
+            Self::TypeMismatch => "TYPE_MISMATCH",
+            Self::General => "GENERAL",
+        }
+    }
 }
 
-/// The answer to an evaluation. No value means: the caller's own default.
+/// The answer to an evaluation; it borrows from the flag. No value means: the caller's own default.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Answer<'a> {
+pub struct Answer<'f> {
     /// The value served.
-    pub value: Option<&'a Value>,
+    pub value: Option<&'f Value>,
     /// Name of the variant served.
-    pub variant: Option<&'a str>,
+    pub variant: Option<&'f str>,
     /// Why.
     pub reason: Reason,
-    /// OpenFeature's error code, with reason `Error`.
-    pub error_code: Option<&'static str>,
+    /// What went wrong, with reason `Error`.
+    pub error: Option<ErrorCode>,
+    /// The flag's metadata over its flag set's; none for a flag that does not exist.
+    pub metadata: Option<&'f Map<String, Value>>,
 }
 
-impl Answer<'_> {
-    /// The answer to an evaluation that failed, with OpenFeature's error code.
-    pub fn error(code: &'static str) -> Self {
-        Self { value: None, variant: None, reason: Reason::Error, error_code: Some(code) }
-    }
-}
-
-/// Evaluates a flag for a targeting key; `None` stands for a flag that does not exist.
-pub fn evaluate<'a>(flag: Option<&'a Flag>, targeting_key: Option<&str>) -> Answer<'a> {
-    let Some(flag) = flag else { return Answer::error("FLAG_NOT_FOUND") };
-    if !flag.enabled {
-        return Answer { value: None, variant: None, reason: Reason::Disabled, error_code: None };
-    }
-    let (variant, reason) = match (&flag.split, targeting_key) {
-        // As flagd: without a targeting key fractional gives null, and the default variant is served.
-        (Some(_), None | Some("")) => (flag.default_variant.as_deref(), Reason::Default),
-        (Some(split), Some(key)) => (Some(split.variant(flag, key)), Reason::TargetingMatch),
-        (None, _) if flag.default_variant.is_none() => (None, Reason::Default),
-        (None, _) => (flag.default_variant.as_deref(), Reason::Static),
+/// Evaluates a flag, `None` standing for one that does not exist, as a value of a type, `None` standing for its own.
+pub fn evaluate<'f>(
+    flag: Option<&'f Flag>,
+    asked: Option<ValueType>,
+    context: &Context,
+    flags: &Lookup,
+) -> Answer<'f> {
+    let Some(flag) = flag else {
+        let error = Some(ErrorCode::FlagNotFound);
+        return Answer { value: None, variant: None, reason: Reason::Error, error, metadata: None };
     };
-    Answer { value: variant.and_then(|v| flag.variants.get(v)), variant, reason, error_code: None }
+    answer(flag, asked, &outcome(flag, context, flags))
 }
 
-impl Split {
-    /// A split that serves the treatment to a share given in percent.
-    pub fn new(treatment: String, control: String, percent: f64) -> Self {
-        let weight = (percent / 100.0 * f64::from(WEIGHT_TOTAL)).round().clamp(0.0, f64::from(WEIGHT_TOTAL));
-        Self { treatment, control, weight: weight as u32 }
-    }
-
-    fn variant(&self, flag: &Flag, key: &str) -> &str {
-        if bucket(flag.bucketing, &flag.key, key) < self.weight { &self.treatment } else { &self.control }
-    }
+/// Decides for a flag that was asked for.
+pub(super) fn outcome<'f>(flag: &'f Flag, context: &Context, flags: &Lookup) -> Outcome<'f> {
+    decide(flag, context, &Path::new(flags, &Cell::new(0), &flag.definition.key))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
+/// The answer that an outcome gives to someone who asks for a type.
+pub(super) fn answer<'f>(flag: &'f Flag, asked: Option<ValueType>, outcome: &Outcome<'f>) -> Answer<'f> {
+    let metadata = Some(&flag.metadata);
+    let mismatch = asked.zip(outcome.value).is_some_and(|(asked, value)| !asked.fits(value));
+    if mismatch {
+        let error = Some(ErrorCode::TypeMismatch);
+        return Answer { value: None, variant: None, reason: Reason::Error, error, metadata };
+    }
+    let Outcome { value, variant, reason, error, .. } = *outcome;
+    Answer { value, variant, reason, error, metadata }
+}
 
-    fn flag(split: Option<f64>) -> Flag {
-        let Value::Object(variants) = json!({"off": false, "on": true}) else { unreachable!() };
-        Flag {
-            key: "new-checkout".into(),
-            enabled: true,
-            variants,
-            default_variant: Some("off".into()),
-            split: split.map(|percent| Split::new("on".into(), "off".into(), percent)),
-            bucketing: Bucketing::V2,
+/// Which step of the order decided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Step<'f> {
+    Disabled,
+    Prerequisite(&'f Prerequisite),
+    Cycle,
+    TooManyPrerequisites,
+    BrokenRule,
+    FailedRule,
+    Rule,
+    /// The key's bucket in the split.
+    Split(u32),
+    Default,
+}
+
+/// What was decided, before anyone asks for a type.
+pub(super) struct Outcome<'f> {
+    pub(super) variant: Option<&'f str>,
+    pub(super) value: Option<&'f Value>,
+    pub(super) reason: Reason,
+    pub(super) error: Option<ErrorCode>,
+    pub(super) step: Step<'f>,
+}
+
+/// Decides for a flag on a path of prerequisites.
+pub(super) fn decide<'f>(flag: &'f Flag, context: &Context, path: &Path) -> Outcome<'f> {
+    let definition = &flag.definition;
+    if !definition.enabled {
+        return nothing(Reason::Disabled, None, Step::Disabled);
+    }
+    for prerequisite in &definition.prerequisites {
+        match holds(prerequisite, context, path) {
+            Ok(true) => {}
+            Ok(false) => return fallback(flag, Reason::Default, Step::Prerequisite(prerequisite)),
+            Err(Endless::Cycle) => return failure(ErrorCode::General, Step::Cycle),
+            Err(Endless::TooMany) => return failure(ErrorCode::General, Step::TooManyPrerequisites),
         }
     }
-
-    fn shape(flag: Option<&Flag>, key: Option<&str>) -> (Option<bool>, Option<String>, Reason, Option<&'static str>) {
-        let answer = evaluate(flag, key);
-        (answer.value.and_then(Value::as_bool), answer.variant.map(str::to_owned), answer.reason, answer.error_code)
-    }
-
-    #[test]
-    fn answers_are_flagds() {
-        let off = || Some("off".to_owned());
-        assert_eq!(shape(None, Some("u")), (None, None, Reason::Error, Some("FLAG_NOT_FOUND")));
-        assert_eq!(shape(Some(&flag(None)), Some("u")), (Some(false), off(), Reason::Static, None));
-        assert_eq!(shape(Some(&flag(Some(100.0))), None), (Some(false), off(), Reason::Default, None));
-        assert_eq!(shape(Some(&flag(Some(100.0))), Some("")), (Some(false), off(), Reason::Default, None));
-        let on = Some("on".to_owned());
-        assert_eq!(shape(Some(&flag(Some(100.0))), Some("u")), (Some(true), on, Reason::TargetingMatch, None));
-        assert_eq!(shape(Some(&flag(Some(0.0))), Some("u")), (Some(false), off(), Reason::TargetingMatch, None));
-        let disabled = Flag { enabled: false, ..flag(Some(100.0)) };
-        assert_eq!(shape(Some(&disabled), Some("u")), (None, None, Reason::Disabled, None));
-        let silent = Flag { default_variant: None, ..flag(None) };
-        assert_eq!(shape(Some(&silent), Some("u")), (None, None, Reason::Default, None));
-    }
-
-    #[test]
-    fn widening_never_moves_a_key_out_of_the_treatment() {
-        for key in 0..2_000 {
-            let key = format!("user-{key}");
-            let mut before = false;
-            for thousandths in (0..=100_000).step_by(500) {
-                let flag = flag(Some(f64::from(thousandths) / 1000.0));
-                let treated = evaluate(Some(&flag), Some(&key)).variant == Some("on");
-                assert!(treated || !before, "{key} left the treatment at {thousandths}");
-                before = treated;
+    match &flag.rule {
+        None => {}
+        Some(Err(_)) => return failure(ErrorCode::ParseError, Step::BrokenRule),
+        Some(Ok(rule)) => {
+            if let Some(outcome) = by_rule(flag, rule, context) {
+                return outcome;
             }
-            assert!(before);
         }
     }
+    if let Some((split, key)) = definition.split.as_ref().zip(context.targeting_key()) {
+        let bucket = bucket(definition.bucketing, &definition.key, key);
+        let name = if bucket < split.weight { &split.treatment } else { &split.control };
+        return named(flag, name, Reason::TargetingMatch, Step::Split(bucket));
+    }
+    // What depends on the context is not static, though it came to the default: clients keep static answers.
+    let depends = flag.rule.is_some() || definition.split.is_some() || !definition.prerequisites.is_empty();
+    fallback(flag, if depends { Reason::Default } else { Reason::Static }, Step::Default)
+}
+
+/// What the rule decides; none where it gives null.
+fn by_rule<'f>(flag: &'f Flag, rule: &Rule, context: &Context) -> Option<Outcome<'f>> {
+    let named = |name: &str| named(flag, name, Reason::TargetingMatch, Step::Rule);
+    Some(match rule.run(context.root(&flag.definition.key), context.bytes, context.arena) {
+        Ok(DataValue::Null) => return None,
+        Ok(DataValue::String(name)) => named(name),
+        Ok(DataValue::Bool(value)) => named(if *value { "true" } else { "false" }),
+        Ok(DataValue::Number(number)) => named(&number_text(*number)),
+        Ok(_) => failure(ErrorCode::General, Step::Rule),
+        Err(Fault::Operator(_)) => failure(ErrorCode::ParseError, Step::FailedRule),
+        Err(Fault::TooMuch(_)) => failure(ErrorCode::General, Step::FailedRule),
+    })
+}
+
+/// A variant by its name; one that does not exist is an error.
+fn named<'f>(flag: &'f Flag, name: &str, reason: Reason, step: Step<'f>) -> Outcome<'f> {
+    match flag.definition.variants.get_key_value(name) {
+        Some((variant, value)) => Outcome { variant: Some(variant), value: Some(value), reason, error: None, step },
+        None => failure(ErrorCode::General, step),
+    }
+}
+
+/// The default variant; where there is none, the caller's own default.
+fn fallback<'f>(flag: &'f Flag, reason: Reason, step: Step<'f>) -> Outcome<'f> {
+    match &flag.definition.default_variant {
+        Some(name) => named(flag, name, reason, step),
+        None => nothing(Reason::Default, None, step),
+    }
+}
+
+fn failure(error: ErrorCode, step: Step) -> Outcome {
+    nothing(Reason::Error, Some(error), step)
+}
+
+fn nothing(reason: Reason, error: Option<ErrorCode>, step: Step) -> Outcome {
+    Outcome { variant: None, value: None, reason, error, step }
 }

@@ -1,0 +1,118 @@
+//! Definitions in the JSON form that the extension stores them in and hands them around.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Bucketing, Definition, Flag, Prerequisite, Split, ValueType};
+use crate::{Error, Kind, Result};
+
+/// A definition with what else its evaluation needs: the segments it may name, the metadata of its flag set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Stored {
+    key: String,
+    value_type: String,
+    enabled: bool,
+    variants: Map<String, Value>,
+    default_variant: Option<String>,
+    targeting: Option<Value>,
+    bucketing: String,
+    split: Option<StoredSplit>,
+    prerequisites: Vec<StoredPrerequisite>,
+    metadata: Map<String, Value>,
+    #[serde(skip_serializing)]
+    segments: Map<String, Value>,
+    #[serde(skip_serializing)]
+    set_metadata: Map<String, Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredSplit {
+    treatment: String,
+    control: String,
+    percent: f64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredPrerequisite {
+    flag: String,
+    variant: String,
+}
+
+impl Stored {
+    /// Reads the stored form.
+    pub fn parse(json: Value) -> Result<Self> {
+        serde_json::from_value(json)
+            .map_err(|problem| Error::new(Kind::Corrupted, format!("a stored flag cannot be read: {problem}")))
+    }
+
+    /// The stored form of a definition.
+    pub fn of(definition: &Definition) -> Self {
+        Self {
+            key: definition.key.clone(),
+            value_type: definition.value_type.label().to_owned(),
+            enabled: definition.enabled,
+            variants: definition.variants.clone(),
+            default_variant: definition.default_variant.clone(),
+            targeting: definition.targeting.clone(),
+            bucketing: definition.bucketing.label().to_owned(),
+            split: None, // a rollout is not part of what is imported
+            prerequisites: definition
+                .prerequisites
+                .iter()
+                .map(|p| StoredPrerequisite { flag: p.flag.clone(), variant: p.variant.clone() })
+                .collect(),
+            metadata: definition.metadata.clone(),
+            ..Self::default()
+        }
+    }
+
+    /// The definition.
+    pub fn definition(&self) -> Result<Definition> {
+        let damaged = |what: &str| Error::new(Kind::Corrupted, format!("a stored flag has no {what}"));
+        Ok(Definition {
+            key: self.key.clone(),
+            value_type: ValueType::from_label(&self.value_type).ok_or_else(|| damaged("type"))?,
+            enabled: self.enabled,
+            variants: self.variants.clone(),
+            default_variant: self.default_variant.clone(),
+            targeting: self.targeting.clone(),
+            bucketing: Bucketing::from_label(&self.bucketing).ok_or_else(|| damaged("bucketing"))?,
+            split: self.split.as_ref().map(|s| Split::new(s.treatment.clone(), s.control.clone(), s.percent)),
+            prerequisites: self
+                .prerequisites
+                .iter()
+                .map(|p| Prerequisite { flag: p.flag.clone(), variant: p.variant.clone() })
+                .collect(),
+            metadata: self.metadata.clone(),
+        })
+    }
+
+    /// The flag, compiled.
+    pub fn flag(&self) -> Result<Flag> {
+        Ok(Flag::new(self.definition()?, &self.segments, &self.set_metadata))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_stored_comes_back() {
+        let json = json!({
+            "key": "f", "value_type": "string", "enabled": true, "variants": {"a": "A", "b": "B"}, "default_variant": "a",
+            "targeting": {"if": [true, "b"]}, "bucketing": "v3", "split": null,
+            "prerequisites": [{"flag": "g", "variant": "on"}], "metadata": {"owner": "shop"}
+        });
+        let stored = Stored::parse(json.clone()).unwrap();
+        assert_eq!(serde_json::to_value(Stored::of(&stored.definition().unwrap())).unwrap(), json);
+    }
+
+    #[test]
+    fn damage_is_an_error() {
+        assert_eq!(Stored::parse(json!([1])).unwrap_err().kind, Kind::Corrupted);
+        assert_eq!(Stored::parse(json!({"key": "f"})).unwrap().definition().unwrap_err().kind, Kind::Corrupted);
+    }
+}

@@ -1,0 +1,211 @@
+//! Answers: typed and untyped, for one flag or all, now or as of a time; what each means stands with its `COMMENT` in
+//! `sql/api/evaluate.sql`.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use flagscope_core::targeting::{Answer, Flag, Stored, ValueType, evaluate as decide, explain};
+use flagscope_core::{Error, Kind};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::{Caller, cached};
+use crate::error::Report;
+use crate::pg::clock;
+use crate::pg::jsonb::Jsonb;
+
+/// The code of an answer to a context that cannot be read.
+const INVALID_CONTEXT: &str = "INVALID_CONTEXT";
+
+/// The columns of an answer: value, variant, reason, error code, metadata.
+type Columns = (Option<JsonB>, Option<String>, String, Option<String>, Option<JsonB>);
+
+fn columns(answer: Result<Answer, Error>, metadata: Option<&Map<String, Value>>) -> Columns {
+    let metadata = metadata.map(|m| JsonB(Value::Object(m.clone())));
+    match answer {
+        Ok(answer) => (
+            answer.value.cloned().map(JsonB),
+            answer.variant.map(str::to_owned),
+            answer.reason.label().to_owned(),
+            answer.error.map(|error| error.label().to_owned()),
+            metadata,
+        ),
+        // An answer as any other: an error would end the caller's transaction.
+        Err(_) => (None, None, "ERROR".to_owned(), Some(INVALID_CONTEXT.to_owned()), metadata),
+    }
+}
+
+#[pg_extern(stable, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn evaluate(
+    flag: Option<&str>,
+    targeting_key: default!(Option<&str>, "NULL"),
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(value, Option<JsonB>),
+            name!(variant, Option<String>),
+            name!(reason, String),
+            name!(error_code, Option<String>),
+            name!(metadata, Option<JsonB>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let caller = Caller::new(targeting_key, context, environment);
+    // NULL is no flag's key.
+    let row =
+        caller.answer(flag.unwrap_or_default(), None, |flag, answer| columns(answer, flag.map(Flag::metadata)))?;
+    Ok(TableIterator::once(row))
+}
+
+/// A typed answer: the value served, else the caller's default.
+fn typed<R>(
+    flag: &str,
+    caller: &Caller,
+    asked: ValueType,
+    read: impl FnOnce(&Value) -> Option<R>,
+) -> Result<Option<R>, ErrorReport> {
+    caller.answer(flag, Some(asked), |_, answer| answer.ok().and_then(|a| a.value).and_then(read))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn evaluate_boolean(
+    flag: &str,
+    targeting_key: Option<&str>,
+    default: Option<bool>,
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<Option<bool>, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    Ok(typed(flag, &caller, ValueType::Boolean, Value::as_bool)?.or(default))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn evaluate_string(
+    flag: &str,
+    targeting_key: Option<&str>,
+    default: Option<String>,
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<Option<String>, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    Ok(typed(flag, &caller, ValueType::String, |v| v.as_str().map(str::to_owned))?.or(default))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn evaluate_integer(
+    flag: &str,
+    targeting_key: Option<&str>,
+    default: Option<i64>,
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<Option<i64>, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    let whole = |v: &Value| v.as_i64().or_else(|| v.as_f64().map(|x| x as i64)); // within 2^53: the type was checked
+    Ok(typed(flag, &caller, ValueType::Integer, whole)?.or(default))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn evaluate_number(
+    flag: &str,
+    targeting_key: Option<&str>,
+    default: Option<f64>,
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<Option<f64>, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    Ok(typed(flag, &caller, ValueType::Number, Value::as_f64)?.or(default))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn evaluate_object(
+    flag: &str,
+    targeting_key: Option<&str>,
+    default: Option<JsonB>,
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<Option<JsonB>, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    Ok(typed(flag, &caller, ValueType::Object, |v| Some(JsonB(v.clone())))?.or(default))
+}
+
+#[pg_extern(stable, parallel_safe)]
+fn explain_evaluation(
+    flag: &str,
+    targeting_key: default!(Option<&str>, "NULL"),
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<JsonB, ErrorReport> {
+    let caller = Caller::new(targeting_key, context, environment);
+    let found = cached(&caller.environment, flag)?;
+    let lookup = |key: &str| cached(&caller.environment, key).ok().flatten();
+    let explained = caller.with_context(clock::unix_seconds(), |context| {
+        context.map(|context| explain(flag, found.as_deref(), None, &context, &lookup))
+    });
+    let explanation = explained.report()?;
+    Ok(JsonB(serde_json::to_value(explanation).unwrap_or(Value::Null)))
+}
+
+/// Evaluates a flag among definitions given as JSON, at a given time; `sql/api/evaluate.sql` takes them from history.
+#[pg_extern(stable, parallel_safe, name = "_evaluate_among")]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn evaluate_among(
+    definitions: JsonB,
+    flag: &str,
+    targeting_key: Option<&str>,
+    context: Option<Jsonb>,
+    unix_seconds: i64,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(value, Option<JsonB>),
+            name!(variant, Option<String>),
+            name!(reason, String),
+            name!(error_code, Option<String>),
+            name!(metadata, Option<JsonB>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let flags = compiled(definitions.0).report()?;
+    let caller = Caller::new(targeting_key, context, None);
+    let found = flags.get(flag).cloned();
+    let lookup = |key: &str| flags.get(key).cloned();
+    let row = caller.with_context(unix_seconds, |context| {
+        let flag = found.as_deref();
+        columns(context.map(|context| decide(flag, None, &context, &lookup)), flag.map(Flag::metadata))
+    });
+    Ok(TableIterator::once(row))
+}
+
+/// Flags by key from a JSON array of stored definitions.
+fn compiled(definitions: Value) -> flagscope_core::Result<HashMap<String, Rc<Flag>>> {
+    let Value::Array(definitions) = definitions else {
+        return Err(Error::new(Kind::InvalidParameter, "definitions must be a JSON array"));
+    };
+    let mut flags = HashMap::new();
+    for definition in definitions {
+        let flag = Rc::new(Stored::parse(definition)?.flag()?);
+        flags.insert(flag.definition().key.clone(), flag);
+    }
+    Ok(flags)
+}
+
+/// OpenFeature's details of an answer as JSON, without the value where the caller's own default counts.
+pub(super) fn details(key: &str, answer: &Answer) -> Value {
+    let mut details = json!({"key": key, "reason": answer.reason.label(), "metadata": answer.metadata});
+    if let (Some(value), Some(object)) = (answer.value, details.as_object_mut()) {
+        object.insert("value".to_owned(), value.clone());
+    }
+    if let (Some(variant), Some(object)) = (answer.variant, details.as_object_mut()) {
+        object.insert("variant".to_owned(), json!(variant));
+    }
+    details
+}

@@ -1,0 +1,67 @@
+//! Definitions in and out: flagd's documents, and the check of a targeting rule.
+
+use flagscope_core::targeting::{Problem, Stored, check, flagd};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde_json::{Map, Value, json};
+
+use crate::error::Report;
+use crate::pg::document::Document;
+
+/// Raises unless a flag's JSON can be read when the flag is evaluated.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _check_document(document: Document) -> Result<(), ErrorReport> {
+    document.0.report().map(|_| ())
+}
+
+fn object(json: Option<JsonB>) -> Map<String, Value> {
+    match json {
+        Some(JsonB(Value::Object(map))) => map,
+        _ => Map::new(),
+    }
+}
+
+#[pg_extern(immutable, parallel_safe, name = "_check_targeting")]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn check_rule(
+    targeting: JsonB,
+    segments: Option<JsonB>,
+) -> TableIterator<'static, (name!(path, String), name!(problem, String), name!(is_error, bool))> {
+    let problems = check(&targeting.0, &object(segments));
+    TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some())))
+}
+
+#[pg_extern(immutable, parallel_safe, name = "_write_flagd")]
+fn write_flagd(
+    definitions: JsonB,
+    segments: Option<JsonB>,
+    metadata: Option<JsonB>,
+) -> Result<TableIterator<'static, (name!(document, JsonB), name!(problems, JsonB))>, ErrorReport> {
+    let mut parsed = Vec::new();
+    for definition in definitions.0.as_array().into_iter().flatten() {
+        parsed.push(Stored::parse(definition.clone()).and_then(|stored| stored.definition()).report()?);
+    }
+    let written = flagd::write(&parsed, &object(segments), &object(metadata));
+    Ok(TableIterator::once((JsonB(written.document), JsonB(problems(&written.problems)))))
+}
+
+#[pg_extern(immutable, parallel_safe, name = "_read_flagd")]
+fn read_flagd(document: JsonB) -> Result<JsonB, ErrorReport> {
+    let read = flagd::read(&document.0).report()?;
+    let flags: Vec<Value> = read
+        .flags
+        .iter()
+        .map(|entry| {
+            let definition =
+                entry.definition.as_ref().map(|d| serde_json::to_value(Stored::of(d)).unwrap_or(Value::Null));
+            json!({"key": entry.key, "definition": definition, "problems": problems(&entry.problems)})
+        })
+        .collect();
+    let problems = problems(&read.problems);
+    Ok(JsonB(json!({"flags": flags, "segments": read.segments, "metadata": read.metadata, "problems": problems})))
+}
+
+fn problems(problems: &[Problem]) -> Value {
+    problems.iter().map(|p| json!({"path": p.path, "problem": p.message, "is_error": p.error.is_some()})).collect()
+}

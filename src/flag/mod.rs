@@ -1,0 +1,115 @@
+//! SQL face of `core::targeting`: flags cached per backend, and the functions that answer from them.
+//!
+//! What is here: the cache and the way from an SQL call to an answer. The functions stand by topic: `evaluate`
+//! (answers), `ofrep` (the same as OFREP's JSON), `exchange` (flagd's documents, checks).
+
+pub mod evaluate;
+pub mod exchange;
+pub mod ofrep;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use flagscope_core::targeting::{Answer, Context, Flag, Session, Stored, ValueType, evaluate as decide};
+use flagscope_core::{Error, Kind};
+use pgrx::JsonB;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::Report;
+use crate::pg::jsonb::Jsonb;
+use crate::pg::{cache, clock};
+
+/// Bound of the cache: callers can ask for any number of flags that do not exist.
+const MAX_CACHED: usize = 10_000;
+
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    /// environment as asked for -> flag -> the flag, or that there is none
+    flags: HashMap<String, HashMap<String, Option<Rc<Flag>>>>,
+    count: usize,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
+    static SESSION: RefCell<Session> = RefCell::new(Session::new());
+}
+
+/// Who asks: the arguments that every evaluating function has.
+struct Caller<'a> {
+    targeting_key: Option<&'a str>,
+    context: Option<Jsonb<'a>>,
+    environment: String,
+}
+
+impl<'a> Caller<'a> {
+    fn new(targeting_key: Option<&'a str>, context: Option<Jsonb<'a>>, environment: Option<&str>) -> Self {
+        Self { targeting_key, context, environment: environment.map_or_else(default_environment, str::to_owned) }
+    }
+
+    /// Calls back with the caller's context; a context that cannot be read is given as an error.
+    fn with_context<R>(&self, timestamp: i64, body: impl FnOnce(flagscope_core::Result<Context>) -> R) -> R {
+        SESSION.with_borrow_mut(|session| {
+            let mut builder = session.begin(timestamp);
+            let fed = self.context.as_ref().map_or(Ok(()), |context| context.feed(&mut builder));
+            body(fed.and_then(|()| builder.finish(self.targeting_key)))
+        })
+    }
+
+    /// Answers for one flag.
+    fn answer<R>(
+        &self,
+        key: &str,
+        asked: Option<ValueType>,
+        body: impl FnOnce(Option<&Flag>, Result<Answer, Error>) -> R,
+    ) -> Result<R, ErrorReport> {
+        let flag = cached(&self.environment, key)?;
+        let lookup = |key: &str| cached(&self.environment, key).ok().flatten();
+        Ok(self.with_context(clock::unix_seconds(), |context| {
+            let flag = flag.as_deref();
+            body(flag, context.map(|context| decide(flag, asked, &context, &lookup)))
+        }))
+    }
+}
+
+fn default_environment() -> String {
+    crate::guc::environment().unwrap_or_default()
+}
+
+/// A flag from the cache, or loaded into it.
+fn cached(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
+    let generation = cache::generation();
+    let known = CACHE.with_borrow_mut(|cache| {
+        if cache.generation != generation || cache.count >= MAX_CACHED {
+            *cache = Cache { generation, ..Cache::default() };
+        }
+        cache.flags.get(environment).and_then(|flags| flags.get(flag)).cloned()
+    });
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let loaded = load(environment, flag)?;
+    CACHE.with_borrow_mut(|cache| {
+        cache.count += 1;
+        cache.flags.entry(environment.to_owned()).or_default().insert(flag.to_owned(), loaded.clone());
+    });
+    Ok(loaded)
+}
+
+fn load(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
+    let query = "SELECT flagscope._load_flag($1, $2)";
+    let stored = Spi::connect(|client| {
+        let rows = client.select(query, Some(1), &[flag.into(), environment.into()])?;
+        rows.first().get_one::<JsonB>()
+    });
+    match stored.map_err(|problem| unreadable(flag, &problem)).report()? {
+        Some(JsonB(json)) => Ok(Some(Rc::new(Stored::parse(json).and_then(|stored| stored.flag()).report()?))),
+        None => Ok(None),
+    }
+}
+
+fn unreadable(flag: &str, problem: &spi::Error) -> Error {
+    Error::new(Kind::Corrupted, format!("flag \"{flag}\" cannot be read: {problem}"))
+}
