@@ -64,11 +64,15 @@ CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target), 
+    PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
         flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state}');
-    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.flag_state, flagscope.segment, flagscope.metric,
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
         flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
-    EXECUTE format('GRANT INSERT, DELETE ON flagscope.rollout TO %s', target);
+    -- The other columns are kept by decisions and triggers: what is split, since when, by whom.
+    EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites),
+        UPDATE (enabled, default_variant, targeting, prerequisites), DELETE
+        ON flagscope.flag_state TO %s', target);
+    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, unit, alpha), DELETE ON flagscope.rollout TO %s', target);
     EXECUTE format('GRANT UPDATE, DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT DELETE ON flagscope.telemetry_stray TO %s', target);
 END $$;

@@ -121,7 +121,8 @@ BEGIN
     WHERE x.id = r.id RETURNING x.* INTO r;
     IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume') THEN
         -- What was ok in the stage before says nothing of this one.
-        UPDATE flagscope.guardrail_status g SET stage_treatment = 0,
+        UPDATE flagscope.guardrail_status g SET stage_treatment = 0, waiting_treatment = NULL, waiting_control = NULL,
+            waiting_since = NULL,
             state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
             reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
         WHERE g.rollout_id = r.id;

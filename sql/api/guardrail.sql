@@ -108,7 +108,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.guardrail_status s SET state = 'not_enough', reason = 'resumed: evidence starts anew', evidence = '{}',
         log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
-        since = at, breached_at = NULL
+        since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE s.rollout_id = _renew_evidence.rollout_id AND s.breached_at IS NOT NULL;
 $$;
 COMMENT ON FUNCTION flagscope._renew_evidence(bigint, timestamptz) IS

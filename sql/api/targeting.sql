@@ -157,10 +157,14 @@ CREATE CONSTRAINT TRIGGER require_segment AFTER INSERT OR UPDATE OF rule ON flag
 CREATE FUNCTION flagscope.set_targeting(flag text, targeting jsonb, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    new_version bigint;
 BEGIN
     UPDATE flagscope.flag_state s SET targeting = nullif(set_targeting.targeting, 'null')
-    WHERE s.flag = set_targeting.flag AND s.environment = flagscope._environment(set_targeting.environment);
-    RETURN flagscope._change_flag_state(flag, environment, NULL, NULL);
+    WHERE s.flag = set_targeting.flag AND s.environment = flagscope._environment(set_targeting.environment)
+    RETURNING s.version INTO new_version;
+    -- Which raises the error for a flag that is not there.
+    RETURN coalesce(new_version, flagscope._change_flag_state(flag, environment, NULL, NULL));
 END $$;
 COMMENT ON FUNCTION flagscope.set_targeting(text, jsonb, text) IS
     'sets a flag''s targeting rule, NULL for none; returns the new version';
@@ -168,10 +172,14 @@ COMMENT ON FUNCTION flagscope.set_targeting(text, jsonb, text) IS
 CREATE FUNCTION flagscope.set_prerequisites(flag text, prerequisites jsonb, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    new_version bigint;
 BEGIN
     UPDATE flagscope.flag_state s SET prerequisites = coalesce(set_prerequisites.prerequisites, '[]')
-    WHERE s.flag = set_prerequisites.flag AND s.environment = flagscope._environment(set_prerequisites.environment);
-    RETURN flagscope._change_flag_state(flag, environment, NULL, NULL);
+    WHERE s.flag = set_prerequisites.flag AND s.environment = flagscope._environment(set_prerequisites.environment)
+    RETURNING s.version INTO new_version;
+    -- Which raises the error for a flag that is not there.
+    RETURN coalesce(new_version, flagscope._change_flag_state(flag, environment, NULL, NULL));
 END $$;
 COMMENT ON FUNCTION flagscope.set_prerequisites(text, jsonb, text) IS
     'sets the other flags that must serve a variant first, as [{"flag", "variant"}]; returns the new version';

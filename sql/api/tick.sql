@@ -28,7 +28,7 @@ COMMENT ON FUNCTION flagscope._consume_deltas() IS
     'merges every committed delta into variant_rollup; what one call consumes is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, reference_window interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, grace interval, stale_after interval
 );
 COMMENT ON TYPE flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -36,7 +36,8 @@ CREATE FUNCTION flagscope._tick_setting() RETURNS flagscope.tick_setting
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(flagscope._setting_number('guardrail.min_sample')::bigint, flagscope._setting_interval('guardrail.window'),
-        flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.grace'),
+        flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
+        flagscope._setting_interval('guardrail.grace'),
         flagscope._setting_interval('guardrail.stale_after'))::flagscope.tick_setting;
 $$;
 COMMENT ON FUNCTION flagscope._tick_setting() IS
@@ -75,7 +76,7 @@ COMMENT ON FUNCTION flagscope._next_thresholds(flagscope.guardrail, flagscope.ro
     'bins of the control''s quantiles over its recent past: what the NEXT stratum is judged at, so that the test stays valid';
 
 CREATE FUNCTION flagscope._gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
-    t flagscope.stratum, c flagscope.stratum, past interval, at timestamptz,
+    t flagscope.stratum, c flagscope.stratum, alone boolean, past interval, at timestamptz,
     OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,17 +100,16 @@ BEGIN
         status.n_treatment := st.n_treatment + coalesce(t.n, 0);
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
-    status.stage_treatment := st.stage_treatment + coalesce(t.n, 0);
-    status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
-    IF t.n > 0 THEN
-        status.last_data_at := at;
+    IF g.comparison = 'absolute' OR c.n > 0 OR alone THEN  -- what was compared with nothing is no sample
+        status.stage_treatment := st.stage_treatment + coalesce(t.n, 0);
     END IF;
+    status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
     IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
         status.thresholds := flagscope._next_thresholds(g, r, past, at);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
-    flagscope.stratum, flagscope.stratum, interval, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
+    flagscope.stratum, flagscope.stratum, boolean, interval, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
 
 CREATE FUNCTION flagscope._judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
     step_sample bigint, setting flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
@@ -145,6 +145,52 @@ COMMENT ON FUNCTION flagscope._judge(flagscope.guardrail_status, flagscope.guard
     flagscope.tick_setting, timestamptz) IS
     'the verdict on a guardrail''s status: data state and reason in words';
 
+CREATE FUNCTION flagscope._merge_strata(a flagscope.stratum, b flagscope.stratum) RETURNS flagscope.stratum
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF a.n IS NULL OR b.n IS NULL THEN
+        RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
+    END IF;
+    RETURN ROW(a.flag, a.environment, a.variant, a.metric, a.n + b.n, a.events + b.events, flagscope.merge(a.moments, b.moments),
+        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts))::flagscope.stratum;
+END $$;
+COMMENT ON FUNCTION flagscope._merge_strata(flagscope.stratum, flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
+
+CREATE FUNCTION flagscope._pair(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, t flagscope.stratum,
+    c flagscope.stratum, alone boolean, pairing interval, at timestamptz,
+    OUT status flagscope.guardrail_status, OUT treatment flagscope.stratum, OUT control flagscope.stratum)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    status := st;
+    treatment := t;
+    control := c;
+    IF g.comparison <> 'control' OR alone OR (t IS NULL AND c IS NULL) THEN
+        RETURN;
+    END IF;
+    IF at - st.waiting_since <= pairing THEN  -- else what waited found nobody to be compared with
+        treatment := flagscope._merge_strata(st.waiting_treatment, t);
+        control := flagscope._merge_strata(st.waiting_control, c);
+    END IF;
+    status.waiting_treatment := NULL;
+    status.waiting_control := NULL;
+    status.waiting_since := NULL;
+    -- The first control data of a quantile gives its thresholds; there is nothing to compare yet.
+    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) THEN
+        RETURN;
+    END IF;
+    -- An arm that comes alone tells a stratified test nothing; together with the other arm's next data it does. When
+    -- arms arrive does not depend on what is in them, so the test stays valid; thresholds stay as they are meanwhile.
+    status.waiting_treatment := treatment;
+    status.waiting_control := control;
+    status.waiting_since := CASE WHEN at - st.waiting_since <= pairing THEN st.waiting_since ELSE at END;
+    treatment := NULL;
+    control := NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._pair(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.stratum,
+    flagscope.stratum, boolean, interval, timestamptz) IS 'the arms to compare now: data of one arm alone waits for the other''s';
+
 CREATE FUNCTION flagscope._evaluate_guardrail(was flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout,
     m flagscope.metric, step flagscope.rollout_stage, t flagscope.stratum, c flagscope.stratum, setting flagscope.tick_setting,
     at timestamptz) RETURNS void
@@ -152,23 +198,36 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     st flagscope.guardrail_status;
+    alone boolean := step.percent = 100;  -- no control is left: nothing to wait for
+    arms record;
     stratum record;
+    is_news boolean;
 BEGIN
-    SELECT * INTO stratum FROM flagscope._gather(was, g, r, m, t, c, setting.reference_window, at);
-    st := flagscope._judge(stratum.status, g, r, m, step.min_sample, setting, at);
-    IF t IS NULL AND c IS NULL AND (st.state, st.reason) = (was.state, was.reason) THEN
-        RETURN;  -- nothing new: an idle tick writes nothing
+    SELECT * INTO arms FROM flagscope._pair(was, g, m, t, c, alone, setting.pairing, at);
+    SELECT * INTO stratum FROM flagscope._gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
+        setting.reference_window, at);
+    st := stratum.status;
+    IF t.n > 0 THEN
+        st.last_data_at := at;
     END IF;
-    INSERT INTO flagscope.evaluation (at, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
-        events_treatment, events_control, thresholds, increment, log_e, value, watermark)
-    VALUES (at, g.id, r.id, g.version, step.percent, st.state, coalesce(t.n, 0), coalesce(c.n, 0),
-        stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, st.log_e, st.value,
-        greatest(t.last_ts, c.last_ts));
+    st := flagscope._judge(st, g, r, m, step.min_sample, setting, at);
+    is_news := (st.state, st.reason) IS DISTINCT FROM (was.state, was.reason);
+    IF NOT is_news AND t IS NULL AND c IS NULL THEN
+        RETURN;  -- an idle tick writes nothing
+    END IF;
+    IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
+        INSERT INTO flagscope.evaluation (at, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
+            events_treatment, events_control, thresholds, increment, log_e, value, watermark)
+        VALUES (at, g.id, r.id, g.version, step.percent, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
+            stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, st.log_e, st.value,
+            greatest((arms.treatment).last_ts, (arms.control).last_ts));
+    END IF;
     UPDATE flagscope.guardrail_status s SET state = st.state, reason = st.reason, evidence = st.evidence, log_e = st.log_e,
-        max_log_e = st.max_log_e, thresholds = st.thresholds, n_treatment = st.n_treatment, n_control = st.n_control,
-        events_treatment = st.events_treatment, events_control = st.events_control, stage_treatment = st.stage_treatment,
-        value = st.value, evaluated_at = at, last_data_at = st.last_data_at, watermark = st.watermark,
-        breached_at = st.breached_at, failures = 0, retry_at = NULL
+        max_log_e = st.max_log_e, thresholds = st.thresholds, waiting_treatment = st.waiting_treatment,
+        waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
+        n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,
+        stage_treatment = st.stage_treatment, value = st.value, evaluated_at = at, last_data_at = st.last_data_at,
+        watermark = st.watermark, breached_at = st.breached_at, failures = 0, retry_at = NULL
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END $$;
 COMMENT ON FUNCTION flagscope._evaluate_guardrail(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,

@@ -75,6 +75,9 @@ CREATE TABLE flagscope.guardrail_status (
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
     thresholds        integer[],
+    waiting_treatment flagscope.stratum,
+    waiting_control   flagscope.stratum,
+    waiting_since     timestamptz,
     n_treatment       bigint NOT NULL DEFAULT 0,
     n_control         bigint NOT NULL DEFAULT 0,
     events_treatment  bigint[] NOT NULL DEFAULT '{}',
@@ -99,6 +102,9 @@ COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-valu
 COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
+COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
+    'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing';
+COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
     'data points weighed so far; a quantile against control weighs from its second stratum on, when there are thresholds';
 COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or values above the thresholds, summed over strata';

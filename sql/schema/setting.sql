@@ -28,6 +28,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time over which a threshold guardrail reads its metric'),
     ('guardrail.reference_window', '"10 minutes"',
      'past of the control from which quantile guardrails take their thresholds'),
+    ('guardrail.pairing', '"1 minute"',
+     'how long data of one arm waits for data of the other, to be compared in one stratum'),
     ('guardrail.grace', '"1 minute"',
      'time from the start of a stage during which missing data is "not_enough", not "no_data"'),
     ('guardrail.stale_after', '"2 minutes"',

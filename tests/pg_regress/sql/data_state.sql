@@ -32,12 +32,12 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:01:10');
 SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:20');
 -- ok from the 50th on.
-SELECT pg_temp.spans('on', '2040-01-02 12:01:30', 1, 0);
+SELECT pg_temp.spans('on', '2040-01-02 12:01:30', 1, 0), pg_temp.spans('off', '2040-01-02 12:01:30', 1, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:30');
 -- stale: exactly 2 minutes are not, a moment more is; new data ends it.
 SELECT * FROM pg_temp.tick('2040-01-02 12:03:30');
 SELECT * FROM pg_temp.tick('2040-01-02 12:03:30.001');
-SELECT pg_temp.spans('on', '2040-01-02 12:03:40', 1, 0);
+SELECT pg_temp.spans('on', '2040-01-02 12:03:40', 1, 0), pg_temp.spans('off', '2040-01-02 12:03:40', 1, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:03:40');
 -- inconclusive: ln e is past half of the line.
 SELECT pg_temp.spans('on', '2040-01-02 12:03:50', 100, 12), pg_temp.spans('off', '2040-01-02 12:03:50', 100, 1);

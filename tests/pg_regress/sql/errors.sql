@@ -9,7 +9,7 @@ BEGIN
     RAISE WARNING '% was taken', statement;
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-    RAISE NOTICE E'%\n  % %%', statement, SQLSTATE, SQLERRM, CASE WHEN hint <> '' THEN E'\n  hint: ' || hint ELSE '' END;
+    RAISE NOTICE '%', format(E'%s\n  %s %s%s', statement, SQLSTATE, SQLERRM, E'\n  hint: ' || nullif(hint, ''));
 END $$;
 SELECT flagscope.create_flag('f');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', event => '{"is_error": true}');

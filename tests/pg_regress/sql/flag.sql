@@ -97,8 +97,8 @@ SELECT count(*) AS gaps FROM (SELECT lower(valid) <> lag(upper(valid)) OVER (PAR
 SELECT count(*) AS seen, count(*) FILTER (WHERE n = 1) AS by_one_version FROM (
     SELECT t.at, (SELECT count(*) FROM flagscope.flag_state_history h WHERE (h.flag, h.environment) = ('limit', 'production') AND h.valid @> t.at) AS n
     FROM (SELECT lower(valid) AS at FROM flagscope.flag_state_history WHERE (flag, environment) = ('limit', 'production')) t) x;
-SELECT pg_temp.refused($$INSERT INTO flagscope.flag_state_history SELECT state_id, flag, environment, version + 1000000, valid, enabled, default_variant, rollout_id, treatment, control, percent,
-    actor, reason, decision_id, transaction FROM flagscope.flag_state_history WHERE (flag, environment) = ('theme', 'canary')$$);
+SELECT pg_temp.refused($$INSERT INTO flagscope.flag_state_history SELECT state_id, flag, environment, version + 1000000, valid, enabled, default_variant, targeting, prerequisites, rollout_id, treatment, control, percent,
+    definition, actor, reason, decision_id, transaction FROM flagscope.flag_state_history WHERE (flag, environment) = ('theme', 'canary')$$);
 -- A change that is rolled back was never on.
 BEGIN;
 SELECT flagscope.set_default_variant('theme', 'b') > 0 AS changed;

@@ -111,10 +111,10 @@ SELECT variant, metric, n FROM flagscope.variant_delta ORDER BY 1, 2;
 -- Rows that go straight into a partition count too; so does COPY, and a row whose time has no partition.
 TRUNCATE flagscope.variant_delta;
 INSERT INTO flagscope.telemetry_p20400102 (ts, signal, name, flags) VALUES ('2040-01-02 12:11', 'span', 'pay', '{"cart": "on"}');
-COPY flagscope.telemetry (ts, signal, name, flags) FROM stdin;
-2040-01-02 12:11:10	span	pay	{"cart": "on"}
-1999-12-31 23:59:59	span	pay	{"cart": "on"}
-2200-01-01 00:00	span	pay	{"cart": "on"}
+COPY flagscope.telemetry (ts, signal, name, flags) FROM stdin (DELIMITER '|');
+2040-01-02 12:11:10|span|pay|{"cart": "on"}
+1999-12-31 23:59:59|span|pay|{"cart": "on"}
+2200-01-01 00:00|span|pay|{"cart": "on"}
 \.
 SELECT variant, metric, bucket, n FROM flagscope.variant_delta ORDER BY metric DESC, bucket;
 -- The default environment is the session's.

@@ -5,10 +5,10 @@ CREATE EXTENSION flagscope;
 
 -- Time, signal and name are enough; without a partition yet, rows wait in telemetry_stray.
 INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('2040-06-15 12:00', 'event', 'signup'), ('1970-01-01', 'log', 'wrong clock'), ('2100-02-28 23:59:59.999999', 'span', 'wrong clock');
-COPY flagscope.telemetry (ts, signal, name) FROM stdin;
-2040-06-15 23:59:59.999999+00	metric	queue
-2040-06-16 00:00:00+00	metric	queue
-2040-06-15 23:30:00-04	metric	queue
+COPY flagscope.telemetry (ts, signal, name) FROM stdin (DELIMITER '|');
+2040-06-15 23:59:59.999999+00|metric|queue
+2040-06-16 00:00:00+00|metric|queue
+2040-06-15 23:30:00-04|metric|queue
 \.
 \copy flagscope.telemetry (ts, signal, name, value, flags) from stdin with (format csv)
 2040-06-15 13:00,metric,csv,1.5,"{""f"": ""on""}"
@@ -46,9 +46,9 @@ INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('-infinity', 'log', '
 INSERT INTO flagscope.telemetry (ts, signal, name) VALUES (NULL, 'log', 'x');
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-06-17', 'log', 'x', '["f"]');
 INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('2040-06-17', 'trace', 'x');
-COPY flagscope.telemetry (ts, signal, name) FROM stdin;
-2040-06-17 12:00	log	good
-infinity	log	bad
+COPY flagscope.telemetry (ts, signal, name) FROM stdin (DELIMITER '|');
+2040-06-17 12:00|log|good
+infinity|log|bad
 \.
 SELECT count(*) FROM flagscope.telemetry WHERE name IN ('x', 'good', 'bad');
 
