@@ -154,7 +154,7 @@ fn odds_ratio(
     }
     let interval = score.log_or_interval(alpha).report()?;
     let (low, high) = interval.map(|(low, high)| (low.exp(), high.exp())).unzip();
-    Ok(TableIterator::once((score.log_or_estimate().map(f64::exp), low, high)))
+    Ok(TableIterator::once((score.odds_ratio(), low, high)))
 }
 
 fn arms(n_t: Option<i64>, y_t: Option<i64>, n_c: Option<i64>, y_c: Option<i64>) -> CoreResult<Arms> {

@@ -170,7 +170,8 @@ BEGIN
     INSERT INTO flagscope.decision (key, at, rollout_id, flag, environment, action, shadow, from_status, to_status,
         from_percent, to_percent, from_stage, to_stage, guardrail_id, guardrail_version, rule, evidence,
         first_evaluation, last_evaluation, watermark, actor, reason)
-    VALUES (concat_ws('/', was.id, was.version, action, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END),
+    VALUES (concat_ws('/', was.id, was.version, action, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END,
+            CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM status.breached_at) END),
         at, was.id, was.flag, was.environment, action, shadow, was.status, now_is.status, from_percent, to_percent,
         was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
         status.since, status.evaluated_at, status.watermark, _decide.actor, _decide.reason)

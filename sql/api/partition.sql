@@ -121,7 +121,7 @@ BEGIN
     dropped := flagscope._drop_expired('telemetry', at) + flagscope._drop_expired('evaluation', at);
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
-    'partition maintenance: makes partitions ahead, moves stray rows, deletes what is past its retention; tick() calls it once a minute';
+    'partition maintenance: makes partitions ahead, moves stray rows, deletes what is past its retention, counted from at; tick() calls it once a minute';
 
 CREATE FUNCTION flagscope._maintain_when_due(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -3,7 +3,7 @@
 COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
-    'odds ratio of treatment against control over strata (Mantel-Haenszel score), with an interval valid at every look (statistics.md P); NULL without events';
+    'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
 COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, integer[], bigint, bigint, flagscope.histogram,
     bigint, bigint, flagscope.histogram) IS
     'what one stratum adds to a guardrail''s evidence: Fisher tilt against control, one-sample tilt against a limit (statistics.md P, Q, P1)';

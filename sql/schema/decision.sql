@@ -27,7 +27,7 @@ CREATE TABLE flagscope.decision (
     transaction       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 COMMENT ON TABLE flagscope.decision IS 'append-only: every decision on a rollout with its evidence; never updated, never deleted';
-COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollout, its version, action, guardrail';
+COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollout, its version, action, guardrail; and for what only tells, the breach';
 COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
 COMMENT ON COLUMN flagscope.decision.evidence IS

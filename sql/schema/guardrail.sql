@@ -94,7 +94,8 @@ CREATE TABLE flagscope.guardrail_status (
     PRIMARY KEY (rollout_id, guardrail_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.guardrail_status IS 'where a guardrail stands in a rollout: verdict, reason in words, and the evidence so far';
-COMMENT ON COLUMN flagscope.guardrail_status.alpha IS 'this guardrail''s share of the rollout''s error budget, fixed when the rollout started';
+COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
+    'this guardrail''s share of the rollout''s error budget, fixed when the rollout started; a guardrail added or changed later spends a share on top of it';
 COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the rollout started; NULL against a limit';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
     'log likelihood ratios summed over strata, one per grid point (8 for each tested quantile); the e-value is their mixture';

@@ -167,7 +167,8 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        return state(DataState::NotEnough, "the control has no past to compare with yet".into());
+        let lack = if s.kind == "quantile" { "the control has no past to compare with yet" } else { "no data of the control yet" };
+        return state(DataState::NotEnough, lack.into());
     }
     if s.stage_sample < s.min_sample {
         let reason =
@@ -284,7 +285,7 @@ mod tests {
         let stopped = Standing { idle: Some(121.0), ..standing() };
         assert_eq!(words(stopped), ("stale", "no data of the treatment since 14:03:05 UTC".into()));
         let alone = Standing { control_sample: 0, ..standing() };
-        assert_eq!(words(alone), ("not_enough", "the control has no past to compare with yet".into()));
+        assert_eq!(words(alone), ("not_enough", "no data of the control yet".into()));
         let small = Standing { stage_sample: 412, ..standing() };
         assert_eq!(words(small), ("not_enough", "412 of 1,000 data points in this stage".into()));
     }

@@ -10,11 +10,14 @@ use crate::{Error, Kind, Result};
 const TAU: f64 = 0.4;
 
 /// Sums of the Mantel-Haenszel score: S = sum(y_T - x n_T / N), and its variance under equal odds,
-/// V = sum(x (n_T / N) (n_C / N) (N - x) / (N - 1)). S^2 / V is the Mantel-Haenszel chi-square.
+/// V = sum(x (n_T / N) (n_C / N) (N - x) / (N - 1)). S^2 / V is the Mantel-Haenszel chi-square. Beside them the sums of
+/// the Mantel-Haenszel odds ratio, y_T (n_C - y_C) / N over y_C (n_T - y_T) / N.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Score {
     s: f64,
     v: f64,
+    for_treatment: f64,
+    for_control: f64,
 }
 
 impl Score {
@@ -33,6 +36,8 @@ impl Score {
         // y_T - x n_T / N, without the difference of two large numbers.
         self.s += arms.y_t as f64 * share_c - arms.y_c as f64 * share_t;
         self.v += x * share_t * share_c * (n - x) / (n - 1.0);
+        self.for_treatment += arms.y_t as f64 * (arms.n_c - arms.y_c) as f64 / n;
+        self.for_control += arms.y_c as f64 * (arms.n_t - arms.y_t) as f64 / n;
         Ok(())
     }
 
@@ -40,6 +45,8 @@ impl Score {
     pub fn merge(&mut self, other: &Self) {
         self.s += other.s;
         self.v += other.v;
+        self.for_treatment += other.for_treatment;
+        self.for_control += other.for_control;
     }
 
     /// S, the events of the treatment above what its share of all events would be.
@@ -52,7 +59,13 @@ impl Score {
         self.v
     }
 
-    /// The estimate of the log odds ratio, S / V; None before there is any information.
+    /// The Mantel-Haenszel odds ratio; None where no stratum tells (it would be 0/0) or all tell the same (infinite).
+    pub fn odds_ratio(&self) -> Option<f64> {
+        (self.for_control > 0.0).then(|| self.for_treatment / self.for_control)
+    }
+
+    /// The one-step estimate of the log odds ratio, S / V, which the interval is centred on; it overshoots for large
+    /// effects, where [`Score::odds_ratio`] does not. None before there is any information.
     pub fn log_or_estimate(&self) -> Option<f64> {
         (self.v > 0.0).then(|| self.s / self.v)
     }

@@ -179,8 +179,8 @@ fn ref_combine() {
 
 #[test]
 fn statsmodels_mantel_haenszel() {
-    // The core has the score form only: no Mantel-Haenszel odds ratio, and no fixed-sample p-value.
-    let left_out = ["mh_odds_ratio", "mh_p", "logodds_pooled_se"];
+    // No fixed-sample p-value and standard error in the core: what it shows is valid at every look.
+    let left_out = ["mh_p", "logodds_pooled_se"];
     run("statsmodels_mantel_haenszel", 5, &left_out, |input, expected| {
         let mut score = Score::default();
         for row in strata(input) {
@@ -194,7 +194,8 @@ fn statsmodels_mantel_haenszel() {
         assert!((estimate - log_mh).abs() < 0.1, "{estimate} {log_mh}");
         let (low, high) = score.log_or_interval(0.05).expect("alpha").expect("information");
         assert!(low < log_mh && log_mh < high && high - low > 2.0 * Z_95 / score.v().sqrt());
-        vec![("mh_chi2", vec![score.s() * score.s() / score.v()])]
+        let odds_ratio = score.odds_ratio().expect("information");
+        vec![("mh_chi2", vec![score.s() * score.s() / score.v()]), ("mh_odds_ratio", vec![odds_ratio])]
     });
 }
 
