@@ -80,8 +80,7 @@ COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags,
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
 -- What fills a backend's caches: whoever may insert a row of telemetry or evaluate a flag needs them.
-GRANT EXECUTE ON FUNCTION flagscope._load_flag(text, text), flagscope._watches(), flagscope._signal_labels(),
-    flagscope._environment_names() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION flagscope._load_flag(text, text), flagscope._configuration() TO PUBLIC;
 
 DO $$
 BEGIN

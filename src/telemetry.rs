@@ -8,12 +8,13 @@ use flagscope_core::telemetry::{Filter, Fold, MetricKind, Plan, Signal, Target};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{JsonB, PgLogLevel, spi};
+use pgrx::{PgLogLevel, spi};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
 use crate::pg::document::Document;
-use crate::pg::{cache, delta, transition};
+use crate::pg::{cache, delta, latest, transition};
 
 /// What is on watch, compiled, and how this database writes the four signals.
 struct Compiled {
@@ -86,39 +87,29 @@ fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
     if let Some(cached) = cached {
         return Ok(cached);
     }
-    let fresh = Rc::new(compile(generation)?);
+    let json = latest::json(c"SELECT flagscope._configuration()::text", &[]).report()?.unwrap_or_default();
+    let configuration: Configuration = serde_json::from_value(json)
+        .map_err(|problem| Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}")))
+        .report()?;
+    let fresh = Rc::new(configuration.compile(generation).report()?);
     COMPILED.set(Some(Rc::clone(&fresh)));
     Ok(fresh)
 }
 
-fn compile(generation: u64) -> Result<Compiled, ErrorReport> {
-    let (mut plan, mut signals) = (Plan::default(), Vec::new());
-    Spi::connect(|client| -> Result<(), spi::Error> {
-        for row in client.select("SELECT oid, label FROM flagscope._signal_labels()", None, &[])? {
-            let label: Option<String> = row.get(2)?;
-            if let (Some(oid), Some(Ok(signal))) = (row.get(1)?, label.map(|l| Signal::from_label(&l))) {
-                signals.push((oid, signal));
-            }
-        }
-        for row in client.select("SELECT name, key FROM flagscope._environment_names()", None, &[])? {
-            if let (Some(name), Some(key)) = (row.get::<String>(1)?, row.get::<String>(2)?) {
-                plan.environment(&name, &key);
-            }
-        }
-        Ok(())
-    })
-    .map_err(unreadable)
-    .report()?;
-    for watch in watches().map_err(unreadable).report()? {
-        watch.add_to(&mut plan).report()?;
-    }
-    Ok(Compiled { generation, plan, signals })
+/// What `flagscope._configuration()` gives.
+#[derive(Deserialize)]
+struct Configuration {
+    signals: HashMap<String, u32>,
+    environments: HashMap<String, String>,
+    watches: Vec<Watched>,
 }
 
-/// One row of `flagscope._watches()`.
-struct WatchRow {
+/// A metric of a flag that some guardrail reads.
+#[derive(Deserialize)]
+struct Watched {
     flag: String,
     environment: String,
+    variants: Vec<String>,
     metric: String,
     kind: String,
     signal: String,
@@ -126,35 +117,27 @@ struct WatchRow {
     event: Option<Value>,
 }
 
-fn watches() -> Result<Vec<WatchRow>, spi::Error> {
-    let query = "SELECT flag, environment, metric, kind, signal, filter, event FROM flagscope._watches()";
-    Spi::connect(|client| {
-        let mut watches = Vec::new();
-        for row in client.select(query, None, &[])? {
-            watches.push(WatchRow {
-                flag: row.get(1)?.unwrap_or_default(),
-                environment: row.get(2)?.unwrap_or_default(),
-                metric: row.get(3)?.unwrap_or_default(),
-                kind: row.get(4)?.unwrap_or_default(),
-                signal: row.get(5)?.unwrap_or_default(),
-                filter: row.get::<JsonB>(6)?.map_or(Value::Null, |json| json.0),
-                event: row.get::<JsonB>(7)?.map(|json| json.0),
-            });
+impl Configuration {
+    fn compile(&self, generation: u64) -> flagscope_core::Result<Compiled> {
+        let mut plan = Plan::default();
+        for (name, key) in &self.environments {
+            plan.environment(name, key);
         }
-        Ok(watches)
-    })
+        for watched in &self.watches {
+            watched.add_to(&mut plan)?;
+        }
+        let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
+        let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
+        Ok(Compiled { generation, plan, signals })
+    }
 }
 
-impl WatchRow {
+impl Watched {
     fn add_to(&self, plan: &mut Plan) -> flagscope_core::Result<()> {
         let (kind, signal) = (MetricKind::from_label(&self.kind)?, Signal::from_label(&self.signal)?);
         let event = self.event.as_ref().map(Filter::parse).transpose()?;
         let metric = plan.metric(&self.metric, kind, signal, Filter::parse(&self.filter)?, event);
-        plan.watch(&self.flag, &self.environment, metric);
+        plan.watch(&self.flag, &self.environment, &self.variants, metric);
         Ok(())
     }
-}
-
-fn unreadable(problem: spi::Error) -> Error {
-    Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
 }

@@ -1,24 +1,21 @@
 -- What the backends' caches are filled from, and what tells them to fill anew. The readers run with the owner's
 -- rights, so that a role that may only write telemetry or evaluate flags needs no right on the tables behind.
 
-CREATE FUNCTION flagscope._signal_labels() RETURNS TABLE (oid oid, label text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT e.oid, e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype $$;
-COMMENT ON FUNCTION flagscope._signal_labels() IS 'how this database stores the four signals';
-
-CREATE FUNCTION flagscope._environment_names() RETURNS TABLE (name text, key text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$ SELECT n, e.key FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n $$;
-COMMENT ON FUNCTION flagscope._environment_names() IS 'environments by key and alias';
-
-CREATE FUNCTION flagscope._watches()
-RETURNS TABLE (flag text, environment text, metric text, kind text, signal text, filter jsonb, event jsonb)
+CREATE FUNCTION flagscope._configuration() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT DISTINCT g.flag, g.environment, m.name, m.kind::text, m.signal::text, m.filter, m.event
-    FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric WHERE g.enabled
+    SELECT jsonb_build_object(
+        'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
+        'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n),
+        'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
+                'variants', f.variants_only, 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event)), '[]')
+            FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
+            JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
+                ON f.key = g.flag
+            WHERE g.enabled));
 $$;
-COMMENT ON FUNCTION flagscope._watches() IS 'metrics on watch: those that an enabled guardrail reads, by flag and environment';
+COMMENT ON FUNCTION flagscope._configuration() IS
+    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag';
 
 CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -153,13 +153,13 @@ DECLARE
     from_percent numeric;
     to_percent numeric;
 BEGIN
-    SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR UPDATE;
+    SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
     -- One decision at a time for a flag, whichever of its rollouts it is about.
-    PERFORM FROM flagscope.flag_state s WHERE s.flag = was.flag AND s.environment = was.environment FOR UPDATE;
+    PERFORM FROM flagscope.flag_state s WHERE s.flag = was.flag AND s.environment = was.environment FOR NO KEY UPDATE;
     SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = _decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
     now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE flagscope._move_rollout(was, action, at) END;

@@ -52,7 +52,10 @@ DECLARE
     used record;
 BEGIN
     SELECT s.environment, v.name INTO used
-    FROM flagscope.flag_state s, LATERAL unnest(ARRAY[s.default_variant, s.treatment, s.control]) v(name)
+    FROM flagscope.flag_state s
+        LEFT JOIN flagscope.rollout r ON r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back',
+        -- What a rollout would roll back to must stay, too.
+        LATERAL unnest(ARRAY[s.default_variant, s.treatment, s.control, r.treatment, r.control, r.previous_variant]) v(name)
     WHERE s.flag = NEW.key AND NOT NEW.variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -185,7 +188,8 @@ CREATE FUNCTION flagscope._environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    asked text := coalesce(name, current_setting('flagscope.environment'));
+    -- Without preload the setting is unknown until the library is loaded: production is its default.
+    asked text := coalesce(name, nullif(current_setting('flagscope.environment', true), ''), 'production');
     found_key text;
 BEGIN
     SELECT e.key INTO found_key FROM flagscope.environment e WHERE asked = e.key OR asked = ANY (e.aliases);

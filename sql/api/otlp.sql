@@ -23,7 +23,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_object_agg(f.key, f.value ORDER BY t.ts)
     FROM flagscope.telemetry t, LATERAL jsonb_each(t.flags) f
-    WHERE t.subject = wanted AND t.ts BETWEEN at - interval '1 day' AND at
+    WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND t.ts BETWEEN at - interval '1 day' AND at
         AND t.signal = 'event' AND t.name = 'feature_flag.evaluation';
 $$;
 COMMENT ON FUNCTION flagscope._flags_of_subject(text, timestamptz) IS 'flags by a subject''s stored evaluations of the day before; the latest wins';
@@ -54,13 +54,15 @@ BEGIN
                 AND t.signal = 'event' AND t.name = d.name AND t.span_id IS NOT DISTINCT FROM d.span_id
                 AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM d.flag_key
                 AND (t.flags, t.is_error) IS NOT DISTINCT FROM (d.flags, d.is_error))), false)
+    ), evaluated AS (
+        SELECT e.trace_id, jsonb_object_agg(x.key, x.value ORDER BY e.ts) AS flags
+        FROM fresh e, LATERAL jsonb_each(e.flags) x WHERE e.is_evaluation AND e.trace_id IS NOT NULL GROUP BY e.trace_id
     ), by_trace AS MATERIALIZED (
         SELECT t.trace_id, coalesce(flagscope._flags_of_trace(t.trace_id, t.first_ts - interval '1 hour', t.last_ts + interval '1 hour'), '{}')
-            || coalesce(t.here, '{}') AS flags
-        FROM (SELECT f.trace_id, min(f.ts) AS first_ts, max(f.ts) AS last_ts,
-                (SELECT jsonb_object_agg(x.key, x.value ORDER BY e.ts) FROM fresh e, LATERAL jsonb_each(e.flags) x
-                 WHERE e.trace_id = f.trace_id AND e.is_evaluation) AS here
-              FROM fresh f WHERE f.trace_id IS NOT NULL GROUP BY f.trace_id) t
+            || coalesce(e.flags, '{}') AS flags
+        FROM (SELECT f.trace_id, min(f.ts) AS first_ts, max(f.ts) AS last_ts FROM fresh f
+              WHERE f.trace_id IS NOT NULL GROUP BY f.trace_id) t
+            LEFT JOIN evaluated e ON e.trace_id = t.trace_id
     ), tagged AS (
         SELECT f.*, nullif(b.flags, '{}') AS trace_flags,
             CASE WHEN f.flags IS NULL AND nullif(b.flags, '{}') IS NULL AND f.subject IS NOT NULL

@@ -23,7 +23,7 @@ COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated 
 
 CREATE FUNCTION flagscope._free_range(parent regclass, wanted timestamptz, width interval,
     OUT lower timestamptz, OUT upper timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
     -- 2000-01-03 was a Monday: weeks begin on Mondays.
     WITH bin AS (SELECT date_bin(width, wanted, timestamptz '2000-01-03 00:00:00+00') AS lower)
@@ -60,7 +60,7 @@ COMMENT ON FUNCTION flagscope._create_chunk(text, text, timestamptz, timestamptz
     'makes and attaches one partition, with the stray rows that belong into it';
 
 CREATE FUNCTION flagscope._wanted_times(parent text, ts_column text, at timestamptz) RETURNS SETOF timestamptz
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     width interval := flagscope._setting_interval(parent || '.chunk_interval');
@@ -95,7 +95,7 @@ END $$;
 COMMENT ON FUNCTION flagscope._premake(text, text, timestamptz) IS 'makes the partitions that are wanted and missing; returns how many';
 
 CREATE FUNCTION flagscope._drop_expired(parent text, at timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '250ms'
 AS $$
 DECLARE
     expired regclass := (SELECT c.chunk FROM flagscope._chunks(('flagscope.' || parent)::regclass) c
@@ -112,7 +112,7 @@ COMMENT ON FUNCTION flagscope._drop_expired(text, timestamptz) IS
     'drops the oldest expired partition: one a call, since the lock on the parent lasts to the end of the transaction';
 
 CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
     made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);

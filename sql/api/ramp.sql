@@ -1,10 +1,5 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
-CREATE FUNCTION flagscope._bucket_of(at timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN date_bin('10 seconds', at, timestamptz '2000-01-01 00:00:00+00');
-COMMENT ON FUNCTION flagscope._bucket_of(timestamptz) IS 'start of the rollup bucket that a time lies in';
-
 CREATE FUNCTION flagscope._stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -154,6 +149,12 @@ BEGIN
     FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held')
         AND flagscope._may_move(x, at) ORDER BY x.id
     LOOP
+        CONTINUE WHEN r.problem IS NULL AND flagscope.ramp_gate(r.id, at) IS NOT NULL AND NOT EXISTS (
+            SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached');
+        -- Decides on what is, not on what was when the loop began; and waits for nobody: the next tick looks again.
+        SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
+        WHERE x.id = r.id AND x.status IN ('running', 'paused', 'held') FOR NO KEY UPDATE OF x, s SKIP LOCKED;
+        CONTINUE WHEN NOT FOUND;
         BEGIN
             decided := flagscope._act_on_breaches(r, at);
             IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
@@ -191,10 +192,13 @@ BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
-    -- Exactly one tick at a time in this database; another caller returns at once with NULL.
-    IF NOT pg_try_advisory_xact_lock(1718378855, 1) THEN
+    -- Exactly one tick at a time in this database; another caller returns at once with NULL. A table lock, since an
+    -- advisory lock could be taken, and the judgement thereby stopped, by any role that may connect.
+    BEGIN
+        LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+    EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
-    END IF;
+    END;
     strata := flagscope._consume_deltas();
     result.at := at;
     result.strata := cardinality(strata);

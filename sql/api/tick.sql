@@ -1,10 +1,30 @@
 -- tick(): the judgement. Deltas become strata, strata become evidence, evidence becomes decisions, in one transaction.
 
+CREATE FUNCTION flagscope._bucket_of(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN date_bin('10 seconds', at, timestamptz '2000-01-01 00:00:00+00');
+COMMENT ON FUNCTION flagscope._bucket_of(timestamptz) IS 'start of the rollup bucket that a time lies in';
+
 CREATE FUNCTION flagscope._consume_deltas() RETURNS flagscope.stratum[]
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH taken AS (
-        DELETE FROM flagscope.variant_delta RETURNING *
+    WITH watched AS (
+        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')
+            AND EXISTS (SELECT FROM flagscope.variant_delta d WHERE d.flag = r.flag AND d.environment = r.environment)
+    ), free AS MATERIALIZED (
+        -- The tick waits for nobody: data of a rollout that somebody's open transaction is changing is left for later.
+        SELECT r.id FROM flagscope.rollout r JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
+        WHERE r.id IN (SELECT w.id FROM watched w) ORDER BY r.id FOR NO KEY UPDATE OF r, s SKIP LOCKED
+    ), mine AS MATERIALIZED (
+        SELECT g.rollout_id FROM flagscope.guardrail_status g WHERE g.rollout_id IN (SELECT w.id FROM watched w)
+        FOR NO KEY UPDATE SKIP LOCKED
+    ), ready AS MATERIALIZED (
+        SELECT f.id FROM free f WHERE (SELECT count(*) FROM mine m WHERE m.rollout_id = f.id)
+            = (SELECT count(*) FROM flagscope.guardrail_status g WHERE g.rollout_id = f.id)
+    ), taken AS (
+        DELETE FROM flagscope.variant_delta d WHERE NOT EXISTS (SELECT FROM watched w
+            WHERE w.flag = d.flag AND w.environment = d.environment AND w.id NOT IN (SELECT x.id FROM ready x))
+        RETURNING *
     ), merged AS (
         INSERT INTO flagscope.variant_rollup AS r
         SELECT flag, environment, variant, metric, bucket, sum(n), sum(events),
@@ -18,14 +38,19 @@ AS $$
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), folded AS (
-        SELECT flag, environment, variant, metric, sum(n)::bigint, sum(events)::bigint,
-            flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
-        FROM taken GROUP BY flag, environment, variant, metric
+        -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
+        SELECT t.flag, t.environment, t.variant, t.metric, sum(t.n)::bigint, sum(t.events)::bigint,
+            flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts),
+            coalesce(sum(t.n) FILTER (WHERE t.bucket >= flagscope._bucket_of(r.stage_started_at)), 0)::bigint
+        FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
+            AND r.status IN ('running', 'paused', 'held')
+        WHERE t.bucket >= flagscope._bucket_of(r.started_at)
+        GROUP BY t.flag, t.environment, t.variant, t.metric
     )
     SELECT coalesce(array_agg(folded::flagscope.stratum), '{}') FROM folded;
 $$;
 COMMENT ON FUNCTION flagscope._consume_deltas() IS
-    'merges every committed delta into variant_rollup; what one call consumes is one stratum per metric and variant';
+    'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
     min_sample bigint, time_window interval, reference_window interval, pairing interval, grace interval, stale_after interval
@@ -101,11 +126,12 @@ BEGIN
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
     IF g.comparison = 'absolute' OR c.n > 0 OR alone THEN  -- what was compared with nothing is no sample
-        status.stage_treatment := st.stage_treatment + coalesce(t.n, 0);
+        status.stage_treatment := st.stage_treatment + coalesce(t.stage_n, 0);
     END IF;
     status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
     IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
-        status.thresholds := flagscope._next_thresholds(g, r, past, at);
+        -- Data that is all older than the window gives none: the ones before are still from the past.
+        status.thresholds := coalesce(flagscope._next_thresholds(g, r, past, at), st.thresholds);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
@@ -153,7 +179,7 @@ BEGIN
         RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
     END IF;
     RETURN ROW(a.flag, a.environment, a.variant, a.metric, a.n + b.n, a.events + b.events, flagscope.merge(a.moments, b.moments),
-        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts))::flagscope.stratum;
+        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), a.stage_n + b.stage_n)::flagscope.stratum;
 END $$;
 COMMENT ON FUNCTION flagscope._merge_strata(flagscope.stratum, flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
 
@@ -207,13 +233,21 @@ BEGIN
     SELECT * INTO stratum FROM flagscope._gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
         setting.reference_window, at);
     st := stratum.status;
-    IF t.n > 0 THEN
+    IF (arms.treatment).n > 0 THEN  -- what waits for the other arm is not compared yet: the guardrail goes stale
         st.last_data_at := at;
     END IF;
     st := flagscope._judge(st, g, r, m, step.min_sample, setting, at);
     is_news := (st.state, st.reason) IS DISTINCT FROM (was.state, was.reason);
     IF NOT is_news AND t IS NULL AND c IS NULL THEN
         RETURN;  -- an idle tick writes nothing
+    END IF;
+    -- Never write over what somebody changed meanwhile (a resume, a stage, the rule itself), and never wait for him.
+    PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id
+        AND (s.since, s.stage_treatment, s.evaluated_at, s.state)
+            IS NOT DISTINCT FROM (was.since, was.stage_treatment, was.evaluated_at, was.state)
+        FOR NO KEY UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        RETURN;
     END IF;
     IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
         INSERT INTO flagscope.evaluation (at, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
@@ -239,7 +273,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.guardrail_status s SET state = 'error', reason = problem, failures = s.failures + 1, evaluated_at = at,
         retry_at = at + flagscope._setting_interval('guardrail.retry_after') * (2 ^ least(s.failures, 5))
-    WHERE s.guardrail_id = _note_failure.guardrail_id AND s.rollout_id = _note_failure.rollout_id;
+    FROM (SELECT x.guardrail_id, x.rollout_id FROM flagscope.guardrail_status x
+          WHERE x.guardrail_id = _note_failure.guardrail_id AND x.rollout_id = _note_failure.rollout_id
+          FOR NO KEY UPDATE SKIP LOCKED) free
+    WHERE s.guardrail_id = free.guardrail_id AND s.rollout_id = free.rollout_id;
 $$;
 COMMENT ON FUNCTION flagscope._note_failure(bigint, bigint, timestamptz, text) IS
     'a guardrail that failed is in state error, holds the ramp, and is tried again later and later';
@@ -247,11 +284,31 @@ COMMENT ON FUNCTION flagscope._note_failure(bigint, bigint, timestamptz, text) I
 CREATE FUNCTION flagscope._needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
     stale_after interval, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN coalesce(st.retry_at <= at, true) AND (has_data OR g.test = 'threshold' OR st.state = 'error'
+RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
     OR (st.last_data_at IS NULL AND st.state <> 'no_data')
-    OR (st.last_data_at < at - stale_after AND st.state NOT IN ('stale', 'breached')));
+    OR (st.last_data_at < at - stale_after AND st.state NOT IN ('stale', 'breached'))));
 COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, interval, timestamptz) IS
     'can the verdict differ from the last one: there is data, a window moves on, data is missing for too long, or a failure may be over';
+
+CREATE FUNCTION flagscope._begin_missing_evidence(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
+AS $$
+DECLARE
+    missing bigint;
+BEGIN
+    FOR missing IN
+        SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')
+            AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
+                AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id))
+    LOOP
+        BEGIN
+            PERFORM flagscope._begin_evidence(missing, at);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;  -- somebody is changing the rollout or its guardrails: the next tick tries again
+        END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._begin_missing_evidence(timestamptz) IS 'evidence for guardrails that were added or changed while their rollout runs';
 
 CREATE FUNCTION flagscope._evaluate_guardrails(strata flagscope.stratum[], at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -261,9 +318,7 @@ DECLARE
     work record;
     done integer := 0;
 BEGIN
-    PERFORM flagscope._begin_evidence(r.id, at) FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')
-        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
-            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id));
+    PERFORM flagscope._begin_missing_evidence(at);
     FOR work IN
         SELECT st, g, r, m, step, t, c FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled

@@ -8,7 +8,7 @@ CREATE TABLE flagscope.environment (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     builtin     boolean NOT NULL DEFAULT false,
     CONSTRAINT environment_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object'),
-    CONSTRAINT environment_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]{1,255}$')
+    CONSTRAINT environment_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255)
 );
 COMMENT ON TABLE flagscope.environment IS 'where flags are served: production, staging ...';
 COMMENT ON COLUMN flagscope.environment.aliases IS
@@ -37,7 +37,7 @@ CREATE TABLE flagscope.flag (
     bucketing   flagscope.bucketing NOT NULL DEFAULT 'v2',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     archived_at timestamptz,
-    CONSTRAINT flag_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]{1,255}$'),
+    CONSTRAINT flag_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255),
     CONSTRAINT flag_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
 );
 COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it can serve; key and type never change';
@@ -49,7 +49,7 @@ CREATE TABLE flagscope.segment (
     rule        jsonb NOT NULL,
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT segment_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]{1,255}$')
+    CONSTRAINT segment_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255)
 );
 COMMENT ON TABLE flagscope.segment IS
     'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators)';

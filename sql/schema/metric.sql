@@ -17,7 +17,7 @@ CREATE TABLE flagscope.metric (
     unit        text NOT NULL DEFAULT '',
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT metric_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]{1,255}$'),
+    CONSTRAINT metric_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255),
     CONSTRAINT metric_event_exactly_for_proportions CHECK ((kind = 'proportion') = (event IS NOT NULL))
 );
 COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
@@ -55,6 +55,7 @@ CREATE TABLE flagscope.variant_rollup (
     last_ts     timestamptz NOT NULL,
     PRIMARY KEY (flag, environment, metric, variant, bucket)
 ) WITH (fillfactor = 70);
+CREATE INDEX variant_rollup_by_bucket ON flagscope.variant_rollup USING brin (bucket);  -- for retention
 COMMENT ON TABLE flagscope.variant_rollup IS 'mergeable state of (flag, environment, variant, metric, 10-second bucket)';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
 COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric; invalid values (NaN, infinite, missing) do not count';
@@ -72,6 +73,7 @@ CREATE TYPE flagscope.stratum AS (
     events      bigint,
     moments     flagscope.moments,
     histogram   flagscope.histogram,
-    last_ts     timestamptz
+    last_ts     timestamptz,
+    stage_n     bigint
 );
-COMMENT ON TYPE flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests';
+COMMENT ON TYPE flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests; stage_n of its rows are from the rollout''s present stage';

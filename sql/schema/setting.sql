@@ -46,7 +46,7 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'width of a time partition of evaluation, in UTC'),
     ('evaluation.premake', '2',
      'partitions made ahead of time'),
-    ('evaluation.retention', '"365 days"',
+    ('evaluation.retention', '"30 days"',
      'age at which a partition of evaluation is dropped'),
     ('rollup.retention', '"90 days"',
      'age at which rows of variant_rollup are deleted'),

@@ -50,6 +50,7 @@ CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
 -- would be scanned until the next vacuum.
 CREATE INDEX ON flagscope.telemetry_stray USING brin (ts) WITH (autosummarize = on);
 CREATE INDEX ON flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
-CREATE INDEX ON flagscope.telemetry_stray (subject, ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
+-- The beginning of a long subject: a whole one might not fit into an index row, and its batch would be lost.
+CREATE INDEX ON flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
 COMMENT ON TABLE flagscope.telemetry_stray IS
     'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere';

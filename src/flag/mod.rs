@@ -12,14 +12,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use flagscope_core::targeting::{Answer, Context, Flag, Session, Stored, ValueType, evaluate as decide};
-use flagscope_core::{Error, Kind};
-use pgrx::JsonB;
+use flagscope_core::Error;
 use pgrx::pg_sys::panic::ErrorReport;
-use pgrx::prelude::*;
 
 use crate::error::Report;
 use crate::pg::jsonb::Jsonb;
-use crate::pg::{cache, clock};
+use crate::pg::{cache, clock, latest};
 
 /// Bound of the cache: callers can ask for any number of flags that do not exist.
 const MAX_CACHED: usize = 10_000;
@@ -27,6 +25,8 @@ const MAX_CACHED: usize = 10_000;
 #[derive(Default)]
 struct Cache {
     generation: u64,
+    /// Filled inside a parallel query, by its snapshot: not to be used after it.
+    is_parallel: bool,
     /// environment as asked for -> flag -> the flag, or that there is none
     flags: HashMap<String, HashMap<String, Option<Rc<Flag>>>>,
     count: usize,
@@ -82,9 +82,11 @@ fn default_environment() -> String {
 fn cached(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
     let generation = cache::generation();
     let known = CACHE.with_borrow_mut(|cache| {
-        if cache.generation != generation || cache.count >= MAX_CACHED {
-            *cache = Cache { generation, ..Cache::default() };
+        let is_parallel = latest::is_parallel();
+        if cache.generation != generation || cache.count >= MAX_CACHED || (cache.is_parallel && !is_parallel) {
+            *cache = Cache { generation, is_parallel, ..Cache::default() };
         }
+        cache.is_parallel |= is_parallel;
         cache.flags.get(environment).and_then(|flags| flags.get(flag)).cloned()
     });
     if let Some(known) = known {
@@ -99,17 +101,8 @@ fn cached(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport
 }
 
 fn load(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
-    let query = "SELECT flagscope._load_flag($1, $2)";
-    let stored = Spi::connect(|client| {
-        let rows = client.select(query, Some(1), &[flag.into(), environment.into()])?;
-        rows.first().get_one::<JsonB>()
-    });
-    match stored.map_err(|problem| unreadable(flag, &problem)).report()? {
-        Some(JsonB(json)) => Ok(Some(Rc::new(Stored::parse(json).and_then(|stored| stored.flag()).report()?))),
+    match latest::json(c"SELECT flagscope._load_flag($1, $2)::text", &[flag, environment]).report()? {
+        Some(json) => Ok(Some(Rc::new(Stored::parse(json).and_then(|stored| stored.flag()).report()?))),
         None => Ok(None),
     }
-}
-
-fn unreadable(flag: &str, problem: &spi::Error) -> Error {
-    Error::new(Kind::Corrupted, format!("flag \"{flag}\" cannot be read: {problem}"))
 }

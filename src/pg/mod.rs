@@ -7,6 +7,7 @@ pub mod clock;
 pub mod delta;
 pub mod document;
 pub mod jsonb;
+pub mod latest;
 pub mod process;
 pub mod transition;
 pub mod value;

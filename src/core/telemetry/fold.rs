@@ -4,7 +4,7 @@
 //! a row costs then is one look-up and the metrics of its flags. Every metric is matched once a row, however many
 //! flags watch it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Filter, Row, Signal};
 use crate::error::{Error, Kind, Result};
@@ -57,13 +57,21 @@ pub struct Watch {
     metric: usize,
 }
 
+/// What is on watch of one flag.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Its variants: telemetry is written by many, and a name that is none of these must not become a rollup.
+    variants: HashSet<String>,
+    watches: Vec<usize>,
+}
+
 /// Everything that is on watch, compiled: made when configuration changes, used by every statement.
 #[derive(Debug, Default)]
 pub struct Plan {
     metrics: Vec<Metric>,
     watches: Vec<Watch>,
-    /// environment key -> flag key -> watches
-    by_flag: HashMap<String, HashMap<String, Vec<usize>>>,
+    /// environment key -> flag key -> what is watched of it
+    by_flag: HashMap<String, HashMap<String, Watched>>,
     /// environment key or alias -> environment key
     environments: HashMap<String, String>,
 }
@@ -90,11 +98,13 @@ impl Plan {
         self.metrics.len() - 1
     }
 
-    /// Puts a metric of a flag in an environment on watch.
-    pub fn watch(&mut self, flag: &str, environment: &str, metric: usize) {
+    /// Puts a metric of a flag, which has these variants, on watch in an environment.
+    pub fn watch(&mut self, flag: &str, environment: &str, variants: &[String], metric: usize) {
         self.watches.push(Watch { flag: flag.to_owned(), environment: environment.to_owned(), metric });
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
-        flags.entry(flag.to_owned()).or_default().push(self.watches.len() - 1);
+        let watched = flags.entry(flag.to_owned()).or_default();
+        watched.variants.extend(variants.iter().cloned());
+        watched.watches.push(self.watches.len() - 1);
     }
 
     /// Whether nothing is on watch, so that no row can count.
@@ -161,9 +171,9 @@ impl<'p> Fold<'p> {
         let Some(flags) = flags else { return Vec::new() };
         let mut targets = Vec::new();
         for (flag, variant) in tags {
-            if let Some(watches) = flags.get(flag) {
+            if let Some(watched) = flags.get(flag).filter(|watched| watched.variants.contains(variant)) {
                 let variant = self.variant(variant);
-                targets.extend(watches.iter().map(|&watch| (watch, variant)));
+                targets.extend(watched.watches.iter().map(|&watch| (watch, variant)));
             }
         }
         targets
@@ -294,9 +304,10 @@ mod tests {
         );
         let latency =
             plan.metric("latency", MetricKind::Quantile, Signal::Span, filter(json!({"name": "pay"})), None);
-        plan.watch("new-checkout", "production", errors);
-        plan.watch("new-checkout", "production", latency);
-        plan.watch("theme", "production", errors);
+        let switch = ["off", "on"].map(str::to_owned);
+        plan.watch("new-checkout", "production", &switch, errors);
+        plan.watch("new-checkout", "production", &switch, latency);
+        plan.watch("theme", "production", &["blue".to_owned()], errors);
         plan
     }
 
@@ -335,11 +346,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_environments_and_flags_count_for_nothing() {
+    fn unknown_environments_flags_and_variants_count_for_nothing() {
         let plan = plan();
         let mut fold = Fold::new(&plan);
         assert!(fold.targets("staging", [("new-checkout", "on")].into_iter()).is_empty());
         assert!(fold.targets("production", [("other", "on")].into_iter()).is_empty());
+        assert!(fold.targets("production", [("theme", "no such variant")].into_iter()).is_empty());
         assert!(fold.finish().is_empty());
     }
 
