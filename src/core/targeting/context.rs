@@ -11,11 +11,18 @@ use serde_json::Value;
 
 use crate::{Error, Kind, Result};
 
-/// Bound of a context: its texts, and 8 bytes for each value. Rules scan contexts, so theirs is the time this takes.
+/// Bound of a context: its texts, and [`BYTES_PER_VALUE`] for each value. Rules scan contexts, some of them often.
 pub const MAX_CONTEXT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bound of a context's depth: comparing, rendering and hashing values recurse.
 pub const MAX_CONTEXT_DEPTH: usize = 64;
+
+/// What a value takes beside its text.
+const BYTES_PER_VALUE: usize = 24;
+
+/// Bound of the squares of the objects' numbers of keys, added up: one object of 1,448 keys. Comparing two objects
+/// takes the engine that long.
+const MAX_SQUARES: usize = 1 << 21;
 
 /// An arena that grew beyond this is given back instead of being kept for the next call.
 const MAX_KEPT_BYTES: usize = 1024 * 1024;
@@ -41,7 +48,14 @@ impl Session {
             self.arena = Bump::new();
         }
         self.arena.reset();
-        ContextBuilder { arena: &self.arena, frames: ArenaVec::new_in(&self.arena), root: None, bytes: 0, timestamp }
+        ContextBuilder {
+            arena: &self.arena,
+            frames: ArenaVec::new_in(&self.arena),
+            root: None,
+            bytes: 0,
+            squares: 0,
+            timestamp,
+        }
     }
 }
 
@@ -51,6 +65,8 @@ pub struct Context<'s> {
     pub(super) arena: &'s Bump,
     /// About its length as JSON.
     pub(super) bytes: usize,
+    /// The squares of the objects' numbers of keys, added up.
+    pub(super) squares: usize,
     /// The targeting key, where it is a text.
     targeting_key: Option<&'s str>,
     entries: &'s [Entry<'s>],
@@ -92,6 +108,7 @@ pub struct ContextBuilder<'s> {
     frames: ArenaVec<'s, Frame<'s>>,
     root: Option<DataValue<'s>>,
     bytes: usize,
+    squares: usize,
     timestamp: i64,
 }
 
@@ -120,10 +137,16 @@ impl<'s> ContextBuilder<'s> {
     /// Closes the innermost object or array.
     pub fn end(&mut self) -> Result<()> {
         let value = match self.frames.pop() {
-            Some(Frame::Object { entries, key: None }) => DataValue::Object(entries.into_bump_slice()),
+            Some(Frame::Object { entries, key: None }) => {
+                self.squares += entries.len() * entries.len();
+                DataValue::Object(entries.into_bump_slice())
+            }
             Some(Frame::Array(items)) => DataValue::Array(items.into_bump_slice()),
             _ => return Err(disorder("an end")),
         };
+        if self.squares > MAX_SQUARES {
+            return Err(Error::new(Kind::LimitExceeded, "the context has an object with too many keys"));
+        }
         self.put(value)
     }
 
@@ -209,7 +232,8 @@ impl<'s> ContextBuilder<'s> {
         let own = || entries.iter().find(|(key, _)| *key == "targetingKey").and_then(|(_, value)| value.as_str());
         let targeting_key = targeting_key.or_else(own);
         let bytes = self.bytes + targeting_key.map_or(0, str::len);
-        Ok(Context { arena: self.arena, bytes, targeting_key, entries, timestamp: self.timestamp })
+        let Self { arena, squares, timestamp, .. } = self;
+        Ok(Context { arena, bytes, squares, targeting_key, entries, timestamp })
     }
 
     fn open(&mut self, frame: Frame<'s>) -> Result<()> {
@@ -222,7 +246,7 @@ impl<'s> ContextBuilder<'s> {
     }
 
     fn put(&mut self, value: DataValue<'s>) -> Result<()> {
-        self.take_room(8)?;
+        self.take_room(BYTES_PER_VALUE)?;
         match self.frames.last_mut() {
             Some(Frame::Array(items)) => items.push(value),
             Some(Frame::Object { entries, key }) => match key.take() {

@@ -170,7 +170,7 @@ pub(super) fn decide<'f>(flag: &'f Flag, context: &Context, path: &Path) -> Outc
 /// What the rule decides; none where it gives null.
 fn by_rule<'f>(flag: &'f Flag, rule: &Rule, context: &Context) -> Option<Outcome<'f>> {
     let named = |name: &str| named(flag, name, Reason::TargetingMatch, Step::Rule);
-    Some(match rule.run(context.root(&flag.definition.key), context.bytes, context.arena) {
+    Some(match rule.run(&flag.definition.key, context) {
         Ok(DataValue::Null) => return None,
         Ok(DataValue::String(name)) => named(name),
         Ok(DataValue::Bool(value)) => named(if *value { "true" } else { "false" }),

@@ -95,7 +95,7 @@ impl Explanation {
         match &flag.rule {
             None => {}
             Some(Err(error)) => self.rule_error = Some(error.to_string()),
-            Some(Ok(rule)) => match rule.run(context.root(&flag.definition.key), context.bytes, context.arena) {
+            Some(Ok(rule)) => match rule.run(&flag.definition.key, context) {
                 Ok(result) => {
                     self.rule_result = Some(result.to_serde_value());
                     self.bucket = meter::placed().map(|placed| placed.bucket);

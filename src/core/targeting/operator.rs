@@ -26,6 +26,9 @@ pub(super) fn fractional_name(bucketing: Bucketing) -> &'static str {
 /// The operator that pays: units, then the value it hands on.
 pub(super) const CHARGE: &str = "#charge";
 
+/// The one that pays the units for each name in a list, since the context is searched for each.
+pub(super) const CHARGE_NAMES: &str = "#charge_names";
+
 /// The one engine of all rules.
 pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     // As flagd's Python and JavaScript cores: values that cannot be compared are unequal, not an error.
@@ -37,7 +40,8 @@ pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
         .add_operator("starts_with", Affix(|text, prefix| text.starts_with(prefix)))
         .add_operator("ends_with", Affix(|text, suffix| text.ends_with(suffix)))
         .add_operator("sem_ver", SemVer)
-        .add_operator(CHARGE, Charge)
+        .add_operator(CHARGE, Charge { each: false })
+        .add_operator(CHARGE_NAMES, Charge { each: true })
         .build()
 });
 
@@ -151,7 +155,9 @@ impl CustomOperator for SemVer {
 }
 
 /// Pays for a turn of a loop, or for a value that another operator will copy.
-struct Charge;
+struct Charge {
+    each: bool,
+}
 
 impl CustomOperator for Charge {
     fn evaluate<'a>(
@@ -161,7 +167,8 @@ impl CustomOperator for Charge {
         arena: &'a Bump,
     ) -> Result<&'a DataValue<'a>> {
         let [units, value] = args else { return Ok(arena.null()) };
-        meter::charge(units.as_i64().map_or(1, i64::unsigned_abs))?;
+        let times = if self.each { value.len().unwrap_or(1) as u64 } else { 1 };
+        meter::charge(units.as_i64().map_or(1, i64::unsigned_abs) * times)?;
         meter::charge_value(value)?;
         Ok(value)
     }

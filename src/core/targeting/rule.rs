@@ -5,7 +5,7 @@ use datalogic_rs::{DataValue, Logic};
 use serde_json::{Map, Value};
 
 use super::operator::ENGINE;
-use super::{Bucketing, check, meter};
+use super::{Bucketing, Context, check, meter};
 use crate::{Error, Kind, Result};
 
 /// A compiled targeting rule. It belongs to one flag: `fractional` hashes the flag's key.
@@ -34,14 +34,17 @@ impl Rule {
         Ok(Self { logic, bytes: prepared.bytes })
     }
 
-    /// What the rule gives for a context of that many bytes.
+    /// What the rule gives for a context.
     pub(super) fn run<'a>(
         &'a self,
-        root: DataValue<'a>,
-        context_bytes: usize,
-        arena: &'a Bump,
+        flag: &'a str,
+        context: &'a Context,
     ) -> std::result::Result<&'a DataValue<'a>, Fault> {
-        meter::start(self.bytes + context_bytes);
+        meter::start(self.bytes + context.bytes, context.squares);
+        self.apply(context.root(flag), context.arena)
+    }
+
+    fn apply<'a>(&'a self, root: DataValue<'a>, arena: &'a Bump) -> std::result::Result<&'a DataValue<'a>, Fault> {
         ENGINE.evaluate(&self.logic, root, arena).map_err(|error| match meter::exhausted() {
             true => Fault::TooMuch(error.to_string()),
             false => Fault::Operator(error.to_string()),
@@ -82,7 +85,8 @@ mod tests {
             Rule::compile(&targeting, &Map::new(), Bucketing::V2, "flag").map_err(|error| error.to_string())?;
         let arena = Bump::new();
         let root = DataValue::from_serde_value_in(data, &arena);
-        rule.run(root, 0, &arena).map(DataValue::to_serde_value).map_err(Fault::into_text)
+        meter::start(0, 0);
+        rule.apply(root, &arena).map(DataValue::to_serde_value).map_err(Fault::into_text)
     }
 
     fn same(a: &Value, b: &Value) -> bool {
