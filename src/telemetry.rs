@@ -89,7 +89,9 @@ fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
     }
     let json = latest::json(c"SELECT flagscope._configuration()::text", &[]).report()?.unwrap_or_default();
     let configuration: Configuration = serde_json::from_value(json)
-        .map_err(|problem| Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}")))
+        .map_err(|problem| {
+            Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
+        })
         .report()?;
     let fresh = Rc::new(configuration.compile(generation).report()?);
     COMPILED.set(Some(Rc::clone(&fresh)));

@@ -11,8 +11,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use flagscope_core::targeting::{Answer, Context, Flag, Session, Stored, ValueType, evaluate as decide};
 use flagscope_core::Error;
+use flagscope_core::targeting::{Answer, Context, Flag, Session, Stored, ValueType, evaluate as decide};
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::error::Report;

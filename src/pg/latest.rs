@@ -16,7 +16,8 @@ pub fn is_parallel() -> bool {
 
 /// The single text that a query gives, read as JSON; `None` where it gives no row or NULL.
 pub fn json(query: &CStr, arguments: &[&str]) -> Result<Option<Value>> {
-    let unreadable = |what: String| Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {what}"));
+    let unreadable =
+        |what: String| Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {what}"));
     let Some(text) = text(query, arguments).map_err(unreadable)? else { return Ok(None) };
     let text = text.to_str().map_err(|problem| unreadable(problem.to_string()))?;
     serde_json::from_str(text).map_err(|problem| unreadable(problem.to_string()))

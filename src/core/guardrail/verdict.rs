@@ -167,7 +167,11 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        let lack = if s.kind == "quantile" { "the control has no past to compare with yet" } else { "no data of the control yet" };
+        let lack = if s.kind == "quantile" {
+            "the control has no past to compare with yet"
+        } else {
+            "no data of the control yet"
+        };
         return state(DataState::NotEnough, lack.into());
     }
     if s.stage_sample < s.min_sample {
