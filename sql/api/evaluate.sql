@@ -71,7 +71,7 @@ $$;
 COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS 'OFREP''s bulk answer for every flag of an environment';
 
 CREATE FUNCTION flagscope._definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE needed(flag, definition) AS (
         SELECT h.flag, h.definition FROM flagscope.flag_state_history h

@@ -69,7 +69,7 @@ BEGIN
     FOR d IN SELECT document, jsonb_build_object('flags', jsonb_object_agg(flag, definition)) AS json FROM vector GROUP BY document ORDER BY document LOOP
         DELETE FROM flagscope.flag WHERE d.json -> 'flags' ? key;
         INSERT INTO not_imported SELECT d.document::text, i.flag, i.problem FROM flagscope.import_flagd(d.json) i WHERE NOT i.imported;
-        FOREACH b IN ARRAY enum_range(b) LOOP
+        FOREACH b IN ARRAY enum_range(NULL::flagscope.bucketing) LOOP
             UPDATE flagscope.flag f SET bucketing = b WHERE d.json -> 'flags' ? key AND bucketing <> b;
             INSERT INTO bucketed SELECT v.id, v.kind, b, v.v -> b::text, e.variant, e.reason, e.error_code FROM vector v, flagscope.evaluate(v.flag, NULL, v.context) e WHERE v.document = d.document;
         END LOOP;
