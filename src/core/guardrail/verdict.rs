@@ -158,11 +158,13 @@ fn breach(s: &Standing) -> Option<Verdict> {
 
 fn missing(s: &Standing) -> Option<Verdict> {
     let excused = s.stage_age < s.grace;
+    // Against control only what was compared counts: an arm alone waits for the other one.
+    let what = if s.comparison == "control" { "treatment and control to compare" } else { "the treatment" };
     match (s.idle, &s.last_data) {
-        (None, _) if excused => return state(DataState::NotEnough, "no data of the treatment yet".into()),
-        (None, _) => return state(DataState::NoData, "no data of the treatment since the rollout started".into()),
+        (None, _) if excused => return state(DataState::NotEnough, format!("no data of {what} yet")),
+        (None, _) => return state(DataState::NoData, format!("no data of {what} since the rollout started")),
         (Some(idle), Some(last)) if idle > s.stale_after && !excused => {
-            return state(DataState::Stale, format!("no data of the treatment since {last} UTC"));
+            return state(DataState::Stale, format!("no data of {what} since {last} UTC"));
         }
         _ => {}
     }
@@ -284,10 +286,16 @@ mod tests {
     fn missing_data_is_never_ok() {
         let never = Standing { idle: None, last_data: None, stage_sample: 0, ..standing() };
         let young = Standing { stage_age: 5.0, ..never.clone() };
-        assert_eq!(words(young), ("not_enough", "no data of the treatment yet".into()));
-        assert_eq!(words(never), ("no_data", "no data of the treatment since the rollout started".into()));
+        assert_eq!(words(young), ("not_enough", "no data of treatment and control to compare yet".into()));
+        assert_eq!(
+            words(never),
+            ("no_data", "no data of treatment and control to compare since the rollout started".into())
+        );
         let stopped = Standing { idle: Some(121.0), ..standing() };
-        assert_eq!(words(stopped), ("stale", "no data of the treatment since 14:03:05 UTC".into()));
+        assert_eq!(
+            words(stopped),
+            ("stale", "no data of treatment and control to compare since 14:03:05 UTC".into())
+        );
         let alone = Standing { control_sample: 0, ..standing() };
         assert_eq!(words(alone), ("not_enough", "no data of the control yet".into()));
         let small = Standing { stage_sample: 412, ..standing() };

@@ -38,7 +38,7 @@ SELECT w.flag, w.environment, f.value #>> '{}' AS variant, w.metric, date_bin('1
 FROM sent s, LATERAL jsonb_each(s.flags) f,
     (VALUES ('cart', 'production', 'share'), ('cart', 'production', 'amount'), ('cart', 'production', 'duration'),
             ('theme', 'production', 'share'), ('theme', 'staging', 'duration')) w(flag, environment, metric)
-WHERE f.key = w.flag AND jsonb_typeof(f.value) = 'string'
+WHERE f.key = w.flag AND (SELECT k.variants ? (f.value #>> '{}') FROM flagscope.flag k WHERE k.key = f.key)  -- no other names become rollups
     AND CASE coalesce(s.environment, 'production') WHEN 'prod' THEN 'production' WHEN 'stage' THEN 'staging' ELSE coalesce(s.environment, 'production') END = w.environment
     AND CASE w.metric WHEN 'share' THEN s.signal = 'span' AND s.name = 'pay' WHEN 'amount' THEN s.signal = 'event' AND s.name = 'order'
         ELSE s.signal = 'span' AND s.name IN ('pay', 'browse') END
