@@ -182,7 +182,7 @@ COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guar
 -- Numbers go through JSON on their way to verdict and evidence: with the digits of the caller's session they might be
 -- others than those in the tables.
 CREATE FUNCTION flagscope.tick(at timestamptz DEFAULT clock_timestamp()) RETURNS flagscope.tick_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET lock_timeout = '1s'
 AS $$
 DECLARE
     started timestamptz := clock_timestamp();
