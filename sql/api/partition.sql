@@ -44,6 +44,10 @@ DECLARE
 BEGIN
     -- Parent before children, everywhere: no deadlock with readers, who lock in that order.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
+    IF EXISTS (SELECT FROM flagscope._chunks(format('flagscope.%I', parent)::regclass) c
+               WHERE c.lower < _create_chunk.upper AND c.upper > _create_chunk.lower) THEN
+        RETURN;  -- another session made it while this one waited for the lock
+    END IF;
     EXECUTE format('LOCK TABLE flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
     EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
     EXECUTE format('WITH moved AS (DELETE FROM flagscope.%I WHERE %s RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',

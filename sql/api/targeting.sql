@@ -22,7 +22,7 @@ AS $$
         'split', CASE WHEN s.rollout_id IS NOT NULL THEN
             jsonb_build_object('treatment', s.treatment, 'control', s.control, 'percent', s.percent) END,
         'prerequisites', s.prerequisites, 'metadata', f.metadata, 'set_metadata', e.metadata,
-        'segments', CASE WHEN s.targeting IS NULL THEN '{}' ELSE flagscope._segments_of(s.targeting) END)
+        'segments', CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of(s.targeting) ELSE '{}' END)
     FROM flagscope.flag f, flagscope.environment e WHERE f.key = s.flag AND e.key = s.environment;
 $$;
 COMMENT ON FUNCTION flagscope._definition(flagscope.flag_state) IS 'a flag as it is evaluated, whole';

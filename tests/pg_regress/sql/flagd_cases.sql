@@ -34,14 +34,19 @@ BEGIN
     FOR s IN SELECT name, document, b AS bucketing FROM flag_set, unnest(enum_range(NULL::flagscope.bucketing)) b ORDER BY name, b LOOP
         DELETE FROM flagscope.flag;
         DELETE FROM flagscope.segment;
-        INSERT INTO not_imported SELECT s.name, i.flag, i.problem FROM flagscope.import_flagd(s.document) i WHERE NOT i.imported AND s.bucketing = 'v2';
+        INSERT INTO not_imported SELECT s.name, i.flag, i.problem FROM flagscope.import_flagd(s.document) i WHERE NOT i.imported;
+        -- A rule that cannot be evaluated is not taken; what it answers is seen once its segment is lost.
+        PERFORM flagscope.import_flagd(jsonb_set(s.document, '{$evaluators,nonexistent_evaluator}', '{"==": [1, 1]}')) WHERE s.document @? '$.flags."ref-to-nonexistent-evaluator-flag"';
         UPDATE flagscope.flag SET bucketing = s.bucketing WHERE bucketing <> s.bucketing;
+        ALTER TABLE flagscope.segment DISABLE TRIGGER check_segment;
+        DELETE FROM flagscope.segment WHERE name = 'nonexistent_evaluator';
+        ALTER TABLE flagscope.segment ENABLE TRIGGER check_segment;
         INSERT INTO answer SELECT c.*, pg_temp.typed(c.type, c.flag, c.preset, c.context), e.value, e.variant, e.reason, e.error_code, coalesce(e.metadata, '{}')
         FROM flag_case c, flagscope.evaluate(c.flag, NULL, c.context) e WHERE (c.flagset, c.bucketing) = (s.name, s.bucketing);
     END LOOP;
 END $$;
--- Flags that the extension takes no part of.
-SELECT * FROM not_imported ORDER BY flagset, flag;
+-- Flags that are not imported, and why.
+SELECT DISTINCT * FROM not_imported ORDER BY flagset, flag;
 -- A wrong type is seen where a type was asked for only: the default comes back. evaluate() says what the flag has.
 CREATE TEMP VIEW judged AS
 SELECT *, got IS NOT DISTINCT FROM coalesce(expected -> 'value', got)
@@ -80,9 +85,10 @@ SELECT bucketing, kind, count(*) AS rows, count(*) FILTER (WHERE (variant, reaso
 FROM bucketed GROUP BY GROUPING SETS ((bucketing, kind), (bucketing)) ORDER BY bucketing, kind;
 SELECT * FROM bucketed WHERE (variant, reason, error_code) IS DISTINCT FROM (expected ->> 'variant', expected ->> 'reason', expected ->> 'error_code') ORDER BY id, bucketing;
 
--- jsonlogic.json: the rule's own result, and the variant that it names where it names one. A context is an object.
+-- jsonlogic.json: the rule's own result, and the variant that it names where it names one. Targeting is an object, so
+-- another rule stands in an `if`. A context is one, too: the rows with other data are named.
 CREATE TEMP TABLE logic AS
-SELECT r ->> 'id' AS id, r -> 'rule' AS rule, r -> 'data' AS data, r -> 'result' AS result, r ? 'error' AS is_error, jsonb_typeof(r -> 'result') IN ('string', 'number', 'boolean') AS names_variant
+SELECT r ->> 'id' AS id, CASE jsonb_typeof(r -> 'rule') WHEN 'object' THEN r -> 'rule' ELSE jsonb_build_object('if', jsonb_build_array(true, r -> 'rule')) END AS rule, r -> 'data' AS data, r -> 'result' AS result, r ? 'error' AS is_error, jsonb_typeof(r -> 'result') IN ('string', 'number', 'boolean') AS names_variant
 FROM jsonb_array_elements(:'rules') r WHERE r ->> 'tier' = 'must';
 SELECT count(flagscope.create_flag(id, jsonb_build_object(coalesce(result #>> '{}', 'none'), 'x'), NULL, 'string')::text) AS made FROM logic;
 CREATE TEMP TABLE refused (id text, state text, message text);
@@ -99,10 +105,13 @@ BEGIN
     END LOOP;
 END $$;
 CREATE TEMP TABLE concluded AS
-SELECT l.*, coalesce(jsonb_typeof(l.data), 'null') AS context, r.message AS refused, x -> 'rule_result' AS got, x ->> 'rule_error' AS problem, e.variant, e.reason, e.error_code
-FROM logic l LEFT JOIN refused r USING (id), flagscope.evaluate(l.id, NULL, l.data) e, flagscope.explain_evaluation(l.id, NULL, l.data) x;
+SELECT l.*, coalesce(jsonb_typeof(l.data), 'null') AS context, r.message AS refused, x.x -> 'rule_result' AS got, x.x ->> 'rule_error' AS problem, e.variant, e.reason, e.error_code
+FROM logic l LEFT JOIN refused r USING (id), LATERAL (SELECT CASE jsonb_typeof(l.data) WHEN 'object' THEN l.data END) c(context),
+    flagscope.evaluate(l.id, NULL, c.context) e, flagscope.explain_evaluation(l.id, NULL, c.context) x(x)
+WHERE coalesce(jsonb_typeof(l.data), 'null') IN ('object', 'null');
 CREATE TEMP VIEW logic_judged AS
 SELECT *, CASE WHEN is_error THEN refused IS NOT NULL OR error_code IS NOT NULL
     ELSE refused IS NULL AND got = result AND CASE WHEN names_variant THEN (variant, reason) = (result #>> '{}', 'TARGETING_MATCH') ELSE true END END AS passed FROM concluded;
+SELECT id, rule, data, result FROM logic WHERE jsonb_typeof(data) NOT IN ('object', 'null') ORDER BY id;
 SELECT jsonb_typeof(result) AS result, context, count(*) AS rows, count(*) FILTER (WHERE passed) AS passed FROM logic_judged GROUP BY ROLLUP ((jsonb_typeof(result), context)) ORDER BY 1, 2;
 SELECT id, rule, data, result, got, variant, reason, error_code, refused, problem FROM logic_judged WHERE passed IS DISTINCT FROM true ORDER BY id;
