@@ -47,7 +47,9 @@ class FlagscopeProvider(AbstractProvider):
 
     def _fetch(self, connection):
         (document,) = connection.execute("SELECT flagscope.export_flagd(%s)::text", [self._environment]).fetchone()
-        return self._core.set_flags_and_get_changed_keys(json.loads(document))
+        changed = self._core.set_flags_and_get_changed_keys(json.loads(document))
+        if changed:
+            self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=changed))
 
     def _listen(self, connection):
         while not self._stop.is_set():
@@ -55,9 +57,9 @@ class FlagscopeProvider(AbstractProvider):
                 if connection is None:
                     connection = self._connect()
                     self.emit_provider_ready(ProviderEventDetails(message="connected again"))
-                for _ in connection.notifies(timeout=CHECK_SECONDS, stop_after=1):
-                    changed = self._fetch(connection)
-                    self.emit_provider_configuration_changed(ProviderEventDetails(flags_changed=changed))
+                # As a list: while notifies() runs, the connection can do nothing else.
+                if list(connection.notifies(timeout=CHECK_SECONDS, stop_after=1)):
+                    self._fetch(connection)
             except psycopg.Error as problem:
                 if connection is not None:
                     connection.close()
