@@ -13,6 +13,7 @@ mod otlp;
 mod pg;
 mod schema;
 mod sketch;
+mod stats;
 mod telemetry;
 mod worker;
 
