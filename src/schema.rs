@@ -138,13 +138,17 @@ extension_sql_file!(
     requires = ["flag_api", flag::exchange::check_rule]
 );
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
-extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
-extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["guardrail_api"]);
+extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
+extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
+extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
+extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
 extension_sql_file!(
     "../sql/api/partition.sql",
     name = "partition_api",
-    requires = ["decision_api", telemetry::_fold_telemetry]
+    requires = ["by_hand_api", telemetry::_fold_telemetry]
 );
 extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
 extension_sql_file!(

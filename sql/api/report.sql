@@ -101,12 +101,11 @@ BEGIN
     g := jsonb_populate_record(NULL::flagscope.guardrail, d.rule);
     SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
     FOR e IN SELECT * FROM flagscope.evaluation x
-        WHERE x.guardrail_id = d.guardrail_id AND x.rollout_id = d.rollout_id AND x.guardrail_version = d.guardrail_version
-            AND x.at BETWEEN d.first_evaluation AND d.last_evaluation AND g.test = 'sequential'
-        ORDER BY x.at
+        WHERE x.evidence_id = d.evidence_id AND x.stratum <= d.last_stratum AND g.test = 'sequential'
+        ORDER BY x.stratum
     LOOP
-        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, g.comparison::text, m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, g.limit_value, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
+        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(evidence);
     END LOOP;
 END $$;
@@ -139,6 +138,8 @@ AS $$
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
+                WHEN 'baseline' THEN format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
+                    concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit'))
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
@@ -147,11 +148,11 @@ AS $$
         CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
-        format('rows        up to %s UTC', to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')),
+        'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
         'effect      odds ratio ' || round((e #>> '{odds_ratio,estimate}')::numeric, 2) || ', between '
             || round((e #>> '{odds_ratio,low}')::numeric, 2) || ' and ' || round((e #>> '{odds_ratio,high}')::numeric, 2) || ' at every look',
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
-            round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8) END,
+            round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
