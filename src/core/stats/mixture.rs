@@ -96,6 +96,25 @@ pub fn weighted(log_es: &[f64], log_weights: &[f64]) -> Result<f64> {
     Ok(log_sum_exp(log_es.iter().zip(log_weights).map(|(e, w)| e + w)))
 }
 
+/// The anytime-valid p-value of the greatest log e-value so far: min(1, 1 / max e) (Ville's inequality).
+pub fn anytime_p(max_log_e: f64) -> f64 {
+    (-max_log_e).exp().min(1.0)
+}
+
+/// Divide log likelihood ratios by a design effect of at least 1, in place: the quasi-likelihood of clustered trials
+/// ([`super::ratio::Units::design_effect`]; statistics.md section 9).
+///
+/// # Errors
+/// [`Kind::InvalidParameter`] when the design effect is below 1 or not finite.
+pub fn temper(ell: &mut [f64], design_effect: f64) -> Result<()> {
+    if !(design_effect >= 1.0 && design_effect.is_finite()) {
+        let message = format!("a design effect is at least 1, got \"{design_effect}\"");
+        return Err(Error::new(Kind::InvalidParameter, message));
+    }
+    ell.iter_mut().for_each(|l| *l /= design_effect);
+    Ok(())
+}
+
 /// The logarithm of the plain average of e-values (`mix4` of section 6); None of none.
 pub fn mix(log_es: &[f64]) -> Option<f64> {
     let n = log_es.len() as f64;
