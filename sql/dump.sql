@@ -26,6 +26,9 @@ SELECT pg_extension_config_dump('flagscope.guardrail_status', '');
 SELECT pg_extension_config_dump('flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');
 SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');
+SELECT pg_extension_config_dump('flagscope.unit_delta', '');
+SELECT pg_extension_config_dump('flagscope.unit', '');
+SELECT pg_extension_config_dump('flagscope.rollout_health', '');
 SELECT pg_extension_config_dump('flagscope.outbox', '');
 SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 

@@ -8,6 +8,7 @@ mod chart;
 mod error;
 mod flag;
 mod guardrail;
+mod health;
 mod guc;
 mod otlp;
 mod pg;

@@ -29,7 +29,8 @@ extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", req
 extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["telemetry_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
-extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["health_state"]);
 extension_sql_file!(
     "../sql/aggregate/moments.sql",
     name = "moments_aggregate",
@@ -180,12 +181,18 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["exchange_api", otlp::_decode_otlp]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["otlp_api"]);
-extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["tick_api"]);
+extension_sql_file!(
+    "../sql/api/health.sql",
+    name = "health_api",
+    requires = ["tick_api", health::_share_increment, health::_share_log_e]
+);
+extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["health_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["report_api", _preloaded, worker::_wake_launcher]
+    requires = ["story_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use flagscope_core::telemetry::{Filter, Fold, MetricKind, Plan, Signal, Target};
+use flagscope_core::telemetry::{EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, RolledOut, Row, Signal, Target};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -20,6 +20,7 @@ use crate::pg::{cache, delta, latest, transition};
 struct Compiled {
     generation: u64,
     plan: Plan,
+    rolled_out: RolledOut,
     signals: Vec<(pg_sys::Oid, Signal)>,
 }
 
@@ -39,7 +40,7 @@ fn _fold_telemetry<'a>(
     trigger: &'a pgrx::PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
     match compiled() {
-        Ok(compiled) if !compiled.plan.is_empty() => fold(trigger, &compiled),
+        Ok(compiled) if !compiled.plan.is_empty() || !compiled.rolled_out.is_empty() => fold(trigger, &compiled),
         Ok(_) => {}
         Err(report) => report.report(PgLogLevel::ERROR),
     }
@@ -58,12 +59,18 @@ fn _announce_change<'a>(
 fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let default_environment = crate::guc::environment().unwrap_or_default();
     let mut fold = Fold::new(&compiled.plan);
+    let mut exposures = Exposures::new(&compiled.rolled_out);
     // By environment and the bytes of `flags`: a statement's rows share few of them.
     let mut known: HashMap<Vec<u8>, Vec<Target>> = HashMap::new();
     let mut key = Vec::new();
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
         let Some(flags) = row.flags() else { return };
         let environment = row.environment().unwrap_or(&default_environment);
+        if row.signal() == Signal::Event && row.name() == EXPOSURE {
+            if let (Some(subject), Some(key)) = (row.subject(), compiled.plan.environment_key(environment)) {
+                exposures.note(key, flags.text_entries().into_iter(), subject, ts);
+            }
+        }
         key.clear();
         key.extend_from_slice(environment.as_bytes());
         key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
@@ -75,6 +82,7 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
             fold.row(targets, ts, row);
         }
     });
+    delta::insert_units(exposures.iter());
     let groups = fold.finish();
     delta::insert(groups.iter().map(|(watch, variant, metric, bucket, state)| {
         (watch.flag.as_str(), watch.environment.as_str(), variant.as_str(), *metric, *bucket, state)
@@ -104,6 +112,16 @@ struct Configuration {
     signals: HashMap<String, u32>,
     environments: HashMap<String, String>,
     watches: Vec<Watched>,
+    rollouts: Vec<Rollout>,
+}
+
+/// A flag with a live rollout.
+#[derive(Deserialize)]
+struct Rollout {
+    flag: String,
+    environment: String,
+    treatment: String,
+    control: String,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -128,9 +146,13 @@ impl Configuration {
         for watched in &self.watches {
             watched.add_to(&mut plan)?;
         }
+        let mut rolled_out = RolledOut::default();
+        for r in &self.rollouts {
+            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control]);
+        }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
-        Ok(Compiled { generation, plan, signals })
+        Ok(Compiled { generation, plan, rolled_out, signals })
     }
 }
 

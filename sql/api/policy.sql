@@ -120,5 +120,7 @@ BEGIN
     -- What the flag did before is no longer served: an earlier rollout's watch is over.
     UPDATE flagscope.rollout x SET watch_until = NULL
     WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.watch_until IS NOT NULL;
+    DELETE FROM flagscope.unit u USING flagscope.rollout x
+    WHERE u.rollout_id = x.id AND x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id;
 END $$;
 COMMENT ON FUNCTION flagscope._prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';

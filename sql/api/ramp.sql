@@ -139,8 +139,11 @@ CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT cl
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
+        WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
+            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
+        WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s UTC', r.stage, to_char((r.stage_started_at + s.min_duration) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
@@ -150,6 +153,8 @@ BEGIN ATOMIC
     JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
+    LEFT JOIN LATERAL (SELECT h.rule, h.reason FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
+        ORDER BY h.rule LIMIT 1) unwell ON true
     LEFT JOIN LATERAL (
         SELECT g.name, coalesce(st.state, 'not_enough') AS state, coalesce(nullif(st.reason, ''), 'not evaluated yet') AS reason
         FROM flagscope.guardrail g
@@ -167,6 +172,7 @@ CREATE FUNCTION flagscope._wants_action(r flagscope.rollout) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+        OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
         OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND g.enabled AND g.on_state <> '{}'
                 AND flagscope._wanted(g, s.state, r.status) IS NOT NULL);
@@ -209,7 +215,7 @@ CREATE FUNCTION flagscope._move(r flagscope.rollout, at timestamptz) RETURNS int
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided integer := flagscope._act(r, at);
+    decided integer := flagscope._tell_health(r, at) + flagscope._act(r, at);
 BEGIN
     IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
         PERFORM flagscope._decide(r.id, 'advance', 'flagscope',
@@ -280,6 +286,7 @@ BEGIN
     result.at := at;
     result.strata := cardinality(strata);
     result.guardrails := flagscope._evaluate_guardrails(strata, at);
+    PERFORM flagscope._watch_health(at);
     result.decisions := flagscope._ramp(at);
     PERFORM flagscope._maintain_when_due(at);
     result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);

@@ -9,8 +9,19 @@ use super::jsonb::{Jsonb, plain_at, text_at};
 const ROWS_PER_RESET: u32 = 256;
 
 /// The columns of telemetry that the fold reads, in the order of [`Columns`].
-const NAMES: [&str; 10] =
-    ["ts", "signal", "name", "value", "flags", "environment", "service", "severity", "is_error", "attributes"];
+const NAMES: [&str; 11] = [
+    "ts",
+    "signal",
+    "name",
+    "value",
+    "flags",
+    "environment",
+    "service",
+    "severity",
+    "is_error",
+    "attributes",
+    "subject",
+];
 
 /// Zero-based positions of [`NAMES`] in the tuple.
 #[derive(Debug, Clone, Copy)]
@@ -117,6 +128,11 @@ impl<'t> TransitionRow<'t> {
     /// The row's environment, as it was written.
     pub fn environment(&self) -> Option<&str> {
         self.text(5)
+    }
+
+    /// The user, device or account that the row is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.text(10)
     }
 }
 
