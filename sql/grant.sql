@@ -60,6 +60,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
 
+CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._grant_on_schema(target);
+    EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, delivered_at) ON flagscope.outbox TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS 'lets a role deliver notifications from the outbox, and nothing else';
+
 CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

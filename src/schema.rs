@@ -189,10 +189,11 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["health_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
+extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["story_api", _preloaded, worker::_wake_launcher]
+    requires = ["backtest_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

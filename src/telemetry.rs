@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use flagscope_core::telemetry::{EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, RolledOut, Row, Signal, Target};
+use flagscope_core::telemetry::{
+    EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, RolledOut, Row, Signal, Target,
+};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -66,10 +68,11 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
         let Some(flags) = row.flags() else { return };
         let environment = row.environment().unwrap_or(&default_environment);
-        if row.signal() == Signal::Event && row.name() == EXPOSURE {
-            if let (Some(subject), Some(key)) = (row.subject(), compiled.plan.environment_key(environment)) {
-                exposures.note(key, flags.text_entries().into_iter(), subject, ts);
-            }
+        if row.signal() == Signal::Event
+            && row.name() == EXPOSURE
+            && let (Some(subject), Some(key)) = (row.subject(), compiled.plan.environment_key(environment))
+        {
+            exposures.note(key, flags.text_entries().into_iter(), subject, ts);
         }
         key.clear();
         key.extend_from_slice(environment.as_bytes());
