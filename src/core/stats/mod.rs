@@ -12,6 +12,7 @@
 //!
 //! Formulas, proofs, sources and measurements: statistics.md sections 2 to 10.
 
+pub mod answer;
 pub mod beta_binomial;
 pub mod combine;
 pub mod exceedance;

@@ -105,6 +105,11 @@ impl Sums {
         self.t().map_or(0.0, |t| log_e_greater(t, self.nu, phi / (phi + self.h)))
     }
 
+    /// The one-sided log e-value against "at least the margin's line"; 0 before there is any spread.
+    pub fn log_e_less(&self, phi: f64) -> f64 {
+        self.t().map_or(0.0, |t| log_e_greater(-t, self.nu, phi / (phi + self.h)))
+    }
+
     /// The interval around the estimate that holds at every look but for a chance of alpha; None before there is any
     /// spread, and infinite while the data is too little.
     ///
