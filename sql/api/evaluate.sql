@@ -73,13 +73,15 @@ COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS 'OFREP''s bulk 
 CREATE FUNCTION flagscope._definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    WITH RECURSIVE needed(flag, definition) AS (
-        SELECT h.flag, h.definition FROM flagscope.flag_state_history h
-        WHERE h.flag = _definitions_as_of.flag AND h.environment = _definitions_as_of.environment AND h.valid @> at
+    WITH RECURSIVE env(key) AS (
+        SELECT flagscope._environment(environment)
+    ), needed(flag, definition) AS (
+        SELECT h.flag, h.definition FROM env, flagscope.flag_state_history h
+        WHERE h.flag = _definitions_as_of.flag AND h.environment = env.key AND h.valid @> at
         UNION
         SELECT h.flag, h.definition FROM needed n, LATERAL jsonb_array_elements(n.definition -> 'prerequisites') p,
-            flagscope.flag_state_history h
-        WHERE h.flag = p ->> 'flag' AND h.environment = _definitions_as_of.environment AND h.valid @> at
+            env, flagscope.flag_state_history h
+        WHERE h.flag = p ->> 'flag' AND h.environment = env.key AND h.valid @> at
     )
     SELECT coalesce(jsonb_agg(n.definition), '[]') FROM needed n;
 $$;
@@ -90,7 +92,7 @@ CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, at times
 RETURNS TABLE (value jsonb, variant text, reason text, error_code text, metadata jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, flagscope._environment(environment), at),
+    SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, environment, at),
         flag, targeting_key, context, extract(epoch FROM at)::bigint) e
 $$;
 COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, timestamptz, jsonb, text) IS

@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 use super::{Caller, cached};
 use crate::error::Report;
 use crate::pg::clock;
+use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
 
 /// The code of an answer to a context that cannot be read.
@@ -127,12 +128,16 @@ fn evaluate_number(
 fn evaluate_object(
     flag: &str,
     targeting_key: Option<&str>,
-    default: Option<JsonB>,
+    default: Option<Document>,
     context: default!(Option<Jsonb>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<Option<JsonB>, ErrorReport> {
     let caller = Caller::new(targeting_key, context, environment);
-    Ok(typed(flag, &caller, ValueType::Object, |v| Some(JsonB(v.clone())))?.or(default))
+    let served = typed(flag, &caller, ValueType::Object, |v| Some(JsonB(v.clone())))?;
+    match (served, default) {
+        (None, Some(default)) => Ok(Some(JsonB(default.0.report()?))),
+        (served, _) => Ok(served),
+    }
 }
 
 #[pg_extern(stable, parallel_safe)]
