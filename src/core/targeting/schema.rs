@@ -14,8 +14,9 @@ pub fn check_values(schema: &Value, variants: &Map<String, Value>) -> Result<Vec
     let validator = jsonschema::validator_for(schema).map_err(|problem| {
         let place = problem.instance_path().to_string();
         let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
-        Error::new(Kind::InvalidParameter, format!("not a JSON Schema: {problem}{place}"))
-            .hint("Write it like {\"type\": \"object\", \"required\": [\"color\"]}; references stay inside the schema.")
+        Error::new(Kind::InvalidParameter, format!("not a JSON Schema: {problem}{place}")).hint(
+            "Write it like {\"type\": \"object\", \"required\": [\"color\"]}; references stay inside the schema.",
+        )
     })?;
     let mut problems = Vec::new();
     for (name, value) in variants {
@@ -45,7 +46,10 @@ mod tests {
             "properties": {"color": {"type": "string", "pattern": "^#[0-9a-f]{3}$"}, "size": {"$ref": "#/$defs/size"}},
             "$defs": {"size": {"type": "integer", "minimum": 1}}
         });
-        assert_eq!(check(schema.clone(), json!({"a": {"color": "#fff"}, "b": {"color": "#000", "size": 2}})), [""; 0]);
+        assert_eq!(
+            check(schema.clone(), json!({"a": {"color": "#fff"}, "b": {"color": "#000", "size": 2}})),
+            [""; 0]
+        );
         assert_eq!(
             check(schema, json!({"a": {"size": 0}, "b": {"color": "red", "more": 1}})),
             [
@@ -68,6 +72,8 @@ mod tests {
         assert_eq!(refused(json!({"$ref": "#/$defs/no"})), "not a JSON Schema: Pointer '/$defs/no' does not exist");
         assert_eq!(refused(json!({"pattern": "("})), "not a JSON Schema: \"(\" is not a \"regex\" at /pattern");
         let elsewhere = refused(json!({"$ref": "https://example.com/schema.json"}));
-        assert!(elsewhere.starts_with("not a JSON Schema: Resource 'https://example.com/schema.json' is not present"));
+        assert!(
+            elsewhere.starts_with("not a JSON Schema: Resource 'https://example.com/schema.json' is not present")
+        );
     }
 }
