@@ -1,5 +1,8 @@
-//! Writing `flagscope.variant_delta`: straight into the heap. The table has no index, no trigger and no constraint
-//! beyond NOT NULL, so one tuple a group is all there is to do, and the writing role needs no right on it.
+//! Writing `flagscope.variant_delta`: straight into the heap of the slot of this minute. A slot has no index, no trigger
+//! and no constraint beyond NOT NULL, so one tuple a group is all there is to do, and the writing role needs no right
+//! on it. Slots take turns so that a consumed one can be truncated: neither vacuum nor old snapshots matter then.
+
+use std::ffi::CStr;
 
 use flagscope_core::telemetry::State;
 use pgrx::{IntoDatum, PgRelation, pg_sys};
@@ -10,11 +13,19 @@ use super::value::Stored;
 pub type Delta<'a> = (&'a str, &'a str, &'a str, &'a str, i64, &'a State);
 
 /// Number of columns, in the order of sql/schema/metric.sql.
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 11;
+
+/// The slots, as in sql/schema/rollup.sql.
+const SLOTS: [&CStr; 4] = [c"variant_delta_0", c"variant_delta_1", c"variant_delta_2", c"variant_delta_3"];
+
+/// How long a slot is written before the next one's turn, in microseconds.
+const TURN: i64 = 60_000_000;
 
 /// Writes deltas in the transaction of the caller.
 pub fn insert<'a>(deltas: impl Iterator<Item = Delta<'a>>) {
-    let oid = super::cache::table(c"variant_delta");
+    // SAFETY: reads the clock.
+    let turn = unsafe { pg_sys::GetCurrentTimestamp() }.div_euclid(TURN);
+    let oid = super::cache::table(SLOTS[turn.rem_euclid(SLOTS.len() as i64) as usize]);
     if oid == pg_sys::Oid::INVALID {
         return;
     }
@@ -45,6 +56,7 @@ fn columns(
         state.moments.as_ref().map(Stored::to_datum),
         state.histogram.as_ref().map(Stored::to_datum),
         state.last_ts.into_datum(),
+        false.into_datum(),
     ];
     (datums.map(|d| d.unwrap_or(pg_sys::Datum::from(0))), datums.map(|d| d.is_none()))
 }

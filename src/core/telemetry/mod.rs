@@ -6,7 +6,7 @@ mod filter;
 mod fold;
 
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Target, Watch};
+pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
 
 use crate::error::{Error, Kind, Result};
 
