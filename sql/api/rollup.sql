@@ -165,11 +165,19 @@ RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events b
     histogram flagscope.histogram, last_ts timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH edge AS MATERIALIZED (
+    WITH RECURSIVE edge AS MATERIALIZED (
         SELECT e.*, flagscope._environment(variant_states.environment) AS environment FROM flagscope._edges(since, until, widest) e
-    ), series AS MATERIALIZED (
-        SELECT m.name AS metric, v AS variant FROM flagscope.metric m, flagscope.flag f, LATERAL jsonb_object_keys(f.variants) v
-        WHERE f.key = variant_states.flag AND (variant_states.metric IS NULL OR m.name = variant_states.metric)
+    ), series AS (
+        -- The flag's series, one look into the index each: whatever is settled is in variant_history.
+        (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
+         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
+         ORDER BY h.metric, h.variant LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM edge e, series s, LATERAL (
+            SELECT h.metric, h.variant FROM flagscope.variant_history h
+            WHERE h.flag = variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
+            ORDER BY h.metric, h.variant LIMIT 1) n
+        WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     )
     SELECT s.metric, s.variant, x.bucket, x.n, x.events, x.moments, x.histogram, x.last_ts
     FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
@@ -187,6 +195,7 @@ AS $$
         WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
             AND r.settled AND r.bucket >= part.lower AND r.bucket < part.upper
     ) x
+    WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     UNION ALL
     SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM edge e, flagscope.variant_rollup r
     WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi

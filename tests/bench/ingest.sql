@@ -70,23 +70,24 @@ BEGIN
 END $$;
 
 -- Each cell is a statement, and so each CALL a transaction of its own.
-SELECT format('CALL copy_batches(''plain'', %L, %s, ''copy plain'', false)', :'file', :rows / 50000),
-    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, nothing on watch'', false)', :'file', :rows / 50000),
-    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, two metrics match every row'', true)', :'file', :rows / 50000)
-FROM generate_series(1, 5) AS round
+SELECT format('CALL copy_batches(''plain'', %L, %s, ''copy plain'', false)', :'file', :rows / 70000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, nothing on watch'', false)', :'file', :rows / 70000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, two metrics match every row'', true)', :'file', :rows / 70000)
+FROM generate_series(1, 7) AS round
 \gexec
 SELECT format('CALL insert_batches(''plain'', %s, ''batch plain'')', :rows / 10000),
     format('CALL insert_batches(''flagscope.telemetry'', %s, ''batch, two metrics match every row'')', :rows / 10000)
-FROM generate_series(1, 3) AS round
+FROM generate_series(1, 6) AS round
 \gexec
-SELECT 'CALL insert_rows(''plain'', 4000, ''insert plain'')',
-    'CALL insert_rows(''flagscope.telemetry'', 4000, ''insert, two metrics match every row'')'
-FROM generate_series(1, 3) AS round
+SELECT 'CALL insert_rows(''plain'', 2000, ''insert plain'')',
+    'CALL insert_rows(''flagscope.telemetry'', 2000, ''insert, two metrics match every row'')'
+FROM generate_series(1, 6) AS round
 \gexec
 
 \echo Ingest: :rows 'rows by COPY in batches of 10,000; 1,000-row INSERT ... SELECT; single-row INSERTs, each a transaction'
-SELECT r.name, round(sum(r.seconds)::numeric, 2) AS seconds, round((sum(r.rows) / sum(r.seconds))::numeric, -2) AS rows_per_second,
-    round((sum(r.seconds) / (SELECT sum(b.seconds) FROM result b WHERE b.name = split_part(replace(r.name, ',', ''), ' ', 1) || ' plain'))::numeric, 2) AS ratio,
+-- The best round of each: what others do on the machine only ever adds.
+SELECT r.name, round((max(r.rows / r.seconds))::numeric, -2) AS rows_per_second,
+    round((min(r.seconds) / (SELECT min(b.seconds) FROM result b WHERE b.name = split_part(replace(r.name, ',', ''), ' ', 1) || ' plain'))::numeric, 2) AS ratio,
     round(sum(r.wal) / sum(r.rows)) AS wal_bytes_a_row
 FROM result r GROUP BY r.name ORDER BY r.name;
 SELECT 'bytes a row with indexes' AS size, round(sum(c.bytes) / (SELECT count(*) FROM flagscope.telemetry)) AS telemetry,
@@ -94,5 +95,5 @@ SELECT 'bytes a row with indexes' AS size, round(sum(c.bytes) / (SELECT count(*)
     round((pg_total_relation_size('flagscope.variant_rollup') + (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'flagscope.variant_delta'::regclass))
         / (SELECT count(*) FROM flagscope.telemetry), 1) AS rollups_and_deltas
 FROM flagscope.chunk c WHERE c.parent = 'telemetry';
-SELECT 'every row is in the rollups' AS checked, sum(n) = (SELECT count(*) FROM flagscope.telemetry) - :rows AS ok
+SELECT 'every row is in the rollups' AS checked, sum(n) = (SELECT count(*) FROM flagscope.telemetry) - (SELECT sum(rows) FROM result WHERE name = 'copy, nothing on watch') AS ok
 FROM flagscope.variant_state WHERE metric = 'errors';

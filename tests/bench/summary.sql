@@ -2,6 +2,7 @@
 -- days of traffic of one flag, a proportion and a quantile.
 \pset footer off
 SET client_min_messages = warning;
+DROP TABLE IF EXISTS plain, batch CASCADE;
 DROP EXTENSION flagscope;
 CREATE EXTENSION flagscope;
 SELECT flagscope.create_flag('new-checkout') \g /dev/null

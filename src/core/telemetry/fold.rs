@@ -44,6 +44,8 @@ struct Metric {
     signal: Signal,
     filter: Filter,
     event: Option<Filter>,
+    /// Number of the row name that the filter demands, in [`Plan::row_names`].
+    row_name: Option<u32>,
 }
 
 /// One metric of one flag in one environment that some guardrail reads.
@@ -69,6 +71,9 @@ struct Watched {
 #[derive(Debug, Default)]
 pub struct Plan {
     metrics: Vec<Metric>,
+    /// Row names that some metric demands, numbered: a row's own is looked up once, and then most metrics are ruled out
+    /// by comparing numbers (measured with 50 metrics: 5 us a row before).
+    row_names: HashMap<String, u32>,
     watches: Vec<Watch>,
     /// environment key -> flag key -> what is watched of it
     by_flag: HashMap<String, HashMap<String, Watched>>,
@@ -94,7 +99,9 @@ impl Plan {
         if let Some(known) = self.metrics.iter().position(|m| m.name == name) {
             return known;
         }
-        self.metrics.push(Metric { name: name.to_owned(), kind, signal, filter, event });
+        let next = self.row_names.len() as u32;
+        let row_name = filter.exact_name().map(|wanted| *self.row_names.entry(wanted.to_owned()).or_insert(next));
+        self.metrics.push(Metric { name: name.to_owned(), kind, signal, filter, event, row_name });
         self.metrics.len() - 1
     }
 
@@ -133,6 +140,7 @@ pub struct State {
 struct Target {
     watch: usize,
     metric: usize,
+    row_name: Option<u32>,
     variant: u32,
     bucket: i64,
     state: usize,
@@ -202,12 +210,16 @@ impl<'p> Fold<'p> {
         for (flag, variant) in tags {
             if let Some(watched) = flags.get(flag).filter(|watched| watched.variants.contains(variant)) {
                 let variant = self.variant(variant);
-                targets.extend(watched.watches.iter().map(|&watch| Target {
-                    watch,
-                    metric: plan.watches[watch].metric,
-                    variant,
-                    bucket: 0,
-                    state: NOWHERE,
+                targets.extend(watched.watches.iter().map(|&watch| {
+                    let metric = plan.watches[watch].metric;
+                    Target {
+                        watch,
+                        metric,
+                        row_name: plan.metrics[metric].row_name,
+                        variant,
+                        bucket: 0,
+                        state: NOWHERE,
+                    }
                 }));
             }
         }
@@ -228,7 +240,11 @@ impl<'p> Fold<'p> {
     pub fn row(&mut self, targets: &mut Targets, ts: i64, row: &impl Row) {
         self.matched.fill(Match::Unknown);
         let bucket = ts.div_euclid(BUCKET_MICROS);
+        let row_name = self.plan.row_names.get(row.name()).copied();
         for target in &mut targets.0 {
+            if target.row_name.is_some() && target.row_name != row_name {
+                continue;
+            }
             let metric = &self.plan.metrics[target.metric];
             let matched = &mut self.matched[target.metric];
             if *matched == Match::Unknown {
