@@ -27,7 +27,8 @@ extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
 extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["telemetry_state"]);
-extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["metric_state"]);
+extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
+extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
 extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
 extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["health_state"]);
@@ -188,7 +189,16 @@ extension_sql_file!(
     name = "health_api",
     requires = ["tick_api", health::_share_increment, health::_share_log_e]
 );
-extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["health_api"]);
+extension_sql_file!(
+    "../sql/api/rebuild.sql",
+    name = "rebuild_api",
+    requires = ["rollup_level_api", telemetry::_fold_stored]
+);
+extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["rebuild_api"]);
+extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
+extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
+extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["chunk_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);

@@ -3,8 +3,10 @@
 CREATE VIEW flagscope.variant_state AS
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_rollup
 UNION ALL
-SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_delta;
-COMMENT ON VIEW flagscope.variant_state IS 'state of every metric by variant and bucket: rollups and what no tick has merged yet';
+SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_delta
+WHERE NOT rolled_up;
+COMMENT ON VIEW flagscope.variant_state IS
+    'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
 
 CREATE FUNCTION flagscope.variant_summary(flag text, since interval DEFAULT '1 hour', environment text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp())
@@ -17,15 +19,13 @@ AS $$
     FROM (
         SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
             flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM flagscope.variant_state v
-        WHERE v.flag = variant_summary.flag AND v.environment = flagscope._environment(variant_summary.environment)
-            AND v.bucket > at - since - interval '10 seconds' AND v.bucket <= at  -- all that the window touches
+        FROM flagscope.variant_states(variant_summary.flag, at - since, at, '1 day', NULL, variant_summary.environment) v
         GROUP BY v.metric, v.variant
     ) s JOIN flagscope.metric m ON m.name = s.metric
     ORDER BY s.metric, s.variant;
 $$;
 COMMENT ON FUNCTION flagscope.variant_summary(text, interval, text, timestamptz) IS
-    'every metric on watch by variant: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry';
+    'every metric on watch by variant: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry and the range';
 
 CREATE FUNCTION flagscope.metric_series(flag text, metric text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
     step interval DEFAULT '10 seconds', quantile float8 DEFAULT 0.95, environment text DEFAULT NULL)
@@ -39,10 +39,10 @@ AS $$
             WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
             WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
             ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
-        FROM flagscope.variant_state v JOIN flagscope.metric m ON m.name = v.metric
-        WHERE v.flag = metric_series.flag AND v.metric = metric_series.metric
-            AND v.environment = flagscope._environment(metric_series.environment)
-            AND v.bucket >= date_bin(step, since, 'epoch') AND v.bucket <= until
+        FROM flagscope.variant_states(metric_series.flag, date_bin(step, since, 'epoch'), until, CASE
+                WHEN extract(epoch FROM step) % 86400 = 0 THEN interval '1 day'
+                WHEN extract(epoch FROM step) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
+            metric_series.metric, metric_series.environment) v JOIN flagscope.metric m ON m.name = v.metric
         GROUP BY 1, v.variant, m.kind
     )
     SELECT s.at, v.variant, coalesce(x.n, 0), x.value
@@ -51,7 +51,7 @@ AS $$
     ORDER BY s.at, v.variant;
 $$;
 COMMENT ON FUNCTION flagscope.metric_series(text, text, timestamptz, timestamptz, interval, float8, text) IS
-    'a metric by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data; steps of whole 10 seconds';
+    'a metric by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data; steps of whole 10 seconds, and no finer than the level that is kept for so long ago';
 
 CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, step interval DEFAULT '10 seconds',
     quantile float8 DEFAULT 0.95)

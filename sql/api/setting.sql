@@ -14,6 +14,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION flagscope._setting_interval(text) IS 'a setting as an interval';
 
+CREATE FUNCTION flagscope._setting_text(name text) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT s.value #>> '{}' FROM flagscope.setting s WHERE s.name = _setting_text.name;
+END;
+COMMENT ON FUNCTION flagscope._setting_text(text) IS 'a setting as a text';
+
 CREATE FUNCTION flagscope._check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,7 +37,14 @@ BEGIN
             MESSAGE = format('setting "%s" must be a JSON %s, got a %s: %s', NEW.name, jsonb_typeof(OLD.value), kind, NEW.value),
             HINT = format('The value now is %s.', OLD.value);
     END IF;
-    IF kind = 'string' THEN
+    IF NEW.name LIKE '%.expired' THEN
+        IF NEW.value NOT IN ('"drop"', '"detach"') THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('setting "%s" must be "drop" or "detach", got %s', NEW.name, NEW.value);
+        END IF;
+    ELSIF NEW.name = 'telemetry.chunk_interval' AND NEW.value = '"auto"' THEN
+        NULL;
+    ELSIF kind = 'string' THEN
         PERFORM flagscope._check_positive_interval(NEW.name, NEW.value #>> '{}');
     ELSIF kind = 'number' THEN
         PERFORM flagscope._check_number(NEW.name, (NEW.value #>> '{}')::numeric);
@@ -58,6 +72,10 @@ BEGIN
     IF name LIKE '%.chunk_interval' AND value::interval < interval '1 minute' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('setting "%s" must be at least a minute, got "%s"', name, value);
+    END IF;
+    IF name = 'rollup.fine.retention' AND value::interval < interval '1 hour' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be at least an hour, got "%s"', name, value), HINT = 'Guardrails read these rollups.';
     END IF;
 EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -29,18 +29,22 @@ AS $$
     ), ready AS MATERIALIZED (
         SELECT f.id FROM free f WHERE (SELECT count(*) FROM mine m WHERE m.rollout_id = f.id)
             = (SELECT count(*) FROM flagscope.guardrail_status g WHERE g.rollout_id = f.id)
-    ), taken AS (
-        DELETE FROM flagscope.variant_delta d WHERE NOT EXISTS (SELECT FROM watched w
+    ), chosen AS MATERIALIZED (
+        -- After a long stop of the ticks there may be millions: many strata are as good as one.
+        SELECT d.tableoid, d.ctid FROM flagscope.variant_delta d WHERE NOT EXISTS (SELECT FROM watched w
             WHERE w.flag = d.flag AND w.environment = d.environment AND w.id NOT IN (SELECT x.id FROM ready x))
-        RETURNING *
+        LIMIT 100000
+    ), taken AS (
+        DELETE FROM flagscope.variant_delta d USING chosen c WHERE d.tableoid = c.tableoid AND d.ctid = c.ctid
+        RETURNING d.*
     ), merged AS (
         INSERT INTO flagscope.variant_rollup AS r
         SELECT flag, environment, variant, metric, bucket, sum(n), sum(events),
             flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
-        FROM taken GROUP BY flag, environment, variant, metric, bucket
+        FROM taken WHERE NOT rolled_up GROUP BY flag, environment, variant, metric, bucket
         -- One order for all writers of rollups: no deadlock.
         ORDER BY flag, environment, variant, metric, bucket
-        ON CONFLICT (flag, environment, metric, variant, bucket) DO UPDATE SET
+        ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
             n = r.n + excluded.n, events = r.events + excluded.events,
             moments = flagscope.merge(r.moments, excluded.moments),
             histogram = flagscope.merge(r.histogram, excluded.histogram),

@@ -7,7 +7,7 @@ CREATE TABLE flagscope.setting (
     builtin     boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE flagscope.setting IS 'every default number of flagscope; change one with set_setting(name, value)';
-COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, or an interval as JSON text such as "10 minutes"';
+COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, an interval as JSON text such as "10 minutes", or a word';
 COMMENT ON COLUMN flagscope.setting.builtin IS 'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
 
 INSERT INTO flagscope.setting (name, value, description, builtin)
@@ -56,20 +56,32 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'share of units (and ten at least) seen in two variants that holds a rollout'),
     ('health.quiet_after', '"10 minutes"',
      'time without exposures to the treatment, once there were some, that holds a rollout'),
-    ('telemetry.chunk_interval', '"1 day"',
-     'width of a time partition of telemetry, in UTC'),
+    ('telemetry.chunk_interval', '"auto"',
+     'width of a time partition of telemetry, in UTC; "auto": a day, 6 hours or an hour, by volume'),
+    ('telemetry.chunk_bytes', '4e9',
+     'size above which an automatic partition of telemetry is taken narrower, with indexes'),
     ('telemetry.premake', '3',
      'partitions made ahead of time'),
     ('telemetry.retention', '"30 days"',
      'age at which a partition of telemetry is dropped'),
+    ('telemetry.expired', '"drop"',
+     'what happens to an expired partition of telemetry: "drop" or "detach"'),
     ('evaluation.chunk_interval', '"7 days"',
      'width of a time partition of evaluation, in UTC'),
     ('evaluation.premake', '2',
      'partitions made ahead of time'),
     ('evaluation.retention', '"30 days"',
      'age at which a partition of evaluation is dropped'),
-    ('rollup.retention', '"90 days"',
-     'age at which rows of variant_rollup are deleted'),
+    ('evaluation.expired', '"drop"',
+     'what happens to an expired partition of evaluation: "drop" or "detach"'),
+    ('rollup.fine.retention', '"2 days"',
+     'age at which rollups by 10 seconds are deleted (variant_rollup)'),
+    ('rollup.medium.retention', '"30 days"',
+     'age at which rollups by 10 minutes are deleted (variant_history)'),
+    ('rollup.coarse.retention', '"400 days"',
+     'age at which rollups by day are deleted (variant_history)'),
+    ('rollup.backfill', '"1 hour"',
+     'past of a metric put on watch that is rolled up from raw rows by maintain(); rebuild_rollup() goes further back'),
     ('outbox.retention', '"7 days"',
      'age at which delivered rows of outbox are deleted'),
     ('maintenance.interval', '"1 minute"',

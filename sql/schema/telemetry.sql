@@ -16,7 +16,7 @@ CREATE TABLE flagscope.telemetry (
     unit           text,
     subject        text,
     flags          jsonb,
-    environment    text,
+    environment    text DEFAULT current_setting('flagscope.environment', true),
     service        text,
     severity       smallint,
     is_error       boolean,
@@ -38,7 +38,7 @@ COMMENT ON COLUMN flagscope.telemetry.value IS 'metric value; a span''s duration
 COMMENT ON COLUMN flagscope.telemetry.unit IS 'UCUM unit of value; durations are in s';
 COMMENT ON COLUMN flagscope.telemetry.subject IS 'targeting key: the user, device or account this row is about';
 COMMENT ON COLUMN flagscope.telemetry.flags IS 'JSON object {flag key: variant} that was active for this row';
-COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; NULL: flagscope.environment of the writing session';
+COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; by default flagscope.environment of the writing session, which an explicit NULL means too';
 COMMENT ON COLUMN flagscope.telemetry.severity IS 'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
 COMMENT ON COLUMN flagscope.telemetry.span_id IS '8 bytes';
 COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';

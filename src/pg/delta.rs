@@ -1,6 +1,9 @@
-//! Writing `flagscope.variant_delta` and `flagscope.unit_delta`: straight into the heap. The tables have no index, no
-//! trigger and no constraint beyond NOT NULL, so one tuple a group is all there is to do, and the writing role needs no
-//! right on them.
+//! Writing `flagscope.variant_delta` and `flagscope.unit_delta`: straight into the heap, the former into the slot of this
+//! minute. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a group is all there is to do,
+//! and the writing role needs no right on them. Slots take turns so that a consumed one can be truncated: neither vacuum
+//! nor old snapshots matter then.
+
+use std::ffi::CStr;
 
 use flagscope_core::telemetry::State;
 use pgrx::{IntoDatum, PgRelation, pg_sys};
@@ -11,11 +14,19 @@ use super::value::Stored;
 pub type Delta<'a> = (&'a str, &'a str, &'a str, &'a str, i64, &'a State);
 
 /// Number of columns, in the order of sql/schema/metric.sql.
-const COLUMNS: usize = 10;
+const COLUMNS: usize = 11;
+
+/// The slots, as in sql/schema/rollup.sql.
+const SLOTS: [&CStr; 4] = [c"variant_delta_0", c"variant_delta_1", c"variant_delta_2", c"variant_delta_3"];
+
+/// How long a slot is written before the next one's turn, in microseconds.
+const TURN: i64 = 60_000_000;
 
 /// Writes deltas in the transaction of the caller.
 pub fn insert<'a>(deltas: impl Iterator<Item = Delta<'a>>) {
-    write(c"variant_delta", deltas.map(columns));
+    // SAFETY: reads the clock.
+    let turn = unsafe { pg_sys::GetCurrentTimestamp() }.div_euclid(TURN);
+    write(SLOTS[turn.rem_euclid(SLOTS.len() as i64) as usize], deltas.map(columns));
 }
 
 /// Writes exposures (flag, environment, variant, subject, microseconds since 2000) in the transaction of the caller.
@@ -37,7 +48,7 @@ pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, 
 /// Values and null marks of one tuple.
 type Columns<const N: usize> = ([pg_sys::Datum; N], [bool; N]);
 
-fn write<const N: usize>(table: &std::ffi::CStr, rows: impl Iterator<Item = Columns<N>>) {
+fn write<const N: usize>(table: &CStr, rows: impl Iterator<Item = Columns<N>>) {
     let mut rows = rows.peekable();
     let oid = super::cache::table(table);
     if rows.peek().is_none() || oid == pg_sys::Oid::INVALID {
@@ -67,6 +78,7 @@ fn columns((flag, environment, variant, metric, bucket, state): Delta) -> Column
         state.moments.as_ref().map(Stored::to_datum),
         state.histogram.as_ref().map(Stored::to_datum),
         state.last_ts.into_datum(),
+        false.into_datum(),
     ])
 }
 

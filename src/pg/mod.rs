@@ -9,5 +9,7 @@ pub mod document;
 pub mod jsonb;
 pub mod latest;
 pub mod process;
+pub mod row;
+pub mod stored;
 pub mod transition;
 pub mod value;

@@ -8,7 +8,7 @@ mod fold;
 
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Target, Watch};
+pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
 
 use crate::error::{Error, Kind, Result};
 

@@ -54,6 +54,7 @@ INSERT INTO action (statement) VALUES
     -- driving rollouts
     ('SELECT flagscope.create_flag(''g''), flagscope.create_rollout(''g'')'), ('SELECT flagscope.advance_rollout(1)'), ('SELECT flagscope.pause_rollout(1)'), ('SELECT flagscope.rollback_rollout(1)'), ('SELECT flagscope.approve_stage(1)'), ('SELECT flagscope.complete_rollout(1)'),
     ('SELECT flagscope.tick(''2040-01-02'')'), ('SELECT flagscope.maintain(''2040-01-02'')'), ('UPDATE flagscope.outbox SET delivered_at = now()'),
+    ('SELECT count(*) FROM flagscope.verify_rollup(''2040-01-01'')'), ('SELECT flagscope.rebuild_rollup(''2040-01-01'')'), ('SELECT flagscope.drop_chunks(''2030-01-01'')'), ('SELECT flagscope.set_retention(''20 days'')'), ('SELECT flagscope.detach_all()'), ('UPDATE flagscope.watch SET since = now()'),
     -- what nobody may: past the functions that keep the books
     ('UPDATE flagscope.flag_state SET percent = 100'), ('UPDATE flagscope.flag_state SET actor = ''x'''), ('INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, status, stage, created_at) VALUES (''f'', ''production'', ''on'', ''off'', 0.01, ''completed'', 1, ''2020-01-01'')'),
     ('UPDATE flagscope.rollout SET stage = 2'), ('UPDATE flagscope.rollout SET status = ''completed'''), ('SELECT flagscope._decide(1, ''rollback'', ''somebody else'', ''no reason'')'), ('SELECT flagscope._serve(r, 100, ''advance'', now(), ''x'', ''x'', 1) FROM flagscope.rollout r'),
