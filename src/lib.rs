@@ -4,7 +4,9 @@
 
 use pgrx::prelude::*;
 
+mod anomaly;
 mod chart;
+mod comparison;
 mod error;
 mod flag;
 mod guardrail;

@@ -20,6 +20,10 @@ extension_sql_file!(
         sketch::tdigest::tdigest_out,
         sketch::tdigest::tdigest_recv,
         sketch::tdigest::tdigest_send,
+        sketch::ratio::ratio_in,
+        sketch::ratio::ratio_out,
+        sketch::ratio::ratio_recv,
+        sketch::ratio::ratio_send,
     ]
 );
 extension_sql_file!("../sql/schema/setting.sql", name = "setting_state", requires = ["sketch_state"]);
@@ -42,6 +46,7 @@ extension_sql_file!(
         sketch::moments::moments_recv,
         sketch::moments::moments_send,
         sketch::moments::moments_accum,
+        sketch::moments::moments_accum_cap,
         sketch::moments::moments_absorb,
         sketch::moments::moments_combine,
         sketch::moments::moments_serialize,
@@ -54,7 +59,8 @@ extension_sql_file!(
         sketch::moments::moments_variance,
         sketch::moments::moments_stddev,
         sketch::moments::moments_min,
-        sketch::moments::moments_max
+        sketch::moments::moments_max,
+        sketch::moments::moments_sum
     ]
 );
 extension_sql_file!(
@@ -67,6 +73,12 @@ extension_sql_file!(
         sketch::histogram::histogram_recv,
         sketch::histogram::histogram_send,
         sketch::histogram::histogram_accum,
+        sketch::histogram::histogram_accum_scale,
+        sketch::histogram::histogram_inverse,
+        sketch::histogram::histogram_inverse_scale,
+        sketch::histogram::histogram_moving_accum,
+        sketch::histogram::histogram_moving_accum_scale,
+        sketch::histogram::histogram_moving_final,
         sketch::histogram::histogram_absorb,
         sketch::histogram::histogram_combine,
         sketch::histogram::histogram_serialize,
@@ -80,7 +92,14 @@ extension_sql_file!(
         sketch::histogram::histogram_min,
         sketch::histogram::histogram_max,
         sketch::histogram::histogram_count_above,
-        sketch::histogram::histogram_buckets
+        sketch::histogram::histogram_buckets,
+        sketch::histogram::histogram_sum,
+        sketch::histogram::histogram_mean,
+        sketch::histogram::histogram_quantile_rank,
+        sketch::histogram::histogram_trimmed_mean,
+        sketch::histogram::histogram_quantile_interval,
+        sketch::histogram::histogram_to_otlp,
+        sketch::histogram::histogram_from_otlp
     ]
 );
 extension_sql_file!(
@@ -107,10 +126,66 @@ extension_sql_file!(
         sketch::tdigest::tdigest_min,
         sketch::tdigest::tdigest_max,
         sketch::tdigest::tdigest_quantile_rank,
-        sketch::tdigest::tdigest_trimmed_mean
+        sketch::tdigest::tdigest_trimmed_mean,
+        sketch::tdigest::tdigest_quantile_interval
     ]
 );
-extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["tdigest_aggregate"]);
+extension_sql_file!(
+    "../sql/aggregate/ratio.sql",
+    name = "ratio_aggregate",
+    requires = [
+        "tdigest_aggregate",
+        sketch::ratio::ratio_in,
+        sketch::ratio::ratio_out,
+        sketch::ratio::ratio_recv,
+        sketch::ratio::ratio_send,
+        sketch::ratio::ratio_accum,
+        sketch::ratio::ratio_absorb,
+        sketch::ratio::ratio_combine,
+        sketch::ratio::ratio_serialize,
+        sketch::ratio::ratio_deserialize,
+        sketch::ratio::ratio_final,
+        sketch::ratio::ratio_merge,
+        sketch::ratio::ratio_count,
+        sketch::ratio::ratio_invalid,
+        sketch::ratio::ratio_value,
+        sketch::ratio::ratio_variance,
+        sketch::ratio::ratio_standard_error,
+        sketch::ratio::ratio_design_effect,
+        sketch::ratio::_design_effect_final
+    ]
+);
+extension_sql_file!(
+    "../sql/aggregate/anomaly.sql",
+    name = "anomaly_aggregate",
+    requires = [
+        "ratio_aggregate",
+        anomaly::_robust_z_accum,
+        anomaly::_robust_z_inverse,
+        anomaly::_robust_z_final,
+        anomaly::_ewma_accum,
+        anomaly::_ewma_accum_default,
+        anomaly::_ewma_final,
+        anomaly::_ewma_z_final,
+        anomaly::_series_accum,
+        anomaly::_anomaly_score_final,
+        anomaly::_anomaly_z_final,
+        anomaly::anomalies
+    ]
+);
+extension_sql_file!(
+    "../sql/api/comparison.sql",
+    name = "comparison_api",
+    requires = [
+        "anomaly_aggregate",
+        comparison::mean_test,
+        comparison::ratio_test,
+        comparison::proportion_test,
+        comparison::rank_test,
+        comparison::chi_square_test
+    ]
+);
+extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["comparison_api"]);
 extension_sql_file!(
     "../sql/api/stats.sql",
     name = "stats_api",
