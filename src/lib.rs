@@ -4,6 +4,7 @@
 
 use pgrx::prelude::*;
 
+mod attribution;
 mod chart;
 mod error;
 mod flag;

@@ -13,7 +13,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
+use crate::pg::before::Before;
 use crate::pg::document::Document;
+use crate::pg::jsonb::Jsonb;
 use crate::pg::{cache, delta, latest, transition};
 
 /// What is on watch, compiled, and how this database writes the four signals.
@@ -43,6 +45,8 @@ fn _fold_telemetry<'a>(
         Ok(_) => {}
         Err(report) => report.report(PgLogLevel::ERROR),
     }
+    // What is tied then is counted by this trigger again, as an update.
+    crate::attribution::attribute_noted()?;
     Ok(None)
 }
 
@@ -61,15 +65,23 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     // By environment and the bytes of `flags`: a statement's rows share few of them.
     let mut known: HashMap<Vec<u8>, Vec<Target>> = HashMap::new();
     let mut key = Vec::new();
+    // Of an UPDATE only what a row is newly tied to counts: the rest was counted before.
+    let mut before = Before::of(trigger);
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
+        let counted = before.as_mut().and_then(Before::next);
         let Some(flags) = row.flags() else { return };
         let environment = row.environment().unwrap_or(&default_environment);
         key.clear();
         key.extend_from_slice(environment.as_bytes());
         key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
         key.extend_from_slice(flags.bytes());
+        if let Some(counted) = &counted {
+            key.extend_from_slice(counted.bytes());
+        }
         if !known.contains_key(&key) {
-            known.insert(key.clone(), fold.targets(environment, flags.text_entries().into_iter()));
+            let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
+            let tags = flags.text_entries().into_iter().filter(|(flag, _)| old.iter().all(|(key, _)| key != flag));
+            known.insert(key.clone(), fold.targets(environment, tags));
         }
         if let Some(targets) = known.get(&key).filter(|targets| !targets.is_empty()) {
             fold.row(targets, ts, row);

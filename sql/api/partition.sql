@@ -121,6 +121,7 @@ AS $$
 BEGIN
     made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);
     DELETE FROM flagscope.variant_rollup v WHERE v.bucket < at - flagscope._setting_interval('rollup.retention');
+    PERFORM flagscope._forget_ingest(at);
     DELETE FROM flagscope.outbox o WHERE o.delivered_at < at - flagscope._setting_interval('outbox.retention');
     dropped := flagscope._drop_expired('telemetry', at) + flagscope._drop_expired('evaluation', at);
 END $$;
