@@ -55,7 +55,8 @@ BEGIN
     PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
         '{evaluate,evaluate_boolean,evaluate_string,evaluate_integer,evaluate_number,evaluate_object,evaluate_all,evaluate_as_of,
           explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_evaluate_among,_definitions_as_of,
-          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp}');
+          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp,record,record_metric,record_log,record_span,record_event,_record,
+          _severity,_span_id}');
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';

@@ -5,6 +5,7 @@
 use pgrx::prelude::*;
 
 mod anomaly;
+mod attribution;
 mod chart;
 mod comparison;
 mod error;

@@ -30,7 +30,8 @@ extension_sql_file!("../sql/schema/setting.sql", name = "setting_state", require
 extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
-extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["telemetry_state"]);
+extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["telemetry_state"]);
+extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state"]);
 extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
@@ -230,9 +231,14 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
 extension_sql_file!(
+    "../sql/api/attribution.sql",
+    name = "attribution_api",
+    requires = ["telemetry_api", attribution::_note_row]
+);
+extension_sql_file!(
     "../sql/api/configuration.sql",
     name = "configuration_api",
-    requires = ["telemetry_api", telemetry::_announce_change]
+    requires = ["attribution_api", telemetry::_announce_change]
 );
 extension_sql_file!(
     "../sql/api/evaluate.sql",
@@ -257,8 +263,13 @@ extension_sql_file!(
     name = "exchange_api",
     requires = ["evaluate_api", flag::exchange::write_flagd, flag::exchange::read_flagd]
 );
-extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["exchange_api", otlp::_decode_otlp]);
-extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["otlp_api"]);
+extension_sql_file!(
+    "../sql/api/otlp.sql",
+    name = "otlp_api",
+    requires = ["exchange_api", otlp::_decode_otlp, otlp::_otlp_since]
+);
+extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["otlp_api"]);
+extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
 extension_sql_file!(
     "../sql/api/health.sql",
     name = "health_api",
@@ -274,7 +285,8 @@ extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["r
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
 extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["chunk_api"]);
-extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
 extension_sql_file!(

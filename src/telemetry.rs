@@ -16,7 +16,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
+use crate::pg::before::Before;
 use crate::pg::document::Document;
+use crate::pg::jsonb::Jsonb;
 use crate::pg::row::TelemetryRow;
 use crate::pg::value::Stored;
 use crate::pg::{cache, delta, latest, stored, transition};
@@ -49,6 +51,8 @@ fn _fold_telemetry<'a>(
         Ok(_) => {}
         Err(report) => report.report(PgLogLevel::ERROR),
     }
+    // What is tied then is counted by this trigger again, as an update.
+    crate::attribution::attribute_noted()?;
     Ok(None)
 }
 
@@ -64,8 +68,10 @@ fn _announce_change<'a>(
 fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let mut folding = Folding::new(&compiled.plan);
     let mut exposures = Exposures::new(&compiled.rolled_out);
+    // Of an UPDATE only what a row is newly tied to counts: the rest was counted before.
+    let mut before = Before::of(trigger);
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
-        folding.row(ts, row);
+        folding.row(ts, row, before.as_mut().and_then(Before::next));
         if row.signal() == Signal::Event
             && row.name() == EXPOSURE
             && let (Some(flags), Some(subject)) = (row.flags(), row.subject())
@@ -97,15 +103,21 @@ impl<'p> Folding<'p> {
         Self { fold: Fold::new(plan), default_environment, known: HashMap::new(), key: Vec::new() }
     }
 
-    fn row(&mut self, ts: i64, row: &TelemetryRow) {
+    /// Folds a row, but for flags that it was counted for before.
+    fn row(&mut self, ts: i64, row: &TelemetryRow, counted: Option<Jsonb>) {
         let Some(flags) = row.flags() else { return };
         let environment = row.environment().unwrap_or(&self.default_environment);
         self.key.clear();
         self.key.extend_from_slice(environment.as_bytes());
         self.key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
         self.key.extend_from_slice(flags.bytes());
+        if let Some(counted) = &counted {
+            self.key.extend_from_slice(counted.bytes());
+        }
         if !self.known.contains_key(&self.key) {
-            let targets = self.fold.targets(environment, flags.text_entries().into_iter());
+            let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
+            let tags = flags.text_entries().into_iter().filter(|(flag, _)| old.iter().all(|(key, _)| key != flag));
+            let targets = self.fold.targets(environment, tags);
             self.known.insert(self.key.clone(), targets);
         }
         if let Some(targets) = self.known.get_mut(&self.key).filter(|targets| !targets.is_empty()) {
@@ -146,7 +158,7 @@ fn _fold_stored(
     let mut folding = Folding::new(&compiled.plan);
     if !compiled.plan.is_empty() {
         let (since, until) = (i64::from(since), i64::from(until));
-        stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row));
+        stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row, None));
     }
     let rows: Vec<_> = folding
         .fold

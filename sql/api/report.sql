@@ -8,51 +8,6 @@ WHERE NOT rolled_up;
 COMMENT ON VIEW flagscope.variant_state IS
     'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
 
-CREATE FUNCTION flagscope.variant_summary(flag text, since interval DEFAULT '1 hour', environment text DEFAULT NULL,
-    at timestamptz DEFAULT clock_timestamp())
-RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT s.metric, s.variant, s.n, CASE m.kind WHEN 'proportion' THEN s.events END,
-        CASE m.kind WHEN 'proportion' THEN s.events::float8 / nullif(s.n, 0) END, flagscope.mean(s.moments),
-        flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
-    FROM (
-        SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
-            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM flagscope.variant_states(variant_summary.flag, at - since, at, '1 day', NULL, variant_summary.environment) v
-        GROUP BY v.metric, v.variant
-    ) s JOIN flagscope.metric m ON m.name = s.metric
-    ORDER BY s.metric, s.variant;
-$$;
-COMMENT ON FUNCTION flagscope.variant_summary(text, interval, text, timestamptz) IS
-    'every metric on watch by variant: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry and the range';
-
-CREATE FUNCTION flagscope.metric_series(flag text, metric text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    step interval DEFAULT '10 seconds', quantile float8 DEFAULT 0.95, environment text DEFAULT NULL)
-RETURNS TABLE (at timestamptz, variant text, n bigint, value float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH steps AS (
-        SELECT generate_series(date_bin(step, since, 'epoch'), until, step) AS at
-    ), state AS (
-        SELECT date_bin(step, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n, CASE m.kind
-            WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
-            WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
-            ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
-        FROM flagscope.variant_states(metric_series.flag, date_bin(step, since, 'epoch'), until, CASE
-                WHEN extract(epoch FROM step) % 86400 = 0 THEN interval '1 day'
-                WHEN extract(epoch FROM step) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
-            metric_series.metric, metric_series.environment) v JOIN flagscope.metric m ON m.name = v.metric
-        GROUP BY 1, v.variant, m.kind
-    )
-    SELECT s.at, v.variant, coalesce(x.n, 0), x.value
-    FROM steps s CROSS JOIN (SELECT DISTINCT state.variant FROM state) v
-        LEFT JOIN state x ON x.at = s.at AND x.variant = v.variant
-    ORDER BY s.at, v.variant;
-$$;
-COMMENT ON FUNCTION flagscope.metric_series(text, text, timestamptz, timestamptz, interval, float8, text) IS
-    'a metric by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data; steps of whole 10 seconds, and no finer than the level that is kept for so long ago';
-
 CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, step interval DEFAULT '10 seconds',
     quantile float8 DEFAULT 0.95)
 RETURNS TABLE (at timestamptz, percent numeric, ramp text, n_treatment bigint, treatment float8, n_control bigint, control float8, chart text)
@@ -64,8 +19,8 @@ AS $$
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
             max(s.value) FILTER (WHERE s.variant = r.control) AS c,
             r.status = 'completed' AND r.ended_at < s.at + step AS completed
-        FROM flagscope.rollout r, LATERAL flagscope.metric_series(r.flag, rollout_chart.metric, r.started_at,
-            coalesce(r.ended_at, clock_timestamp()), step, rollout_chart.quantile, r.environment) s
+        FROM flagscope.rollout r, LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
+            tstzrange(r.started_at, coalesce(r.ended_at, clock_timestamp()), '[]'), step, rollout_chart.quantile, r.environment) s
         WHERE r.id = rollout_chart.rollout_id GROUP BY r.id, s.at
     ), served AS (
         -- The share served at the end of each step.

@@ -53,7 +53,7 @@ AS $$
     SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
     FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
         LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.at) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
-            FROM flagscope.metric_series(r.flag, m.metric, r.started_at, until, span.step, 0.95, r.environment) p
+            FROM flagscope.metric_series(m.metric, r.flag, tstzrange(r.started_at, until, '[]'), span.step, 0.95, r.environment) p
             WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
     ORDER BY m.metric, x.variant <> r.treatment;
 $$;

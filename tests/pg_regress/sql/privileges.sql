@@ -47,6 +47,7 @@ INSERT INTO action (statement) VALUES
     -- evaluating and sending
     ('SELECT * FROM flagscope.evaluate(''f'', ''u'')'), ('SELECT * FROM flagscope.expose(''f'', ''u'')'), ('SELECT flagscope.ingest_otlp(''{}'')'), ('INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (''2040-01-02'', ''span'', ''x'', ''{"f": "on"}'')'),
     ('INSERT INTO flagscope.telemetry_p20400102 (ts, signal, name) VALUES (''2040-01-02'', ''span'', ''x'')'), ('UPDATE flagscope.telemetry SET value = 0'), ('DELETE FROM flagscope.telemetry'), ('TRUNCATE flagscope.telemetry'), ('DELETE FROM flagscope.telemetry_stray'),
+    ('SELECT flagscope.record_log(''x'')'), ('SELECT flagscope.record(''[]'')'), ('SELECT * FROM flagscope.trace(''00000000-0000-0000-0000-000000000001'')'), ('SELECT * FROM flagscope.telemetry_of(''u'')'), ('SELECT flagscope._attribute_rows(''{}'', ''{}'', now(), now())'), ('SELECT * FROM flagscope.otlp_series'),
     -- configuring
     ('SELECT flagscope.create_flag(''g'')'), ('INSERT INTO flagscope.flag (key, value_type, variants) VALUES (''g'', ''boolean'', ''{"on": true}'')'), ('UPDATE flagscope.flag SET description = ''x'''), ('DELETE FROM flagscope.flag WHERE key = ''x'''), ('SELECT flagscope.create_environment(''x'')'),
     ('SELECT flagscope.set_default_variant(''f'', ''on'')'), ('SELECT flagscope.disable_flag(''f'')'), ('SELECT flagscope.create_metric(''m'', ''mean'', ''log'')'), ('SELECT flagscope.create_guardrail(''f'', ''errors'', name => ''x'')'), ('UPDATE flagscope.guardrail SET margin = 0.2'),

@@ -110,6 +110,14 @@ impl Histogram {
         self.join_equal();
     }
 
+    /// Put the exact sum of the values in place of the one that the pushed values have: they may have stood for others.
+    /// Of no values there is none, and a sum that is not finite is none.
+    pub fn set_sum(&mut self, sum: f64) {
+        if self.count > 0 && sum.is_finite() {
+            self.sum = sum;
+        }
+    }
+
     /// Add the counts of `other`; the finer of two different scales is coarsened to the other.
     fn absorb(&mut self, other: &Self) -> Result<()> {
         codec::add_counts(NAME, self.count, other.count)?;
