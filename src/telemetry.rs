@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use flagscope_core::telemetry::{Filter, Fold, MetricKind, Plan, Signal, Target};
+use flagscope_core::sketch::{Histogram, Moments};
+use flagscope_core::telemetry::{
+    EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, RolledOut, Row, Signal, State, Targets,
+};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -13,13 +16,18 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
+use crate::pg::before::Before;
 use crate::pg::document::Document;
-use crate::pg::{cache, delta, latest, transition};
+use crate::pg::jsonb::Jsonb;
+use crate::pg::row::TelemetryRow;
+use crate::pg::value::Stored;
+use crate::pg::{cache, delta, latest, stored, transition};
 
 /// What is on watch, compiled, and how this database writes the four signals.
 struct Compiled {
     generation: u64,
     plan: Plan,
+    rolled_out: RolledOut,
     signals: Vec<(pg_sys::Oid, Signal)>,
 }
 
@@ -39,10 +47,12 @@ fn _fold_telemetry<'a>(
     trigger: &'a pgrx::PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
     match compiled() {
-        Ok(compiled) if !compiled.plan.is_empty() => fold(trigger, &compiled),
+        Ok(compiled) if !compiled.plan.is_empty() || !compiled.rolled_out.is_empty() => fold(trigger, &compiled),
         Ok(_) => {}
         Err(report) => report.report(PgLogLevel::ERROR),
     }
+    // What is tied then is counted by this trigger again, as an update.
+    crate::attribution::attribute_noted()?;
     Ok(None)
 }
 
@@ -56,29 +66,133 @@ fn _announce_change<'a>(
 }
 
 fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
-    let default_environment = crate::guc::environment().unwrap_or_default();
-    let mut fold = Fold::new(&compiled.plan);
-    // By environment and the bytes of `flags`: a statement's rows share few of them.
-    let mut known: HashMap<Vec<u8>, Vec<Target>> = HashMap::new();
-    let mut key = Vec::new();
+    let mut folding = Folding::new(&compiled.plan);
+    let mut exposures = Exposures::new(&compiled.rolled_out);
+    // Of an UPDATE only what a row is newly tied to counts: the rest was counted before.
+    let mut before = Before::of(trigger);
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
-        let Some(flags) = row.flags() else { return };
-        let environment = row.environment().unwrap_or(&default_environment);
-        key.clear();
-        key.extend_from_slice(environment.as_bytes());
-        key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
-        key.extend_from_slice(flags.bytes());
-        if !known.contains_key(&key) {
-            known.insert(key.clone(), fold.targets(environment, flags.text_entries().into_iter()));
-        }
-        if let Some(targets) = known.get(&key).filter(|targets| !targets.is_empty()) {
-            fold.row(targets, ts, row);
+        folding.row(ts, row, before.as_mut().and_then(Before::next));
+        if row.signal() == Signal::Event
+            && row.name() == EXPOSURE
+            && let (Some(flags), Some(subject)) = (row.flags(), row.subject())
+            && let Some(environment) =
+                compiled.plan.environment_key(row.environment().unwrap_or(&folding.default_environment))
+        {
+            exposures.note(environment, flags.text_entries().into_iter(), subject, ts);
         }
     });
-    let groups = fold.finish();
+    delta::insert_units(exposures.iter());
+    let groups = folding.fold.finish();
     delta::insert(groups.iter().map(|(watch, variant, metric, bucket, state)| {
         (watch.flag.as_str(), watch.environment.as_str(), variant.as_str(), *metric, *bucket, state)
     }));
+}
+
+/// The fold of rows of telemetry, new or stored: the only way from rows to states.
+struct Folding<'p> {
+    fold: Fold<'p>,
+    default_environment: String,
+    /// By environment and the bytes of `flags`: rows share few of them.
+    known: HashMap<Vec<u8>, Targets>,
+    key: Vec<u8>,
+}
+
+impl<'p> Folding<'p> {
+    fn new(plan: &'p Plan) -> Self {
+        let default_environment = crate::guc::environment().unwrap_or_default();
+        Self { fold: Fold::new(plan), default_environment, known: HashMap::new(), key: Vec::new() }
+    }
+
+    /// Folds a row, but for flags that it was counted for before.
+    fn row(&mut self, ts: i64, row: &TelemetryRow, counted: Option<Jsonb>) {
+        let Some(flags) = row.flags() else { return };
+        let environment = row.environment().unwrap_or(&self.default_environment);
+        self.key.clear();
+        self.key.extend_from_slice(environment.as_bytes());
+        self.key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
+        self.key.extend_from_slice(flags.bytes());
+        if let Some(counted) = &counted {
+            self.key.extend_from_slice(counted.bytes());
+        }
+        if !self.known.contains_key(&self.key) {
+            let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
+            let tags = flags.text_entries().into_iter().filter(|(flag, _)| old.iter().all(|(key, _)| key != flag));
+            let targets = self.fold.targets(environment, tags);
+            self.known.insert(self.key.clone(), targets);
+        }
+        if let Some(targets) = self.known.get_mut(&self.key).filter(|targets| !targets.is_empty()) {
+            self.fold.row(targets, ts, row);
+        }
+    }
+}
+
+/// Folds stored rows as the trigger folds new ones; documented in `sql/api/rebuild.sql`.
+#[pg_extern(stable)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn _fold_stored(
+    since: TimestampWithTimeZone,
+    until: TimestampWithTimeZone,
+    only: Document,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(flag, String),
+            name!(environment, String),
+            name!(variant, String),
+            name!(metric, String),
+            name!(bucket, Option<TimestampWithTimeZone>),
+            name!(n, i64),
+            name!(events, i64),
+            name!(moments, Option<Stored<Moments>>),
+            name!(histogram, Option<Stored<Histogram>>),
+            name!(last_ts, Option<TimestampWithTimeZone>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let only: Vec<WatchKey> = only.0.and_then(watch_keys).report()?;
+    let mut configuration = configuration()?;
+    configuration.watches.retain(|w| only.iter().any(|key| key.is(w)));
+    let compiled = configuration.compile(0).report()?;
+    let mut folding = Folding::new(&compiled.plan);
+    if !compiled.plan.is_empty() {
+        let (since, until) = (i64::from(since), i64::from(until));
+        stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row, None));
+    }
+    let rows: Vec<_> = folding
+        .fold
+        .finish()
+        .into_iter()
+        .map(|(watch, variant, metric, bucket, state)| {
+            let State { n, events, moments, histogram, last_ts } = state;
+            let time = |micros: i64| TimestampWithTimeZone::try_from(micros).ok();
+            let (moments, histogram) = (moments.map(Stored), histogram.map(Stored));
+            let (flag, environment) = (watch.flag.clone(), watch.environment.clone());
+            let (n, events, bucket, last_ts) = (n as i64, events as i64, time(bucket), time(last_ts));
+            (flag, environment, variant, metric.to_owned(), bucket, n, events, moments, histogram, last_ts)
+        })
+        .collect();
+    Ok(TableIterator::new(rows))
+}
+
+/// A metric of a flag in an environment, by names.
+#[derive(Deserialize)]
+struct WatchKey {
+    flag: String,
+    environment: String,
+    metric: String,
+}
+
+impl WatchKey {
+    fn is(&self, watched: &Watched) -> bool {
+        (&self.flag, &self.environment, &self.metric) == (&watched.flag, &watched.environment, &watched.metric)
+    }
+}
+
+fn watch_keys(json: Value) -> flagscope_core::Result<Vec<WatchKey>> {
+    serde_json::from_value(json)
+        .map_err(|problem| Error::new(Kind::InvalidParameter, format!("not a list of watches: {problem}")))
 }
 
 fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
@@ -87,15 +201,18 @@ fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
     if let Some(cached) = cached {
         return Ok(cached);
     }
+    let fresh = Rc::new(configuration()?.compile(generation).report()?);
+    COMPILED.set(Some(Rc::clone(&fresh)));
+    Ok(fresh)
+}
+
+fn configuration() -> Result<Configuration, ErrorReport> {
     let json = latest::json(c"SELECT flagscope._configuration()::text", &[]).report()?.unwrap_or_default();
-    let configuration: Configuration = serde_json::from_value(json)
+    serde_json::from_value(json)
         .map_err(|problem| {
             Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
         })
-        .report()?;
-    let fresh = Rc::new(configuration.compile(generation).report()?);
-    COMPILED.set(Some(Rc::clone(&fresh)));
-    Ok(fresh)
+        .report()
 }
 
 /// What `flagscope._configuration()` gives.
@@ -104,6 +221,16 @@ struct Configuration {
     signals: HashMap<String, u32>,
     environments: HashMap<String, String>,
     watches: Vec<Watched>,
+    rollouts: Vec<Rollout>,
+}
+
+/// A flag with a live rollout.
+#[derive(Deserialize)]
+struct Rollout {
+    flag: String,
+    environment: String,
+    treatment: String,
+    control: String,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -128,9 +255,13 @@ impl Configuration {
         for watched in &self.watches {
             watched.add_to(&mut plan)?;
         }
+        let mut rolled_out = RolledOut::default();
+        for r in &self.rollouts {
+            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control]);
+        }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
-        Ok(Compiled { generation, plan, signals })
+        Ok(Compiled { generation, plan, rolled_out, signals })
     }
 }
 

@@ -12,10 +12,12 @@ AS $$
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
             JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
                 ON f.key = g.flag
-            WHERE g.enabled));
+            WHERE g.enabled),
+        'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
+                'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL));
 $$;
 COMMENT ON FUNCTION flagscope._configuration() IS
-    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag';
+    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag, and the flags being rolled out, whose exposures count';
 
 CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -24,6 +26,14 @@ AS $$
     WHERE s.flag = _load_flag.flag AND (_load_flag.environment = e.key OR _load_flag.environment = ANY (e.aliases))
 $$;
 COMMENT ON FUNCTION flagscope._load_flag(text, text) IS 'a flag as evaluate() caches it';
+
+CREATE FUNCTION flagscope._load_flag_keys(environment text) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(s.flag ORDER BY s.flag), '[]') FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
+    WHERE s.environment = flagscope._environment(nullif(_load_flag_keys.environment, '')) AND f.archived_at IS NULL
+$$;
+COMMENT ON FUNCTION flagscope._load_flag_keys(text) IS 'the flags of an environment as evaluate_all() caches them, without archived ones';
 
 COMMENT ON FUNCTION flagscope._announce_change() IS 'trigger: on commit, every backend''s cached configuration is out of date';
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment

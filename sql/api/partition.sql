@@ -14,12 +14,13 @@ $$;
 COMMENT ON FUNCTION flagscope._chunks(regclass) IS 'partitions with their bounds, without the one for stray rows';
 
 CREATE VIEW flagscope.chunk AS
-SELECT p.parent, c.chunk, c.lower, c.upper, greatest(k.reltuples, 0)::bigint AS rows_estimated,
-    pg_total_relation_size(c.chunk) AS bytes
+SELECT p.parent, c.chunk, c.lower, c.upper,
+    CASE WHEN k.reltuples >= 0 THEN k.reltuples::bigint ELSE coalesce(pg_stat_get_live_tuples(c.chunk), 0) END AS rows_estimated,
+    pg_total_relation_size(c.chunk) AS bytes, CASE WHEN c.upper <= now() THEN now() - c.upper END AS age
 FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass), ('evaluation', 'flagscope.evaluation'::regclass)) p(parent, id),
     LATERAL flagscope._chunks(p.id) c JOIN pg_class k ON k.oid = c.chunk
 ORDER BY p.parent, c.lower;
-COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated rows (as of the last ANALYZE) and size with indexes';
+COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated rows (of the last ANALYZE; before it, of the statistics), size with indexes, and how long they have been over';
 
 CREATE FUNCTION flagscope._free_range(parent regclass, wanted timestamptz, width interval,
     OUT lower timestamptz, OUT upper timestamptz)
@@ -41,17 +42,19 @@ DECLARE
     name text := parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
         WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END);
     within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
-BEGIN
-    -- Parent before children, everywhere: no deadlock with readers, who lock in that order.
-    EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE UPDATE EXCLUSIVE MODE', parent);
-    IF EXISTS (SELECT FROM flagscope._chunks(format('flagscope.%I', parent)::regclass) c
-               WHERE c.lower < _create_chunk.upper AND c.upper > _create_chunk.lower) THEN
-        RETURN;  -- another session made it while this one waited for the lock
-    END IF;
-    EXECUTE format('LOCK TABLE flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
-    EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
-    EXECUTE format('WITH moved AS (DELETE FROM flagscope.%I WHERE %s RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
+    move text := format('WITH moved AS (DELETE FROM flagscope.%I WHERE %s RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
         parent || '_stray', within, name);
+BEGIN
+    -- Parent before children, everywhere: no deadlock with readers, who lock in that order. First as an INSERT does:
+    -- writers go on while the stray rows of the range, of which there may be many, move.
+    EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ROW EXCLUSIVE MODE', parent);
+    EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
+    EXECUTE move;
+    -- ATTACH alone would be content with less, but an INSERT that has chosen the stray partition meanwhile would then
+    -- fail on its new bounds. With this lock no writer is under way, and the next ones see the new partition.
+    EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE ROW EXCLUSIVE MODE', parent);
+    EXECUTE format('LOCK TABLE flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
+    EXECUTE move;
     EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent, name, lower, upper);
     -- The partition bound says the same; checked twice, it would cost on every row.
     EXECUTE format('ALTER TABLE flagscope.%I DROP CONSTRAINT chunk_range', name);
@@ -61,13 +64,30 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._create_chunk(text, text, timestamptz, timestamptz) IS
-    'makes and attaches one partition, with the stray rows that belong into it';
+    'makes and attaches one partition, with the stray rows that belong into it; the caller holds _lock_rollups()';
+
+CREATE FUNCTION flagscope._chunk_interval(parent text, at timestamptz) RETURNS interval
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN s.value <> '"auto"' THEN (s.value #>> '{}')::interval
+        WHEN v.day_bytes <= limits.bytes THEN interval '1 day'
+        WHEN v.day_bytes <= 4 * limits.bytes THEN interval '6 hours'
+        ELSE interval '1 hour' END
+    FROM flagscope.setting s, (SELECT flagscope._setting_number('telemetry.chunk_bytes') AS bytes) limits,
+        LATERAL (SELECT coalesce(sum(pg_total_relation_size(c.chunk)) * 86400
+                / nullif(sum(extract(epoch FROM least(c.upper, at) - c.lower)), 0), 0) AS day_bytes
+            FROM flagscope._chunks(('flagscope.' || parent)::regclass) c
+            WHERE s.value = '"auto"' AND c.lower < at - interval '10 minutes' AND c.upper > at - interval '2 days') v
+    WHERE s.name = parent || '.chunk_interval';
+$$;
+COMMENT ON FUNCTION flagscope._chunk_interval(text, timestamptz) IS
+    'width of the next partition: the setting, or for "auto" a day, 6 hours or an hour by the volume of the last two days';
 
 CREATE FUNCTION flagscope._wanted_times(parent text, ts_column text, at timestamptz) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    width interval := flagscope._setting_interval(parent || '.chunk_interval');
+    width interval := flagscope._chunk_interval(parent, at);
     ahead integer := flagscope._setting_number(parent || '.premake')::integer;
 BEGIN
     RETURN QUERY SELECT at + n * width FROM generate_series(0, ahead) n;
@@ -88,7 +108,7 @@ DECLARE
 BEGIN
     FOR wanted IN SELECT w FROM flagscope._wanted_times(parent, ts_column, at) w LOOP
         SELECT * INTO free FROM flagscope._free_range(('flagscope.' || parent)::regclass, wanted,
-            flagscope._setting_interval(parent || '.chunk_interval'));
+            flagscope._chunk_interval(parent, at));
         IF free.lower < free.upper THEN
             PERFORM flagscope._create_chunk(parent, ts_column, free.lower, free.upper);
             made := made + 1;
@@ -98,34 +118,56 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._premake(text, text, timestamptz) IS 'makes the partitions that are wanted and missing; returns how many';
 
+CREATE FUNCTION flagscope._release_chunk(parent text, chunk regclass, upper timestamptz, how text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ACCESS EXCLUSIVE MODE', parent);
+    IF how = 'drop' THEN
+        EXECUTE format('DROP TABLE %s', chunk);
+    ELSE
+        EXECUTE format('ALTER TABLE flagscope.%I DETACH PARTITION %s', parent, chunk);
+        IF parent = 'telemetry' THEN
+            EXECUTE format('DROP TRIGGER fold_telemetry ON %s', chunk);
+        END IF;
+        EXECUTE format('ALTER TABLE %s RENAME TO %I', chunk, 'detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk));
+    END IF;
+    PERFORM flagscope._raise_horizon(parent, upper);
+END $$;
+COMMENT ON FUNCTION flagscope._release_chunk(text, regclass, timestamptz, text) IS
+    'drops a partition, or detaches it and names it detached_...; the lock on the parent lasts to the end of the transaction';
+
 CREATE FUNCTION flagscope._drop_expired(parent text, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '250ms'
 AS $$
 DECLARE
-    expired regclass := (SELECT c.chunk FROM flagscope._chunks(('flagscope.' || parent)::regclass) c
-        WHERE c.upper <= at - flagscope._setting_interval(parent || '.retention') ORDER BY c.upper LIMIT 1);
+    expired record;
 BEGIN
-    IF expired IS NULL THEN
+    SELECT c.* INTO expired FROM flagscope._chunks(('flagscope.' || parent)::regclass) c
+    WHERE c.upper <= at - flagscope._setting_interval(parent || '.retention') ORDER BY c.upper LIMIT 1;
+    IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ACCESS EXCLUSIVE MODE', parent);
-    EXECUTE format('DROP TABLE %s', expired);
+    PERFORM flagscope._release_chunk(parent, expired.chunk, expired.upper, flagscope._setting_text(parent || '.expired'));
     RETURN 1;
 END $$;
 COMMENT ON FUNCTION flagscope._drop_expired(text, timestamptz) IS
-    'drops the oldest expired partition: one a call, since the lock on the parent lasts to the end of the transaction';
+    'drops (or detaches) the oldest expired partition: one a call, since the lock on the parent lasts to the end of the transaction';
 
 CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 BEGIN
-    made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);
-    DELETE FROM flagscope.variant_rollup v WHERE v.bucket < at - flagscope._setting_interval('rollup.retention');
+    PERFORM flagscope._lock_rollups();
+    PERFORM flagscope._maintain_rollups(at);
+    PERFORM flagscope._forget_ingest(at);
     DELETE FROM flagscope.outbox o WHERE o.delivered_at < at - flagscope._setting_interval('outbox.retention');
+    -- What locks out writers or readers comes last.
+    made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);
     dropped := flagscope._drop_expired('telemetry', at) + flagscope._drop_expired('evaluation', at);
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
-    'partition maintenance: makes partitions ahead, moves stray rows, deletes what is past its retention, counted from at; tick() calls it once a minute';
+    'maintenance: settles and backfills rollups, makes partitions ahead, moves stray rows, deletes what is past its retention, counted from at; tick() calls it once a minute';
 
 CREATE FUNCTION flagscope._maintain_when_due(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

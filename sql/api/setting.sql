@@ -14,6 +14,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION flagscope._setting_interval(text) IS 'a setting as an interval';
 
+CREATE FUNCTION flagscope._setting_text(name text) RETURNS text
+LANGUAGE sql STABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT s.value #>> '{}' FROM flagscope.setting s WHERE s.name = _setting_text.name;
+END;
+COMMENT ON FUNCTION flagscope._setting_text(text) IS 'a setting as a text';
+
 CREATE FUNCTION flagscope._check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,7 +37,14 @@ BEGIN
             MESSAGE = format('setting "%s" must be a JSON %s, got a %s: %s', NEW.name, jsonb_typeof(OLD.value), kind, NEW.value),
             HINT = format('The value now is %s.', OLD.value);
     END IF;
-    IF kind = 'string' THEN
+    IF NEW.name LIKE '%.expired' THEN
+        IF NEW.value NOT IN ('"drop"', '"detach"') THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = format('setting "%s" must be "drop" or "detach", got %s', NEW.name, NEW.value);
+        END IF;
+    ELSIF NEW.name = 'telemetry.chunk_interval' AND NEW.value = '"auto"' THEN
+        NULL;
+    ELSIF kind = 'string' THEN
         PERFORM flagscope._check_positive_interval(NEW.name, NEW.value #>> '{}');
     ELSIF kind = 'number' THEN
         PERFORM flagscope._check_number(NEW.name, (NEW.value #>> '{}')::numeric);
@@ -59,6 +73,10 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('setting "%s" must be at least a minute, got "%s"', name, value);
     END IF;
+    IF name = 'rollup.fine.retention' AND value::interval < interval '1 hour' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('setting "%s" must be at least an hour, got "%s"', name, value), HINT = 'Guardrails read these rollups.';
+    END IF;
 EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
         MESSAGE = format('setting "%s" must be an interval, got "%s"', name, value),
@@ -71,7 +89,8 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     bounds text := CASE
-        WHEN name = 'rollout.alpha' AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
+        WHEN name IN ('rollout.alpha', 'health.alpha') AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
+        WHEN name = 'rollout.alpha_reserve' AND value NOT BETWEEN 0 AND 0.9 THEN 'between 0 and 0.9'
         -- Each is a table: a thousand more would be days of maintenance.
         WHEN name LIKE '%.premake' AND (value NOT BETWEEN 1 AND 100 OR value % 1 <> 0) THEN 'a whole number from 1 to 100'
         WHEN name LIKE '%.margin.%' AND value NOT BETWEEN 0 AND 10 THEN 'between 0 and 10'

@@ -46,6 +46,8 @@ AS $$
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             JOIN flagscope.rollout r ON r.id = s.rollout_id
         WHERE s.state = 'error' AND r.status IN ('running', 'paused', 'held') ORDER BY g.id)
+    UNION ALL SELECT 'backfill', format('%s metrics on watch have no complete rollups yet for %s', count(*), flagscope._setting_text('rollup.backfill'))
+        FROM flagscope.watch w WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0
     UNION ALL SELECT 'stray rows', format('%s rows of telemetry without a partition: from %s to %s UTC', count(*),
         to_char(min(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), to_char(max(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
         FROM flagscope.telemetry_stray t HAVING count(*) > 0;

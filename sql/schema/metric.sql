@@ -37,10 +37,13 @@ CREATE TABLE flagscope.variant_delta (
     events      bigint NOT NULL,
     moments     flagscope.moments,
     histogram   flagscope.histogram,
-    last_ts     timestamptz NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+    last_ts     timestamptz NOT NULL,
+    rolled_up   boolean NOT NULL DEFAULT false
+);
 COMMENT ON TABLE flagscope.variant_delta IS
-    'state of a metric by variant and bucket from one writing statement, until the next tick consumes it; columns as variant_rollup';
+    'state of a metric by variant and bucket from one writing statement, until the next tick consumes it; columns as variant_rollup; rows lie in its slots';
+COMMENT ON COLUMN flagscope.variant_delta.rolled_up IS
+    'variant_rollup has it already, since it was rebuilt from raw rows: it only counts as evidence';
 
 CREATE TABLE flagscope.variant_rollup (
     flag        text NOT NULL,
@@ -53,10 +56,14 @@ CREATE TABLE flagscope.variant_rollup (
     moments     flagscope.moments,
     histogram   flagscope.histogram,
     last_ts     timestamptz NOT NULL,
-    PRIMARY KEY (flag, environment, metric, variant, bucket)
-) WITH (fillfactor = 70);
+    settled     boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (flag, environment, metric, variant, bucket, settled)
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX variant_rollup_by_bucket ON flagscope.variant_rollup USING brin (bucket);  -- for retention
-COMMENT ON TABLE flagscope.variant_rollup IS 'mergeable state of (flag, environment, variant, metric, 10-second bucket)';
+CREATE INDEX variant_rollup_open ON flagscope.variant_rollup (flag, environment, bucket) WHERE NOT settled;
+COMMENT ON TABLE flagscope.variant_rollup IS
+    'mergeable state of (flag, environment, variant, metric, 10-second bucket): the finest level; a bucket that got late rows has a row that is settled and one that is not, and is their sum';
+COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'counted in variant_history too, where maintain() puts a bucket once it is over';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
 COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric; invalid values (NaN, infinite, missing) do not count';
 COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events; 0 for means and quantiles';

@@ -2,7 +2,8 @@
 //!
 //! What is here, by the letters of statistics.md: P and P1 (`tilt`), R (`rate`), M (`mean`), Mt (`student`), Q
 //! (`exceedance`), Qs (`strict`), H (`label`), T (`ratio`), S (`share`); the mixture that turns log likelihood ratios
-//! into one e-value, combinations of e-values, and the estimates and intervals that people look at.
+//! into one e-value, combinations of e-values, and the estimates and intervals that people look at. Apart
+//! from these stands `report`: classical tests for one look at the end.
 //!
 //! What is not: ticks, windows, thresholds of alarm, verdicts. A caller adds the increments of each closed tick to a
 //! vector `ell` and rejects, latched, when [`mixture::log_e`] reaches log(1 / alpha) ([`process::Process`] does so).
@@ -26,6 +27,7 @@ pub mod process;
 pub mod proportion;
 pub mod rate;
 pub mod ratio;
+pub mod report;
 pub mod score;
 pub mod share;
 mod special;

@@ -59,6 +59,11 @@ impl Filter {
         Ok(filter)
     }
 
+    /// The one name that a row must have to match.
+    pub fn exact_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
     /// Whether every condition holds; a condition on something the row lacks does not hold.
     pub fn matches(&self, row: &impl Row) -> bool {
         self.name.as_ref().is_none_or(|name| name == row.name())

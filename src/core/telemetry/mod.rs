@@ -2,11 +2,13 @@
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
+mod exposure;
 mod filter;
 mod fold;
 
+pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Target, Watch};
+pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
 
 use crate::error::{Error, Kind, Result};
 

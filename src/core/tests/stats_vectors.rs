@@ -160,7 +160,7 @@ fn statsmodels_mantel_haenszel() {
 
 #[test]
 fn statsmodels_proportions() {
-    // Comparisons of two rates at a fixed sample are what test P replaces.
+    // Comparisons of two rates at a fixed sample: report_vectors.rs.
     let left_out = ["newcombe_diff", "agresti_caffo_p", "z", "p_larger"];
     run("statsmodels_proportions", 6, &left_out, |input, _| {
         assert_eq!(number(&input["alpha"]), 0.05);

@@ -14,6 +14,9 @@ SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name_matches":
 SELECT flagscope.create_guardrail('cart', 'share'), flagscope.create_guardrail('cart', 'amount', limit_value => 1), flagscope.create_guardrail('cart', 'duration');
 SELECT flagscope.create_guardrail('theme', 'share'), flagscope.create_guardrail('theme', 'duration', environment => 'staging');
 
+-- Maintenance, which would settle and backfill, is done with for the next minute.
+SELECT strata FROM flagscope.tick('2040-01-02 12:04:30');
+
 -- Many kinds of rows in one statement: flags of several kinds, environments by key, alias, default and unknown.
 SELECT setseed(0.5);
 CREATE TEMP TABLE sent AS

@@ -1,0 +1,104 @@
+-- Partitions by hand: width, retention, dropping old ones, and keeping them beyond the extension.
+
+CREATE FUNCTION flagscope._check_parent(parent text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF parent IS NULL OR parent NOT IN ('telemetry', 'evaluation') THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not partitioned by time', parent),
+            HINT = 'It is telemetry or evaluation.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_parent(text) IS 'raises unless this is a table with time partitions';
+
+CREATE FUNCTION flagscope.set_chunk_interval(width interval, parent text DEFAULT 'telemetry') RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._check_parent(parent);
+    IF width IS NULL AND parent <> 'telemetry' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the width of evaluation''s partitions is not automatic',
+            HINT = 'Give an interval, such as 7 days.';
+    END IF;
+    PERFORM flagscope.set_setting(parent || '.chunk_interval', coalesce(to_jsonb(width::text), '"auto"'));
+END $$;
+COMMENT ON FUNCTION flagscope.set_chunk_interval(interval, text) IS
+    'width (UTC) of the partitions made from now on; those that exist stay; NULL: by volume, a day, 6 hours or an hour';
+
+CREATE FUNCTION flagscope.set_retention(keep interval, parent text DEFAULT 'telemetry', expired text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._check_parent(parent), flagscope.set_setting(parent || '.retention', to_jsonb(keep::text));
+    IF expired IS NOT NULL THEN
+        PERFORM flagscope.set_setting(parent || '.expired', to_jsonb(expired));
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope.set_retention(interval, text, text) IS
+    'how long partitions are kept, and what then happens to them: drop, or detach (they become tables detached_..., yours to move or drop)';
+
+CREATE FUNCTION flagscope.drop_chunks(older_than timestamptz, parent text DEFAULT 'telemetry') RETURNS SETOF text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
+AS $$
+DECLARE
+    c record;
+BEGIN
+    PERFORM flagscope._check_parent(parent);
+    FOR c IN SELECT * FROM flagscope._chunks(('flagscope.' || parent)::regclass) x WHERE x.upper <= older_than ORDER BY x.upper LOOP
+        RETURN NEXT c.chunk::text;
+        PERFORM flagscope._release_chunk(parent, c.chunk, c.upper, 'drop');
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope.drop_chunks(timestamptz, text) IS
+    'drops the partitions that end at or before a time and returns their names; fails after a second if readers do not give way; rollups stay';
+
+CREATE FUNCTION flagscope._keep_table(kept text, target_schema name) RETURNS regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    changes text := (SELECT string_agg(format('ALTER COLUMN %I TYPE text USING %1$I::text', a.attname), ', ')
+        FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+        WHERE a.attrelid = format('flagscope.%I', kept)::regclass AND a.attnum > 0 AND NOT a.attisdropped
+            AND t.typnamespace = 'flagscope'::regnamespace);
+BEGIN
+    EXECUTE format('ALTER TABLE flagscope.%I %s', kept, changes);
+    EXECUTE format('ALTER TABLE flagscope.%I SET SCHEMA %I', kept, target_schema);
+    RETURN format('%I.%I', target_schema, kept)::regclass;
+END $$;
+COMMENT ON FUNCTION flagscope._keep_table(text, name) IS
+    'makes a table independent of the extension: its enums become text, which writes it anew, and it moves to another schema';
+
+CREATE FUNCTION flagscope.detach_all(target_schema name DEFAULT 'flagscope_kept') RETURNS SETOF regclass
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
+AS $$
+DECLARE
+    parent text;
+    c record;
+    stray bigint;
+BEGIN
+    PERFORM flagscope._lock_rollups();
+    EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', target_schema);
+    FOREACH parent IN ARRAY '{telemetry,evaluation}'::text[] LOOP
+        FOR c IN SELECT x.chunk, x.upper, k.relname FROM flagscope._chunks(('flagscope.' || parent)::regclass) x
+            JOIN pg_class k ON k.oid = x.chunk ORDER BY x.lower
+        LOOP
+            PERFORM flagscope._release_chunk(parent, c.chunk, c.upper, 'detach');
+            RETURN NEXT flagscope._keep_table('detached_' || c.relname, target_schema);
+        END LOOP;
+        EXECUTE format('SELECT count(*) FROM flagscope.%I', parent || '_stray') INTO stray;
+        CONTINUE WHEN stray = 0;
+        EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL)', 'detached_' || parent || '_stray', parent || '_stray');
+        EXECUTE format('WITH moved AS (DELETE FROM flagscope.%I RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
+            parent || '_stray', 'detached_' || parent || '_stray');
+        RETURN NEXT flagscope._keep_table('detached_' || parent || '_stray', target_schema);
+    END LOOP;
+    -- What retention has detached before still has the extension's enums.
+    FOR c IN SELECT DISTINCT k.relname FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid JOIN pg_type t ON t.oid = a.atttypid
+        WHERE k.relnamespace = 'flagscope'::regnamespace AND k.relkind = 'r' AND k.relname LIKE 'detached%'
+            AND t.typnamespace = 'flagscope'::regnamespace AND NOT a.attisdropped AND a.attnum > 0
+    LOOP
+        RETURN NEXT flagscope._keep_table(c.relname, target_schema);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope.detach_all(name) IS
+    'before DROP EXTENSION, in its transaction: turns all partitions of telemetry and evaluation into plain tables of another schema, which the extension''s end does not touch; for the owner; writes every table anew';

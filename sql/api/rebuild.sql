@@ -1,0 +1,126 @@
+-- Rollups computed anew from raw rows, by the very fold that wrote them: verify_rollup() compares, rebuild_rollup()
+-- replaces. Both work by slices of 10 minutes, each in one statement and so under one snapshot, in which a row and its
+-- delta are both there or both not: writers go on meanwhile and are counted exactly once.
+
+COMMENT ON FUNCTION flagscope._fold_stored(timestamptz, timestamptz, jsonb) IS
+    'the states that the ingest trigger would write for the rows stored from since to before until, of the watches [{flag, environment, metric}]';
+
+CREATE FUNCTION flagscope._keys(watches jsonb) RETURNS TABLE (flag text, environment text, metric text)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM jsonb_to_recordset(watches) k(flag text, environment text, metric text) $$;
+COMMENT ON FUNCTION flagscope._keys(jsonb) IS 'watches as rows';
+
+CREATE FUNCTION flagscope._rebuild_slice(lower timestamptz, upper timestamptz, watches jsonb) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fresh flagscope.variant_rollup[];
+    fine timestamptz := flagscope._kept_since('rollup fine');
+BEGIN
+    WITH counted AS (
+        -- What the raw rows will say is not added a second time; as evidence it still counts.
+        UPDATE flagscope.variant_delta d SET rolled_up = true FROM flagscope._keys(watches) k
+        WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower AND d.bucket < upper AND NOT d.rolled_up
+    )
+    SELECT array_agg(ROW(f.flag, f.environment, f.variant, f.metric, f.bucket, f.n, f.events, f.moments, f.histogram, f.last_ts, true)::flagscope.variant_rollup
+        ORDER BY f.flag, f.environment, f.variant, f.metric, f.bucket)
+    INTO fresh FROM flagscope._fold_stored(lower, upper, watches) f;
+    DELETE FROM flagscope.variant_rollup r USING flagscope._keys(watches) k
+    WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.bucket >= lower AND r.bucket < upper;
+    DELETE FROM flagscope.variant_history h USING flagscope._keys(watches) k
+    WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower AND h.bucket < upper
+        AND h.width = interval '10 minutes';
+    INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f WHERE f.bucket >= fine;
+    INSERT INTO flagscope.variant_history
+    SELECT f.flag, f.environment, f.variant, f.metric, interval '10 minutes', flagscope._floor('10 minutes', f.bucket), sum(f.n), sum(f.events),
+        flagscope.rollup(f.moments), flagscope.rollup(f.histogram), max(f.last_ts)
+    FROM unnest(fresh) f GROUP BY 1, 2, 3, 4, 6;
+    RETURN coalesce(cardinality(fresh), 0);
+END $$;
+COMMENT ON FUNCTION flagscope._rebuild_slice(timestamptz, timestamptz, jsonb) IS
+    'replaces the rollups by 10 seconds and 10 minutes of a range of whole 10 minutes; returns how many states; the caller holds _lock_rollups()';
+
+CREATE FUNCTION flagscope._rebuild_days(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH day AS MATERIALIZED (
+        SELECT k.*, flagscope._floor('1 day', lower) AS lower, flagscope._ceiling('1 day', upper) AS upper FROM flagscope._keys(watches) k
+    ), fresh AS (
+        SELECT h.flag, h.environment, h.variant, h.metric, flagscope._floor('1 day', h.bucket) AS bucket, sum(h.n) AS n, sum(h.events) AS events,
+            flagscope.rollup(h.moments) AS moments, flagscope.rollup(h.histogram) AS histogram, max(h.last_ts) AS last_ts
+        FROM flagscope.variant_history h JOIN day d ON (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric)
+            AND h.bucket >= d.lower AND h.bucket < d.upper
+        WHERE h.width = interval '10 minutes' GROUP BY 1, 2, 3, 4, 5
+    ), gone AS (
+        DELETE FROM flagscope.variant_history h USING day d
+        WHERE (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric) AND h.bucket >= d.lower AND h.bucket < d.upper
+            AND h.width = interval '1 day' AND NOT EXISTS (SELECT FROM fresh f WHERE (f.flag, f.environment, f.variant, f.metric, f.bucket)
+                = (h.flag, h.environment, h.variant, h.metric, h.bucket))
+    )
+    INSERT INTO flagscope.variant_history AS h
+    SELECT f.flag, f.environment, f.variant, f.metric, interval '1 day', f.bucket, f.n, f.events, f.moments, f.histogram, f.last_ts FROM fresh f
+    ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET n = excluded.n, events = excluded.events,
+        moments = excluded.moments, histogram = excluded.histogram, last_ts = excluded.last_ts;
+$$;
+COMMENT ON FUNCTION flagscope._rebuild_days(timestamptz, timestamptz, jsonb) IS 'computes the days that a range touches anew from their 10 minutes';
+
+CREATE FUNCTION flagscope._slices(since timestamptz, until timestamptz) RETURNS TABLE (lower timestamptz, upper timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT s.lower, s.lower + interval '10 minutes' FROM (
+        SELECT generate_series(flagscope._floor('10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
+        FROM flagscope._chunks('flagscope.telemetry') c WHERE pg_relation_size(c.chunk) > 0
+        UNION SELECT flagscope._floor('10 minutes', t.ts) FROM flagscope.telemetry_stray t
+        UNION SELECT h.bucket FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until
+        UNION SELECT flagscope._floor('10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
+    ) s(lower) WHERE s.lower >= since AND s.lower < until ORDER BY 1;
+$$;
+COMMENT ON FUNCTION flagscope._slices(timestamptz, timestamptz) IS 'the 10 minutes of a range that may have raw rows or rollups';
+
+CREATE FUNCTION flagscope._check_range(INOUT since timestamptz, INOUT until timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept timestamptz := greatest(flagscope._kept_since('telemetry'), flagscope._kept_since('rollup medium'));
+BEGIN
+    IF since IS NULL OR until IS NULL OR since >= until THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('a range must begin before it ends, got "%s" to "%s"', since, until);
+    END IF;
+    since := flagscope._floor('10 minutes', since);
+    until := flagscope._ceiling('10 minutes', until);
+    IF since < kept AND isfinite(since) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('what was before %s is not stored any more', kept),
+            DETAIL = format('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
+            HINT = 'Begin at that time, or at -infinity for all that is stored.';
+    END IF;
+    since := greatest(since, kept);
+END $$;
+COMMENT ON FUNCTION flagscope._check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins before';
+
+CREATE FUNCTION flagscope.rebuild_rollup(since timestamptz, until timestamptz DEFAULT 'infinity') RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    span record := flagscope._check_range(since, until);
+    watches jsonb;
+    slice record;
+    states bigint := 0;
+BEGIN
+    PERFORM flagscope._lock_rollups();
+    SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches
+    FROM flagscope.watch w WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot());
+    IF watches IS NULL THEN
+        RETURN 0;
+    END IF;
+    FOR slice IN SELECT * FROM flagscope._slices(span.since, span.until) LOOP
+        states := states + flagscope._rebuild_slice(slice.lower, slice.upper, watches);
+    END LOOP;
+    PERFORM flagscope._rebuild_days(span.since, span.until, watches);
+    UPDATE flagscope.watch w SET since = least(w.since, span.since) FROM flagscope._keys(watches) k
+    WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since <= span.until;
+    RETURN states;
+END $$;
+COMMENT ON FUNCTION flagscope.rebuild_rollup(timestamptz, timestamptz) IS
+    'computes rollups anew from raw rows, for all metrics on watch, over the range in whole 10 minutes; evidence of running tests stays as it is; no tick runs meanwhile; returns how many 10-second states';

@@ -1,0 +1,209 @@
+-- Levels of rollups: 10 seconds (variant_rollup), 10 minutes and 1 day (variant_history). Every level has every settled
+-- row, so a reader takes the widest buckets that fit and is fast over any range. A bucket is settled by being moved,
+-- never by being copied: in one statement it leaves the open rows and is added to all levels. Late rows open it again,
+-- and are added when they are settled in turn; nothing is ever computed anew, so nothing is lost or counted twice.
+
+CREATE FUNCTION flagscope._lock_rollups() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
+END $$;
+COMMENT ON FUNCTION flagscope._lock_rollups() IS 'what writes rollups is alone, as a tick is: to the end of the transaction no tick runs';
+
+CREATE FUNCTION flagscope._kept_since(what text) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce((SELECT h.at FROM flagscope.horizon h WHERE h.what = _kept_since.what), '-infinity');
+END;
+COMMENT ON FUNCTION flagscope._kept_since(text) IS 'before this time everything of that kind has been dropped by retention';
+
+CREATE FUNCTION flagscope._raise_horizon(what text, at timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO flagscope.horizon AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
+$$;
+COMMENT ON FUNCTION flagscope._raise_horizon(text, timestamptz) IS 'notes that everything of that kind before this time is dropped';
+
+CREATE FUNCTION flagscope._floor(width interval, at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN isfinite(at) THEN date_bin(width, at, timestamptz '2000-01-01 00:00:00+00') ELSE at END;
+COMMENT ON FUNCTION flagscope._floor(interval, timestamptz) IS 'start of the bucket of this width that a time lies in';
+
+CREATE FUNCTION flagscope._ceiling(width interval, at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN flagscope._floor(width, at) < at THEN flagscope._floor(width, at) + width ELSE at END;
+COMMENT ON FUNCTION flagscope._ceiling(interval, timestamptz) IS 'the next start of a bucket of this width, from a time on';
+
+CREATE FUNCTION flagscope._settle(before timestamptz) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH taken AS (
+        DELETE FROM flagscope.variant_rollup o WHERE NOT o.settled AND o.bucket < before RETURNING *
+    ), kept AS (
+        INSERT INTO flagscope.variant_rollup AS r (flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, settled)
+        SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, true FROM taken
+        ORDER BY flag, environment, variant, metric, bucket
+        ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
+            n = r.n + excluded.n, events = r.events + excluded.events,
+            moments = flagscope.merge(r.moments, excluded.moments),
+            histogram = flagscope.merge(r.histogram, excluded.histogram),
+            last_ts = greatest(r.last_ts, excluded.last_ts)
+    ), wider AS (
+        INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
+        SELECT t.flag, t.environment, t.variant, t.metric, l.width, flagscope._floor(l.width, t.bucket), sum(t.n), sum(t.events),
+            flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts)
+        FROM taken t CROSS JOIN (VALUES (interval '10 minutes'), (interval '1 day')) l(width)
+        GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
+        ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET
+            n = h.n + excluded.n, events = h.events + excluded.events,
+            moments = flagscope.merge(h.moments, excluded.moments),
+            histogram = flagscope.merge(h.histogram, excluded.histogram),
+            last_ts = greatest(h.last_ts, excluded.last_ts)
+    )
+    SELECT count(*) FROM taken;
+$$;
+COMMENT ON FUNCTION flagscope._settle(timestamptz) IS
+    'adds the open 10-second buckets before a time to every level; returns how many; the caller holds _lock_rollups()';
+
+CREATE FUNCTION flagscope._forget_rollups(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    level record;
+    expired timestamptz;
+BEGIN
+    FOR level IN SELECT * FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'), ('coarse', interval '1 day')) l(name, step) LOOP
+        -- Whole buckets of the next level, so that it takes over without a gap.
+        expired := flagscope._floor(level.step, at - flagscope._setting_interval(format('rollup.%s.retention', level.name)));
+        CONTINUE WHEN expired <= flagscope._kept_since('rollup ' || level.name);
+        IF level.name = 'fine' THEN
+            DELETE FROM flagscope.variant_rollup r WHERE r.settled AND r.bucket < expired;
+        ELSE
+            DELETE FROM flagscope.variant_history h WHERE h.bucket < expired
+                AND h.width = CASE level.name WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END;
+        END IF;
+        PERFORM flagscope._raise_horizon('rollup ' || level.name, expired);
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._forget_rollups(timestamptz) IS 'deletes the rollups of each level that are past its retention';
+
+CREATE FUNCTION flagscope._recycle_deltas() RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    turn bigint := floor(extract(epoch FROM clock_timestamp()) / 60);
+    slot regclass;
+    used boolean;
+    recycled integer := 0;
+BEGIN
+    -- The slot of this minute is being written, that of the last one may still be; the other two should be empty.
+    FOR slot IN SELECT ('flagscope.variant_delta_' || (turn + k) % 4)::regclass FROM generate_series(1, 2) k LOOP
+        CONTINUE WHEN pg_relation_size(slot) = 0;
+        BEGIN
+            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
+            EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', slot) INTO used;
+            IF NOT used THEN
+                EXECUTE format('TRUNCATE ONLY %s', slot);
+                recycled := recycled + 1;
+            END IF;
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;  -- a long transaction has written to it, or is reading: at its next turn
+        END;
+    END LOOP;
+    RETURN recycled;
+END $$;
+COMMENT ON FUNCTION flagscope._recycle_deltas() IS
+    'truncates the slots of variant_delta whose turn is over and whose rows are all consumed; returns how many';
+
+CREATE FUNCTION flagscope._maintain_rollups(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._settle(flagscope._bucket_of(at) - interval '20 seconds');
+    PERFORM flagscope._forget_rollups(at);
+    PERFORM flagscope._backfill(at);
+    PERFORM flagscope._recycle_deltas();
+END $$;
+COMMENT ON FUNCTION flagscope._maintain_rollups(timestamptz) IS 'settles, forgets, backfills and recycles: what maintain() does for rollups; the caller holds _lock_rollups()';
+
+CREATE FUNCTION flagscope._edges(since timestamptz, until timestamptz, widest interval,
+    OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz, OUT day_lo timestamptz, OUT day_hi timestamptz)
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ten constant interval := '10 minutes';
+    fine timestamptz := flagscope._kept_since('rollup fine');
+    medium timestamptz := flagscope._kept_since('rollup medium');
+BEGIN
+    lo := flagscope._floor('10 seconds', since);
+    hi := flagscope._floor('10 seconds', until) + interval '10 seconds';
+    -- Where the finer level has been dropped, the wider bucket that the range touches is all there is.
+    medium_lo := CASE WHEN lo < fine THEN flagscope._floor(ten, lo) WHEN widest >= ten THEN flagscope._ceiling(ten, lo) ELSE hi END;
+    medium_hi := CASE WHEN hi <= fine THEN flagscope._ceiling(ten, hi) WHEN widest >= ten THEN flagscope._floor(ten, hi)
+        WHEN lo < fine THEN fine ELSE hi END;
+    IF medium_lo >= medium_hi THEN
+        medium_lo := hi;
+        medium_hi := hi;
+    END IF;
+    day_lo := CASE WHEN medium_lo < medium THEN flagscope._floor('1 day', medium_lo)
+        WHEN widest >= interval '1 day' THEN flagscope._ceiling('1 day', medium_lo) ELSE medium_hi END;
+    day_hi := CASE WHEN medium_hi <= medium THEN flagscope._ceiling('1 day', medium_hi)
+        WHEN widest >= interval '1 day' THEN flagscope._floor('1 day', medium_hi)
+        WHEN medium_lo < medium THEN medium ELSE medium_hi END;
+    IF day_lo >= day_hi THEN
+        day_lo := medium_hi;
+        day_hi := medium_hi;
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._edges(timestamptz, timestamptz, interval) IS
+    'which level answers for which part of a range: days from day_lo, 10 minutes beside them from medium_lo to medium_hi, 10 seconds at both ends';
+
+CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
+    widest interval DEFAULT '1 day', metric text DEFAULT NULL, environment text DEFAULT NULL)
+RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
+    histogram flagscope.histogram, last_ts timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE edge AS MATERIALIZED (
+        SELECT e.*, flagscope._environment(variant_states.environment) AS environment FROM flagscope._edges(since, until, widest) e
+    ), series AS (
+        -- The flag's series, one look into the index each: whatever is settled is in variant_history.
+        (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
+         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
+         ORDER BY h.metric, h.variant LIMIT 1)
+        UNION ALL
+        SELECT n.* FROM edge e, series s, LATERAL (
+            SELECT h.metric, h.variant FROM flagscope.variant_history h
+            WHERE h.flag = variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
+            ORDER BY h.metric, h.variant LIMIT 1) n
+        WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
+    )
+    SELECT s.metric, s.variant, x.bucket, x.n, x.events, x.moments, x.histogram, x.last_ts
+    FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
+        SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+            AND h.width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
+        UNION ALL
+        SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts
+        FROM (VALUES (e.medium_lo, least(e.day_lo, e.medium_hi)), (e.day_hi, e.medium_hi)) part(lower, upper), flagscope.variant_history h
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+            AND h.width = interval '10 minutes' AND h.bucket >= part.lower AND h.bucket < part.upper
+        UNION ALL
+        SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts
+        FROM (VALUES (e.lo, least(e.medium_lo, e.hi)), (e.medium_hi, e.hi)) part(lower, upper), flagscope.variant_rollup r
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+            AND r.settled AND r.bucket >= part.lower AND r.bucket < part.upper
+    ) x
+    WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
+    UNION ALL
+    SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM edge e, flagscope.variant_rollup r
+    WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
+        AND (variant_states.metric IS NULL OR r.metric = variant_states.metric)
+    UNION ALL
+    SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts FROM edge e, flagscope.variant_delta d
+    WHERE NOT d.rolled_up AND d.flag = variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
+        AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
+$$;
+COMMENT ON FUNCTION flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
+    'mergeable states of a flag''s metrics over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most widest: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is';

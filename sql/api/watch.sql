@@ -1,0 +1,86 @@
+-- What is on watch, and since when its rollups are complete. A metric put on watch later is rolled up from raw rows.
+--
+-- The difficulty is a writer that does not know of the new metric yet: its rows are not folded live. Its transaction
+-- began before the metric's commit reached it, so once all transactions of that time are over (the barrier), a snapshot
+-- has for every row either its delta or the row alone, and rebuilding under one snapshot counts each exactly once.
+
+CREATE FUNCTION flagscope._keep_watch() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP <> 'INSERT' AND NOT EXISTS (SELECT FROM flagscope.guardrail g
+        WHERE g.flag = OLD.flag AND g.environment = OLD.environment AND g.metric = OLD.metric AND g.enabled) THEN
+        DELETE FROM flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
+    END IF;
+    IF TG_OP <> 'DELETE' AND NEW.enabled THEN
+        -- The update only takes the row's lock, so that nobody else removes it meanwhile.
+        INSERT INTO flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
+        ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._keep_watch() IS 'trigger: watch has what enabled guardrails read';
+CREATE TRIGGER keep_watch AFTER INSERT OR UPDATE OR DELETE ON flagscope.guardrail
+    FOR EACH ROW EXECUTE FUNCTION flagscope._keep_watch();
+
+CREATE FUNCTION flagscope._renew_watch() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL
+    WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag ELSE w.environment END = NEW.key;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._renew_watch() IS
+    'trigger: rows that count only now, of a new variant or under a new alias, are rolled up like those of a new metric';
+CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag
+    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION flagscope._renew_watch();
+CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.environment
+    FOR EACH ROW WHEN (NEW.aliases IS DISTINCT FROM OLD.aliases) EXECUTE FUNCTION flagscope._renew_watch();
+
+CREATE FUNCTION flagscope._raise_barrier(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A transaction that is seen as committed tells the others a moment later, but before it gives back its locks:
+    -- whoever has this lock knows that all writers that begin from now on know the metric.
+    LOCK TABLE flagscope.watch IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    UPDATE flagscope.watch w SET barrier = pg_snapshot_xmax(pg_current_snapshot()),
+        target = flagscope._floor('10 minutes', greatest(at - flagscope._setting_interval('rollup.backfill'), flagscope._kept_since('telemetry')))
+    WHERE w.barrier IS NULL AND w.requested_by <> pg_current_xact_id();
+EXCEPTION WHEN lock_not_available THEN
+    NULL;  -- somebody is changing guardrails: the next run tries again
+END $$;
+COMMENT ON FUNCTION flagscope._raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
+
+CREATE FUNCTION flagscope._backfill(at timestamptz, budget interval DEFAULT '250 milliseconds') RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started timestamptz := clock_timestamp();
+    work record;
+    lower timestamptz;
+    slices integer := 0;
+BEGIN
+    IF EXISTS (SELECT FROM flagscope.watch w WHERE w.barrier IS NULL) THEN
+        PERFORM flagscope._raise_barrier(at);
+    END IF;
+    LOOP
+        SELECT w.since, w.target, jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) AS watches
+        INTO work FROM flagscope.watch w
+        WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot()) AND (w.since IS NULL OR w.since > w.target)
+        GROUP BY w.since, w.target ORDER BY w.since NULLS FIRST LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        -- Newest first: that is what people look at.
+        lower := coalesce(work.since - interval '10 minutes', flagscope._floor('10 minutes', at));
+        PERFORM flagscope._rebuild_slice(lower, coalesce(work.since, 'infinity'), work.watches);
+        PERFORM flagscope._rebuild_days(lower, coalesce(work.since, 'infinity'), work.watches);
+        UPDATE flagscope.watch w SET since = lower FROM flagscope._keys(work.watches) k
+        WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since IS NOT DISTINCT FROM work.since;
+        slices := slices + 1;
+        EXIT WHEN clock_timestamp() > started + budget;
+    END LOOP;
+    RETURN slices;
+END $$;
+COMMENT ON FUNCTION flagscope._backfill(timestamptz, interval) IS
+    'rolls up raw rows of metrics put on watch later, 10 minutes at a time as long as the budget lasts; returns how many such slices';

@@ -1,0 +1,57 @@
+-- Rollups behind the newest: slots of deltas, wider buckets, which metrics are covered since when, what was dropped.
+
+-- Writers use the slot of the minute (src/pg/delta.rs); maintain() truncates those whose turn is over. A truncation
+-- needs no vacuum and minds no old snapshot, so consumed deltas never pile up.
+CREATE TABLE flagscope.variant_delta_0 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_1 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_2 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_3 () INHERITS (flagscope.variant_delta);
+COMMENT ON TABLE flagscope.variant_delta_0 IS 'slot of variant_delta, written in minutes 0, 4, 8 ... of Unix time';
+COMMENT ON TABLE flagscope.variant_delta_1 IS 'slot of variant_delta, written in minutes 1, 5, 9 ... of Unix time';
+COMMENT ON TABLE flagscope.variant_delta_2 IS 'slot of variant_delta, written in minutes 2, 6, 10 ... of Unix time';
+COMMENT ON TABLE flagscope.variant_delta_3 IS 'slot of variant_delta, written in minutes 3, 7, 11 ... of Unix time';
+
+CREATE TABLE flagscope.variant_history (
+    flag        text NOT NULL,
+    environment text NOT NULL,
+    variant     text NOT NULL,
+    metric      text NOT NULL,
+    width       interval NOT NULL,
+    bucket      timestamptz NOT NULL,
+    n           bigint NOT NULL,
+    events      bigint NOT NULL,
+    moments     flagscope.moments,
+    histogram   flagscope.histogram,
+    last_ts     timestamptz NOT NULL,
+    PRIMARY KEY (flag, environment, metric, variant, width, bucket),
+    CONSTRAINT variant_history_has_two_widths CHECK (width IN ('10 minutes', '1 day'))
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
+COMMENT ON TABLE flagscope.variant_history IS
+    'the wider levels of variant_rollup, 10 minutes and 1 day (UTC), each the sum of its settled rows; columns as there';
+COMMENT ON COLUMN flagscope.variant_history.width IS 'width of the bucket: 10 minutes or 1 day';
+COMMENT ON COLUMN flagscope.variant_history.bucket IS 'start of the bucket (UTC)';
+
+CREATE TABLE flagscope.watch (
+    flag         text NOT NULL,
+    environment  text NOT NULL,
+    metric       text NOT NULL,
+    requested_by xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    barrier      xid8,
+    target       timestamptz,
+    since        timestamptz,
+    PRIMARY KEY (flag, environment, metric)
+);
+COMMENT ON TABLE flagscope.watch IS
+    'a metric of a flag that an enabled guardrail reads: from since on, its rollups have every raw row; written by triggers and maintain()';
+COMMENT ON COLUMN flagscope.watch.requested_by IS 'transaction that put it on watch';
+COMMENT ON COLUMN flagscope.watch.barrier IS
+    'transactions before this one may have written rows without folding them: the backfill waits for their end';
+COMMENT ON COLUMN flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
+COMMENT ON COLUMN flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
+
+CREATE TABLE flagscope.horizon (
+    what text PRIMARY KEY,
+    at   timestamptz NOT NULL
+);
+COMMENT ON TABLE flagscope.horizon IS
+    'what retention has taken away: of telemetry, evaluation, and each level of rollups, everything before at';

@@ -1,0 +1,167 @@
+//! Rollups do not depend on how rows were split into statements, nor on the order in which they came.
+
+use std::collections::BTreeMap;
+
+use flagscope_core::sketch::Sketch;
+use flagscope_core::telemetry::{BUCKET_MICROS, Filter, Fold, MetricKind, Plan, Row, Scalar, Signal, State};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::json;
+
+#[derive(Debug, Clone)]
+struct Point {
+    ts: i64,
+    signal: Signal,
+    name: &'static str,
+    value: Option<f64>,
+    is_error: Option<bool>,
+    environment: &'static str,
+    tags: Vec<(&'static str, &'static str)>,
+}
+
+impl Row for Point {
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+    fn name(&self) -> &str {
+        self.name
+    }
+    fn value(&self) -> Option<f64> {
+        self.value
+    }
+    fn service(&self) -> Option<&str> {
+        None
+    }
+    fn severity(&self) -> Option<i16> {
+        None
+    }
+    fn is_error(&self) -> Option<bool> {
+        self.is_error
+    }
+    fn has_attribute(&self, _: &str, _: &Scalar) -> bool {
+        false
+    }
+}
+
+fn point() -> impl Strategy<Value = Point> {
+    let value = prop_oneof![
+        4 => (1e-3..1e3).prop_map(Some),
+        1 => prop::sample::select(vec![None, Some(f64::NAN), Some(f64::INFINITY), Some(0.0), Some(-2.5)]),
+    ];
+    let tags =
+        prop::sample::subsequence(vec![("cart", "on"), ("theme", "red"), ("cart", "no variant"), ("x", "y")], 0..4);
+    (
+        -3 * BUCKET_MICROS..3 * BUCKET_MICROS,
+        prop::sample::select(vec![Signal::Span, Signal::Log]),
+        prop::sample::select(vec!["pay", "browse"]),
+        value,
+        any::<Option<bool>>(),
+        prop::sample::select(vec!["production", "prod", "mars"]),
+        tags,
+    )
+        .prop_map(|(ts, signal, name, value, is_error, environment, tags)| Point {
+            ts,
+            signal,
+            name,
+            value,
+            is_error,
+            environment,
+            tags,
+        })
+}
+
+fn plan() -> Plan {
+    let mut plan = Plan::default();
+    plan.environment("production", "production");
+    plan.environment("prod", "production");
+    let filter = |json| Filter::parse(&json).expect("a filter");
+    let pay = json!({"name": "pay"});
+    let error = Some(filter(json!({"is_error": true})));
+    let share = plan.metric("share", MetricKind::Proportion, Signal::Span, filter(pay.clone()), error);
+    let mean = plan.metric("mean", MetricKind::Mean, Signal::Span, filter(pay.clone()), None);
+    let duration = plan.metric("duration", MetricKind::Quantile, Signal::Span, filter(pay), None);
+    for (flag, variant) in [("cart", "on"), ("theme", "red")] {
+        for metric in [share, mean, duration] {
+            plan.watch(flag, "production", &[variant.to_owned()], metric);
+        }
+    }
+    plan
+}
+
+type Rollups = BTreeMap<(String, String, String, i64), State>;
+
+/// Folds one statement's rows and adds its states up with those of the statements before, as a tick does.
+fn consume(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
+    let mut fold = Fold::new(plan);
+    let mut known = BTreeMap::new();
+    for row in rows {
+        let targets = known
+            .entry((row.environment, row.tags.clone()))
+            .or_insert_with(|| fold.targets(row.environment, row.tags.iter().copied()));
+        fold.row(targets, row.ts, row);
+    }
+    for (watch, variant, metric, bucket, state) in fold.finish() {
+        let key = (watch.flag.clone(), variant, metric.to_owned(), bucket);
+        match rollups.entry(key) {
+            std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(state)),
+            std::collections::btree_map::Entry::Occupied(entry) => merge(entry.into_mut(), state),
+        }
+    }
+}
+
+fn merge(into: &mut State, state: State) {
+    into.n += state.n;
+    into.events += state.events;
+    into.last_ts = into.last_ts.max(state.last_ts);
+    if let (Some(a), Some(b)) = (&mut into.moments, &state.moments) {
+        a.merge(b).expect("few values");
+    }
+    if let (Some(a), Some(b)) = (&mut into.histogram, &state.histogram) {
+        a.merge(b).expect("few values");
+    }
+}
+
+fn near(a: Option<f64>, b: Option<f64>) -> bool {
+    a == b || a.zip(b).is_some_and(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + a.abs()))
+}
+
+fn assert_same(a: &Rollups, b: &Rollups) {
+    assert_eq!(a.keys().collect::<Vec<_>>(), b.keys().collect::<Vec<_>>());
+    for (key, a) in a {
+        let b = &b[key];
+        assert_eq!((a.n, a.events, a.last_ts), (b.n, b.events, b.last_ts), "{key:?}");
+        let bins = |s: &State| s.histogram.as_ref().map(|h| (h.buckets(), h.invalid(), h.min(), h.max()));
+        assert_eq!(bins(a), bins(b), "{key:?}");
+        let exact = |s: &State| s.moments.as_ref().map(|m| (m.count(), m.invalid(), m.min(), m.max()));
+        assert_eq!(exact(a), exact(b), "{key:?}");
+        let mean = |s: &State| s.moments.as_ref().and_then(|m| m.mean());
+        let deviation = |s: &State| s.moments.as_ref().and_then(|m| m.stddev());
+        assert!(near(mean(a), mean(b)) && near(deviation(a), deviation(b)), "{key:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_split_and_any_order_give_the_same_rollups(
+        rows in vec(point(), 0..120).prop_shuffle(),
+        order in vec(any::<prop::sample::Index>(), 0..60),
+        cuts in vec(any::<prop::sample::Index>(), 0..12),
+    ) {
+        let plan = plan();
+        let mut at_once = Rollups::new();
+        consume(&plan, &rows, &mut at_once);
+
+        let mut shuffled = rows.clone();
+        for (i, index) in order.iter().enumerate().filter(|_| !rows.is_empty()) {
+            shuffled.swap(i % rows.len(), index.index(rows.len()));
+        }
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(rows.len() + 1)).collect();
+        cuts.extend([0, rows.len()]);
+        cuts.sort_unstable();
+        let mut by_parts = Rollups::new();
+        for part in cuts.windows(2) {
+            consume(&plan, &shuffled[part[0]..part[1]], &mut by_parts);
+        }
+        assert_same(&at_once, &by_parts);
+    }
+}

@@ -1,0 +1,136 @@
+//! One telemetry row as the fold sees it: its values where PostgreSQL put them, detoasted only when a filter asks.
+
+use flagscope_core::telemetry::{Row, Scalar, Signal};
+use pgrx::pg_sys;
+
+use super::jsonb::{Jsonb, plain_at, text_at};
+
+/// The columns of telemetry that the fold reads, in the order of [`Columns`].
+const NAMES: [&str; 11] = [
+    "ts",
+    "signal",
+    "name",
+    "value",
+    "flags",
+    "environment",
+    "service",
+    "severity",
+    "is_error",
+    "attributes",
+    "subject",
+];
+
+/// Zero-based positions of [`NAMES`] in the tuple.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns([usize; NAMES.len()]);
+
+/// The labels of the enum `signal` by their OIDs.
+pub type SignalLabels = [(pg_sys::Oid, Signal)];
+
+/// One row, as its values lie in memory.
+pub struct TelemetryRow<'t> {
+    values: &'t [pg_sys::Datum],
+    nulls: &'t [bool],
+    columns: Columns,
+    signal: Signal,
+}
+
+impl Columns {
+    /// Finds the columns by name: a partition may have them in another order than its parent.
+    ///
+    /// # Safety
+    /// The descriptor is one of telemetry or of a query that gives its columns.
+    pub unsafe fn find(descriptor: pg_sys::TupleDesc) -> Option<Self> {
+        let mut found = [usize::MAX; NAMES.len()];
+        // SAFETY: the descriptor belongs to an open relation and outlives this borrow.
+        let attributes = unsafe { pgrx::PgTupleDesc::from_pg_unchecked(descriptor) };
+        for (i, attribute) in attributes.iter().enumerate() {
+            if let Some(wanted) = NAMES.iter().position(|n| *n == attribute.name()) {
+                found[wanted] = i;
+            }
+        }
+        found.iter().all(|i| *i != usize::MAX).then_some(Self(found))
+    }
+}
+
+impl<'t> TelemetryRow<'t> {
+    /// A row from its values, with its time; `None` for what cannot be in the table.
+    pub fn new(
+        values: &'t [pg_sys::Datum],
+        nulls: &'t [bool],
+        columns: Columns,
+        labels: &SignalLabels,
+    ) -> Option<(i64, Self)> {
+        let [ts, signal, ..] = columns.0;
+        if nulls[ts] || nulls[signal] {
+            return None;
+        }
+        // An enum is its label's OID.
+        let label = pg_sys::Oid::from_u32(values[signal].value() as u32);
+        let signal = labels.iter().find(|(oid, _)| *oid == label)?.1;
+        Some((values[ts].value() as i64, Self { values, nulls, columns, signal }))
+    }
+
+    fn text(&self, column: usize) -> Option<&str> {
+        let i = self.columns.0[column];
+        // SAFETY: the column is a text; the row outlives the borrow.
+        unsafe { text_at(self.values[i], self.nulls[i]) }
+    }
+
+    fn jsonb(&self, column: usize) -> Option<Jsonb<'_>> {
+        let i = self.columns.0[column];
+        // SAFETY: the column is a jsonb; the row outlives the borrow.
+        (!self.nulls[i]).then(|| unsafe { Jsonb::new(self.values[i]) })
+    }
+
+    /// The row's flags.
+    pub fn flags(&self) -> Option<Jsonb<'_>> {
+        self.jsonb(4)
+    }
+
+    /// The row's environment, as it was written.
+    pub fn environment(&self) -> Option<&str> {
+        self.text(5)
+    }
+
+    /// The user, device or account that the row is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.text(10)
+    }
+}
+
+impl Row for TelemetryRow<'_> {
+    fn signal(&self) -> Signal {
+        self.signal
+    }
+
+    fn name(&self) -> &str {
+        self.text(2).unwrap_or_default()
+    }
+
+    fn value(&self) -> Option<f64> {
+        let i = self.columns.0[3];
+        // SAFETY: the column is a float8.
+        unsafe { plain_at(self.values[i], self.nulls[i]) }
+    }
+
+    fn service(&self) -> Option<&str> {
+        self.text(6)
+    }
+
+    fn severity(&self) -> Option<i16> {
+        let i = self.columns.0[7];
+        // SAFETY: the column is a smallint.
+        unsafe { plain_at(self.values[i], self.nulls[i]) }
+    }
+
+    fn is_error(&self) -> Option<bool> {
+        let i = self.columns.0[8];
+        // SAFETY: the column is a boolean.
+        unsafe { plain_at(self.values[i], self.nulls[i]) }
+    }
+
+    fn has_attribute(&self, key: &str, value: &Scalar) -> bool {
+        self.jsonb(9).is_some_and(|attributes| attributes.has(key, value))
+    }
+}
