@@ -145,4 +145,4 @@ BEGIN
     ORDER BY s.ts, s.ts_nanos, s.trace_id, s.span_id;
 END $$;
 COMMENT ON FUNCTION flagscope.telemetry_of(text, tstzrange) IS
-    'everything that one subject went through in a range of time (the last day): its rows and, in its traces, those of nobody else, in order; variants: what it was served at that moment, by its evaluations so far and the row''s own flags';
+    'everything that one subject went through in a range of time (the last day): its rows and, in its traces, those of nobody else, in order; it reads the range unless there is an index (left(subject, 255), ts); variants: what it was served at that moment, by its evaluations so far and the row''s own flags';
