@@ -54,7 +54,7 @@ AS $$
 BEGIN
     PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
         '{evaluate,evaluate_boolean,evaluate_string,evaluate_integer,evaluate_number,evaluate_object,evaluate_all,evaluate_as_of,
-          explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_ofrep_evaluate_many,_evaluate_among,_flag_keys,_definitions_as_of,_environment,
+          explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_evaluate_among,_definitions_as_of,
           expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp}');
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
@@ -65,7 +65,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
-        flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state}');
+        flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state,_set_archived}');
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
         flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
     -- The other columns are kept by decisions and triggers: what is split, since when, by whom.
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags,
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
 -- What fills a backend's caches: whoever may insert a row of telemetry or evaluate a flag needs them.
-GRANT EXECUTE ON FUNCTION flagscope._load_flag(text, text), flagscope._configuration() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION flagscope._load_flag(text, text), flagscope._load_flag_keys(text), flagscope._configuration() TO PUBLIC;
 
 DO $$
 BEGIN

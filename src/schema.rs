@@ -205,7 +205,8 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/flag.sql",
     name = "flag_api",
-    requires = ["stats_api", flag::exchange::_check_document, flag::exchange::check_rule]
+    requires =
+        ["stats_api", flag::exchange::_check_document, flag::exchange::_check_schema, flag::exchange::check_rule]
 );
 extension_sql_file!(
     "../sql/api/targeting.sql",
@@ -233,6 +234,7 @@ extension_sql_file!(
     requires = [
         "configuration_api",
         flag::evaluate::evaluate,
+        flag::evaluate::evaluate_all,
         flag::evaluate::evaluate_boolean,
         flag::evaluate::evaluate_string,
         flag::evaluate::evaluate_integer,
@@ -241,7 +243,7 @@ extension_sql_file!(
         flag::evaluate::explain_evaluation,
         flag::evaluate::evaluate_among,
         flag::ofrep::ofrep_evaluate,
-        flag::ofrep::ofrep_evaluate_many,
+        flag::ofrep::ofrep_evaluate_all,
     ]
 );
 extension_sql_file!(

@@ -25,6 +25,14 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._load_flag(text, text) IS 'a flag as evaluate() caches it';
 
+CREATE FUNCTION flagscope._load_flag_keys(environment text) RETURNS jsonb
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_agg(s.flag ORDER BY s.flag), '[]') FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
+    WHERE s.environment = flagscope._environment(nullif(_load_flag_keys.environment, '')) AND f.archived_at IS NULL
+$$;
+COMMENT ON FUNCTION flagscope._load_flag_keys(text) IS 'the flags of an environment as evaluate_all() caches them, without archived ones';
+
 COMMENT ON FUNCTION flagscope._announce_change() IS 'trigger: on commit, every backend''s cached configuration is out of date';
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment
     FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();

@@ -42,44 +42,24 @@ COMMENT ON FUNCTION flagscope.explain_evaluation(text, text, jsonb, text) IS
     'why evaluate() answers as it does: the step that decided, the rule''s result, the bucket, and a sentence in words';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate(text, jsonb, text) IS
     'evaluates a flag and answers in the JSON of OFREP 0.3.0 (context.targetingKey is the targeting key)';
-COMMENT ON FUNCTION flagscope._ofrep_evaluate_many(text[], jsonb, text) IS 'OFREP''s bulk answer for some flags';
 COMMENT ON FUNCTION flagscope._evaluate_among(jsonb, text, text, jsonb, bigint) IS
     'evaluates a flag among definitions given, at a Unix time given';
 
-CREATE FUNCTION flagscope._flag_keys(environment text) RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT s.flag FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
-    WHERE s.environment = flagscope._environment(_flag_keys.environment) AND f.archived_at IS NULL ORDER BY s.flag
-$$;
-COMMENT ON FUNCTION flagscope._flag_keys(text) IS 'the flags of an environment, without archived ones';
-
-CREATE FUNCTION flagscope.evaluate_all(targeting_key text DEFAULT NULL, context jsonb DEFAULT NULL, environment text DEFAULT NULL)
-RETURNS TABLE (flag text, value jsonb, variant text, reason text, error_code text, metadata jsonb)
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT k, e.value, e.variant, e.reason, e.error_code, e.metadata
-    FROM flagscope._flag_keys(environment) k, LATERAL flagscope.evaluate(k, targeting_key, context, environment) e
-$$;
-COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment';
-
-CREATE FUNCTION flagscope.ofrep_evaluate_all(context jsonb DEFAULT NULL, environment text DEFAULT NULL) RETURNS jsonb
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT flagscope._ofrep_evaluate_many(ARRAY(SELECT k FROM flagscope._flag_keys(environment) k), context, environment)
-$$;
+COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment, but for archived ones';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS 'OFREP''s bulk answer for every flag of an environment';
 
 CREATE FUNCTION flagscope._definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    WITH RECURSIVE needed(flag, definition) AS (
-        SELECT h.flag, h.definition FROM flagscope.flag_state_history h
-        WHERE h.flag = _definitions_as_of.flag AND h.environment = _definitions_as_of.environment AND h.valid @> at
+    WITH RECURSIVE env(key) AS (
+        SELECT flagscope._environment(environment)
+    ), needed(flag, definition) AS (
+        SELECT h.flag, h.definition FROM env, flagscope.flag_state_history h
+        WHERE h.flag = _definitions_as_of.flag AND h.environment = env.key AND h.valid @> at
         UNION
         SELECT h.flag, h.definition FROM needed n, LATERAL jsonb_array_elements(n.definition -> 'prerequisites') p,
-            flagscope.flag_state_history h
-        WHERE h.flag = p ->> 'flag' AND h.environment = _definitions_as_of.environment AND h.valid @> at
+            env, flagscope.flag_state_history h
+        WHERE h.flag = p ->> 'flag' AND h.environment = env.key AND h.valid @> at
     )
     SELECT coalesce(jsonb_agg(n.definition), '[]') FROM needed n;
 $$;
@@ -90,7 +70,7 @@ CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, at times
 RETURNS TABLE (value jsonb, variant text, reason text, error_code text, metadata jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, flagscope._environment(environment), at),
+    SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, environment, at),
         flag, targeting_key, context, extract(epoch FROM at)::bigint) e
 $$;
 COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, timestamptz, jsonb, text) IS

@@ -38,25 +38,28 @@ DECLARE
     d record;
 BEGIN
     SELECT * INTO d FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
-        default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb);
+        default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb, value_schema jsonb);
     IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = d.key AND r.environment = _import_flag.environment
                AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('flag "%s" has a live rollout', d.key), HINT = 'Complete it or roll it back first.';
     END IF;
-    INSERT INTO flagscope.flag AS f (key, value_type, variants, bucketing, metadata)
-    VALUES (d.key, d.value_type, d.variants, d.bucketing, d.metadata) ON CONFLICT (key) DO NOTHING;
+    INSERT INTO flagscope.flag AS f (key, value_type, variants, bucketing, metadata, value_schema)
+    VALUES (d.key, d.value_type, d.variants, d.bucketing, d.metadata, d.value_schema) ON CONFLICT (key) DO NOTHING;
     IF NOT FOUND THEN
         -- Add before the state is changed, take away after it: what is served must exist at every moment.
-        UPDATE flagscope.flag f SET value_type = d.value_type, variants = f.variants || d.variants WHERE f.key = d.key;
+        UPDATE flagscope.flag f SET value_type = d.value_type, variants = f.variants || d.variants, value_schema = NULL
+        WHERE f.key = d.key;
     END IF;
     INSERT INTO flagscope.flag_state (flag, environment, enabled)
     SELECT d.key, e.key, false FROM flagscope.environment e ON CONFLICT DO NOTHING;
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant,
         targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]')
     WHERE s.flag = d.key AND s.environment = _import_flag.environment;
-    UPDATE flagscope.flag f SET variants = d.variants, bucketing = d.bucketing, metadata = d.metadata, archived_at = NULL
-    WHERE f.key = d.key AND (f.variants, f.bucketing, f.metadata, f.archived_at) IS DISTINCT FROM (d.variants, d.bucketing, d.metadata, NULL);
+    UPDATE flagscope.flag f SET variants = d.variants, bucketing = d.bucketing, metadata = d.metadata, archived_at = NULL,
+        value_schema = d.value_schema
+    WHERE f.key = d.key AND (f.variants, f.bucketing, f.metadata, f.archived_at, f.value_schema)
+        IS DISTINCT FROM (d.variants, d.bucketing, d.metadata, NULL, d.value_schema);
 END $$;
 COMMENT ON FUNCTION flagscope._import_flag(jsonb, text) IS 'creates or changes one flag as a definition says';
 

@@ -38,10 +38,17 @@ BEGIN
             MESSAGE = format('variant "%s" of %s flag "%s" has the value %s', wrong.key, NEW.value_type, NEW.key, wrong.value),
             HINT = 'All variants of a flag have values of its type.';
     END IF;
+    SELECT s.path, s.problem INTO wrong FROM flagscope._check_schema(NEW.value_schema, NEW.variants) s LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('variants of flag "%s" do not satisfy its schema: %s at %s', NEW.key, wrong.problem, wrong.path),
+            HINT = 'Change the values and value_schema together, in one statement.';
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION flagscope._check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
-COMMENT ON FUNCTION flagscope._check_flag() IS 'trigger: a flag''s variants are of its type; key and type never change';
+COMMENT ON FUNCTION flagscope._check_schema(jsonb, jsonb) IS 'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
+COMMENT ON FUNCTION flagscope._check_flag() IS 'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
 CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag();
 
@@ -205,22 +212,43 @@ COMMENT ON FUNCTION flagscope._environment(text) IS 'key of an environment by ke
 CREATE FUNCTION flagscope.create_flag(
     key text, variants jsonb DEFAULT '{"off": false, "on": true}', default_variant text DEFAULT 'off',
     value_type flagscope.value_type DEFAULT 'boolean', description text DEFAULT '', tags text[] DEFAULT '{}',
-    metadata jsonb DEFAULT '{}', enabled boolean DEFAULT true
+    metadata jsonb DEFAULT '{}', enabled boolean DEFAULT true, value_schema jsonb DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata)
+    INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata, value_schema)
     VALUES (create_flag.key, create_flag.value_type, create_flag.variants, create_flag.description,
-            create_flag.tags, create_flag.metadata);
+            create_flag.tags, create_flag.metadata, create_flag.value_schema);
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant)
     SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment e;
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
         MESSAGE = format('flag "%s" exists already', create_flag.key);
 END $$;
-COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean) IS
-    'creates a flag and its state in every environment';
+COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb) IS
+    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy';
+
+CREATE FUNCTION flagscope._set_archived(flag text, archived_at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE flagscope.flag f SET archived_at = _set_archived.archived_at WHERE f.key = _set_archived.flag;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = format('flag "%s" does not exist', flag), HINT = 'Create it with flagscope.create_flag(key).';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back';
+
+CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS void
+LANGUAGE sql RETURN flagscope._set_archived(flag, clock_timestamp());
+COMMENT ON FUNCTION flagscope.archive_flag(text) IS
+    'puts a flag away in every environment: callers get their own default, exports leave it out, history stays; refused while a rollout is live or another flag needs it';
+
+CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS void
+LANGUAGE sql RETURN flagscope._set_archived(flag, NULL);
+COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag back, as it was';
 
 CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

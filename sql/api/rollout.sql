@@ -43,6 +43,22 @@ COMMENT ON FUNCTION flagscope._check_rollout() IS 'trigger: only legal transitio
 CREATE TRIGGER check_rollout BEFORE INSERT OR UPDATE ON flagscope.rollout
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout();
 
+CREATE FUNCTION flagscope._check_rollout_gone() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- With its flag it goes, and so does what the flag serves.
+    IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
+            HINT = format('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._check_rollout_gone() IS 'trigger: a rollout that splits its flag''s users is not deleted';
+CREATE CONSTRAINT TRIGGER check_rollout_gone AFTER DELETE ON flagscope.rollout
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout_gone();
+
 CREATE FUNCTION flagscope._check_stages(stages numeric[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -23,6 +23,7 @@ AS $$
             jsonb_build_object('treatment', s.treatment, 'control', s.control, 'percent', s.percent) END,
         'prerequisites', s.prerequisites, 'metadata', f.metadata, 'set_metadata', e.metadata,
         'segments', CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of(s.targeting) ELSE '{}' END)
+        || CASE WHEN f.value_schema IS NULL THEN '{}' ELSE jsonb_build_object('value_schema', f.value_schema) END
     FROM flagscope.flag f, flagscope.environment e WHERE f.key = s.flag AND e.key = s.environment;
 $$;
 COMMENT ON FUNCTION flagscope._definition(flagscope.flag_state) IS 'a flag as it is evaluated, whole';
@@ -105,6 +106,34 @@ CREATE CONSTRAINT TRIGGER check_prerequisite_cycle AFTER INSERT OR UPDATE ON fla
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.prerequisites <> '[]')
     EXECUTE FUNCTION flagscope._check_prerequisite_cycle();
 
+CREATE FUNCTION flagscope._check_flag_needed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept jsonb := CASE WHEN TG_OP = 'UPDATE' AND NEW.archived_at IS NULL THEN NEW.variants ELSE '{}' END;
+    other record;
+BEGIN
+    SELECT s.flag, s.environment, p ->> 'variant' AS variant INTO other
+    FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag, LATERAL jsonb_array_elements(s.prerequisites) p
+    WHERE p ->> 'flag' = OLD.key AND NOT kept ? (p ->> 'variant') LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
+                other.flag, other.environment, other.variant, OLD.key),
+            HINT = 'Change its prerequisites first.';
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.archived_at IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag_state s
+        WHERE s.flag = NEW.key AND s.rollout_id IS NOT NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('flag "%s" has a live rollout', NEW.key), HINT = 'Complete it or roll it back first.';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._check_flag_needed() IS
+    'trigger: what another flag needs is not removed or archived; a flag with a live rollout is not archived';
+CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag_needed();
+
 CREATE FUNCTION flagscope._renew_flag_states() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -120,7 +149,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION flagscope._renew_flag_states() IS 'trigger: what a flag, environment or segment says goes into the history of every state it concerns';
-CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at ON flagscope.flag
+CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF metadata ON flagscope.environment
     FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();

@@ -37,11 +37,16 @@ CREATE TABLE flagscope.flag (
     bucketing   flagscope.bucketing NOT NULL DEFAULT 'v2',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     archived_at timestamptz,
+    value_schema jsonb,
     CONSTRAINT flag_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255),
     CONSTRAINT flag_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
 );
 COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it can serve; key and type never change';
 COMMENT ON COLUMN flagscope.flag.variants IS 'JSON object {variant name: value}; every value is of the flag''s type';
+COMMENT ON COLUMN flagscope.flag.archived_at IS
+    'when it was put away: it answers as if disabled, is not exported, and takes part in nothing; archive_flag() sets it';
+COMMENT ON COLUMN flagscope.flag.value_schema IS
+    'JSON Schema (2020-12, or as its $schema says) that the value of every variant must satisfy; NULL: none';
 COMMENT ON COLUMN flagscope.flag.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
 
 CREATE TABLE flagscope.segment (

@@ -11,9 +11,10 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Caller, cached};
+use super::{Caller, cached, with_needed};
 use crate::error::Report;
 use crate::pg::clock;
+use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
 
 /// The code of an answer to a context that cannot be read.
@@ -22,7 +23,7 @@ const INVALID_CONTEXT: &str = "INVALID_CONTEXT";
 /// The columns of an answer: value, variant, reason, error code, metadata.
 type Columns = (Option<JsonB>, Option<String>, String, Option<String>, Option<JsonB>);
 
-fn columns(answer: Result<Answer, Error>, metadata: Option<&Map<String, Value>>) -> Columns {
+fn columns(answer: Result<Answer, &Error>, metadata: Option<&Map<String, Value>>) -> Columns {
     let metadata = metadata.map(|m| JsonB(Value::Object(m.clone())));
     match answer {
         Ok(answer) => (
@@ -62,6 +63,34 @@ fn evaluate(
     let row =
         caller.answer(flag.unwrap_or_default(), None, |flag, answer| columns(answer, flag.map(Flag::metadata)))?;
     Ok(TableIterator::once(row))
+}
+
+#[pg_extern(stable, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn evaluate_all(
+    targeting_key: default!(Option<&str>, "NULL"),
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(flag, String),
+            name!(value, Option<JsonB>),
+            name!(variant, Option<String>),
+            name!(reason, String),
+            name!(error_code, Option<String>),
+            name!(metadata, Option<JsonB>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let caller = Caller::new(targeting_key, context, environment);
+    let rows = caller.answers(|key, flag, answer| {
+        let (value, variant, reason, error, metadata) = columns(answer, flag.map(Flag::metadata));
+        (key.to_owned(), value, variant, reason, error, metadata)
+    })?;
+    Ok(TableIterator::new(rows))
 }
 
 /// A typed answer: the value served, else the caller's default.
@@ -127,12 +156,16 @@ fn evaluate_number(
 fn evaluate_object(
     flag: &str,
     targeting_key: Option<&str>,
-    default: Option<JsonB>,
+    default: Option<Document>,
     context: default!(Option<Jsonb>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<Option<JsonB>, ErrorReport> {
     let caller = Caller::new(targeting_key, context, environment);
-    Ok(typed(flag, &caller, ValueType::Object, |v| Some(JsonB(v.clone())))?.or(default))
+    let served = typed(flag, &caller, ValueType::Object, |v| Some(JsonB(v.clone())))?;
+    match (served, default) {
+        (None, Some(default)) => Ok(Some(JsonB(default.0.report()?))),
+        (served, _) => Ok(served),
+    }
 }
 
 #[pg_extern(stable, parallel_safe)]
@@ -143,7 +176,7 @@ fn explain_evaluation(
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<JsonB, ErrorReport> {
     let caller = Caller::new(targeting_key, context, environment);
-    let found = cached(&caller.environment, flag)?;
+    let found = with_needed(&caller.environment, flag)?;
     let lookup = |key: &str| cached(&caller.environment, key).ok().flatten();
     let explained = caller.with_context(clock::unix_seconds(), |context| {
         context.map(|context| explain(flag, found.as_deref(), None, &context, &lookup))
@@ -180,7 +213,7 @@ fn evaluate_among(
     let lookup = |key: &str| flags.get(key).cloned();
     let row = caller.with_context(unix_seconds, |context| {
         let flag = found.as_deref();
-        columns(context.map(|context| decide(flag, None, &context, &lookup)), flag.map(Flag::metadata))
+        columns(context.as_ref().map(|context| decide(flag, None, context, &lookup)), flag.map(Flag::metadata))
     });
     Ok(TableIterator::once(row))
 }

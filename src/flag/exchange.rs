@@ -1,6 +1,6 @@
 //! Definitions in and out: flagd's documents, and the check of a targeting rule.
 
-use flagscope_core::targeting::{Problem, Stored, check, flagd};
+use flagscope_core::targeting::{Definition, Problem, Stored, check, check_values, flagd};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -25,11 +25,26 @@ fn object(json: Option<JsonB>) -> Map<String, Value> {
 #[pg_extern(immutable, parallel_safe, name = "_check_targeting")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn check_rule(
-    targeting: JsonB,
+    targeting: Document,
     segments: Option<JsonB>,
 ) -> TableIterator<'static, (name!(path, String), name!(problem, String), name!(is_error, bool))> {
-    let problems = check(&targeting.0, &object(segments));
+    let problems = match targeting.0 {
+        Ok(targeting) => check(&targeting, &object(segments)),
+        Err(error) => vec![Problem { path: String::new(), message: error.message, error: Some(error.kind) }],
+    };
     TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some())))
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _check_schema(
+    schema: Option<Document>,
+    variants: Document,
+) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
+    let problems = match (schema, variants.0.report()?) {
+        (Some(schema), Value::Object(variants)) => check_values(&schema.0.report()?, &variants).report()?,
+        _ => Vec::new(),
+    };
+    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
 }
 
 #[pg_extern(immutable, parallel_safe, name = "_write_flagd")]
@@ -47,19 +62,32 @@ fn write_flagd(
 }
 
 #[pg_extern(immutable, parallel_safe, name = "_read_flagd")]
-fn read_flagd(document: JsonB) -> Result<JsonB, ErrorReport> {
-    let read = flagd::read(&document.0).report()?;
+fn read_flagd(document: Document) -> Result<JsonB, ErrorReport> {
+    let document = document.0.report()?;
+    let read = flagd::read(&document).report()?;
     let flags: Vec<Value> = read
         .flags
         .iter()
         .map(|entry| {
-            let definition =
-                entry.definition.as_ref().map(|d| serde_json::to_value(Stored::of(d)).unwrap_or(Value::Null));
+            let definition = entry.definition.as_ref().map(|d| stored(d, &document));
             json!({"key": entry.key, "definition": definition, "problems": problems(&entry.problems)})
         })
         .collect();
     let problems = problems(&read.problems);
     Ok(JsonB(json!({"flags": flags, "segments": read.segments, "metadata": read.metadata, "problems": problems})))
+}
+
+/// A definition as it is stored. A live rollout is no part of what is imported: its split stays in the rule, as flagd has
+/// it, together with the prerequisites, so that everyone keeps the variant.
+fn stored(definition: &Definition, document: &Value) -> Value {
+    let stored = match &definition.split {
+        None => Stored::of(definition),
+        Some(_) => {
+            let targeting = document["flags"][&definition.key].get("targeting").cloned();
+            Stored::of(&Definition { targeting, split: None, prerequisites: Vec::new(), ..definition.clone() })
+        }
+    };
+    serde_json::to_value(stored).unwrap_or(Value::Null)
 }
 
 fn problems(problems: &[Problem]) -> Value {

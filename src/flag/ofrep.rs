@@ -11,7 +11,7 @@ use super::Caller;
 use super::evaluate::details;
 use crate::pg::jsonb::Jsonb;
 
-fn response(key: &str, answer: Result<Answer, Error>) -> Value {
+fn response(key: &str, answer: Result<Answer, &Error>) -> Value {
     let answer = match answer {
         Ok(answer) => answer,
         Err(problem) => {
@@ -43,17 +43,12 @@ fn ofrep_evaluate(
     caller.answer(key, None, |_, answer| JsonB(response(key, answer)))
 }
 
-/// The answers for several flags as OFREP's bulk response; `sql/api/evaluate.sql` names all flags of an environment.
-#[pg_extern(stable, parallel_safe, name = "_ofrep_evaluate_many")]
-fn ofrep_evaluate_many(
-    keys: Vec<String>,
-    context: Option<Jsonb>,
-    environment: Option<&str>,
+#[pg_extern(stable, parallel_safe)]
+fn ofrep_evaluate_all(
+    context: default!(Option<Jsonb>, "NULL"),
+    environment: default!(Option<&str>, "NULL"),
 ) -> Result<JsonB, ErrorReport> {
     let caller = Caller::new(None, context, environment);
-    let mut flags = Vec::with_capacity(keys.len());
-    for key in keys {
-        flags.push(caller.answer(&key, None, |_, answer| response(&key, answer))?);
-    }
+    let flags = caller.answers(|key, _, answer| response(key, answer))?;
     Ok(JsonB(json!({"flags": flags})))
 }

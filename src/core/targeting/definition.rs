@@ -112,6 +112,8 @@ pub struct Definition {
     pub prerequisites: Vec<Prerequisite>,
     /// Goes with every answer.
     pub metadata: Map<String, Value>,
+    /// The JSON Schema that its values are held to; evaluating does not read it.
+    pub value_schema: Option<Value>,
 }
 
 impl Definition {

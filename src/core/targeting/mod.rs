@@ -19,6 +19,7 @@ mod meter;
 mod operator;
 mod prerequisite;
 mod rule;
+mod schema;
 mod stored;
 mod version;
 
@@ -30,4 +31,5 @@ pub use evaluate::{Answer, ErrorCode, Reason, evaluate};
 pub use explain::{Explanation, explain};
 pub use prerequisite::Lookup;
 pub use rule::Rule;
+pub use schema::check_values;
 pub use stored::Stored;

@@ -20,6 +20,8 @@ pub struct Stored {
     split: Option<StoredSplit>,
     prerequisites: Vec<StoredPrerequisite>,
     metadata: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value_schema: Option<Value>,
     #[serde(skip_serializing)]
     segments: Map<String, Value>,
     #[serde(skip_serializing)]
@@ -63,6 +65,7 @@ impl Stored {
                 .map(|p| StoredPrerequisite { flag: p.flag.clone(), variant: p.variant.clone() })
                 .collect(),
             metadata: definition.metadata.clone(),
+            value_schema: definition.value_schema.clone(),
             ..Self::default()
         }
     }
@@ -85,6 +88,7 @@ impl Stored {
                 .map(|p| Prerequisite { flag: p.flag.clone(), variant: p.variant.clone() })
                 .collect(),
             metadata: self.metadata.clone(),
+            value_schema: self.value_schema.clone(),
         })
     }
 
@@ -104,7 +108,8 @@ mod tests {
         let json = json!({
             "key": "f", "value_type": "string", "enabled": true, "variants": {"a": "A", "b": "B"}, "default_variant": "a",
             "targeting": {"if": [true, "b"]}, "bucketing": "v3", "split": null,
-            "prerequisites": [{"flag": "g", "variant": "on"}], "metadata": {"owner": "shop"}
+            "prerequisites": [{"flag": "g", "variant": "on"}], "metadata": {"owner": "shop"},
+            "value_schema": {"type": "string"}
         });
         let stored = Stored::parse(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(Stored::of(&stored.definition().unwrap())).unwrap(), json);

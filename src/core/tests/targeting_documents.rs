@@ -22,6 +22,7 @@ fn definition(key: &str, targeting: Value) -> Definition {
         split: None,
         prerequisites: Vec::new(),
         metadata: Map::new(),
+        value_schema: None,
     }
 }
 

@@ -23,6 +23,7 @@ fn definition(key: &str) -> Definition {
         split: None,
         prerequisites: Vec::new(),
         metadata: Map::new(),
+        value_schema: None,
     }
 }
 

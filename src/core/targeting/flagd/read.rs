@@ -113,7 +113,7 @@ impl Reader<'_> {
         self.top.get(OWN).and_then(|own| own.get("flags")).and_then(|flags| flags.get(key))
     }
 
-    /// What the document says of a flag, without what was kept of it but for type and bucketing.
+    /// What the document says of a flag, without what was kept of it but for type, schema and bucketing.
     fn definition(&self, path: &str, key: &str, flag: &Value, problems: &mut Vec<Problem>) -> Option<Definition> {
         let Some(fields) = flag.as_object() else {
             problems.push(fatal(path.to_owned(), "a flag is an object"));
@@ -138,6 +138,7 @@ impl Reader<'_> {
             split: None,
             prerequisites: Vec::new(),
             metadata,
+            value_schema: kept.and_then(|kept| kept.get("schema")).cloned(),
         })
     }
 

@@ -73,6 +73,7 @@ fn kept(definition: &Definition, rule: Option<&Value>) -> Map<String, Value> {
     if definition.bucketing != Bucketing::default() {
         kept.insert("bucketing".to_owned(), json!(definition.bucketing.label()));
     }
+    kept.extend(definition.value_schema.as_ref().map(|schema| ("schema".to_owned(), schema.clone())));
     if rule != definition.rule() {
         kept.insert("targeting".to_owned(), json!(definition.targeting));
     }
