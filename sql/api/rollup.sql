@@ -163,7 +163,8 @@ CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until tim
     widest interval DEFAULT '1 day', metric text DEFAULT NULL, environment text DEFAULT NULL)
 RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+-- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms for 5 ms).
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
     WITH RECURSIVE edge AS MATERIALIZED (
         SELECT e.*, flagscope._environment(variant_states.environment) AS environment FROM flagscope._edges(since, until, widest) e
@@ -185,15 +186,21 @@ AS $$
         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
         UNION ALL
-        SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts
-        FROM (VALUES (e.medium_lo, least(e.day_lo, e.medium_hi)), (e.day_hi, e.medium_hi)) part(lower, upper), flagscope.variant_history h
+        SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.width = interval '10 minutes' AND h.bucket >= part.lower AND h.bucket < part.upper
+            AND h.width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
         UNION ALL
-        SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts
-        FROM (VALUES (e.lo, least(e.medium_lo, e.hi)), (e.medium_hi, e.hi)) part(lower, upper), flagscope.variant_rollup r
+        SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+            AND h.width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
+        UNION ALL
+        SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
         WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
-            AND r.settled AND r.bucket >= part.lower AND r.bucket < part.upper
+            AND r.settled AND r.bucket >= e.lo AND r.bucket < least(e.medium_lo, e.hi)
+        UNION ALL
+        SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+            AND r.settled AND r.bucket >= e.medium_hi AND r.bucket < e.hi
     ) x
     WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     UNION ALL
