@@ -2,11 +2,13 @@
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
+\getenv tests PG_ABS_SRCDIR
+\set file :tests '/../simulate/rollouts.sql'
 \set runs 4
 \set ticks 60
 \set share 200
 \set ECHO none
-\ir ../../simulate/rollouts.sql
+\i :file
 \set ECHO all
 \set QUIET off
 -- Healthy ones stay, what hurts is rolled back, what cannot be trusted is held where it was.
@@ -17,5 +19,6 @@ FROM outcome WHERE name NOT LIKE '+10 \% latency%' AND name NOT LIKE '+2 points%
 SELECT bool_and(delay <= 30) AS at_once FROM outcome WHERE name LIKE 'total outage%';
 -- Flags serve what the last decision says.
 SELECT count(*) FROM outcome o JOIN flagscope.flag_state f ON f.flag = o.flag WHERE o.rolled_back AND (f.percent IS NOT NULL OR f.default_variant <> 'off');
+DROP VIEW pg_temp.look;
 DROP TABLE sim, scenario, waiting, outcome;
 DROP PROCEDURE play;
