@@ -29,9 +29,9 @@ AS $$
 DECLARE
     env text := flagscope._environment(metric_series.environment);
     kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = metric_series.metric);
-    since timestamptz := coalesce(lower(metric_series.range), (SELECT min(v.bucket)
-        FROM flagscope.variant_states(metric_series.flag, '1970-01-01', clock_timestamp() + interval '1 day', '1 day', metric_series.metric, env) v));
     until timestamptz := coalesce(nullif(upper(metric_series.range), 'infinity'), clock_timestamp());
+    since timestamptz := coalesce(nullif(lower(metric_series.range), '-infinity'), (SELECT min(v.bucket)
+        FROM flagscope.variant_states(metric_series.flag, '1970-01-01', until, '1 day', metric_series.metric, env) v));
 BEGIN
     IF metric_series.bucket < interval '10 seconds' OR extract(epoch FROM metric_series.bucket)::numeric % 10 <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('bucket must be whole 10 seconds, got "%s"', metric_series.bucket),
