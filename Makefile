@@ -2,7 +2,7 @@
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL, 15 to 18.
 export PG_CONFIG
 
-.PHONY: help setup build demo demo-stop check accept lint bench fuzz install clean
+.PHONY: help setup build demo demo-stop check accept lint bench fuzz simulate simulate-sql install clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -34,6 +34,12 @@ accept: ## take the last result of a test as expected: make accept NAME="flag ro
 
 bench: build ## measure (tests/bench/run)
 	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "there is no tests/bench/run"; fi
+
+simulate: ## play the decision tests and their rivals on simulated rollouts, within an hour: make simulate ARGS="--only B1"
+	@cargo run --quiet --release --locked -p flagscope-simulate -- $(ARGS)
+
+simulate-sql: build ## play whole rollouts through SQL, an hour: telemetry in, tick, decision: make simulate-sql RUNS=100 TICKS=360
+	@tools/simulate "$(or $(RUNS),60)" "$(or $(TICKS),240)"
 
 fuzz: ## look for inputs that break the pure half: make fuzz SECONDS=60 TARGETS="targeting otlp sketch"
 	@tools/fuzz "$(or $(SECONDS),60)" $(TARGETS)

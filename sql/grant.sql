@@ -7,9 +7,9 @@
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
-ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text) SECURITY DEFINER;
-ALTER FUNCTION flagscope.start_rollout(bigint, text, text) SECURITY DEFINER;
-ALTER FUNCTION flagscope.approve_stage(bigint, text, text) SECURITY DEFINER;
+ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean) SECURITY DEFINER;
+ALTER FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz) SECURITY DEFINER;
+ALTER FUNCTION flagscope._lock_stages() SECURITY DEFINER;
 ALTER FUNCTION flagscope._keep_flag_state_history() SECURITY DEFINER;
 ALTER FUNCTION flagscope._check_flag_state() SECURITY DEFINER;
 ALTER FUNCTION flagscope._check_guardrail() SECURITY DEFINER;
@@ -55,10 +55,20 @@ BEGIN
     PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}',
         '{evaluate,evaluate_boolean,evaluate_string,evaluate_integer,evaluate_number,evaluate_object,evaluate_all,evaluate_as_of,
           explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_evaluate_among,_definitions_as_of,
-          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp}');
+          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp,record,record_metric,record_log,record_span,record_event,_record,
+          _severity,_span_id}');
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
+
+CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._grant_on_schema(target);
+    EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, delivered_at) ON flagscope.outbox TO %s', target);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS 'lets a role deliver notifications from the outbox, and nothing else';
 
 CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -67,12 +77,15 @@ BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
         flagscope._grant_functions(target, '{v}', '{_by_hand,_change_flag_state,_set_archived}');
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
-        flagscope.guardrail, flagscope.rollout_stage, flagscope.setting TO %s', target);
+        flagscope.guardrail, flagscope.guardrail_policy, flagscope.freeze, flagscope.setting TO %s', target);
+    -- Approvals are given by approve_stage() alone, with a decision.
+    EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed),
+        UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE ON flagscope.rollout_stage TO %s', target);
     -- The other columns are kept by decisions and triggers: what is split, since when, by whom.
     EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites),
         UPDATE (enabled, default_variant, targeting, prerequisites), DELETE
         ON flagscope.flag_state TO %s', target);
-    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, unit, alpha), DELETE ON flagscope.rollout TO %s', target);
+    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
     EXECUTE format('GRANT UPDATE, DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT DELETE ON flagscope.telemetry_stray TO %s', target);
 END $$;

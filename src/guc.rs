@@ -18,6 +18,7 @@ const ENVIRONMENT_DEFAULT: &CStr = c"production";
 
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(INTERVAL_DEFAULT);
+static ATTRIBUTION: GucSetting<bool> = GucSetting::<bool>::new(true);
 static ENVIRONMENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(ENVIRONMENT_DEFAULT));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
@@ -50,6 +51,14 @@ fn register_worker() {
 }
 
 fn register_session() {
+    GucRegistry::define_bool_guc(
+        c"flagscope.attribution",
+        c"Looks up the flags of telemetry rows that are inserted without any: by trace, else by subject.",
+        c"Off saves the look-up for a writer whose rows never belong to a flag.",
+        &ATTRIBUTION,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
     define_text(
         c"flagscope.environment",
         c"Environment that a call or a telemetry row means when it names none.",
@@ -75,6 +84,11 @@ pub fn enabled() -> bool {
 /// The time between the starts of two ticks.
 pub fn interval() -> Duration {
     Duration::from_millis(u64::from(INTERVAL.get().unsigned_abs()))
+}
+
+/// Are rows without flags attributed?
+pub fn attribution() -> bool {
+    ATTRIBUTION.get()
 }
 
 /// The environment meant when none is named; none only if the setting was emptied.

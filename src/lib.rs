@@ -4,15 +4,20 @@
 
 use pgrx::prelude::*;
 
+mod anomaly;
+mod attribution;
 mod chart;
+mod comparison;
 mod error;
 mod flag;
 mod guardrail;
 mod guc;
+mod health;
 mod otlp;
 mod pg;
 mod schema;
 mod sketch;
+mod stats;
 mod telemetry;
 mod worker;
 

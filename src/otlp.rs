@@ -1,13 +1,46 @@
-//! SQL face of `core::otlp`: an OTLP/JSON payload as rows in the columns of telemetry.
+//! SQL face of `core::otlp`: an OTLP/JSON payload as rows in the columns of telemetry, and cumulative points as
+//! differences.
 
-use flagscope_core::otlp::decode;
+use flagscope_core::otlp::{Account, Row, Rows, since};
+use flagscope_core::sketch::Histogram;
+use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
+
+use crate::error::Report;
+use crate::pg::document::Document;
+use crate::pg::value::Stored;
 
 /// Microseconds from 1970, OTLP's epoch, to 2000, PostgreSQL's.
 const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
-/// Decodes a payload; documented in `sql/api/otlp.sql`.
+/// One row in the order of [`_decode_otlp`]'s columns.
+type Columns = (
+    Option<TimestampWithTimeZone>,
+    i16,
+    Option<String>,
+    Option<String>,
+    Option<f64>,
+    Option<Stored<Histogram>>,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<JsonB>,
+    Option<String>,
+    Option<String>,
+    Option<i16>,
+    Option<bool>,
+    Option<Uuid>,
+    Option<Vec<u8>>,
+    Option<Vec<u8>>,
+    Option<String>,
+    Option<JsonB>,
+    Option<i64>,
+    Option<String>,
+    Option<i64>,
+);
+
+/// Decodes a payload, one request after the other; documented in `sql/api/otlp.sql`.
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn _decode_otlp(
@@ -20,6 +53,8 @@ fn _decode_otlp(
         name!(signal, Option<String>),
         name!(name, Option<String>),
         name!(value, Option<f64>),
+        name!(distribution, Option<Stored<Histogram>>),
+        name!(cumulative, bool),
         name!(unit, Option<String>),
         name!(subject, Option<String>),
         name!(flags, Option<JsonB>),
@@ -34,58 +69,71 @@ fn _decode_otlp(
         name!(attributes, Option<JsonB>),
         name!(rejected, Option<i64>),
         name!(first_error, Option<String>),
-        name!(replaced_nul, Option<i64>),
+        name!(replaced, Option<i64>),
     ),
 > {
-    let decoded = decode(payload);
-    let (rejected, replaced_nul) = (decoded.rejected as i64, decoded.replaced_nul as i64);
-    let mut first_error = decoded.first_error;
-    // The last row has no time and carries the counts.
-    let rows = decoded.rows.into_iter().map(Some).chain(std::iter::once(None));
-    TableIterator::new(rows.map(move |row| match row {
-        Some(row) => (
-            TimestampWithTimeZone::try_from(row.ts - EPOCH_SHIFT).ok(),
-            row.nanos as i16,
-            Some(row.signal.label().to_owned()),
-            Some(row.name),
-            row.value,
-            row.unit,
-            row.subject,
-            row.flags.map(JsonB),
-            row.environment,
-            row.service,
-            row.severity,
-            row.is_error,
-            row.trace_id.map(|id| Uuid::from_bytes(*id.as_bytes())),
-            row.span_id.map(|id| id.to_vec()),
-            row.parent_span_id.map(|id| id.to_vec()),
-            row.body,
-            row.attributes.map(JsonB),
-            None,
-            None,
-            None,
-        ),
-        None => (
-            None,
-            0,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            None,
-            Some(rejected),
-            first_error.take(),
-            Some(replaced_nul),
-        ),
+    let mut rows = Some(Rows::new(payload.to_owned()));
+    // The last row has no time and carries the account.
+    TableIterator::new(std::iter::from_fn(move || match rows.as_mut()?.next() {
+        Some(row) => Some(columns(row)),
+        None => rows.take().map(|rows| account(rows.account)),
     }))
+}
+
+fn columns(row: Row) -> Columns {
+    (
+        TimestampWithTimeZone::try_from(row.ts - EPOCH_SHIFT).ok(),
+        row.nanos as i16,
+        Some(row.signal.label().to_owned()),
+        Some(row.name),
+        row.value,
+        row.distribution.map(Stored),
+        row.cumulative,
+        row.unit,
+        row.subject,
+        row.flags.map(JsonB),
+        row.environment,
+        row.service,
+        row.severity,
+        row.is_error,
+        row.trace_id.map(|id| Uuid::from_bytes(*id.as_bytes())),
+        row.span_id.map(|id| id.to_vec()),
+        row.parent_span_id.map(|id| id.to_vec()),
+        row.body,
+        row.attributes.map(JsonB),
+        None,
+        None,
+        None,
+    )
+}
+
+fn account(account: Account) -> Columns {
+    let Account { rejected, first_error, replaced } = account;
+    let (rejected, replaced) = (Some(rejected as i64), Some(replaced as i64));
+    #[rustfmt::skip]
+    let columns = (
+        None, 0, None, None, None, None, false, None, None, None, None, None, None, None, None, None, None, None, None,
+        rejected, first_error, replaced,
+    );
+    columns
+}
+
+/// What a cumulative point says of the time since the one before; documented in `sql/api/otlp.sql`.
+#[pg_extern(immutable, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
+fn _otlp_since(
+    previous: Option<Document>,
+    point: Document,
+    is_new: bool,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(change, String), name!(value, Option<f64>), name!(distribution, Option<Stored<Histogram>>)),
+    >,
+    ErrorReport,
+> {
+    let (previous, point) = (previous.map(|previous| previous.0).transpose().report()?, point.0.report()?);
+    let since = since(previous.as_ref(), &point, is_new);
+    let row = (since.change.label().to_owned(), since.value, since.distribution.map(Stored));
+    Ok(TableIterator::once(row))
 }

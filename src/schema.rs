@@ -20,17 +20,23 @@ extension_sql_file!(
         sketch::tdigest::tdigest_out,
         sketch::tdigest::tdigest_recv,
         sketch::tdigest::tdigest_send,
+        sketch::ratio::ratio_in,
+        sketch::ratio::ratio_out,
+        sketch::ratio::ratio_recv,
+        sketch::ratio::ratio_send,
     ]
 );
 extension_sql_file!("../sql/schema/setting.sql", name = "setting_state", requires = ["sketch_state"]);
 extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
-extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["telemetry_state"]);
+extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["telemetry_state"]);
+extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state"]);
 extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
-extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["health_state"]);
 extension_sql_file!(
     "../sql/aggregate/moments.sql",
     name = "moments_aggregate",
@@ -41,6 +47,7 @@ extension_sql_file!(
         sketch::moments::moments_recv,
         sketch::moments::moments_send,
         sketch::moments::moments_accum,
+        sketch::moments::moments_accum_cap,
         sketch::moments::moments_absorb,
         sketch::moments::moments_combine,
         sketch::moments::moments_serialize,
@@ -53,7 +60,8 @@ extension_sql_file!(
         sketch::moments::moments_variance,
         sketch::moments::moments_stddev,
         sketch::moments::moments_min,
-        sketch::moments::moments_max
+        sketch::moments::moments_max,
+        sketch::moments::moments_sum
     ]
 );
 extension_sql_file!(
@@ -66,6 +74,12 @@ extension_sql_file!(
         sketch::histogram::histogram_recv,
         sketch::histogram::histogram_send,
         sketch::histogram::histogram_accum,
+        sketch::histogram::histogram_accum_scale,
+        sketch::histogram::histogram_inverse,
+        sketch::histogram::histogram_inverse_scale,
+        sketch::histogram::histogram_moving_accum,
+        sketch::histogram::histogram_moving_accum_scale,
+        sketch::histogram::histogram_moving_final,
         sketch::histogram::histogram_absorb,
         sketch::histogram::histogram_combine,
         sketch::histogram::histogram_serialize,
@@ -79,7 +93,14 @@ extension_sql_file!(
         sketch::histogram::histogram_min,
         sketch::histogram::histogram_max,
         sketch::histogram::histogram_count_above,
-        sketch::histogram::histogram_buckets
+        sketch::histogram::histogram_buckets,
+        sketch::histogram::histogram_sum,
+        sketch::histogram::histogram_mean,
+        sketch::histogram::histogram_quantile_rank,
+        sketch::histogram::histogram_trimmed_mean,
+        sketch::histogram::histogram_quantile_interval,
+        sketch::histogram::histogram_to_otlp,
+        sketch::histogram::histogram_from_otlp
     ]
 );
 extension_sql_file!(
@@ -106,10 +127,66 @@ extension_sql_file!(
         sketch::tdigest::tdigest_min,
         sketch::tdigest::tdigest_max,
         sketch::tdigest::tdigest_quantile_rank,
-        sketch::tdigest::tdigest_trimmed_mean
+        sketch::tdigest::tdigest_trimmed_mean,
+        sketch::tdigest::tdigest_quantile_interval
     ]
 );
-extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["tdigest_aggregate"]);
+extension_sql_file!(
+    "../sql/aggregate/ratio.sql",
+    name = "ratio_aggregate",
+    requires = [
+        "tdigest_aggregate",
+        sketch::ratio::ratio_in,
+        sketch::ratio::ratio_out,
+        sketch::ratio::ratio_recv,
+        sketch::ratio::ratio_send,
+        sketch::ratio::ratio_accum,
+        sketch::ratio::ratio_absorb,
+        sketch::ratio::ratio_combine,
+        sketch::ratio::ratio_serialize,
+        sketch::ratio::ratio_deserialize,
+        sketch::ratio::ratio_final,
+        sketch::ratio::ratio_merge,
+        sketch::ratio::ratio_count,
+        sketch::ratio::ratio_invalid,
+        sketch::ratio::ratio_value,
+        sketch::ratio::ratio_variance,
+        sketch::ratio::ratio_standard_error,
+        sketch::ratio::ratio_design_effect,
+        sketch::ratio::_design_effect_final
+    ]
+);
+extension_sql_file!(
+    "../sql/aggregate/anomaly.sql",
+    name = "anomaly_aggregate",
+    requires = [
+        "ratio_aggregate",
+        anomaly::_robust_z_accum,
+        anomaly::_robust_z_inverse,
+        anomaly::_robust_z_final,
+        anomaly::_ewma_accum,
+        anomaly::_ewma_accum_default,
+        anomaly::_ewma_final,
+        anomaly::_ewma_z_final,
+        anomaly::_series_accum,
+        anomaly::_anomaly_score_final,
+        anomaly::_anomaly_z_final,
+        anomaly::anomalies
+    ]
+);
+extension_sql_file!(
+    "../sql/api/comparison.sql",
+    name = "comparison_api",
+    requires = [
+        "anomaly_aggregate",
+        comparison::mean_test,
+        comparison::ratio_test,
+        comparison::proportion_test,
+        comparison::rank_test,
+        comparison::chi_square_test
+    ]
+);
+extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["comparison_api"]);
 extension_sql_file!(
     "../sql/api/stats.sql",
     name = "stats_api",
@@ -123,6 +200,19 @@ extension_sql_file!(
         guardrail::_add_counts,
         guardrail::_verdict,
         guardrail::odds_ratio,
+        stats::test_proportion,
+        stats::test_limit,
+        stats::test_rate,
+        stats::test_mean,
+        stats::test_mean_t,
+        stats::test_quantile,
+        stats::test_quantile_strict,
+        stats::test_distribution,
+        stats::test_ratio,
+        stats::test_share,
+        stats::design_effect,
+        stats::combine_e,
+        stats::e_bh,
         chart::_sparkline,
         chart::bar,
         telemetry::check_filter
@@ -140,19 +230,28 @@ extension_sql_file!(
     requires = ["flag_api", flag::exchange::check_rule]
 );
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
-extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
-extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["guardrail_api"]);
+extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
+extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
+extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
+extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
 extension_sql_file!(
     "../sql/api/partition.sql",
     name = "partition_api",
-    requires = ["decision_api", telemetry::_fold_telemetry]
+    requires = ["by_hand_api", telemetry::_fold_telemetry]
 );
 extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
 extension_sql_file!(
+    "../sql/api/attribution.sql",
+    name = "attribution_api",
+    requires = ["telemetry_api", attribution::_note_row]
+);
+extension_sql_file!(
     "../sql/api/configuration.sql",
     name = "configuration_api",
-    requires = ["telemetry_api", telemetry::_announce_change]
+    requires = ["attribution_api", telemetry::_announce_change]
 );
 extension_sql_file!(
     "../sql/api/evaluate.sql",
@@ -177,9 +276,19 @@ extension_sql_file!(
     name = "exchange_api",
     requires = ["evaluate_api", flag::exchange::write_flagd, flag::exchange::read_flagd]
 );
-extension_sql_file!("../sql/api/otlp.sql", name = "otlp_api", requires = ["exchange_api", otlp::_decode_otlp]);
-extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["otlp_api"]);
-extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["tick_api"]);
+extension_sql_file!(
+    "../sql/api/otlp.sql",
+    name = "otlp_api",
+    requires = ["exchange_api", otlp::_decode_otlp, otlp::_otlp_since]
+);
+extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["otlp_api"]);
+extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
+extension_sql_file!(
+    "../sql/api/health.sql",
+    name = "health_api",
+    requires = ["tick_api", health::_share_increment, health::_share_log_e]
+);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["health_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",
@@ -189,11 +298,14 @@ extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["r
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
 extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["chunk_api"]);
-extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
+extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
+extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["report_api", _preloaded, worker::_wake_launcher]
+    requires = ["backtest_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -5,7 +5,9 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use flagscope_core::sketch::{Histogram, Moments};
-use flagscope_core::telemetry::{Filter, Fold, MetricKind, Plan, Signal, State, Targets};
+use flagscope_core::telemetry::{
+    EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, RolledOut, Row, Signal, State, Targets,
+};
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -14,7 +16,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
+use crate::pg::before::Before;
 use crate::pg::document::Document;
+use crate::pg::jsonb::Jsonb;
 use crate::pg::row::TelemetryRow;
 use crate::pg::value::Stored;
 use crate::pg::{cache, delta, latest, stored, transition};
@@ -23,6 +27,7 @@ use crate::pg::{cache, delta, latest, stored, transition};
 struct Compiled {
     generation: u64,
     plan: Plan,
+    rolled_out: RolledOut,
     signals: Vec<(pg_sys::Oid, Signal)>,
 }
 
@@ -42,10 +47,12 @@ fn _fold_telemetry<'a>(
     trigger: &'a pgrx::PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
     match compiled() {
-        Ok(compiled) if !compiled.plan.is_empty() => fold(trigger, &compiled),
+        Ok(compiled) if !compiled.plan.is_empty() || !compiled.rolled_out.is_empty() => fold(trigger, &compiled),
         Ok(_) => {}
         Err(report) => report.report(PgLogLevel::ERROR),
     }
+    // What is tied then is counted by this trigger again, as an update.
+    crate::attribution::attribute_noted()?;
     Ok(None)
 }
 
@@ -60,7 +67,21 @@ fn _announce_change<'a>(
 
 fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let mut folding = Folding::new(&compiled.plan);
-    transition::for_each_row(trigger, &compiled.signals, |ts, row| folding.row(ts, row));
+    let mut exposures = Exposures::new(&compiled.rolled_out);
+    // Of an UPDATE only what a row is newly tied to counts: the rest was counted before.
+    let mut before = Before::of(trigger);
+    transition::for_each_row(trigger, &compiled.signals, |ts, row| {
+        folding.row(ts, row, before.as_mut().and_then(Before::next));
+        if row.signal() == Signal::Event
+            && row.name() == EXPOSURE
+            && let (Some(flags), Some(subject)) = (row.flags(), row.subject())
+            && let Some(environment) =
+                compiled.plan.environment_key(row.environment().unwrap_or(&folding.default_environment))
+        {
+            exposures.note(environment, flags.text_entries().into_iter(), subject, ts);
+        }
+    });
+    delta::insert_units(exposures.iter());
     let groups = folding.fold.finish();
     delta::insert(groups.iter().map(|(watch, variant, metric, bucket, state)| {
         (watch.flag.as_str(), watch.environment.as_str(), variant.as_str(), *metric, *bucket, state)
@@ -82,15 +103,21 @@ impl<'p> Folding<'p> {
         Self { fold: Fold::new(plan), default_environment, known: HashMap::new(), key: Vec::new() }
     }
 
-    fn row(&mut self, ts: i64, row: &TelemetryRow) {
+    /// Folds a row, but for flags that it was counted for before.
+    fn row(&mut self, ts: i64, row: &TelemetryRow, counted: Option<Jsonb>) {
         let Some(flags) = row.flags() else { return };
         let environment = row.environment().unwrap_or(&self.default_environment);
         self.key.clear();
         self.key.extend_from_slice(environment.as_bytes());
         self.key.push(0); // no text of PostgreSQL holds a NUL, so the two parts stay apart
         self.key.extend_from_slice(flags.bytes());
+        if let Some(counted) = &counted {
+            self.key.extend_from_slice(counted.bytes());
+        }
         if !self.known.contains_key(&self.key) {
-            let targets = self.fold.targets(environment, flags.text_entries().into_iter());
+            let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
+            let tags = flags.text_entries().into_iter().filter(|(flag, _)| old.iter().all(|(key, _)| key != flag));
+            let targets = self.fold.targets(environment, tags);
             self.known.insert(self.key.clone(), targets);
         }
         if let Some(targets) = self.known.get_mut(&self.key).filter(|targets| !targets.is_empty()) {
@@ -131,7 +158,7 @@ fn _fold_stored(
     let mut folding = Folding::new(&compiled.plan);
     if !compiled.plan.is_empty() {
         let (since, until) = (i64::from(since), i64::from(until));
-        stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row));
+        stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row, None));
     }
     let rows: Vec<_> = folding
         .fold
@@ -194,6 +221,16 @@ struct Configuration {
     signals: HashMap<String, u32>,
     environments: HashMap<String, String>,
     watches: Vec<Watched>,
+    rollouts: Vec<Rollout>,
+}
+
+/// A flag with a live rollout.
+#[derive(Deserialize)]
+struct Rollout {
+    flag: String,
+    environment: String,
+    treatment: String,
+    control: String,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -218,9 +255,13 @@ impl Configuration {
         for watched in &self.watches {
             watched.add_to(&mut plan)?;
         }
+        let mut rolled_out = RolledOut::default();
+        for r in &self.rollouts {
+            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control]);
+        }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
-        Ok(Compiled { generation, plan, signals })
+        Ok(Compiled { generation, plan, rolled_out, signals })
     }
 }
 

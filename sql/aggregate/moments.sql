@@ -7,6 +7,13 @@ CREATE AGGREGATE flagscope.moments(float8) (
 );
 COMMENT ON AGGREGATE flagscope.moments(float8) IS 'count, mean, variance, minimum and maximum in one mergeable state';
 
+CREATE AGGREGATE flagscope.moments(float8, float8) (
+    SFUNC = flagscope.moments_accum, STYPE = internal, FINALFUNC = flagscope.moments_final,
+    COMBINEFUNC = flagscope.moments_combine, SERIALFUNC = flagscope.moments_serialize,
+    DESERIALFUNC = flagscope.moments_deserialize, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE flagscope.moments(float8, float8) IS 'the same, winsorised: moments(x, cap) counts a value above the cap as the cap';
+
 CREATE AGGREGATE flagscope.rollup(flagscope.moments) (
     SFUNC = flagscope.moments_absorb, STYPE = internal, FINALFUNC = flagscope.moments_final,
     COMBINEFUNC = flagscope.moments_combine, SERIALFUNC = flagscope.moments_serialize,
@@ -22,3 +29,4 @@ COMMENT ON FUNCTION flagscope.variance(flagscope.moments) IS 'sample variance (n
 COMMENT ON FUNCTION flagscope.stddev(flagscope.moments) IS 'sample standard deviation; NULL below two values';
 COMMENT ON FUNCTION flagscope.min(flagscope.moments) IS 'least value; NULL without values';
 COMMENT ON FUNCTION flagscope.max(flagscope.moments) IS 'greatest value; NULL without values';
+COMMENT ON FUNCTION flagscope.sum(flagscope.moments) IS 'sum, n times the mean; NULL without values';

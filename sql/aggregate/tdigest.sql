@@ -30,3 +30,5 @@ COMMENT ON FUNCTION flagscope.count(flagscope.tdigest) IS 'number of finite valu
 COMMENT ON FUNCTION flagscope.invalid(flagscope.tdigest) IS 'number of NaN and infinite values, which count nowhere else';
 COMMENT ON FUNCTION flagscope.min(flagscope.tdigest) IS 'least value, exact; NULL without values';
 COMMENT ON FUNCTION flagscope.max(flagscope.tdigest) IS 'greatest value, exact; NULL without values';
+COMMENT ON FUNCTION flagscope.quantile_interval(flagscope.tdigest, float8, float8) IS
+    'interval that covers the population''s quantile with about this confidence, once, at a sample size fixed beforehand (order statistics); an end is NULL when there are too few values to give one';

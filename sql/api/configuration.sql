@@ -12,10 +12,12 @@ AS $$
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
             JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
                 ON f.key = g.flag
-            WHERE g.enabled));
+            WHERE g.enabled),
+        'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
+                'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL));
 $$;
 COMMENT ON FUNCTION flagscope._configuration() IS
-    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag';
+    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag, and the flags being rolled out, whose exposures count';
 
 CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -110,27 +110,36 @@ DECLARE
     next_status flagscope.rollout_status := flagscope._status_after(action, r.status, is_last);
 BEGIN
     PERFORM flagscope._check_action(r, action, next_status), flagscope._check_not_followed(r);
+    IF action = 'start' THEN
+        PERFORM flagscope._prepare_start(r);
+    ELSIF action = 'resume' THEN
+        PERFORM flagscope._check_stage_plan(r.id);
+    END IF;
     UPDATE flagscope.rollout x SET
         status = next_status, stage = next_stage, version = x.version + 1,
         stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at ELSE x.stage_started_at END,
         started_at = CASE action WHEN 'start' THEN at ELSE x.started_at END,
         ended_at = CASE WHEN next_status IN ('rolled_back', 'completed') THEN at ELSE x.ended_at END,
+        watch_until = CASE WHEN next_status = 'completed' AND x.watch > interval '0' THEN at + x.watch END,
         previous_variant = CASE action WHEN 'start' THEN
             (SELECT s.default_variant FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)
             ELSE x.previous_variant END
     WHERE x.id = r.id RETURNING x.* INTO r;
-    IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume') THEN
+    IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume', 'complete') THEN
         -- What was ok in the stage before says nothing of this one.
         UPDATE flagscope.guardrail_status g SET stage_treatment = 0, waiting_treatment = NULL, waiting_control = NULL,
-            waiting_since = NULL,
+            waiting_since = NULL, looks = '{}', looked_at = NULL,
             state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
+            state_since = CASE WHEN g.state IN ('ok', 'inconclusive') THEN at ELSE g.state_since END,
             reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
-        WHERE g.rollout_id = r.id;
+        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR g.limit_value IS NOT NULL);  -- against control that was the last word
         -- An approval holds for the time that was looked at: a stage entered anew wants another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';
     END IF;
-    IF action = 'resume' THEN
+    IF action = 'start' THEN
+        PERFORM flagscope._begin_evidence(r.id, at);
+    ELSIF action = 'resume' THEN
         PERFORM flagscope._renew_evidence(r.id, at);
     END IF;
     RETURN r;
@@ -169,12 +178,13 @@ BEGIN
                        ELSE flagscope._percent(now_is.id, now_is.stage) END;
     INSERT INTO flagscope.decision (key, at, rollout_id, flag, environment, action, shadow, from_status, to_status,
         from_percent, to_percent, from_stage, to_stage, guardrail_id, guardrail_version, rule, evidence,
-        first_evaluation, last_evaluation, watermark, actor, reason)
+        evidence_id, last_stratum, watermark, actor, reason)
     VALUES (concat_ws('/', was.id, was.version, action, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END,
-            CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM status.breached_at) END),
+            CASE WHEN shadow OR action = 'warn' THEN evidence ->> 'state' END,
+            CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM coalesce(status.breached_at, status.state_since)) END),
         at, was.id, was.flag, was.environment, action, shadow, was.status, now_is.status, from_percent, to_percent,
         was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
-        status.since, status.evaluated_at, status.watermark, _decide.actor, _decide.reason)
+        status.evidence_id, status.last_stratum, status.watermark, _decide.actor, _decide.reason)
     ON CONFLICT (key) DO NOTHING RETURNING id INTO new_id;
     IF new_id IS NULL THEN
         RETURN NULL;  -- decided already: a warning or a shadow verdict on the same version of the rollout
@@ -188,76 +198,24 @@ END $$;
 COMMENT ON FUNCTION flagscope._decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
     'decides on a rollout: rollout, flag state, decision with evidence and outbox in one transaction; returns the decision''s id, NULL when it was decided already';
 
+CREATE FUNCTION flagscope._wake_deliverers() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A full queue of notifications (somebody listens and never reads) would fail the decision at its commit. Its row in
+    -- outbox is delivered all the same: deliverers also look by themselves.
+    IF pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('flagscope_outbox', '');
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the queue of notifications fills up';
+
 CREATE FUNCTION flagscope._tell(decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
     SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at FROM flagscope.decision d WHERE d.id = decision_id;
     -- Equal payloads of one transaction are delivered once: one wake-up however many decisions.
-    SELECT pg_notify('flagscope_outbox', '');
+    SELECT flagscope._wake_deliverers();
 $$;
 COMMENT ON FUNCTION flagscope._tell(bigint) IS 'queues a decision for delivery and wakes the deliverers';
-
-CREATE FUNCTION flagscope._by_hand(rollout_id bigint, action flagscope.action, reason text, actor text) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT flagscope._decide(rollout_id, action, coalesce(actor, flagscope._actor()),
-        coalesce(reason, nullif(current_setting('flagscope.reason', true), ''), 'by hand'));
-$$;
-COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text) IS 'a decision of a person';
-
-CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'pause', reason, actor);
-COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text) IS
-    'stops the ramp where it is; guardrails stay on watch; returns the decision''s id';
-
-CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'resume', reason, actor);
-COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text) IS
-    'lets a paused or held ramp go on; its stage starts anew; returns the decision''s id';
-
-CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor);
-COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text) IS
-    'goes to the next stage without waiting for its gates; from the last stage completes; returns the decision''s id';
-
-CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor);
-COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text) IS
-    'goes back one stage and holds there until resumed; returns the decision''s id';
-
-CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'rollback', reason, actor);
-COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text) IS
-    'serves everyone what was served before the rollout; returns the decision''s id';
-
-CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'complete', reason, actor);
-COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text) IS
-    'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
-
-CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    decided bigint := flagscope._by_hand(rollout_id, 'start', reason, actor);
-BEGIN
-    PERFORM flagscope._begin_evidence(rollout_id, clock_timestamp());
-    RETURN decided;
-END $$;
-COMMENT ON FUNCTION flagscope.start_rollout(bigint, text, text) IS
-    'starts a drafted rollout at its first stage; from here its guardrails are on watch; returns the decision''s id';
-
-CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor);
-BEGIN
-    UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
-    FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
-    WHERE d.id = decided AND s.rollout_id = r.id AND s.ordinal = r.stage;
-    RETURN decided;
-END $$;
-COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text) IS
-    'lets the ramp leave its present stage once the other gates are clear; returns the decision''s id';

@@ -161,6 +161,8 @@ BEGIN
     FOR changed IN
         SELECT h.environment, max(h.version) AS version FROM opened h GROUP BY h.environment ORDER BY 1
     LOOP
+        -- A full queue of notifications would fail the change at its commit; followers also poll flag_changes().
+        CONTINUE WHEN pg_notification_queue_usage() >= 0.5;
         PERFORM pg_notify('flagscope_flag', json_build_object('environment', changed.environment, 'version', changed.version)::text);
     END LOOP;
     RETURN NULL;

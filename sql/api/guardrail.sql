@@ -1,32 +1,63 @@
 -- Guardrails: the checks of a rule, the function that makes one, and where its evidence begins.
 
+CREATE FUNCTION flagscope._on_state_problem(on_state jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN jsonb_typeof(on_state) <> 'object' THEN 'on_state must be a JSON object like {"no_data": "rollback"}'
+        ELSE (SELECT format('on_state knows inconclusive, not_enough, no_data, stale and error, each with "wait", "ignore" or an action; got "%s": %s', k.key, k.value)
+              FROM jsonb_each(on_state) k
+              WHERE k.key NOT IN ('inconclusive', 'not_enough', 'no_data', 'stale', 'error')
+                  OR k.value NOT IN ('"wait"', '"ignore"', '"warn"', '"hold"', '"pause"', '"step_back"', '"rollback"', '"disable"')
+              LIMIT 1) END;
+$$;
+COMMENT ON FUNCTION flagscope._on_state_problem(jsonb) IS 'what is wrong with a guardrail''s on_state; NULL: nothing';
+
+CREATE FUNCTION flagscope._guardrail_problem(g flagscope.guardrail, kind flagscope.metric_kind) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN kind IS NULL THEN NULL  -- the foreign key says so
+        WHEN kind = 'mean' AND (g.test <> 'threshold' OR g.comparison = 'control')
+            THEN 'a mean is compared with an absolute limit or a baseline by test "threshold" only'
+        WHEN kind <> 'quantile' AND g.quantile IS NOT NULL
+            THEN format('a quantile needs a quantile metric, "%s" is a %s', g.metric, kind)
+        WHEN kind = 'quantile' AND g.comparison = 'absolute' AND g.quantile IS NULL
+            THEN 'an absolute limit of a quantile metric needs a quantile'
+        WHEN kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
+            THEN 'a baseline of a quantile metric needs a quantile'
+        WHEN kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
+            THEN format('the limit of a proportion lies between 0 and 1, got "%s"', g.limit_value)
+        ELSE flagscope._on_state_problem(g.on_state) END;
+$$;
+COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric_kind) IS
+    'why a rule does not fit a kind of metric; NULL: it does';
+
+CREATE FUNCTION flagscope._measures_anew(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (to_jsonb(now_is) - x.only_acts) <> (to_jsonb(was) - x.only_acts)
+        -- What only told had no share of the error budget, or spent it more than once: to act it wants evidence of its own.
+        OR ((was.shadow OR was.action = 'warn') AND NOT (now_is.shadow OR now_is.action = 'warn'))
+    FROM (SELECT '{enabled,shadow,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,name,version,min_sample}'::text[]) x(only_acts);
+$$;
+COMMENT ON FUNCTION flagscope._measures_anew(flagscope.guardrail, flagscope.guardrail) IS
+    'does a changed rule measure something else, so that evidence gathered before says nothing of it';
+
 CREATE FUNCTION flagscope._check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = NEW.metric);
-    problem text := CASE
-        WHEN kind IS NULL THEN NULL  -- the foreign key says so
-        WHEN kind = 'mean' AND (NEW.test <> 'threshold' OR NEW.comparison <> 'absolute')
-            THEN 'a mean is compared with an absolute limit by test "threshold" only'
-        WHEN kind <> 'quantile' AND NEW.quantile IS NOT NULL
-            THEN format('a quantile needs a quantile metric, "%s" is a %s', NEW.metric, kind)
-        WHEN kind = 'quantile' AND NEW.comparison = 'absolute' AND NEW.quantile IS NULL
-            THEN 'an absolute limit of a quantile metric needs a quantile'
-        WHEN kind = 'proportion' AND NEW.comparison = 'absolute' AND (NEW.limit_value <= 0 OR NEW.limit_value >= 1)
-            THEN format('the limit of a proportion lies between 0 and 1, got "%s"', NEW.limit_value) END;
+    problem text := flagscope._guardrail_problem(NEW, (SELECT m.kind FROM flagscope.metric m WHERE m.name = NEW.metric));
 BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('guardrail "%s": %s', NEW.name, problem),
             HINT = 'See the comments on the columns of flagscope.guardrail.';
     END IF;
-    IF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{enabled,shadow,action,description,name,version,min_sample}'::text[])
-        <> (to_jsonb(OLD) - '{enabled,shadow,action,description,name,version,min_sample}'::text[]) THEN
+    IF TG_OP = 'UPDATE' AND flagscope._measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
-        -- Evidence gathered under another rule says nothing about this one.
-        DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r
-        WHERE s.guardrail_id = OLD.id AND r.id = s.rollout_id AND r.status IN ('draft', 'running', 'paused', 'held');
+        DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r WHERE s.guardrail_id = OLD.id AND r.id = s.rollout_id
+            AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.watch_until IS NOT NULL);
     END IF;
     RETURN NEW;
 END $$;
@@ -40,7 +71,8 @@ CREATE FUNCTION flagscope.create_guardrail(
     limit_value float8 DEFAULT NULL, margin float8 DEFAULT NULL, quantile float8 DEFAULT NULL,
     action flagscope.action DEFAULT 'rollback', test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL,
     time_window interval DEFAULT NULL, weight float8 DEFAULT 1, shadow boolean DEFAULT false, environment text DEFAULT NULL,
-    description text DEFAULT ''
+    description text DEFAULT '', on_state jsonb DEFAULT '{}', priority integer DEFAULT 0, breaches integer DEFAULT 1,
+    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -55,13 +87,14 @@ BEGIN
             HINT = 'Define it with flagscope.create_metric(name, kind, signal).';
     END IF;
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
-        action, weight, min_sample, time_window, shadow, description)
+        action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env, create_guardrail.metric,
         coalesce(create_guardrail.comparison, CASE WHEN create_guardrail.limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison),
         coalesce(create_guardrail.test, CASE kind WHEN 'mean' THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
-        create_guardrail.description)
+        create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
+        coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace, create_guardrail.stale_after)
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
@@ -70,46 +103,5 @@ EXCEPTION WHEN unique_violation THEN
         HINT = 'Give this one another name.';
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,
-    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text) IS
+    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval) IS
     'puts a metric of a flag on watch: against the control, or with limit_value against an absolute limit; returns its id';
-
-CREATE FUNCTION flagscope._alpha_share(g flagscope.guardrail, r flagscope.rollout) RETURNS float8
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT r.alpha * g.weight / sum(o.weight) FROM flagscope.guardrail o
-    WHERE o.flag = g.flag AND o.environment = g.environment AND o.enabled AND o.test = 'sequential'
-        AND (NOT o.shadow OR o.id = g.id);
-END;
-COMMENT ON FUNCTION flagscope._alpha_share(flagscope.guardrail, flagscope.rollout) IS
-    'a sequential guardrail''s share of the rollout''s error budget: weighted Bonferroni over e-values, which names the culprit (statistics.md 10)';
-
-CREATE FUNCTION flagscope._margin(g flagscope.guardrail) RETURNS float8
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || m.kind)) FROM flagscope.metric m
-    WHERE m.name = g.metric AND g.comparison = 'control';
-END;
-COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s margin, else its kind''s default; NULL against a limit';
-
-CREATE FUNCTION flagscope._begin_evidence(rollout_id bigint, at timestamptz) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, since)
-    SELECT g.id, r.id, g.version, coalesce(flagscope._alpha_share(g, r), r.alpha), flagscope._margin(g), at
-    FROM flagscope.rollout r JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
-    WHERE r.id = rollout_id
-    ON CONFLICT DO NOTHING;
-$$;
-COMMENT ON FUNCTION flagscope._begin_evidence(bigint, timestamptz) IS
-    'gives every guardrail of a rollout that has none yet its empty evidence, its share of alpha and its margin';
-
-CREATE FUNCTION flagscope._renew_evidence(rollout_id bigint, at timestamptz) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    UPDATE flagscope.guardrail_status s SET state = 'not_enough', reason = 'resumed: evidence starts anew', evidence = '{}',
-        log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
-        since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
-    WHERE s.rollout_id = _renew_evidence.rollout_id AND s.breached_at IS NOT NULL;
-$$;
-COMMENT ON FUNCTION flagscope._renew_evidence(bigint, timestamptz) IS
-    'after a person resumed: breached guardrails start anew, which spends their share of alpha once more';

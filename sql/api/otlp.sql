@@ -1,87 +1,186 @@
 -- OTLP/JSON in: traces, logs and metrics as OpenTelemetry SDKs and Collectors write them.
 
 COMMENT ON FUNCTION flagscope._decode_otlp(text) IS
-    'decodes an OTLP/JSON payload into rows; a last row without ts carries the number of rejected records, the first error and the NULs replaced';
+    'decodes an OTLP/JSON payload into rows; a last row without ts carries the number of rejected records, the first error and the characters replaced';
+COMMENT ON FUNCTION flagscope._otlp_since(jsonb, jsonb, boolean) IS
+    'what a cumulative point says of the time since the one before, both as in attributes.otlp: the change (first, baseline, delta, reset), the increase or the mean of the new observations, and these as a histogram';
 
 CREATE FUNCTION flagscope._is_evaluation(signal text, name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN signal = 'event' AND name = 'feature_flag.evaluation';
 COMMENT ON FUNCTION flagscope._is_evaluation(text, text) IS 'is the row a flag evaluation';
 
-CREATE FUNCTION flagscope._flags_of_trace(wanted uuid, from_ts timestamptz, to_ts timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT jsonb_object_agg(f.key, f.value ORDER BY t.ts)
-    FROM flagscope.telemetry t, LATERAL jsonb_each(t.flags) f
-    WHERE t.trace_id = wanted AND t.ts BETWEEN from_ts AND to_ts
-        AND t.signal = 'event' AND t.name = 'feature_flag.evaluation';
-$$;
-COMMENT ON FUNCTION flagscope._flags_of_trace(uuid, timestamptz, timestamptz) IS 'flags by the stored evaluations of a trace; the latest wins';
+CREATE FUNCTION flagscope._digest(parts text[]) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN substr(encode(sha256(convert_to(parts::text, 'UTF8')), 'hex'), 1, 32)::uuid;
+COMMENT ON FUNCTION flagscope._digest(text[]) IS '128 bits that stand for a list of texts';
 
-CREATE FUNCTION flagscope._flags_of_subject(wanted text, at timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._stored_evaluations(wanted uuid[], times timestamptz[], traces uuid[], spans bytea[], keys text[], flags jsonb[],
+    errors boolean[])
+RETURNS SETOF uuid
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
-    SELECT jsonb_object_agg(f.key, f.value ORDER BY t.ts)
-    FROM flagscope.telemetry t, LATERAL jsonb_each(t.flags) f
-    WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND t.ts BETWEEN at - interval '1 day' AND at
-        AND t.signal = 'event' AND t.name = 'feature_flag.evaluation';
-$$;
-COMMENT ON FUNCTION flagscope._flags_of_subject(text, timestamptz) IS 'flags by a subject''s stored evaluations of the day before; the latest wins';
+#variable_conflict use_column
+DECLARE
+    from_ts timestamptz := (SELECT min(t) FROM unnest(times) t) - interval '1 minute';
+    to_ts timestamptz := (SELECT max(t) FROM unnest(times) t) + interval '1 minute';
+BEGIN
+    -- In one order, so that of two payloads with the same evaluations one waits for the other and never both.
+    INSERT INTO flagscope.otlp_evaluation AS e (evaluation) SELECT w FROM unnest(wanted) w ORDER BY w
+    ON CONFLICT (evaluation) DO UPDATE SET claimed_at = clock_timestamp();
+    -- A statement of its own: it sees what the other payload has stored meanwhile.
+    RETURN QUERY
+    SELECT w.evaluation FROM unnest(wanted, times, traces, spans, keys, flags, errors) w(evaluation, ts, trace_id, span_id, key, flags, is_error)
+    WHERE EXISTS (
+        SELECT FROM flagscope.telemetry t
+        WHERE t.trace_id = w.trace_id AND t.ts BETWEEN from_ts AND to_ts AND t.ts BETWEEN w.ts - interval '1 minute' AND w.ts + interval '1 minute'
+            AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND coalesce(t.parent_span_id, t.span_id, '') = w.span_id
+            AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM w.key
+            AND (t.flags, t.is_error) IS NOT DISTINCT FROM (w.flags, w.is_error));
+END $$;
+COMMENT ON FUNCTION flagscope._stored_evaluations(uuid[], timestamptz[], uuid[], bytea[], text[], jsonb[], boolean[]) IS
+    'those of some evaluations that are stored already, in whatever shape they came; waits for a payload that is just storing one of them';
 
-CREATE FUNCTION flagscope.ingest_otlp(payload text,
-    OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._take_series(wanted uuid[], origins uuid[])
+RETURNS TABLE (series uuid, ts timestamptz, ts_nanos smallint, point jsonb, origin_since timestamptz)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
+    INSERT INTO flagscope.otlp_series (series, origin, first_ts, ts, ts_nanos, seen_at)
+    SELECT w.series, w.origin, 'infinity', '-infinity', 0, clock_timestamp()
+    FROM unnest(wanted, origins) w(series, origin) ORDER BY w.series
+    ON CONFLICT (series) DO NOTHING;
+    RETURN QUERY
+    WITH mine AS MATERIALIZED (
+        SELECT s.* FROM flagscope.otlp_series s WHERE s.series = ANY (wanted) ORDER BY s.series FOR UPDATE
+    ), since AS (
+        SELECT o.origin, min(o.first_ts) AS first_ts FROM flagscope.otlp_series o
+        WHERE o.origin = ANY (origins) GROUP BY o.origin
+    )
+    SELECT m.series, m.ts, m.ts_nanos, m.point, s.first_ts FROM mine m JOIN since s ON s.origin = m.origin;
+END $$;
+COMMENT ON FUNCTION flagscope._take_series(uuid[], uuid[]) IS
+    'the last points of some cumulative series, locked until the end of the transaction; new ones have none; origin_since: since when their process is known';
+
+CREATE FUNCTION flagscope._keep_series(kept uuid[], times timestamptz[], nanos smallint[], points jsonb[], first_times timestamptz[])
+RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.otlp_series s SET ts = n.ts, ts_nanos = n.ts_nanos, point = n.point - 'exemplars' - 'description',
+        first_ts = least(s.first_ts, n.first_ts), seen_at = clock_timestamp()
+    FROM unnest(kept, times, nanos, points, first_times) n(series, ts, ts_nanos, point, first_ts)
+    WHERE s.series = n.series
+$$;
+COMMENT ON FUNCTION flagscope._keep_series(uuid[], timestamptz[], smallint[], jsonb[], timestamptz[]) IS
+    'remembers the last points of some cumulative series';
+
+CREATE FUNCTION flagscope._forget_ingest(at timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The clock and not at: a claim matters while transactions of now run.
+    DELETE FROM flagscope.otlp_evaluation e WHERE e.claimed_at < clock_timestamp() - interval '10 minutes';
+    DELETE FROM flagscope.otlp_series s WHERE s.seen_at < at - flagscope._setting_interval('otlp.series_retention');
+$$;
+COMMENT ON FUNCTION flagscope._forget_ingest(timestamptz) IS 'forgets claims of evaluations, and series without a point for long; part of maintain()';
+
+CREATE FUNCTION flagscope.ingest_otlp(payload text,
+    OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    replaced bigint;
+    new_within interval := flagscope._setting_interval('otlp.new_series_within');
+BEGIN
     WITH decoded AS MATERIALIZED (
-        SELECT d.*, flagscope._is_evaluation(d.signal, d.name) AS is_evaluation,
-            d.attributes ->> 'feature_flag.key' AS flag_key, d.ordinality AS place
+        SELECT d.*, d.ordinality AS place, d.attributes -> 'otlp' AS otlp,
+            -- The span that evaluated: an evaluation that is a span of its own stands below it.
+            CASE WHEN d.trace_id IS NOT NULL AND flagscope._is_evaluation(d.signal, d.name) THEN
+                coalesce(d.parent_span_id, d.span_id, '') END AS evaluated_in,
+            d.attributes ->> 'feature_flag.key' AS flag_key,
+            CASE WHEN d.cumulative THEN flagscope._digest(ARRAY[d.service, d.environment, d.attributes ->> 'resource',
+                d.attributes ->> 'scope']) END AS origin
         FROM flagscope._decode_otlp(payload) WITH ORDINALITY d
-    ), counted AS (
-        SELECT d.rejected, d.first_error FROM decoded d WHERE d.ts IS NULL
-    ), fresh AS MATERIALIZED (
+    ), known AS MATERIALIZED (
+        SELECT d.place, d.origin, d.ts, d.ts_nanos, d.otlp,
+            CASE WHEN d.evaluated_in IS NOT NULL THEN flagscope._digest(ARRAY[d.trace_id::text, d.evaluated_in::text,
+                d.flag_key, d.flags::text, d.is_error::text]) END AS evaluation,
+            CASE WHEN d.cumulative THEN flagscope._digest(ARRAY[d.origin::text, d.name, d.unit, d.otlp ->> 'type',
+                d.otlp ->> 'start', (d.attributes - '{otlp,resource,scope}'::text[])::text, d.otlp ->> 'attributes']) END AS series
+        FROM decoded d WHERE d.evaluated_in IS NOT NULL OR d.cumulative
+    ), claimed AS MATERIALIZED (
         -- One evaluation arrives in up to four shapes, in this payload or another: the first one stays. Another answer
         -- (for another user, or an error) of the same flag in the same span is another evaluation.
-        SELECT d.* FROM (
-            SELECT d.*, row_number() OVER (PARTITION BY d.is_evaluation, d.trace_id, d.span_id, d.flag_key, d.flags, d.is_error
-                ORDER BY d.place) AS nth
-            FROM decoded d WHERE d.ts IS NOT NULL
-        ) d
-        WHERE NOT coalesce(d.is_evaluation AND d.trace_id IS NOT NULL AND (d.nth > 1 OR EXISTS (
-            SELECT FROM flagscope.telemetry t
-            WHERE t.trace_id = d.trace_id AND t.ts BETWEEN d.ts - interval '1 minute' AND d.ts + interval '1 minute'
-                AND t.signal = 'event' AND t.name = d.name AND t.span_id IS NOT DISTINCT FROM d.span_id
-                AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM d.flag_key
-                AND (t.flags, t.is_error) IS NOT DISTINCT FROM (d.flags, d.is_error))), false)
-    ), evaluated AS (
-        SELECT e.trace_id, jsonb_object_agg(x.key, x.value ORDER BY e.ts) AS flags
-        FROM fresh e, LATERAL jsonb_each(e.flags) x WHERE e.is_evaluation AND e.trace_id IS NOT NULL GROUP BY e.trace_id
-    ), by_trace AS MATERIALIZED (
-        SELECT t.trace_id, coalesce(flagscope._flags_of_trace(t.trace_id, t.first_ts - interval '1 hour', t.last_ts + interval '1 hour'), '{}')
-            || coalesce(e.flags, '{}') AS flags
-        FROM (SELECT f.trace_id, min(f.ts) AS first_ts, max(f.ts) AS last_ts FROM fresh f
-              WHERE f.trace_id IS NOT NULL GROUP BY f.trace_id) t
-            LEFT JOIN evaluated e ON e.trace_id = t.trace_id
-    ), tagged AS (
-        SELECT f.*, nullif(b.flags, '{}') AS trace_flags,
-            CASE WHEN f.flags IS NULL AND nullif(b.flags, '{}') IS NULL AND f.subject IS NOT NULL
-                THEN flagscope._flags_of_subject(f.subject, f.ts) END AS subject_flags
-        FROM fresh f LEFT JOIN by_trace b ON b.trace_id = f.trace_id AND f.flags IS NULL AND NOT f.is_evaluation
+        SELECT min(k.place) AS place FROM known k
+        WHERE k.evaluation IS NOT NULL AND k.evaluation NOT IN (
+            SELECT s FROM (SELECT array_agg(e.evaluation) AS evaluations, array_agg(e.ts) AS times, array_agg(e.trace_id) AS traces,
+                    array_agg(e.evaluated_in) AS spans, array_agg(e.flag_key) AS keys, array_agg(e.flags) AS flags, array_agg(e.is_error) AS errors
+                FROM (SELECT DISTINCT ON (k.evaluation) k.evaluation, d.* FROM known k JOIN decoded d ON d.place = k.place
+                      WHERE k.evaluation IS NOT NULL ORDER BY k.evaluation, d.place) e) e,
+                LATERAL flagscope._stored_evaluations(e.evaluations, e.times, e.traces, e.spans, e.keys, e.flags, e.errors) s
+            WHERE e.evaluations IS NOT NULL)
+        GROUP BY k.evaluation
+    ), taken AS MATERIALIZED (
+        SELECT t.* FROM (SELECT array_agg(s.series) AS series, array_agg(s.origin) AS origins
+                FROM (SELECT DISTINCT k.series, k.origin FROM known k WHERE k.series IS NOT NULL) s) s,
+            LATERAL flagscope._take_series(s.series, s.origins) t WHERE s.series IS NOT NULL
+    ), newer AS MATERIALIZED (
+        -- A point that is not newer than the last one of its series says nothing new.
+        SELECT DISTINCT ON (k.series, k.ts, k.ts_nanos) k.place, k.series, k.ts, k.ts_nanos, k.otlp, t.point,
+            least(t.origin_since, min(k.ts) OVER (PARTITION BY k.origin)) AS origin_since
+        FROM known k JOIN taken t ON t.series = k.series AND (k.ts, k.ts_nanos) > (t.ts, t.ts_nanos)
+        ORDER BY k.series, k.ts, k.ts_nanos, k.place
+    ), changed AS MATERIALIZED (
+        SELECT n.place, c.change, c.value, c.distribution
+        FROM (SELECT n.*, coalesce(lag(n.otlp) OVER (PARTITION BY n.series ORDER BY n.ts, n.ts_nanos), n.point) AS previous
+              FROM newer n) n,
+            -- New is a series of a process that was there before it, and one that began lately.
+            LATERAL flagscope._otlp_since(n.previous, n.otlp, n.ts > n.origin_since OR coalesce(
+                (extract(epoch FROM n.ts) - (n.otlp ->> 'start')::numeric / 1e9) <= extract(epoch FROM new_within), false)) c
+    ), kept AS MATERIALIZED (
+        SELECT flagscope._keep_series(array_agg(n.series), array_agg(n.ts), array_agg(n.ts_nanos), array_agg(n.otlp), array_agg(n.first_ts))
+        FROM (SELECT DISTINCT ON (n.series) n.*, min(n.ts) OVER (PARTITION BY n.series) AS first_ts
+              FROM newer n ORDER BY n.series, n.ts DESC, n.ts_nanos DESC) n
+    ), fresh AS MATERIALIZED (
+        SELECT d.*, c.change, CASE WHEN d.cumulative THEN c.value ELSE d.value END AS news,
+            CASE WHEN d.cumulative THEN c.distribution ELSE d.distribution END AS shape
+        FROM decoded d LEFT JOIN changed c ON c.place = d.place
+        WHERE d.ts IS NOT NULL AND (NOT d.cumulative OR c.place IS NOT NULL)
+            AND (d.evaluated_in IS NULL OR d.place IN (SELECT x.place FROM claimed x))
+    ), tied AS (
+        SELECT a.place, a.flags, a.attribution FROM (
+            SELECT array_agg(f.place) AS places, array_agg(f.ts) AS times, array_agg(f.trace_id) AS traces,
+                array_agg(f.subject) AS subjects, array_agg(f.environment) AS environments
+            FROM fresh f WHERE f.flags IS NULL AND NOT flagscope._is_evaluation(f.signal, f.name)
+                AND (f.trace_id IS NOT NULL OR f.subject IS NOT NULL)) u,
+            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments,
+                (SELECT jsonb_agg(to_jsonb(e)) FROM (SELECT f.trace_id, f.subject, f.environment, f.ts, f.ts_nanos, f.flags FROM fresh f
+                    WHERE f.flags IS NOT NULL AND flagscope._is_evaluation(f.signal, f.name)) e)) a
     ), stored AS (
-        INSERT INTO flagscope.telemetry (ts, ts_nanos, signal, name, value, unit, subject, flags, environment, service, severity,
-            is_error, trace_id, span_id, parent_span_id, body, attributes, attribution)
-        SELECT g.ts, g.ts_nanos, g.signal::flagscope.signal, g.name, g.value, g.unit, g.subject,
-            coalesce(g.flags, g.trace_flags, g.subject_flags), g.environment, g.service, g.severity, g.is_error,
-            g.trace_id, g.span_id, g.parent_span_id, g.body, g.attributes,
-            CASE WHEN g.flags IS NOT NULL THEN 'tag' WHEN g.trace_flags IS NOT NULL THEN 'trace'
-                 WHEN g.subject_flags IS NOT NULL THEN 'subject' END::flagscope.attribution
-        FROM tagged g ORDER BY g.place
+        INSERT INTO flagscope.telemetry (ts, ts_nanos, signal, name, value, distribution, unit, subject, flags, environment, service,
+            severity, is_error, trace_id, span_id, parent_span_id, body, attributes, attribution)
+        SELECT f.ts, f.ts_nanos, f.signal::flagscope.signal, f.name, f.news, f.shape, f.unit, f.subject,
+            coalesce(f.flags, a.flags), f.environment, f.service, f.severity, f.is_error,
+            f.trace_id, f.span_id, f.parent_span_id, f.body,
+            CASE WHEN f.change IS NULL THEN f.attributes
+                ELSE jsonb_set(f.attributes, '{otlp,change}', to_jsonb(f.change)) END,
+            CASE WHEN f.flags IS NOT NULL THEN 'tag' ELSE coalesce(a.attribution, 'none') END
+        FROM fresh f LEFT JOIN tied a ON a.place = f.place ORDER BY f.place
         RETURNING 1
     )
-    SELECT (SELECT count(*) FROM stored), c.rejected,
-        (SELECT count(*) FROM decoded d WHERE d.ts IS NOT NULL) - (SELECT count(*) FROM fresh), c.first_error
-    INTO accepted, rejected, duplicate, first_error FROM counted c;
+    SELECT (SELECT count(*) FROM stored), c.rejected, (SELECT count(*) FROM decoded d WHERE d.ts IS NOT NULL)
+        - (SELECT count(*) FROM fresh), c.first_error, c.replaced + 0 * (SELECT count(*) FROM kept)
+    INTO accepted, rejected, duplicate, first_error, replaced FROM decoded c WHERE c.ts IS NULL;
+    IF replaced > 0 THEN
+        RAISE NOTICE '% that text cannot hold became U+FFFD', replaced || CASE replaced WHEN 1 THEN ' character' ELSE ' characters' END;
+    END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.ingest_otlp(text) IS
-    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and never costs its batch; rows without flags get those of their trace, else of their subject''s latest evaluation';
+    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and never costs its batch; duplicate counts evaluations that came in another shape and cumulative points that are not new; cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
+
+CREATE FUNCTION flagscope.ingest_otlp(payload jsonb,
+    OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM flagscope.ingest_otlp(payload::text) $$;
+COMMENT ON FUNCTION flagscope.ingest_otlp(jsonb) IS 'stores an OTLP/JSON request, or an array of requests; see ingest_otlp(text)';

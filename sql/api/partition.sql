@@ -160,6 +160,7 @@ AS $$
 BEGIN
     PERFORM flagscope._lock_rollups();
     PERFORM flagscope._maintain_rollups(at);
+    PERFORM flagscope._forget_ingest(at);
     DELETE FROM flagscope.outbox o WHERE o.delivered_at < at - flagscope._setting_interval('outbox.retention');
     -- What locks out writers or readers comes last.
     made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);

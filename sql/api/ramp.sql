@@ -15,18 +15,18 @@ END;
 COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
     'what a variant looked like since the present stage began, from its first bucket on: rate, mean, or the tested quantiles';
 
-CREATE FUNCTION flagscope._odds_ratio(g flagscope.guardrail, r flagscope.rollout, since timestamptz, alpha float8) RETURNS jsonb
+CREATE FUNCTION flagscope._odds_ratio(evidence_id bigint, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
     FROM (
-        SELECT array_agg(e.n_treatment ORDER BY e.at) AS nt, array_agg(e.events_treatment[1] ORDER BY e.at) AS yt,
-            array_agg(e.n_control ORDER BY e.at) AS nc, array_agg(e.events_control[1] ORDER BY e.at) AS yc
+        SELECT array_agg(e.n_treatment ORDER BY e.stratum) AS nt, array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt,
+            array_agg(e.n_control ORDER BY e.stratum) AS nc, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc
         FROM flagscope.evaluation e
-        WHERE e.guardrail_id = g.id AND e.rollout_id = r.id AND e.guardrail_version = g.version AND e.at >= since
+        WHERE e.evidence_id = _odds_ratio.evidence_id AND e.events_treatment <> '{}'
     ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, alpha) x;
 END;
-COMMENT ON FUNCTION flagscope._odds_ratio(flagscope.guardrail, flagscope.rollout, timestamptz, float8) IS
+COMMENT ON FUNCTION flagscope._odds_ratio(bigint, float8) IS
     'odds ratio of a proportion against control over all strata, with its anytime-valid interval';
 
 CREATE FUNCTION flagscope._evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
@@ -34,7 +34,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
-        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', g.limit_value, 'value', s.value,
+        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', s.limit_value, 'value', s.value,
         'margin', s.margin,
         'since', flagscope._bucket_of(r.stage_started_at),
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
@@ -43,7 +43,7 @@ BEGIN ATOMIC
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN m.kind = 'proportion' AND g.comparison = 'control'
-            THEN jsonb_build_object('odds_ratio', flagscope._odds_ratio(g, r, s.since, s.alpha)) ELSE '{}' END
+            THEN jsonb_build_object('odds_ratio', flagscope._odds_ratio(s.evidence_id, s.alpha)) ELSE '{}' END
     FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
@@ -65,12 +65,45 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN action IN ('hold', 'step_back') THEN status = 'running'
                 WHEN action = 'pause' THEN status IN ('running', 'held')
-                ELSE status IN ('running', 'paused', 'held') END;
+                ELSE status IN ('running', 'paused', 'held', 'completed') END;
 END;
 COMMENT ON FUNCTION flagscope._is_due(flagscope.action, flagscope.rollout_status) IS
     'would a guardrail''s action still change a rollout of that status';
 
-CREATE FUNCTION flagscope._act_on_breaches(r flagscope.rollout, at timestamptz) RETURNS integer
+CREATE FUNCTION flagscope._wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status) RETURNS flagscope.action
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    -- A completed rollout has no ramp to hold, pause or step back: these are told.
+    SELECT CASE WHEN status = 'completed' AND x.action IN ('hold', 'pause', 'step_back') THEN 'warn' ELSE x.action END
+    FROM (SELECT CASE WHEN state = 'breached' THEN g.action
+        ELSE nullif(nullif(g.on_state ->> state::text, 'wait'), 'ignore')::flagscope.action END) x(action);
+END;
+COMMENT ON FUNCTION flagscope._wanted(flagscope.guardrail, flagscope.data_state, flagscope.rollout_status) IS
+    'what a guardrail in a state wants done; NULL: nothing';
+
+CREATE FUNCTION flagscope._holds_ramp(g flagscope.guardrail, state flagscope.data_state) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE state WHEN 'ok' THEN false WHEN 'breached' THEN g.action <> 'warn'
+        ELSE coalesce(g.on_state ->> state::text, 'wait') <> 'ignore' END;
+END;
+COMMENT ON FUNCTION flagscope._holds_ramp(flagscope.guardrail, flagscope.data_state) IS
+    'does the ramp wait for a guardrail in a state; a breach that only warns does not hold it';
+
+CREATE FUNCTION flagscope._was_done(s flagscope.guardrail_status, g flagscope.guardrail, action flagscope.action, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = s.rollout_id AND d.guardrail_id = g.id
+        AND d.guardrail_version = g.version AND d.action = _was_done.action AND d.shadow = g.shadow
+        AND ((d.evidence ->> 'state' = s.state::text AND CASE WHEN g.test = 'sequential' AND s.state = 'breached'
+                THEN d.evidence_id = s.evidence_id ELSE d.at >= coalesce(s.breached_at, s.state_since) END)
+            -- A state that comes and goes warns once in a while, not each time.
+            OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text AND d.at > at - flagscope._setting_interval('guardrail.rewarn_after') AND d.at <= at)));
+$$;
+COMMENT ON FUNCTION flagscope._was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
+    'was a guardrail''s action on its present state decided already';
+
+CREATE FUNCTION flagscope._act(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -80,89 +113,139 @@ DECLARE
     decided integer := 0;
 BEGIN
     FOR work IN
-        SELECT g, s.reason, g.shadow OR (g.action = 'warn') AS only_told
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-        WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND flagscope._is_due(g.action, r.status)
-            AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = g.id
-                AND d.guardrail_version = g.version AND d.action = g.action AND d.shadow = g.shadow AND d.at >= s.breached_at)
-        -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then the most severe action alone.
-        ORDER BY only_told DESC, g.action DESC, s.max_log_e DESC, g.id
+        SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
+            LATERAL flagscope._wanted(g, s.state, r.status) w(action)
+        WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL AND flagscope._is_due(w.action, r.status)
+            AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT flagscope._was_done(s, g, w.action, at)
+            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id
+                WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow
+                    AND flagscope._wanted(og, os.state, r.status) <> 'warn')
+        -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
+        ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id
     LOOP
         EXIT WHEN acted;
         acted := NOT work.only_told;
-        decision_id := flagscope._decide(r.id, (work.g).action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
+        decision_id := flagscope._decide(r.id, work.action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
             (work.g).id, (work.g).shadow, flagscope._evidence_if_possible(work.g, r));
         decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope._act_on_breaches(flagscope.rollout, timestamptz) IS
-    'the most severe action among breached guardrails, once; returns the number of decisions';
+COMMENT ON FUNCTION flagscope._act(flagscope.rollout, timestamptz) IS
+    'what guardrails want done, once: all that is only told, and one action, the most severe among guardrails of the highest priority that want one; returns the number of decisions';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
+        WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
+            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
+        WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s UTC', r.stage, to_char((r.stage_started_at + s.min_duration) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
-        END
+        ELSE coalesce(flagscope._frozen(r.flag, r.environment, at), flagscope._exhausted(r, at)) END
     FROM flagscope.rollout r
     JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
+    LEFT JOIN LATERAL (SELECT h.rule, h.reason FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
+        ORDER BY h.rule LIMIT 1) unwell ON true
     LEFT JOIN LATERAL (
-        SELECT g.name, coalesce(st.state, 'not_enough') AS state, coalesce(st.reason, 'not evaluated yet') AS reason
+        SELECT g.name, coalesce(st.state, 'not_enough') AS state, coalesce(nullif(st.reason, ''), 'not evaluated yet') AS reason
         FROM flagscope.guardrail g
         LEFT JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
-            AND st.state IS DISTINCT FROM 'ok'
-        ORDER BY st.state = 'breached' DESC, g.id LIMIT 1
+            AND flagscope._holds_ramp(g, coalesce(st.state, 'not_enough'))
+        ORDER BY st.state = 'breached' DESC, g.priority DESC, g.id LIMIT 1
     ) waiting ON true
     WHERE r.id = ramp_gate.rollout_id;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
 
+CREATE FUNCTION flagscope._wants_action(r flagscope.rollout) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+        OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+        OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND g.enabled AND g.on_state <> '{}'
+                AND flagscope._wanted(g, s.state, r.status) IS NOT NULL);
+$$;
+COMMENT ON FUNCTION flagscope._wants_action(flagscope.rollout) IS 'may some guardrail of a rollout want something done';
+
+CREATE FUNCTION flagscope._rests_until(r flagscope.rollout) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT d.at + r.cooldown FROM (
+        SELECT d.* FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_status = 'held' AND d.from_status <> 'held' AND NOT d.shadow
+        ORDER BY d.id DESC LIMIT 1) d
+    WHERE d.guardrail_id IS NOT NULL AND r.status = 'held';
+$$;
+COMMENT ON FUNCTION flagscope._rests_until(flagscope.rollout) IS
+    'when a ramp held by a guardrail goes on by itself; NULL: a person held it, or it has no cooldown';
+
+CREATE FUNCTION flagscope._may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT at >= flagscope._rests_until(r) AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
+        -- Sequential evidence begins anew; a threshold that is still beyond its limit would only hold it again.
+        AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test = 'threshold' AND g.action <> 'warn');
+$$;
+COMMENT ON FUNCTION flagscope._may_resume(flagscope.rollout, timestamptz) IS 'has a ramp that a guardrail held rested long enough';
+
 CREATE FUNCTION flagscope._may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+    RETURN flagscope._wants_action(r) OR r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
         OR (r.status = 'running' AND at >= r.stage_started_at + (SELECT s.min_duration FROM flagscope.rollout_stage s
             WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
 END $$;
 COMMENT ON FUNCTION flagscope._may_move(flagscope.rollout, timestamptz) IS
     'can this tick move the rollout at all: a cheap look before ramp_gate()';
 
+CREATE FUNCTION flagscope._move(r flagscope.rollout, at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    decided integer := flagscope._tell_health(r, at) + flagscope._act(r, at);
+BEGIN
+    IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
+        PERFORM flagscope._decide(r.id, 'advance', 'flagscope',
+            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at);
+        RETURN 1;
+    ELSIF decided = 0 AND r.status = 'held' AND flagscope._may_resume(r, at) THEN
+        PERFORM flagscope._decide(r.id, 'resume', 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at);
+        RETURN 1;
+    END IF;
+    RETURN decided;
+END $$;
+COMMENT ON FUNCTION flagscope._move(flagscope.rollout, timestamptz) IS
+    'what this tick decides on a rollout: what guardrails want, else the next stage, else the end of a rest; returns the number of decisions';
+
 CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     r flagscope.rollout;
-    decided integer;
     total integer := 0;
 BEGIN
-    FOR r IN SELECT * FROM flagscope.rollout x WHERE x.status IN ('running', 'paused', 'held')
-        AND flagscope._may_move(x, at) ORDER BY x.id
+    FOR r IN SELECT * FROM flagscope.rollout x WHERE flagscope._is_watched(x, at) AND flagscope._may_move(x, at) ORDER BY x.id
     LOOP
-        CONTINUE WHEN r.problem IS NULL AND flagscope.ramp_gate(r.id, at) IS NOT NULL AND NOT EXISTS (
-            SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached');
+        CONTINUE WHEN r.problem IS NULL AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NOT NULL AND NOT flagscope._wants_action(r);
         -- Decides on what is, not on what was when the loop began; and waits for nobody: the next tick looks again.
         SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
-        WHERE x.id = r.id AND x.status IN ('running', 'paused', 'held') FOR NO KEY UPDATE OF x, s SKIP LOCKED;
+        WHERE x.id = r.id AND flagscope._is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
         CONTINUE WHEN NOT FOUND;
         BEGIN
-            decided := flagscope._act_on_breaches(r, at);
-            IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
-                PERFORM flagscope._decide(r.id, 'advance', 'flagscope',
-                    format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at);
-                decided := 1;
-            END IF;
-            total := total + decided;
+            total := total + flagscope._move(r, at);
             UPDATE flagscope.rollout x SET problem = NULL WHERE x.id = r.id AND x.problem IS NOT NULL;
         EXCEPTION WHEN OTHERS THEN
             UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
@@ -174,7 +257,7 @@ BEGIN
     RETURN total;
 END $$;
 COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
-    'acts on breaches and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';
+    'acts on states and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';
 
 CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer, milliseconds float8);
 COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guardrails evaluated, decisions made';
@@ -199,10 +282,12 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
-    strata := flagscope._consume_deltas();
+    PERFORM flagscope._tie_late_traces();
+    strata := flagscope._consume_deltas(at);
     result.at := at;
     result.strata := cardinality(strata);
     result.guardrails := flagscope._evaluate_guardrails(strata, at);
+    PERFORM flagscope._watch_health(at);
     result.decisions := flagscope._ramp(at);
     PERFORM flagscope._maintain_when_due(at);
     result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);

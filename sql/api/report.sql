@@ -8,51 +8,6 @@ WHERE NOT rolled_up;
 COMMENT ON VIEW flagscope.variant_state IS
     'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
 
-CREATE FUNCTION flagscope.variant_summary(flag text, since interval DEFAULT '1 hour', environment text DEFAULT NULL,
-    at timestamptz DEFAULT clock_timestamp())
-RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT s.metric, s.variant, s.n, CASE m.kind WHEN 'proportion' THEN s.events END,
-        CASE m.kind WHEN 'proportion' THEN s.events::float8 / nullif(s.n, 0) END, flagscope.mean(s.moments),
-        flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
-    FROM (
-        SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
-            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM flagscope.variant_states(variant_summary.flag, at - since, at, '1 day', NULL, variant_summary.environment) v
-        GROUP BY v.metric, v.variant
-    ) s JOIN flagscope.metric m ON m.name = s.metric
-    ORDER BY s.metric, s.variant;
-$$;
-COMMENT ON FUNCTION flagscope.variant_summary(text, interval, text, timestamptz) IS
-    'every metric on watch by variant: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry and the range';
-
-CREATE FUNCTION flagscope.metric_series(flag text, metric text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    step interval DEFAULT '10 seconds', quantile float8 DEFAULT 0.95, environment text DEFAULT NULL)
-RETURNS TABLE (at timestamptz, variant text, n bigint, value float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH steps AS (
-        SELECT generate_series(date_bin(step, since, 'epoch'), until, step) AS at
-    ), state AS (
-        SELECT date_bin(step, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n, CASE m.kind
-            WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
-            WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
-            ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
-        FROM flagscope.variant_states(metric_series.flag, date_bin(step, since, 'epoch'), until, CASE
-                WHEN extract(epoch FROM step) % 86400 = 0 THEN interval '1 day'
-                WHEN extract(epoch FROM step) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
-            metric_series.metric, metric_series.environment) v JOIN flagscope.metric m ON m.name = v.metric
-        GROUP BY 1, v.variant, m.kind
-    )
-    SELECT s.at, v.variant, coalesce(x.n, 0), x.value
-    FROM steps s CROSS JOIN (SELECT DISTINCT state.variant FROM state) v
-        LEFT JOIN state x ON x.at = s.at AND x.variant = v.variant
-    ORDER BY s.at, v.variant;
-$$;
-COMMENT ON FUNCTION flagscope.metric_series(text, text, timestamptz, timestamptz, interval, float8, text) IS
-    'a metric by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data; steps of whole 10 seconds, and no finer than the level that is kept for so long ago';
-
 CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, step interval DEFAULT '10 seconds',
     quantile float8 DEFAULT 0.95)
 RETURNS TABLE (at timestamptz, percent numeric, ramp text, n_treatment bigint, treatment float8, n_control bigint, control float8, chart text)
@@ -64,8 +19,8 @@ AS $$
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
             max(s.value) FILTER (WHERE s.variant = r.control) AS c,
             r.status = 'completed' AND r.ended_at < s.at + step AS completed
-        FROM flagscope.rollout r, LATERAL flagscope.metric_series(r.flag, rollout_chart.metric, r.started_at,
-            coalesce(r.ended_at, clock_timestamp()), step, rollout_chart.quantile, r.environment) s
+        FROM flagscope.rollout r, LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
+            tstzrange(r.started_at, coalesce(r.ended_at, clock_timestamp()), '[]'), step, rollout_chart.quantile, r.environment) s
         WHERE r.id = rollout_chart.rollout_id GROUP BY r.id, s.at
     ), served AS (
         -- The share served at the end of each step.
@@ -101,12 +56,11 @@ BEGIN
     g := jsonb_populate_record(NULL::flagscope.guardrail, d.rule);
     SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
     FOR e IN SELECT * FROM flagscope.evaluation x
-        WHERE x.guardrail_id = d.guardrail_id AND x.rollout_id = d.rollout_id AND x.guardrail_version = d.guardrail_version
-            AND x.at BETWEEN d.first_evaluation AND d.last_evaluation AND g.test = 'sequential'
-        ORDER BY x.at
+        WHERE x.evidence_id = d.evidence_id AND x.stratum <= d.last_stratum AND g.test = 'sequential'
+        ORDER BY x.stratum
     LOOP
-        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, g.comparison::text, m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, g.limit_value, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
+        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(evidence);
     END LOOP;
 END $$;
@@ -139,6 +93,8 @@ AS $$
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
+                WHEN 'baseline' THEN format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
+                    concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit'))
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
@@ -147,11 +103,11 @@ AS $$
         CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
-        format('rows        up to %s UTC', to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS')),
+        'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
         'effect      odds ratio ' || round((e #>> '{odds_ratio,estimate}')::numeric, 2) || ', between '
             || round((e #>> '{odds_ratio,low}')::numeric, 2) || ' and ' || round((e #>> '{odds_ratio,high}')::numeric, 2) || ' at every look',
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
-            round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8) END,
+            round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';

@@ -28,7 +28,8 @@ BEGIN
         RETURN NEW;
     END IF;
     IF (NEW.id, NEW.flag, NEW.environment) IS DISTINCT FROM (OLD.id, OLD.flag, OLD.environment)
-       OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha) IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha)) THEN
+       OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.watch, NEW.cooldown)
+           IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.watch, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('what rollout %s rolls out is fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
@@ -87,7 +88,8 @@ COMMENT ON FUNCTION flagscope._check_stages(numeric[]) IS 'raises unless percent
 CREATE FUNCTION flagscope.create_rollout(
     flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', stages numeric[] DEFAULT NULL,
     min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0, approval boolean DEFAULT false,
-    environment text DEFAULT NULL, alpha float8 DEFAULT NULL
+    environment text DEFAULT NULL, alpha float8 DEFAULT NULL, exclusion_group text DEFAULT NULL, watch interval DEFAULT NULL,
+    cooldown interval DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -99,9 +101,10 @@ DECLARE
 BEGIN
     PERFORM flagscope._check_stages(steps);
     PERFORM flagscope._check_rollout_variants(flag, env, ARRAY[treatment, control]);
-    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha)
+    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, watch, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
-            coalesce(create_rollout.alpha, flagscope._setting_number('rollout.alpha')))
+            coalesce(create_rollout.alpha, flagscope._setting_number('rollout.alpha')), create_rollout.exclusion_group,
+            coalesce(create_rollout.watch, flagscope._setting_interval('rollout.watch')), create_rollout.cooldown)
     RETURNING id INTO new_id;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent,
@@ -114,7 +117,7 @@ EXCEPTION WHEN unique_violation THEN
         MESSAGE = format('flag "%s" has a live rollout in environment "%s" already', flag, env),
         HINT = 'Complete it or roll it back first; a draft can be deleted.';
 END $$;
-COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8) IS
+COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8, text, interval, interval) IS
     'drafts a rollout of a treatment in growing stages (percent); NULLs take the settings rollout.*; returns its id';
 
 CREATE FUNCTION flagscope._check_rollout_variants(flag text, environment text, names text[]) RETURNS void
@@ -144,3 +147,82 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_rollout_variants(text, text, text[]) IS 'raises unless the flag exists in the environment and has the variants';
+
+CREATE FUNCTION flagscope._check_stage_plan(rollout_id bigint) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ordinals integer[];
+    percents numeric[];
+BEGIN
+    SELECT array_agg(s.ordinal ORDER BY s.ordinal), array_agg(s.percent ORDER BY s.ordinal) INTO ordinals, percents
+    FROM flagscope.rollout_stage s WHERE s.rollout_id = _check_stage_plan.rollout_id;
+    PERFORM flagscope._check_stages(percents);
+    IF ordinals <> ARRAY(SELECT generate_series(1, cardinality(ordinals))) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 and grow';
+
+CREATE FUNCTION flagscope._refuse_stage_edit(r flagscope.rollout, ordinal integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+        MESSAGE = format('stage %s of rollout %s cannot be edited: the rollout is %s at stage %s', ordinal, r.id, r.status, r.stage),
+        HINT = CASE
+            WHEN r.status = 'running' THEN format('Later stages can be edited while it is paused: flagscope.pause_rollout(%s).', r.id)
+            WHEN r.status IN ('paused', 'held') THEN 'Later stages can be edited now.'
+            ELSE 'It is over; create another rollout.' END;
+END $$;
+COMMENT ON FUNCTION flagscope._refuse_stage_edit(flagscope.rollout, integer) IS 'raises: the plan of a rollout that runs is locked';
+
+CREATE FUNCTION flagscope._may_edit_stage(r flagscope.rollout, ordinal integer) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT r.id IS NULL OR r.status = 'draft' OR (r.status IN ('paused', 'held') AND ordinal > r.stage);
+END;
+COMMENT ON FUNCTION flagscope._may_edit_stage(flagscope.rollout, integer) IS
+    'the edit lock: a draft is free, of a rollout that was stopped the stages to come, of a running one nothing';
+
+CREATE FUNCTION flagscope._lock_stages() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+BEGIN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = OLD.rollout_id;
+    IF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{approved_by,approved_at}'::text[]) = (to_jsonb(OLD) - '{approved_by,approved_at}'::text[]) THEN
+        RETURN NEW;  -- an approval
+    END IF;
+    IF NOT flagscope._may_edit_stage(r, OLD.ordinal)
+       OR (TG_OP = 'UPDATE' AND (NEW.rollout_id <> OLD.rollout_id OR NOT flagscope._may_edit_stage(r, NEW.ordinal))) THEN
+        PERFORM flagscope._refuse_stage_edit(r, OLD.ordinal);
+    END IF;
+    RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
+END $$;
+COMMENT ON FUNCTION flagscope._lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are';
+CREATE TRIGGER lock_stages BEFORE UPDATE OR DELETE ON flagscope.rollout_stage
+    FOR EACH ROW EXECUTE FUNCTION flagscope._lock_stages();
+
+CREATE FUNCTION flagscope._lock_new_stages() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+    wrong record;
+BEGIN
+    -- A restored dump brings all stages of a rollout in one statement; whoever adds some finds others there.
+    SELECT n.rollout_id, n.ordinal INTO wrong FROM added n JOIN flagscope.rollout x ON x.id = n.rollout_id
+    WHERE NOT flagscope._may_edit_stage(x, n.ordinal) AND EXISTS (SELECT FROM flagscope.rollout_stage s WHERE s.rollout_id = x.id
+        AND NOT EXISTS (SELECT FROM added o WHERE o.rollout_id = s.rollout_id AND o.ordinal = s.ordinal)) LIMIT 1;
+    IF FOUND THEN
+        SELECT * INTO r FROM flagscope.rollout x WHERE x.id = wrong.rollout_id;
+        PERFORM flagscope._refuse_stage_edit(r, wrong.ordinal);
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._lock_new_stages() IS 'trigger: a rollout that runs gets no further stages';
+CREATE TRIGGER lock_new_stages AFTER INSERT ON flagscope.rollout_stage REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._lock_new_stages();

@@ -89,7 +89,8 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     bounds text := CASE
-        WHEN name = 'rollout.alpha' AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
+        WHEN name IN ('rollout.alpha', 'health.alpha') AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
+        WHEN name = 'rollout.alpha_reserve' AND value NOT BETWEEN 0 AND 0.9 THEN 'between 0 and 0.9'
         -- Each is a table: a thousand more would be days of maintenance.
         WHEN name LIKE '%.premake' AND (value NOT BETWEEN 1 AND 100 OR value % 1 <> 0) THEN 'a whole number from 1 to 100'
         WHEN name LIKE '%.margin.%' AND value NOT BETWEEN 0 AND 10 THEN 'between 0 and 10'

@@ -1,4 +1,4 @@
--- Comments of the statistics and charts that Rust implements (src/guardrail.rs, src/chart.rs, src/telemetry.rs).
+-- Comments of the statistics and charts that Rust implements (src/guardrail.rs, src/stats.rs, src/chart.rs, src/telemetry.rs).
 
 COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
@@ -19,6 +19,36 @@ COMMENT ON FUNCTION flagscope.sparkline(float8[]) IS 'a line chart of one charac
 COMMENT ON FUNCTION flagscope.bar(float8, float8, integer) IS 'a bar of value / max, width characters long';
 
 CREATE AGGREGATE flagscope.sparkline(float8) (
-    SFUNC = array_append, STYPE = float8[], FINALFUNC = flagscope.sparkline, INITCOND = '{}'
+    SFUNC = array_append, STYPE = float8[], FINALFUNC = flagscope.sparkline, INITCOND = '{}', PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.sparkline(float8) IS 'a line chart of a series: sparkline(x ORDER BY t)';
+
+-- The decision tests. Arrays have one entry for each stratum (a tick), in order of time; NULL, an arm without data, only
+-- where an entry is a state. All return estimate, its interval (valid at every look), log_e, the anytime p-value of the
+-- greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a verdict.
+COMMENT ON FUNCTION flagscope.test_proportion(bigint[], bigint[], bigint[], bigint[], float8, float8, text, float8, float8, float8) IS
+    'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds; with points: percentage points / 100 of the control''s earlier rate); exact whatever the baseline does; estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_limit(bigint[], bigint[], float8, text, float8, float8) IS
+    'test P1: is the chance of an event above (below) a limit; exact; estimate: the rate, with a beta-binomial interval; verdict worse or open';
+COMMENT ON FUNCTION flagscope.test_rate(float8[], bigint[], float8[], bigint[], float8, float8, text, float8, float8) IS
+    'test R: are counts per exposure higher (lower) in the treatment by more than the margin; exact for Poisson counts, whatever the intensity does; estimate: ratio of rates; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_mean(flagscope.moments[], flagscope.moments[], float8, float8, float8, text, float8) IS
+    'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin; exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum gives the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_mean_t(flagscope.moments[], flagscope.moments[], float8, text, float8) IS
+    'test Mt: the stratified t mixture of means; asymptotic, errs for decreases of skewed values: use it for symmetric values or logarithms; estimate: difference of means beyond the margin; verdict worse or open';
+COMMENT ON FUNCTION flagscope.test_quantile(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, text, float8) IS
+    'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum gives thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_quantile_strict(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
+    'test Qs: is the treatment''s quantile itself higher (lower) than the control''s; one look at all strata, for a control that does not drift; estimate: the treatment''s quantile, interval: of the control''s; verdict worse or open';
+COMMENT ON FUNCTION flagscope.test_distribution(flagscope.histogram[], flagscope.histogram[], text, float8) IS
+    'test H: do the arms have different distributions, towards higher (lower) values; no test of means, nearly blind to the tail alone; the first stratum gives the score only; verdict different or open';
+COMMENT ON FUNCTION flagscope.test_ratio(float8[], float8[], float8[], float8[], float8, float8, text, float8) IS
+    'test T: is sum(numerator) / sum(denominator) over units higher (lower) in the treatment by more than the margin; arrays have one entry for each unit (user, host); delta method, asymptotic, silent below 100 units or a numerator of 20 an arm; estimate: ratio of ratios; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_share(float8[], bigint[], bigint[], float8) IS
+    'test S: sample ratio mismatch, newly assigned units of the treatment and of all others beside the treatment''s nominal share in each stratum; exact; estimate: odds served by odds asked for; verdict mismatch or open';
+COMMENT ON FUNCTION flagscope.design_effect(float8[], float8[]) IS
+    'how much larger the variance of a rate is than with independent trials, at least 1, from units'' events and trials; take it from the control before a rollout and give it to test_proportion; NULL where units do not tell';
+COMMENT ON FUNCTION flagscope.combine_e(float8[], float8[], float8) IS
+    'guardrails of one rollout together: log of the weighted average of e-values (weights are scaled to sum 1), its p-value, which entries (from 1) are the culprits, verdict worse or open';
+COMMENT ON FUNCTION flagscope.e_bh(float8[], float8) IS
+    'e-BH over a fleet: which of these log e-values to reject so that at most alpha of the rejections are false in the mean, under any dependence';

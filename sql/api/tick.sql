@@ -5,11 +5,19 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN date_bin('10 seconds', at, timestamptz '2000-01-01 00:00:00+00');
 COMMENT ON FUNCTION flagscope._bucket_of(timestamptz) IS 'start of the rollup bucket that a time lies in';
 
-CREATE FUNCTION flagscope._consume_deltas() RETURNS flagscope.stratum[]
+CREATE FUNCTION flagscope._is_watched(r flagscope.rollout, at timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT r.status IN ('running', 'paused', 'held') OR (r.status = 'completed' AND coalesce(r.watch_until > at, false));
+END;
+COMMENT ON FUNCTION flagscope._is_watched(flagscope.rollout, timestamptz) IS
+    'do guardrails look at a rollout: while it is live, and for its watch after completion';
+
+CREATE FUNCTION flagscope._consume_deltas(at timestamptz) RETURNS flagscope.stratum[]
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH watched AS (
-        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')
+        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
             AND EXISTS (SELECT FROM flagscope.variant_delta d WHERE d.flag = r.flag AND d.environment = r.environment)
     ), free AS MATERIALIZED (
         -- The tick waits for nobody: data of a rollout that somebody's open transaction is changing is left for later.
@@ -47,13 +55,13 @@ AS $$
             flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts),
             coalesce(sum(t.n) FILTER (WHERE t.bucket >= flagscope._bucket_of(r.stage_started_at)), 0)::bigint
         FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
-            AND r.status IN ('running', 'paused', 'held')
+            AND flagscope._is_watched(r, at)
         WHERE t.bucket >= flagscope._bucket_of(r.started_at)
         GROUP BY t.flag, t.environment, t.variant, t.metric
     )
     SELECT coalesce(array_agg(folded::flagscope.stratum), '{}') FROM folded;
 $$;
-COMMENT ON FUNCTION flagscope._consume_deltas() IS
+COMMENT ON FUNCTION flagscope._consume_deltas(timestamptz) IS
     'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
@@ -104,6 +112,13 @@ END;
 COMMENT ON FUNCTION flagscope._next_thresholds(flagscope.guardrail, flagscope.rollout, interval, timestamptz) IS
     'bins of the control''s quantiles over its recent past: what the NEXT stratum is judged at, so that the test stays valid';
 
+CREATE FUNCTION flagscope._tested_as(comparison flagscope.comparison) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE comparison WHEN 'control' THEN 'control' ELSE 'absolute' END;
+END;
+COMMENT ON FUNCTION flagscope._tested_as(flagscope.comparison) IS 'a baseline, once taken, is a limit like any other';
+
 CREATE FUNCTION flagscope._gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
     t flagscope.stratum, c flagscope.stratum, alone boolean, past interval, at timestamptz,
     OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[])
@@ -114,9 +129,9 @@ BEGIN
     events_treatment := '{}';
     events_control := '{}';
     increment := '{}';
-    IF g.test = 'sequential' THEN
+    IF g.test = 'sequential' AND (g.comparison = 'control' OR st.limit_value IS NOT NULL) THEN
         SELECT w.* INTO events_treatment, events_control, increment
-        FROM flagscope._weigh_stratum(m.kind::text, g.comparison::text, m.harm::text, g.quantile, st.margin, g.limit_value,
+        FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.limit_value,
             st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.histogram,
             coalesce(c.n, 0), coalesce(c.events, 0), c.histogram) w;
         status.evidence := flagscope._add(st.evidence, increment);
@@ -129,7 +144,7 @@ BEGIN
         status.n_treatment := st.n_treatment + coalesce(t.n, 0);
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
-    IF g.comparison = 'absolute' OR c.n > 0 OR alone THEN  -- what was compared with nothing is no sample
+    IF g.comparison <> 'control' OR c.n > 0 OR alone THEN  -- what was compared with nothing is no sample
         status.stage_treatment := st.stage_treatment + coalesce(t.stage_n, 0);
     END IF;
     status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
@@ -141,34 +156,68 @@ END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
     flagscope.stratum, flagscope.stratum, boolean, interval, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
 
+CREATE FUNCTION flagscope._look(st flagscope.guardrail_status, g flagscope.guardrail, time_window interval, at timestamptz)
+RETURNS flagscope.guardrail_status
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    beyond integer;
+    is_new boolean := coalesce(at < st.looked_at OR at >= st.looked_at + time_window, true);
+BEGIN
+    IF st.state NOT IN ('ok', 'breached') THEN
+        RETURN st;  -- a look that saw too little is none
+    END IF;
+    -- Looks closer than a window would see the same rows again; the one that counts is still open until the next begins.
+    st.looks := (st.looks[CASE WHEN is_new THEN greatest(1, cardinality(st.looks) - g.of_looks + 2) ELSE 1 END
+        :cardinality(st.looks) - (NOT is_new)::integer]) || (st.state = 'breached');
+    st.looked_at := CASE WHEN is_new THEN at ELSE st.looked_at END;
+    beyond := (SELECT count(*) FROM unnest(st.looks) l WHERE l);
+    IF beyond > 0 AND beyond < g.breaches THEN
+        st.state := 'inconclusive';
+        st.reason := format('%s of %s looks beyond the limit, %s make a breach; now %s', beyond, cardinality(st.looks), g.breaches, st.reason);
+    ELSIF beyond >= g.breaches AND st.state = 'ok' THEN
+        st.state := 'breached';
+        st.reason := format('%s of the last %s looks beyond the limit; now %s', beyond, cardinality(st.looks), st.reason);
+    END IF;
+    RETURN st;
+END $$;
+COMMENT ON FUNCTION flagscope._look(flagscope.guardrail_status, flagscope.guardrail, interval, timestamptz) IS
+    'm of n: a threshold is breached when enough of its last looks, one window apart, were beyond the limit';
+
 CREATE FUNCTION flagscope._judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
     step_sample bigint, setting flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    over_window record;
+    was flagscope.data_state := st.state;
 BEGIN
     IF g.test = 'threshold' THEN
-        SELECT * INTO over_window FROM flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, setting.time_window), at);
-        st.value := over_window.value;
+        st.value := (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, setting.time_window), at)).value;
     END IF;
     SELECT v.state::flagscope.data_state, v.reason INTO st.state, st.reason
     FROM flagscope._verdict(jsonb_build_object(
         'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
-        'limit', g.limit_value, 'quantile', g.quantile, 'value', st.value,
+        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value,
         'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
         'min_sample', greatest(coalesce(g.min_sample, setting.min_sample), step_sample),
         'stage_age', extract(epoch FROM at - r.stage_started_at),
         'idle', extract(epoch FROM at - st.last_data_at), 'last_data', to_char(st.last_data_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
-        'grace', extract(epoch FROM setting.grace),
-        'stale_after', extract(epoch FROM setting.stale_after))) v;
+        'grace', extract(epoch FROM coalesce(g.grace, setting.grace)),
+        'stale_after', extract(epoch FROM coalesce(g.stale_after, setting.stale_after)))) v;
+    IF g.comparison = 'baseline' AND st.limit_value IS NULL AND st.state = 'ok' THEN
+        st.state := 'not_enough';
+        st.reason := format('variant "%s" has too short a past to be a baseline', r.control);
+    ELSIF g.of_looks > 1 THEN
+        st := flagscope._look(st, g, coalesce(g.time_window, setting.time_window), at);
+    END IF;
     IF st.state = 'breached' AND st.breached_at IS NULL THEN
         st.breached_at := at;
     END IF;
     IF g.test = 'threshold' AND st.state <> 'breached' THEN
         st.breached_at := NULL;  -- a threshold can recover; sequential evidence is latched by its maximum
     END IF;
+    st.state_since := CASE WHEN st.state = was AND st.state_since IS NOT NULL THEN st.state_since ELSE at END;
     RETURN st;
 END $$;
 COMMENT ON FUNCTION flagscope._judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, bigint,
@@ -196,12 +245,20 @@ BEGIN
     status := st;
     treatment := t;
     control := c;
-    IF g.comparison <> 'control' OR alone OR (t IS NULL AND c IS NULL) THEN
+    IF st.failures > 0 THEN  -- what could not be judged then is judged now
+        treatment := flagscope._merge_strata(st.waiting_treatment, t);
+        control := flagscope._merge_strata(st.waiting_control, c);
+        status.waiting_treatment := NULL;
+        status.waiting_control := NULL;
+        status.waiting_since := NULL;
+        st := status;
+    END IF;
+    IF g.comparison <> 'control' OR alone OR (treatment IS NULL AND control IS NULL) THEN
         RETURN;
     END IF;
     IF at - st.waiting_since <= pairing THEN  -- else what waited found nobody to be compared with
-        treatment := flagscope._merge_strata(st.waiting_treatment, t);
-        control := flagscope._merge_strata(st.waiting_control, c);
+        treatment := flagscope._merge_strata(st.waiting_treatment, treatment);
+        control := flagscope._merge_strata(st.waiting_control, control);
     END IF;
     status.waiting_treatment := NULL;
     status.waiting_control := NULL;
@@ -228,12 +285,17 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     st flagscope.guardrail_status;
-    alone boolean := step.percent = 100;  -- no control is left: nothing to wait for
+    alone boolean := step.percent = 100 OR r.status = 'completed';  -- no control is left: nothing to wait for
     arms record;
     stratum record;
     is_news boolean;
 BEGIN
     SELECT * INTO arms FROM flagscope._pair(was, g, m, t, c, alone, setting.pairing, at);
+    IF g.comparison = 'baseline' AND was.limit_value IS NULL THEN
+        st := arms.status;
+        st.limit_value := flagscope._baseline(g, r, m, coalesce(g.min_sample, setting.min_sample), at);
+        arms.status := st;
+    END IF;
     SELECT * INTO stratum FROM flagscope._gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
         setting.reference_window, at);
     st := stratum.status;
@@ -247,20 +309,22 @@ BEGIN
     END IF;
     -- Never write over what somebody changed meanwhile (a resume, a stage, the rule itself), and never wait for him.
     PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id
-        AND (s.since, s.stage_treatment, s.evaluated_at, s.state)
-            IS NOT DISTINCT FROM (was.since, was.stage_treatment, was.evaluated_at, was.state)
+        AND (s.evidence_id, s.last_stratum, s.stage_treatment, s.evaluated_at, s.state)
+            IS NOT DISTINCT FROM (was.evidence_id, was.last_stratum, was.stage_treatment, was.evaluated_at, was.state)
         FOR NO KEY UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN;
     END IF;
     IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
-        INSERT INTO flagscope.evaluation (at, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
-            events_treatment, events_control, thresholds, increment, log_e, value, watermark)
-        VALUES (at, g.id, r.id, g.version, step.percent, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
+        st.last_stratum := st.last_stratum + 1;
+        INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
+            n_treatment, n_control, events_treatment, events_control, thresholds, increment, log_e, value, watermark)
+        VALUES (at, st.evidence_id, st.last_stratum, g.id, r.id, g.version, CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
             stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, st.log_e, st.value,
             greatest((arms.treatment).last_ts, (arms.control).last_ts));
     END IF;
-    UPDATE flagscope.guardrail_status s SET state = st.state, reason = st.reason, evidence = st.evidence, log_e = st.log_e,
+    UPDATE flagscope.guardrail_status s SET state = st.state, state_since = st.state_since, reason = st.reason, last_stratum = st.last_stratum,
+        limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, log_e = st.log_e,
         max_log_e = st.max_log_e, thresholds = st.thresholds, waiting_treatment = st.waiting_treatment,
         waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
         n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,
@@ -272,25 +336,30 @@ COMMENT ON FUNCTION flagscope._evaluate_guardrail(flagscope.guardrail_status, fl
     flagscope.rollout_stage, flagscope.stratum, flagscope.stratum, flagscope.tick_setting, timestamptz) IS
     'one guardrail in one tick: stratum to evaluation, evidence and verdict to guardrail_status';
 
-CREATE FUNCTION flagscope._note_failure(guardrail_id bigint, rollout_id bigint, at timestamptz, problem text) RETURNS void
+CREATE FUNCTION flagscope._note_failure(st flagscope.guardrail_status, t flagscope.stratum, c flagscope.stratum, at timestamptz, problem text)
+RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE flagscope.guardrail_status s SET state = 'error', reason = problem, failures = s.failures + 1, evaluated_at = at,
-        retry_at = at + flagscope._setting_interval('guardrail.retry_after') * (2 ^ least(s.failures, 5))
+    UPDATE flagscope.guardrail_status s SET state = 'error', state_since = CASE s.state WHEN 'error' THEN s.state_since ELSE at END,
+        reason = problem, failures = s.failures + 1, evaluated_at = at,
+        retry_at = at + flagscope._setting_interval('guardrail.retry_after') * (2 ^ least(s.failures, 5)),
+        -- Its data is not lost: it waits for the try that succeeds.
+        waiting_treatment = flagscope._merge_strata(s.waiting_treatment, t), waiting_control = flagscope._merge_strata(s.waiting_control, c),
+        waiting_since = coalesce(s.waiting_since, at)
     FROM (SELECT x.guardrail_id, x.rollout_id FROM flagscope.guardrail_status x
-          WHERE x.guardrail_id = _note_failure.guardrail_id AND x.rollout_id = _note_failure.rollout_id
+          WHERE x.guardrail_id = st.guardrail_id AND x.rollout_id = st.rollout_id
           FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE s.guardrail_id = free.guardrail_id AND s.rollout_id = free.rollout_id;
 $$;
-COMMENT ON FUNCTION flagscope._note_failure(bigint, bigint, timestamptz, text) IS
-    'a guardrail that failed is in state error, holds the ramp, and is tried again later and later';
+COMMENT ON FUNCTION flagscope._note_failure(flagscope.guardrail_status, flagscope.stratum, flagscope.stratum, timestamptz, text) IS
+    'a guardrail that failed is in state error, holds the ramp, keeps its data, and is tried again later and later';
 
 CREATE FUNCTION flagscope._needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
     stale_after interval, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
     OR (st.last_data_at IS NULL AND st.state <> 'no_data')
-    OR (st.last_data_at < at - stale_after AND st.state NOT IN ('stale', 'breached'))));
+    OR (st.last_data_at < at - coalesce(g.stale_after, stale_after) AND st.state NOT IN ('stale', 'breached'))));
 COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, interval, timestamptz) IS
     'can the verdict differ from the last one: there is data, a window moves on, data is missing for too long, or a failure may be over';
 
@@ -301,7 +370,7 @@ DECLARE
     missing bigint;
 BEGIN
     FOR missing IN
-        SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')
+        SELECT r.id FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
             AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
                 AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id))
     LOOP
@@ -322,7 +391,7 @@ DECLARE
     work record;
     done integer := 0;
 BEGIN
-    PERFORM flagscope._begin_missing_evidence(at);
+    PERFORM flagscope._begin_missing_evidence(at), flagscope._rearm_warnings(at);
     FOR work IN
         SELECT st, g, r, m, step, t, c FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
@@ -333,14 +402,14 @@ BEGIN
             ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
         LEFT JOIN flagscope._strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
-        WHERE r.status IN ('running', 'paused', 'held')
+        WHERE flagscope._is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
             AND flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
         ORDER BY r.id, g.id
     LOOP
         BEGIN
             PERFORM flagscope._evaluate_guardrail(work.st, work.g, work.r, work.m, work.step, work.t, work.c, setting, at);
         EXCEPTION WHEN OTHERS THEN
-            PERFORM flagscope._note_failure((work.g).id, (work.r).id, at, SQLERRM);
+            PERFORM flagscope._note_failure(work.st, work.t, work.c, at, SQLERRM);
         END;
         done := done + 1;
     END LOOP;

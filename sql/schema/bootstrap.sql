@@ -2,3 +2,4 @@
 CREATE TYPE flagscope.moments;
 CREATE TYPE flagscope.histogram;
 CREATE TYPE flagscope.tdigest;
+CREATE TYPE flagscope.ratio;

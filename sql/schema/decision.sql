@@ -19,11 +19,12 @@ CREATE TABLE flagscope.decision (
     guardrail_version integer,
     rule              jsonb,
     evidence          jsonb NOT NULL DEFAULT '{}',
-    first_evaluation  timestamptz,
-    last_evaluation   timestamptz,
+    evidence_id       bigint,
+    last_stratum      integer,
     watermark         timestamptz,
     actor             text NOT NULL,
     reason            text NOT NULL,
+    recorded_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     transaction       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 COMMENT ON TABLE flagscope.decision IS 'append-only: every decision on a rollout with its evidence; never updated, never deleted';
@@ -32,7 +33,10 @@ COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; 
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
 COMMENT ON COLUMN flagscope.decision.evidence IS
     'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed';
-COMMENT ON COLUMN flagscope.decision.first_evaluation IS 'with last_evaluation: the rows of evaluation that the evidence is the sum of';
+COMMENT ON COLUMN flagscope.decision.at IS 'when it holds from: the time that the tick or the caller gave';
+COMMENT ON COLUMN flagscope.decision.recorded_at IS 'when it was written, by the server''s clock';
+COMMENT ON COLUMN flagscope.decision.evidence_id IS
+    'with last_stratum: the evidence is the sum of the rows of evaluation with this number, up to that ordinal';
 COMMENT ON COLUMN flagscope.decision.watermark IS 'latest ts among the rows judged';
 CREATE INDEX decision_by_rollout ON flagscope.decision (rollout_id, id);
 

@@ -1,7 +1,8 @@
 -- Guardrails: rules as rows, the evidence so far, and every stratum that went into it.
 
-CREATE TYPE flagscope.comparison AS ENUM ('control', 'absolute');
-COMMENT ON TYPE flagscope.comparison IS 'control: treatment against the concurrent control; absolute: treatment against a limit';
+CREATE TYPE flagscope.comparison AS ENUM ('control', 'baseline', 'absolute');
+COMMENT ON TYPE flagscope.comparison IS
+    'control: treatment against the concurrent control; baseline: against what the control variant was before; absolute: against a limit';
 
 CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold');
 COMMENT ON TYPE flagscope.guardrail_test IS
@@ -15,6 +16,24 @@ CREATE TYPE flagscope.data_state AS ENUM ('ok', 'breached', 'inconclusive', 'not
 COMMENT ON TYPE flagscope.data_state IS
     'verdict of a guardrail; only ok lets the ramp advance, only breached acts, all others hold the ramp';
 
+CREATE TABLE flagscope.guardrail_policy (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL UNIQUE,
+    environment text REFERENCES flagscope.environment,
+    tag         text,
+    rule        jsonb NOT NULL,
+    enabled     boolean NOT NULL DEFAULT true,
+    description text NOT NULL DEFAULT '',
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT guardrail_policy_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255)
+);
+COMMENT ON TABLE flagscope.guardrail_policy IS
+    'a guardrail for many flags: every rollout that it is meant for gets it when it starts, as a guardrail of the policy''s name';
+COMMENT ON COLUMN flagscope.guardrail_policy.environment IS 'for flags there; NULL: everywhere';
+COMMENT ON COLUMN flagscope.guardrail_policy.tag IS 'for flags with this tag; NULL: for all';
+COMMENT ON COLUMN flagscope.guardrail_policy.rule IS
+    'columns of guardrail as JSON; metric is wanted, what is left out has the column''s default';
+
 CREATE TABLE flagscope.guardrail (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name          text NOT NULL,
@@ -27,9 +46,16 @@ CREATE TABLE flagscope.guardrail (
     margin        float8,
     limit_value   float8,
     action        flagscope.action NOT NULL DEFAULT 'rollback',
+    on_state      jsonb NOT NULL DEFAULT '{}',
+    priority      integer NOT NULL DEFAULT 0,
     weight        float8 NOT NULL DEFAULT 1,
     min_sample    bigint,
     time_window   interval,
+    breaches      integer NOT NULL DEFAULT 1,
+    of_looks      integer NOT NULL DEFAULT 1,
+    grace         interval,
+    stale_after   interval,
+    policy_id     bigint REFERENCES flagscope.guardrail_policy ON DELETE SET NULL,
     shadow        boolean NOT NULL DEFAULT false,
     enabled       boolean NOT NULL DEFAULT true,
     version       integer NOT NULL DEFAULT 1,
@@ -41,10 +67,13 @@ CREATE TABLE flagscope.guardrail (
         action IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable')),
     CONSTRAINT guardrail_limit_exactly_when_absolute CHECK ((comparison = 'absolute') = (limit_value IS NOT NULL)),
     CONSTRAINT guardrail_limit_is_finite CHECK (limit_value > '-Infinity' AND limit_value < 'Infinity'),
-    CONSTRAINT guardrail_margin_only_against_control CHECK (margin IS NULL OR comparison = 'control'),
+    CONSTRAINT guardrail_margin_not_of_a_limit CHECK (margin IS NULL OR comparison <> 'absolute'),
     CONSTRAINT guardrail_margin_within_0_and_10 CHECK (margin >= 0 AND margin <= 10),
     CONSTRAINT guardrail_quantile_between_0_and_1 CHECK (quantile > 0 AND quantile < 1),
-    CONSTRAINT guardrail_control_is_tested_sequentially CHECK (comparison = 'absolute' OR test = 'sequential'),
+    CONSTRAINT guardrail_control_is_tested_sequentially CHECK (comparison <> 'control' OR test = 'sequential'),
+    CONSTRAINT guardrail_breaches_of_looks CHECK (breaches BETWEEN 1 AND of_looks AND of_looks <= 100),
+    CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (of_looks = 1 OR test = 'threshold'),
+    CONSTRAINT guardrail_times_are_positive CHECK (grace >= interval '0' AND stale_after > interval '0'),
     CONSTRAINT guardrail_weight_is_positive CHECK (weight > 0 AND weight < 'Infinity'),
     CONSTRAINT guardrail_sample_is_not_negative CHECK (min_sample >= 0),
     CONSTRAINT guardrail_window_is_positive CHECK (time_window > interval '0')
@@ -53,9 +82,19 @@ COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
     'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
-    'tolerated relative worsening against control: of the odds for proportions, of the value for quantiles; NULL: setting guardrail.margin.*';
+    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; NULL: setting guardrail.margin.*';
 COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
+COMMENT ON COLUMN flagscope.guardrail.on_state IS
+    'JSON object {data state: what happens}, for states that are neither ok nor breached: "wait" (the default: the ramp waits), "ignore" (it does not), or an action as on a breach';
+COMMENT ON COLUMN flagscope.guardrail.priority IS 'while one with a higher priority wants an action, those below do not act; among equals the most severe action is taken';
+COMMENT ON COLUMN flagscope.guardrail.breaches IS
+    'of a threshold: how many of the last of_looks looks must be beyond the limit; looks are one time window apart';
+COMMENT ON COLUMN flagscope.guardrail.of_looks IS 'how many looks count; breaches = of_looks wants them in a row';
+COMMENT ON COLUMN flagscope.guardrail.grace IS
+    'time from the start of a stage during which missing data is excused; NULL: setting guardrail.grace';
+COMMENT ON COLUMN flagscope.guardrail.stale_after IS 'time without data after which it is stale; NULL: setting guardrail.stale_after';
+COMMENT ON COLUMN flagscope.guardrail.policy_id IS 'the policy that attached it; its rule follows the policy at every start of a rollout';
 COMMENT ON COLUMN flagscope.guardrail.weight IS 'share of the rollout''s error budget, relative to its other sequential guardrails';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of the treatment wanted in each stage before the ramp advances; never delays a breach; NULL: setting guardrail.min_sample';
@@ -63,14 +102,21 @@ COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';
 
+CREATE SEQUENCE flagscope.evidence_seq;
+COMMENT ON SEQUENCE flagscope.evidence_seq IS 'numbers of evidence: each e-process of a guardrail in a rollout has its own';
+
 CREATE TABLE flagscope.guardrail_status (
     guardrail_id      bigint NOT NULL REFERENCES flagscope.guardrail ON DELETE CASCADE,
     rollout_id        bigint NOT NULL REFERENCES flagscope.rollout ON DELETE CASCADE,
     guardrail_version integer NOT NULL,
+    evidence_id       bigint NOT NULL DEFAULT nextval('flagscope.evidence_seq'),
+    last_stratum      integer NOT NULL DEFAULT 0,
     state             flagscope.data_state NOT NULL DEFAULT 'not_enough',
+    state_since       timestamptz,
     reason            text NOT NULL DEFAULT '',
     alpha             float8 NOT NULL,
     margin            float8,
+    limit_value       float8,
     evidence          float8[] NOT NULL DEFAULT '{}',
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
@@ -84,6 +130,8 @@ CREATE TABLE flagscope.guardrail_status (
     events_control    bigint[] NOT NULL DEFAULT '{}',
     stage_treatment   bigint NOT NULL DEFAULT 0,
     value             float8,
+    looks             boolean[] NOT NULL DEFAULT '{}',
+    looked_at         timestamptz,
     since             timestamptz NOT NULL,
     evaluated_at      timestamptz,
     last_data_at      timestamptz,
@@ -94,9 +142,16 @@ CREATE TABLE flagscope.guardrail_status (
     PRIMARY KEY (rollout_id, guardrail_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.guardrail_status IS 'where a guardrail stands in a rollout: verdict, reason in words, and the evidence so far';
+COMMENT ON COLUMN flagscope.guardrail_status.evidence_id IS 'number of this evidence; another one when it begins anew';
+COMMENT ON COLUMN flagscope.guardrail_status.last_stratum IS 'rows of evaluation with this number so far: ordinal of the last one';
+COMMENT ON COLUMN flagscope.guardrail_status.state_since IS 'tick at which the state became what it is';
 COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
-    'this guardrail''s share of the rollout''s error budget, fixed when the rollout started; a guardrail added or changed later spends a share on top of it';
-COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the rollout started; NULL against a limit';
+    'this evidence''s share of the rollout''s error budget, fixed when it began; all shares of a rollout add up to its alpha at most';
+COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the evidence began; NULL against a limit';
+COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
+    'the limit tested: of an absolute guardrail, or taken from the baseline once when there was enough of it; NULL against control';
+COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold that counts them: whether each of the last looks was beyond the limit';
+COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last of them';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
     'log likelihood ratios summed over strata, one per grid point (8 for each tested quantile); the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
@@ -104,7 +159,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
-    'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing';
+    'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing; and data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
     'data points weighed so far; a quantile against control weighs from its second stratum on, when there are thresholds';
@@ -116,6 +171,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all r
 
 CREATE TABLE flagscope.evaluation (
     at                timestamptz NOT NULL,
+    evidence_id       bigint NOT NULL,
+    stratum           integer NOT NULL,
     guardrail_id      bigint NOT NULL,
     rollout_id        bigint NOT NULL,
     guardrail_version integer NOT NULL,
@@ -133,10 +190,12 @@ CREATE TABLE flagscope.evaluation (
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
     'one guardrail in one tick: the stratum''s numbers, thresholds in force and increment; the evidence is the sum of these rows';
+COMMENT ON COLUMN flagscope.evaluation.evidence_id IS 'the evidence that it belongs to (guardrail_status.evidence_id)';
+COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: the order of evidence, whatever the clock did';
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
 CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
-CREATE INDEX ON flagscope.evaluation_stray (guardrail_id, rollout_id, at);  -- copied to every partition, as of telemetry_stray
+CREATE INDEX ON flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as of telemetry_stray
 COMMENT ON TABLE flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';

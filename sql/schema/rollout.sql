@@ -15,6 +15,12 @@ CREATE TABLE flagscope.rollout (
     stage            integer NOT NULL DEFAULT 0,
     stage_started_at timestamptz,
     alpha            float8 NOT NULL,
+    alpha_left       float8,
+    cooldown         interval,
+    watch            interval NOT NULL DEFAULT '0',
+    watch_until      timestamptz,
+    exclusion_group  text,
+    restart_of       bigint,
     version          integer NOT NULL DEFAULT 1,
     previous_variant text,
     problem          text,
@@ -24,17 +30,31 @@ CREATE TABLE flagscope.rollout (
     FOREIGN KEY (flag, environment) REFERENCES flagscope.flag_state (flag, environment),
     CONSTRAINT rollout_treatment_differs_from_control CHECK (treatment <> control),
     CONSTRAINT rollout_alpha_between_0_and_half CHECK (alpha > 0 AND alpha <= 0.5),
+    CONSTRAINT rollout_cooldown_is_positive CHECK (cooldown > interval '0'),
+    CONSTRAINT rollout_watch_is_not_negative CHECK (watch >= interval '0'),
     CONSTRAINT rollout_is_staged_once_started CHECK ((status = 'draft') = (stage = 0))
 );
 COMMENT ON TABLE flagscope.rollout IS 'one rollout of a flag in an environment; at most one is live at a time';
 COMMENT ON COLUMN flagscope.rollout.unit IS 'what is randomised: the OpenFeature targeting key';
 COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
 COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
+COMMENT ON COLUMN flagscope.rollout.alpha_left IS
+    'what no evidence has taken of alpha yet; a guardrail that is added, changed or begun anew takes half of it, so that all together never spend more than alpha; NULL in draft';
+COMMENT ON COLUMN flagscope.rollout.cooldown IS
+    'how long a ramp that a guardrail held rests before it goes on by itself with evidence begun anew; NULL: a person resumes it';
+COMMENT ON COLUMN flagscope.rollout.watch IS
+    'how long guardrails against a baseline or a limit stay on watch after completion, when no control is left';
+COMMENT ON COLUMN flagscope.rollout.watch_until IS 'end of that time; NULL: not completed, or another rollout has followed';
+COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
+    'rollouts of one group exclude each other: at most one of an environment is running, paused or held; NULL: none';
+COMMENT ON COLUMN flagscope.rollout.restart_of IS 'the rollout that this one tries anew (no foreign key: pg_dump warns of one to its own table)';
 COMMENT ON COLUMN flagscope.rollout.version IS 'grows with every change; makes a decision''s key unique';
 COMMENT ON COLUMN flagscope.rollout.problem IS 'why the last tick could not decide on it; NULL: nothing is wrong';
 COMMENT ON COLUMN flagscope.rollout.previous_variant IS 'default variant before the rollout: what rollback restores';
 CREATE UNIQUE INDEX rollout_is_the_only_live_one ON flagscope.rollout (flag, environment)
     WHERE status IN ('draft', 'running', 'paused', 'held');
+CREATE UNIQUE INDEX rollout_excludes_others_of_its_group ON flagscope.rollout (environment, exclusion_group)
+    WHERE status IN ('running', 'paused', 'held');
 
 CREATE TABLE flagscope.rollout_stage (
     rollout_id      bigint NOT NULL REFERENCES flagscope.rollout ON DELETE CASCADE,
@@ -56,3 +76,28 @@ COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'time the stage lasts 
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
     'data points of the treatment that every guardrail must have seen in this stage, beside its own minimum';
 COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS 'a person must call approve_stage() before the ramp leaves this stage';
+
+CREATE TABLE flagscope.freeze (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    reason      text NOT NULL,
+    environment text REFERENCES flagscope.environment,
+    tag         text,
+    during      tstzrange,
+    weekdays    integer[],
+    from_time   time NOT NULL DEFAULT '00:00',
+    to_time     time NOT NULL DEFAULT '24:00',
+    time_zone   text NOT NULL DEFAULT 'UTC',
+    created_by  text NOT NULL DEFAULT session_user,
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT freeze_is_one_time_or_weekly CHECK (num_nonnulls(during, weekdays) = 1),
+    CONSTRAINT freeze_during_is_not_empty CHECK (NOT isempty(during)),
+    CONSTRAINT freeze_weekdays_from_1_to_7 CHECK (weekdays <@ '{1,2,3,4,5,6,7}' AND cardinality(weekdays) > 0),
+    CONSTRAINT freeze_times_in_order CHECK (from_time < to_time)
+);
+COMMENT ON TABLE flagscope.freeze IS
+    'times at which nothing is widened: no start, no advance, no resume, no completion; what narrows (step back, rollback ...) is always possible';
+COMMENT ON COLUMN flagscope.freeze.reason IS 'told to whom it stops';
+COMMENT ON COLUMN flagscope.freeze.environment IS 'only there; NULL: everywhere';
+COMMENT ON COLUMN flagscope.freeze.tag IS 'only flags with this tag; NULL: all';
+COMMENT ON COLUMN flagscope.freeze.during IS 'one span of time; else weekdays';
+COMMENT ON COLUMN flagscope.freeze.weekdays IS 'every week on these days, 1 is Monday, from from_time to to_time in time_zone';

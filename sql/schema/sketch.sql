@@ -24,3 +24,11 @@ CREATE TYPE flagscope.tdigest (
 );
 COMMENT ON TYPE flagscope.tdigest IS
     't-digest: quantiles for people''s queries, sharp in the tails; depends on merge order, so no guardrail test runs on it';
+
+CREATE TYPE flagscope.ratio (
+    INPUT = flagscope.ratio_in, OUTPUT = flagscope.ratio_out,
+    RECEIVE = flagscope.ratio_recv, SEND = flagscope.ratio_send,
+    INTERNALLENGTH = VARIABLE, STORAGE = main
+);
+COMMENT ON TYPE flagscope.ratio IS
+    'a ratio of two sums over units (users), with what its variance needs: count of units, means and centred products of numerator and denominator';

@@ -1,6 +1,6 @@
 //! The pure half of flagscope: everything that can be decided without a database.
 //!
-//! What is here: sketches (mergeable states), statistics (sequential tests), targeting (who gets which variant),
+//! What is here: sketches (mergeable states), statistics (sequential tests), anomaly scores, targeting (who gets which variant),
 //! OTLP decoding, telemetry matching, guardrail verdicts and text charts.
 //!
 //! What is not: PostgreSQL, a clock, randomness, input or output. Time, settings and seeds are arguments, so every
@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod anomaly;
 pub mod chart;
 pub mod error;
 pub mod guardrail;

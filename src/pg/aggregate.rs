@@ -22,6 +22,12 @@ pub fn update<S>(
     Internal::from(Some(datum))
 }
 
+/// Changes a state that is there already; `None` before the first row.
+pub fn change<S, T>(state: &mut Internal, change: impl FnOnce(&mut S) -> T) -> Option<T> {
+    // SAFETY: as in `update`.
+    unsafe { state.get_mut::<S>() }.map(change)
+}
+
 /// Reads the state of an aggregate; `None` before the first row.
 pub fn read<S>(state: &Internal) -> Option<&S> {
     // SAFETY: as in `update`.

@@ -2,12 +2,14 @@
 #![allow(unsafe_code)]
 
 pub mod aggregate;
+pub mod before;
 pub mod cache;
 pub mod clock;
 pub mod delta;
 pub mod document;
 pub mod jsonb;
 pub mod latest;
+pub mod pending;
 pub mod process;
 pub mod row;
 pub mod stored;

@@ -6,8 +6,19 @@ use pgrx::pg_sys;
 use super::jsonb::{Jsonb, plain_at, text_at};
 
 /// The columns of telemetry that the fold reads, in the order of [`Columns`].
-const NAMES: [&str; 10] =
-    ["ts", "signal", "name", "value", "flags", "environment", "service", "severity", "is_error", "attributes"];
+const NAMES: [&str; 11] = [
+    "ts",
+    "signal",
+    "name",
+    "value",
+    "flags",
+    "environment",
+    "service",
+    "severity",
+    "is_error",
+    "attributes",
+    "subject",
+];
 
 /// Zero-based positions of [`NAMES`] in the tuple.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +91,11 @@ impl<'t> TelemetryRow<'t> {
     /// The row's environment, as it was written.
     pub fn environment(&self) -> Option<&str> {
         self.text(5)
+    }
+
+    /// The user, device or account that the row is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.text(10)
     }
 }
 

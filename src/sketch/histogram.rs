@@ -2,12 +2,16 @@
 
 use std::ffi::{CStr, CString};
 
+use flagscope_core::sketch::histogram::Tally;
 use flagscope_core::sketch::{Histogram, Sketch};
+use pgrx::JsonB;
 use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Report;
+use crate::pg::aggregate::{change, read, update};
+use crate::pg::document::Document;
 use crate::pg::value::Stored;
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -32,7 +36,61 @@ fn histogram_send(sketch: Stored<Histogram>) -> Vec<u8> {
 
 #[pg_extern(immutable, parallel_safe)]
 fn histogram_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
-    super::accumulate(state, value, fcinfo, Histogram::default, Histogram::push)
+    super::accumulate(state, value, fcinfo, Tally::default, Tally::push)
+}
+
+#[pg_extern(immutable, parallel_safe, name = "histogram_accum")]
+fn histogram_accum_scale(
+    state: Internal,
+    value: Option<f64>,
+    scale: Option<i32>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    if read::<Tally>(&state).is_some() {
+        return Ok(super::accumulate(state, value, fcinfo, Tally::default, Tally::push));
+    }
+    let fresh = super::given("scale of a histogram", scale).and_then(Tally::new).report()?;
+    Ok(super::accumulate(state, value, fcinfo, || fresh, Tally::push))
+}
+
+/// For moving frames: as histogram_accum, but with a state from the first row on, which PostgreSQL wants there.
+#[pg_extern(immutable, parallel_safe)]
+fn histogram_moving_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    update(state, fcinfo, Tally::default, |tally| value.into_iter().for_each(|x| tally.push(x)))
+}
+
+#[pg_extern(immutable, parallel_safe, name = "histogram_moving_accum")]
+fn histogram_moving_accum_scale(
+    state: Internal,
+    value: Option<f64>,
+    scale: Option<i32>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    let fresh = super::given("scale of a histogram", scale).and_then(Tally::new).report()?;
+    Ok(update(state, fcinfo, || fresh, |tally| value.into_iter().for_each(|x| tally.push(x))))
+}
+
+/// Takes the value back that leaves a moving frame. NULL asks PostgreSQL to begin the frame anew: for an extreme, since
+/// the next one is not known.
+#[pg_extern(immutable, parallel_safe)]
+fn histogram_inverse(state: Internal, value: Option<f64>) -> Internal {
+    let Some(value) = value else { return state };
+    let mut state = state;
+    match change::<Tally, bool>(&mut state, |tally| tally.take_back(value)) {
+        Some(true) => state,
+        _ => Internal::default(),
+    }
+}
+
+#[pg_extern(immutable, parallel_safe, name = "histogram_inverse")]
+fn histogram_inverse_scale(state: Internal, value: Option<f64>, _scale: Option<i32>) -> Internal {
+    histogram_inverse(state, value)
+}
+
+/// NULL of a frame without values, as the plain aggregate.
+#[pg_extern(immutable, parallel_safe)]
+fn histogram_moving_final(state: Internal) -> Option<Stored<Histogram>> {
+    super::finish::<Tally>(&state).filter(|h| h.0.count() > 0 || h.0.invalid() > 0)
 }
 
 #[pg_extern(immutable, parallel_safe)]
@@ -41,17 +99,17 @@ fn histogram_absorb(
     sketch: Option<Stored<Histogram>>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Internal {
-    super::absorb(state, sketch.as_ref().map(|s| &s.0), fcinfo)
+    super::absorb::<Tally>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
 #[pg_extern(immutable, parallel_safe)]
 fn histogram_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
-    super::combine::<Histogram>(state, other, fcinfo)
+    super::combine::<Tally>(state, other, fcinfo)
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
 fn histogram_serialize(state: Internal) -> Vec<u8> {
-    super::serialize::<Histogram>(&state)
+    super::serialize::<Tally>(&state)
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -60,12 +118,12 @@ fn histogram_deserialize(
     _state: Internal,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
-    super::deserialize::<Histogram>(bytes, fcinfo)
+    super::deserialize::<Tally>(bytes, fcinfo)
 }
 
 #[pg_extern(immutable, parallel_safe)]
 fn histogram_final(state: Internal) -> Option<Stored<Histogram>> {
-    super::finish(&state)
+    super::finish::<Tally>(&state)
 }
 
 #[pg_extern(immutable, parallel_safe, name = "merge")]
@@ -116,4 +174,44 @@ fn histogram_buckets(
     sketch: Stored<Histogram>,
 ) -> TableIterator<'static, (name!(lower, f64), name!(upper, f64), name!(count, i64))> {
     TableIterator::new(sketch.0.buckets().into_iter().map(|(lower, upper, count)| (lower, upper, count as i64)))
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "sum")]
+fn histogram_sum(sketch: Stored<Histogram>) -> Option<f64> {
+    sketch.0.sum()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "mean")]
+fn histogram_mean(sketch: Stored<Histogram>) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.trimmed_mean(0.0, 1.0).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile_rank")]
+fn histogram_quantile_rank(sketch: Stored<Histogram>, x: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.rank(x).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "trimmed_mean")]
+fn histogram_trimmed_mean(sketch: Stored<Histogram>, low: f64, high: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.trimmed_mean(low, high).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile_interval")]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn histogram_quantile_interval(
+    sketch: Stored<Histogram>,
+    p: f64,
+    confidence: default!(f64, 0.95),
+) -> Result<TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>, ErrorReport> {
+    super::interval(sketch.0.quantile_interval(p, confidence))
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "to_otlp")]
+fn histogram_to_otlp(sketch: Stored<Histogram>) -> JsonB {
+    JsonB(sketch.0.to_otlp())
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn histogram_from_otlp(point: Document) -> Result<Stored<Histogram>, ErrorReport> {
+    point.0.and_then(|point| Histogram::from_otlp(&point)).report().map(Stored)
 }

@@ -3,14 +3,16 @@
 
 pub mod histogram;
 pub mod moments;
+pub mod ratio;
 pub mod tdigest;
 
 use std::ffi::{CStr, CString};
 
-use flagscope_core::sketch::Sketch;
+use flagscope_core::sketch::{Accumulate, Sketch};
 use flagscope_core::{Error, Kind};
 use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
 use pgrx::{PgLogLevel, pg_sys};
 
 use crate::error::{Report, error_report};
@@ -31,12 +33,12 @@ fn receive<S: Sketch>(message: Internal) -> Result<Stored<S>, ErrorReport> {
 }
 
 /// Adds one value to an aggregate's state; NULL changes nothing.
-fn accumulate<S: Sketch>(
+fn accumulate<A>(
     state: Internal,
     value: Option<f64>,
     fcinfo: pg_sys::FunctionCallInfo,
-    make: impl FnOnce() -> S,
-    push: impl FnOnce(&mut S, f64),
+    make: impl FnOnce() -> A,
+    push: impl FnOnce(&mut A, f64),
 ) -> Internal {
     match value {
         Some(value) => update(state, fcinfo, make, |sketch| push(sketch, value)),
@@ -45,39 +47,42 @@ fn accumulate<S: Sketch>(
 }
 
 /// Merges a sketch into an aggregate's state; NULL changes nothing.
-fn absorb<S: Sketch>(state: Internal, other: Option<&S>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+fn absorb<A: Accumulate>(state: Internal, other: Option<&A::Sketch>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     let Some(other) = other else { return state };
-    if read::<S>(&state).is_none() {
-        return update(state, fcinfo, || other.clone(), |_| ());
+    if read::<A>(&state).is_none() {
+        return update(state, fcinfo, || A::start(other.clone()), |_| ());
     }
-    update(
-        state,
-        fcinfo,
-        || other.clone(),
-        |sketch| {
-            if let Err(error) = sketch.merge(other) {
-                error_report(error).report(PgLogLevel::ERROR);
-            }
-        },
-    )
+    let merge = |sketch: &mut A| {
+        if let Err(error) = sketch.absorb(other) {
+            error_report(error).report(PgLogLevel::ERROR);
+        }
+    };
+    update(state, fcinfo, || A::start(other.clone()), merge)
 }
 
 /// Merges the state of another worker.
-fn combine<S: Sketch>(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
-    absorb(state, read::<S>(&other), fcinfo)
+fn combine<A: Accumulate>(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    let other = read::<A>(&other).map(Accumulate::sketch);
+    absorb::<A>(state, other.as_deref(), fcinfo)
 }
 
-fn serialize<S: Sketch>(state: &Internal) -> Vec<u8> {
-    read::<S>(state).map(Sketch::encode).unwrap_or_default()
+fn serialize<A: Accumulate>(state: &Internal) -> Vec<u8> {
+    read::<A>(state).map(|state| state.sketch().encode()).unwrap_or_default()
 }
 
-fn deserialize<S: Sketch>(bytes: &[u8], fcinfo: pg_sys::FunctionCallInfo) -> Result<Internal, ErrorReport> {
-    let sketch = S::decode(bytes).report()?;
-    Ok(update(Internal::default(), fcinfo, || sketch, |_| ()))
+fn deserialize<A: Accumulate>(bytes: &[u8], fcinfo: pg_sys::FunctionCallInfo) -> Result<Internal, ErrorReport> {
+    let sketch = A::Sketch::decode(bytes).report()?;
+    Ok(update(Internal::default(), fcinfo, || A::start(sketch), |_| ()))
 }
 
-fn finish<S: Sketch>(state: &Internal) -> Option<Stored<S>> {
-    read::<S>(state).cloned().map(Stored)
+/// The sketch of a state, which goes on unchanged: a window function asks for it at every row.
+fn finish<A: Accumulate>(state: &Internal) -> Option<Stored<A::Sketch>> {
+    read::<A>(state).map(|state| Stored(state.sketch().into_owned()))
+}
+
+/// An argument that cannot be NULL.
+fn given<T>(what: &str, argument: Option<T>) -> flagscope_core::Result<T> {
+    argument.ok_or_else(|| Error::new(Kind::InvalidParameter, format!("the {what} cannot be NULL")))
 }
 
 /// Merges two sketches, either of which may be missing.
@@ -97,4 +102,11 @@ fn quantiles(
     quantile: impl Fn(f64) -> flagscope_core::Result<Option<f64>>,
 ) -> Result<Vec<Option<f64>>, ErrorReport> {
     ps.into_iter().map(|p| p.map_or(Ok(None), &quantile).report()).collect()
+}
+
+/// The two ends of an interval as columns.
+type Interval = TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>;
+
+fn interval(ends: flagscope_core::Result<(Option<f64>, Option<f64>)>) -> Result<Interval, ErrorReport> {
+    ends.report().map(TableIterator::once)
 }

@@ -3,10 +3,12 @@
 use std::ffi::{CStr, CString};
 
 use flagscope_core::sketch::{Moments, Sketch};
+use flagscope_core::{Error, Kind};
 use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::error::Report;
 use crate::pg::value::Stored;
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -34,9 +36,25 @@ fn moments_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCa
     super::accumulate(state, value, fcinfo, Moments::default, Moments::push)
 }
 
+/// A value above the cap counts as the cap.
+#[pg_extern(immutable, parallel_safe, name = "moments_accum")]
+fn moments_accum_cap(
+    state: Internal,
+    value: Option<f64>,
+    cap: Option<f64>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    let cap = super::given("cap of moments", cap).report()?;
+    if cap.is_nan() {
+        return Err(Error::new(Kind::InvalidParameter, "the cap of moments must be a number, got \"NaN\"")).report();
+    }
+    let capped = value.map(|x| if x.is_finite() { x.min(cap) } else { x });
+    Ok(super::accumulate(state, capped, fcinfo, Moments::default, Moments::push))
+}
+
 #[pg_extern(immutable, parallel_safe)]
 fn moments_absorb(state: Internal, sketch: Option<Stored<Moments>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
-    super::absorb(state, sketch.as_ref().map(|s| &s.0), fcinfo)
+    super::absorb::<Moments>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
 #[pg_extern(immutable, parallel_safe)]
@@ -60,7 +78,7 @@ fn moments_deserialize(
 
 #[pg_extern(immutable, parallel_safe)]
 fn moments_final(state: Internal) -> Option<Stored<Moments>> {
-    super::finish(&state)
+    super::finish::<Moments>(&state)
 }
 
 #[pg_extern(immutable, parallel_safe, name = "merge")]
@@ -104,4 +122,9 @@ fn moments_min(sketch: Stored<Moments>) -> Option<f64> {
 #[pg_extern(immutable, strict, parallel_safe, name = "max")]
 fn moments_max(sketch: Stored<Moments>) -> Option<f64> {
     sketch.0.max()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "sum")]
+fn moments_sum(sketch: Stored<Moments>) -> Option<f64> {
+    sketch.0.sum()
 }

@@ -46,13 +46,14 @@ fn tdigest_accum_compression(
     if read::<TDigest>(&state).is_some() {
         return Ok(super::accumulate(state, value, fcinfo, TDigest::default, TDigest::push));
     }
-    let fresh = TDigest::new(usize::try_from(compression.unwrap_or_default()).unwrap_or_default()).report()?;
+    let compression = super::given("compression of a tdigest", compression).report()?;
+    let fresh = TDigest::new(usize::try_from(compression).unwrap_or_default()).report()?;
     Ok(super::accumulate(state, value, fcinfo, || fresh, TDigest::push))
 }
 
 #[pg_extern(immutable, parallel_safe)]
 fn tdigest_absorb(state: Internal, sketch: Option<Stored<TDigest>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
-    super::absorb(state, sketch.as_ref().map(|s| &s.0), fcinfo)
+    super::absorb::<TDigest>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
 #[pg_extern(immutable, parallel_safe)]
@@ -76,7 +77,7 @@ fn tdigest_deserialize(
 
 #[pg_extern(immutable, parallel_safe)]
 fn tdigest_final(state: Internal) -> Option<Stored<TDigest>> {
-    super::finish(&state)
+    super::finish::<TDigest>(&state)
 }
 
 #[pg_extern(immutable, parallel_safe, name = "merge")]
@@ -125,4 +126,14 @@ fn tdigest_quantile_rank(sketch: Stored<TDigest>, x: f64) -> Result<Option<f64>,
 #[pg_extern(immutable, strict, parallel_safe, name = "trimmed_mean")]
 fn tdigest_trimmed_mean(sketch: Stored<TDigest>, low: f64, high: f64) -> Result<Option<f64>, ErrorReport> {
     sketch.0.trimmed_mean(low, high).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe, name = "quantile_interval")]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn tdigest_quantile_interval(
+    sketch: Stored<TDigest>,
+    p: f64,
+    confidence: default!(f64, 0.95),
+) -> Result<TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>, ErrorReport> {
+    super::interval(sketch.0.quantile_interval(p, confidence))
 }

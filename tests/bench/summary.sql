@@ -31,9 +31,9 @@ DECLARE
     started timestamptz;
     q record;
 BEGIN
-    FOR q IN SELECT * FROM (VALUES (1, 'variant_summary, 5 days', 'SELECT * FROM flagscope.variant_summary(''new-checkout'', ''5 days'')', 9),
-        (2, 'variant_summary, 1 hour', 'SELECT * FROM flagscope.variant_summary(''new-checkout'', ''1 hour'')', 9),
-        (3, 'metric_series, 5 days by hours', 'SELECT * FROM flagscope.metric_series(''new-checkout'', ''duration'', now() - interval ''5 days'', now(), ''1 hour'')', 9),
+    FOR q IN SELECT * FROM (VALUES (1, 'variant_summary, 5 days', 'SELECT * FROM flagscope.variant_summary(''new-checkout'', tstzrange(now() - interval ''5 days'', NULL))', 9),
+        (2, 'variant_summary, 1 hour', 'SELECT * FROM flagscope.variant_summary(''new-checkout'')', 9),
+        (3, 'metric_series, 5 days by hours', 'SELECT * FROM flagscope.metric_series(''duration'', ''new-checkout'', tstzrange(now() - interval ''5 days'', now()), ''1 hour'')', 9),
         (4, 'raw rows, 5 days, exact quantiles', 'SELECT flags ->> ''new-checkout'', count(*), count(*) FILTER (WHERE is_error), percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY value)
             FROM flagscope.telemetry WHERE signal = ''span'' AND name = ''POST /checkout'' AND ts > now() - interval ''5 days'' GROUP BY 1', 1),
         (5, 'raw rows, 5 days, counts alone', 'SELECT flags ->> ''new-checkout'', count(*), count(*) FILTER (WHERE is_error)

@@ -13,6 +13,8 @@ SELECT flagscope.create_metric('queue depth', 'mean', 'metric', '{"name": "queue
 SELECT flagscope.create_guardrail('dumped', 'pay errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'pay duration', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'queue depth', limit_value => 100, min_sample => 10);
+SELECT flagscope.create_policy('queue everywhere', '{"metric": "queue depth", "limit_value": 1000}', tag => 'checkout');
+SELECT flagscope.create_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin', environment => 'staging');
 SELECT flagscope.create_rollout('dumped', stages => '{10, 50, 100}', min_duration => '1 hour');
 SELECT flagscope.start_rollout(1, 'a reason', 'ann');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)

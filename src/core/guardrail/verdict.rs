@@ -50,7 +50,7 @@ pub struct Standing {
     pub harm: String,
     /// `sequential` or `threshold`.
     pub test: String,
-    /// `control` or `absolute`.
+    /// `control`, `baseline` (whose limit is known then) or `absolute`.
     pub comparison: String,
     /// Limit of an absolute comparison.
     pub limit: Option<f64>,
@@ -122,7 +122,8 @@ impl Standing {
     }
 
     fn rival(&self) -> String {
-        self.limit.map_or_else(|| "control".to_owned(), |limit| format!("the limit of {}", self.amount(limit)))
+        let what = if self.comparison == "baseline" { "the baseline with its margin," } else { "the limit of" };
+        self.limit.map_or_else(|| "control".to_owned(), |limit| format!("{what} {}", self.amount(limit)))
     }
 }
 

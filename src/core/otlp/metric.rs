@@ -1,18 +1,22 @@
 //! Metrics: one row per data point. `point` reads what the five kinds of points have of their own.
 
-use super::context::{Context, put};
+use super::context::{Context, put, put_object};
+use super::distribution::distribution;
 use super::fault::{Fault, Result};
-use super::field::{Fields, boolean, signed, unsigned};
+use super::field::{Fields, boolean, number, signed, unsigned};
 use super::id;
 use super::point::{self, Point};
 use super::request::{Emit, each, reject};
-use super::row::Row;
+use super::row::{Record, Row};
 use super::value;
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
 
 /// Bit 0 of a point's flags: the series exists, but nothing was recorded.
 const NO_RECORDED_VALUE: u64 = 1;
+
+/// Aggregation temporality 2 is CUMULATIVE: a point counts from its series' start.
+const CUMULATIVE: i64 = 2;
 
 /// One kind of metric: its field, its name under `otlp.type`, and the reader of its points.
 struct Kind {
@@ -34,6 +38,8 @@ struct Series<'a> {
     name: &'a str,
     unit: Option<&'a str>,
     otlp: Map<String, Value>,
+    /// Whether its points are totals, so that only differences are news. An up-down sum is a level, like a gauge.
+    cumulative: bool,
 }
 
 /// Reads a metric; one without data gives no row.
@@ -61,30 +67,38 @@ fn series<'a>(metric: Fields<'a>, kind: &Kind, data: Fields) -> Result<Series<'a
     let place = |fault: Fault| fault.at(kind.field);
     let temporality = data.read("aggregationTemporality", signed).map_err(place)?;
     put(&mut otlp, "temporality", temporality.filter(|&temporality| temporality != 0));
+    let mut monotonic = !matches!(kind.field, "gauge" | "summary");
     if kind.field == "sum" {
-        put(&mut otlp, "monotonic", Some(data.read("isMonotonic", boolean).map_err(place)?.unwrap_or(false)));
+        monotonic = data.read("isMonotonic", boolean).map_err(place)?.unwrap_or(false);
+        put(&mut otlp, "monotonic", Some(monotonic));
     }
-    Ok(Series { name, unit: metric.text("unit")?, otlp })
+    put(&mut otlp, "description", metric.text("description")?);
+    put_object(&mut otlp, "metadata", metric.read("metadata", value::attributes)?.unwrap_or_default());
+    Ok(Series { name, unit: metric.text("unit")?, otlp, cumulative: monotonic && temporality == Some(CUMULATIVE) })
 }
 
-fn row(point: Fields, series: &Series, kind: &Kind, context: Context) -> Result<Row> {
+fn row(point: Fields, series: &Series, kind: &Kind, context: Context) -> Result<Record> {
     let time = point.read("timeUnixNano", id::nanos)?.flatten();
     let time = time.ok_or_else(|| Fault::new("missing time").at("timeUnixNano"))?;
-    let mut row = Row::new(Signal::Metric, series.name, time, context);
+    let mut row = Row::new(Signal::Metric, series.name, time);
     row.unit = series.unit.map(str::to_owned);
     let mut otlp = series.otlp.clone();
     let start = point.read("startTimeUnixNano", id::nanos)?.flatten();
     put(&mut otlp, "start", start.map(|start| start.to_string()));
     let read = (kind.read)(point)?;
     otlp.extend(read.otlp);
+    row.cumulative = series.cumulative && read.value.is_some();
+    if row.cumulative && kind.field == "sum" {
+        put(&mut otlp, "total", read.value.map(number));
+    }
     let exemplars = point.each("exemplars", point::exemplar)?;
     put(&mut otlp, "exemplars", (!exemplars.is_empty()).then_some(exemplars));
     row.value = read.value;
+    row.distribution = if row.cumulative { None } else { distribution(&otlp) };
     if point.read("flags", unsigned)?.unwrap_or_default() & NO_RECORDED_VALUE != 0 {
-        row.value = None;
+        (row.value, row.distribution, row.cumulative) = (None, None, false);
         put(&mut otlp, "no_recorded_value", Some(true));
     }
     let attributes = point.read("attributes", value::attributes)?.unwrap_or_default();
-    context.complete(&mut row, attributes, otlp);
-    Ok(row)
+    Ok(context.complete(row, attributes, otlp))
 }

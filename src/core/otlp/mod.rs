@@ -2,16 +2,19 @@
 //!
 //! What is here: `payload` (text to request objects), `request` (a request to its records), one file per kind of
 //! record (`span`, `log`, `metric` with `point`), `evaluation` (the one form of every flag evaluation), `context`
-//! (what resource and scope give to a row), and the small readers `field`, `value`, `id`, `fault`.
+//! (what resource and scope give to a row), `distribution` (a histogram's point in fixed bins), `change` (cumulative
+//! points to differences), and the small readers `field`, `value`, `id`, `fault`.
 //!
-//! What is not: protobuf, compression, cumulative to delta, removal of evaluations that arrive by two roads.
+//! What is not: protobuf, compression, removal of evaluations that arrive by two roads.
 //!
 //! Source: opentelemetry-proto 1.11.0, "JSON Protobuf Encoding", and semantic conventions 1.44.0, `feature_flag`.
 //!
 //! Invariant: one bad record costs that record. A fault in a resource, scope or metric costs each record below it;
 //! a span takes its flag evaluations with it; text that is not JSON costs one.
 
+mod change;
 mod context;
+mod distribution;
 mod evaluation;
 mod fault;
 mod field;
@@ -25,7 +28,11 @@ mod row;
 mod span;
 mod value;
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
 pub use crate::telemetry::Signal;
+pub use change::{Change, Since, since};
 pub use context::SUBJECT_KEYS;
 pub use evaluation::NAME as EVALUATION;
 pub use row::Row;
@@ -39,32 +46,82 @@ pub struct Decoded {
     pub rejected: u64,
     /// The first reason, with its place: `line 3: resourceSpans[0].scopeSpans[0].spans[2].traceId: ...`.
     pub first_error: Option<String>,
-    /// How many NUL characters became U+FFFD: PostgreSQL's text and jsonb cannot hold NUL.
-    pub replaced_nul: u64,
+    /// How many characters became U+FFFD: NUL, which PostgreSQL's text and jsonb cannot hold, and halves of surrogate
+    /// pairs, which JavaScript writes when it cuts a text in the middle of a character.
+    pub replaced: u64,
 }
 
-impl Decoded {
-    fn reject(&mut self, line: usize, fault: fault::Fault) {
+/// What a payload gave beside rows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Account {
+    /// How many records, or lines that are no request, gave no row.
+    pub rejected: u64,
+    /// The first reason, with its place.
+    pub first_error: Option<String>,
+    /// How many characters became U+FFFD: NUL, and halves of surrogate pairs.
+    pub replaced: u64,
+}
+
+/// The rows of a payload one by one. It holds one request at a time, parsed and as records that share their resource
+/// and scope, so its memory is bounded by the longest request and not by the payload.
+pub struct Rows<'p> {
+    payload: Cow<'p, str>,
+    place: payload::Place,
+    records: VecDeque<row::Record>,
+    /// Complete once there is no further row.
+    pub account: Account,
+}
+
+impl<'p> Rows<'p> {
+    /// Reads one request, an array of requests, or JSON lines of either; a value may span several lines.
+    pub fn new(payload: impl Into<Cow<'p, str>>) -> Self {
+        let (payload, replaced) = value::replace_surrogates(payload.into());
+        let place = payload::Place::start(&payload);
+        Self { payload, place, records: VecDeque::new(), account: Account { replaced, ..Account::default() } }
+    }
+
+    /// Reads the next request; false at the end.
+    fn read(&mut self) -> bool {
+        let Some(document) = self.place.next(&self.payload) else { return false };
+        let (records, account) = (&mut self.records, &mut self.account);
+        match document.value {
+            Err(fault) => account.reject(document.line, &fault),
+            Ok(mut value) => {
+                account.replaced += value::replace_nul(&mut value, document.text);
+                request::read(&value, &mut |record| match record {
+                    Ok(record) => records.push_back(record),
+                    Err(fault) => account.reject(document.line, &fault),
+                });
+            }
+        }
+        true
+    }
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Row;
+
+    fn next(&mut self) -> Option<Row> {
+        while self.records.is_empty() {
+            if !self.read() {
+                return None;
+            }
+        }
+        self.records.pop_front().map(row::Record::finish)
+    }
+}
+
+impl Account {
+    fn reject(&mut self, line: usize, fault: &fault::Fault) {
         self.rejected += 1;
         self.first_error.get_or_insert_with(|| format!("line {line}: {fault}"));
     }
 }
 
-/// Decodes one request, an array of requests, or JSON lines of either; a value may span several lines.
+/// Decodes a payload as a whole; see [`Rows`].
 pub fn decode(payload: &str) -> Decoded {
-    let mut decoded = Decoded::default();
-    for document in payload::documents(payload) {
-        let line = document.line;
-        match document.value {
-            Err(fault) => decoded.reject(line, fault),
-            Ok(mut value) => {
-                decoded.replaced_nul += value::replace_nul(&mut value, document.text);
-                request::read(&value, &mut |record| match record {
-                    Ok(row) => decoded.rows.push(row),
-                    Err(fault) => decoded.reject(line, fault),
-                });
-            }
-        }
-    }
-    decoded
+    let mut rows = Rows::new(payload);
+    let all = rows.by_ref().collect();
+    let Account { rejected, first_error, replaced } = rows.account;
+    Decoded { rows: all, rejected, first_error, replaced }
 }

@@ -13,6 +13,9 @@
 use super::fault::Fault;
 use serde_json::{Deserializer, Value};
 
+/// The longest request that is read: the Collector's receivers take 20 MiB too, and parsed it takes up to 16 times that.
+const LONGEST: usize = 20 << 20;
+
 /// One value of the payload, the line it began on (from 1) and its text.
 pub(super) struct Document<'a> {
     pub(super) line: usize,
@@ -20,17 +23,37 @@ pub(super) struct Document<'a> {
     pub(super) value: Result<Value, Fault>,
 }
 
-/// The values of a payload; nothing for blank text.
-pub(super) fn documents(payload: &str) -> impl Iterator<Item = Document<'_>> {
-    // Windows tools write a byte order mark.
-    let rest = payload.strip_prefix('\u{FEFF}').unwrap_or(payload);
-    Documents { rest, line: 1, again: rest.len() }
+/// How far a payload was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    /// Bytes from the end.
+    left: usize,
+    line: usize,
+    /// How many bytes may still be read a second time.
+    again: usize,
+}
+
+impl Place {
+    /// The beginning.
+    pub(super) fn start(payload: &str) -> Self {
+        // Windows tools write a byte order mark.
+        let left = payload.strip_prefix('\u{FEFF}').unwrap_or(payload).len();
+        Self { left, line: 1, again: left }
+    }
+
+    /// The next value of the payload; nothing for blank text.
+    pub(super) fn next<'a>(&mut self, payload: &'a str) -> Option<Document<'a>> {
+        let Self { left, line, again } = *self;
+        let mut documents = Documents { rest: &payload[payload.len() - left..], line, again };
+        let document = documents.next();
+        *self = Self { left: documents.rest.len(), line: documents.line, again: documents.again };
+        document
+    }
 }
 
 struct Documents<'a> {
     rest: &'a str,
     line: usize,
-    /// How many bytes may still be read a second time.
     again: usize,
 }
 
@@ -43,7 +66,8 @@ impl<'a> Iterator for Documents<'a> {
             return None;
         }
         let (line, start) = (self.line, self.rest);
-        let mut values = Deserializer::from_str(start).into_iter::<Value>();
+        let within = &start[..start.floor_char_boundary(LONGEST)];
+        let mut values = Deserializer::from_str(within).into_iter::<Value>();
         let value = values.next()?;
         let end = values.byte_offset();
         let value = match value {
@@ -54,6 +78,10 @@ impl<'a> Iterator for Documents<'a> {
             Ok(value) => {
                 self.skip(line_end(start));
                 Err(Fault::unlike("an object", &value))
+            }
+            Err(error) if error.is_eof() && within.len() < start.len() => {
+                self.skip(within.len() + line_end(&start[within.len()..]));
+                Err(Fault::new(format!("a request longer than {} MiB", LONGEST >> 20)))
             }
             Err(error) => {
                 let next = self.after_fault(start, error.line());
@@ -111,6 +139,11 @@ fn not_json(line: usize, error: &serde_json::Error) -> Fault {
 mod tests {
     use super::*;
 
+    fn documents(payload: &str) -> impl Iterator<Item = Document<'_>> {
+        let mut place = Place::start(payload);
+        std::iter::from_fn(move || place.next(payload))
+    }
+
     /// Line and kind of each document: `o` for one that was read, `x` for a fault.
     fn lines(payload: &str) -> Vec<(usize, char)> {
         documents(payload).map(|found| (found.line, if found.value.is_ok() { 'o' } else { 'x' })).collect()
@@ -146,6 +179,14 @@ mod tests {
         assert_eq!(lines("{\n  \"a\": 1,\n  \"b\" 2,\n  \"c\": 3\n}\n{}"), [(1, 'x'), (6, 'o')]);
         let fault = documents("\n{\n  \"b\" 2\n}").find_map(|found| found.value.err()).unwrap();
         assert_eq!(fault.to_string(), "not JSON: expected `:` (line 3 column 7)");
+    }
+
+    #[test]
+    fn length_is_bounded() {
+        let long = format!("{{\"a\":\"{}\"}}", "ü".repeat(LONGEST / 2));
+        assert_eq!(lines(&format!("{{}}\n{long}\n{{}}")), [(1, 'o'), (2, 'x'), (3, 'o')]);
+        let fault = documents(&long).find_map(|found| found.value.err()).unwrap();
+        assert_eq!(fault.to_string(), "a request longer than 20 MiB");
     }
 
     #[test]

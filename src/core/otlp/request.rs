@@ -1,14 +1,16 @@
 //! The way from a request to its records: resource, scope, record. The three signals differ in names only.
 
+use std::rc::Rc;
+
 use super::context::{Context, Resource, Scope};
 use super::fault::{Fault, Result};
 use super::field::Fields;
-use super::row::Row;
+use super::row::Record;
 use super::{log, metric, span};
 use serde_json::Value;
 
 /// Takes each row, or the reason why a record gives none.
-pub(super) type Emit<'e> = &'e mut dyn FnMut(Result<Row>);
+pub(super) type Emit<'e> = &'e mut dyn FnMut(Result<Record>);
 
 /// The names of one signal's three levels, and the reader of its records.
 struct Shape {
@@ -60,9 +62,9 @@ fn one_request(request: Fields, emit: Emit) {
 }
 
 fn one_resource(shape: &Shape, group: Fields, emit: Emit) {
-    match group.read("resource", Resource::read) {
+    match Resource::read(group) {
         Ok(resource) => {
-            let resource = resource.unwrap_or_default();
+            let resource = Rc::new(resource);
             each(group, shape.scopes, emit, |group, emit| one_scope(shape, &resource, group, emit));
         }
         Err(fault) => {
@@ -73,10 +75,10 @@ fn one_resource(shape: &Shape, group: Fields, emit: Emit) {
     }
 }
 
-fn one_scope(shape: &Shape, resource: &Resource, group: Fields, emit: Emit) {
-    match group.read("scope", Scope::read) {
+fn one_scope(shape: &Shape, resource: &Rc<Resource>, group: Fields, emit: Emit) {
+    match Scope::read(group) {
         Ok(scope) => {
-            let context = Context { resource, scope: &scope.unwrap_or_default() };
+            let context = Context { resource, scope: &Rc::new(scope) };
             each(group, shape.records, emit, |record, emit| (shape.read)(record, context, emit));
         }
         Err(fault) => reject(count(shape, group), &fault, emit),

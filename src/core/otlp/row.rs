@@ -1,8 +1,11 @@
-//! A telemetry row: the columns of `flagscope.telemetry`.
+//! A telemetry row: the columns of `flagscope.telemetry`; and a record, which is a row before it is handed out.
 
-use super::context::Context;
+use std::rc::Rc;
+
+use super::context::{Resource, Scope, put_object};
+use crate::sketch::Histogram;
 use crate::telemetry::Signal;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 /// One decoded data point, in the columns of `flagscope.telemetry`.
@@ -16,8 +19,13 @@ pub struct Row {
     pub nanos: u16,
     /// The name of the metric, span or event; for a log record its scope's name, or `log`.
     pub name: String,
-    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite.
+    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite. Of a
+    /// cumulative point it is the total since its start: [`since`](super::since) makes the difference.
     pub value: Option<f64>,
+    /// The values that a histogram's point stands for, in fixed bins.
+    pub distribution: Option<Histogram>,
+    /// Whether the point counts from its series' start, so that only the difference to the point before it is news.
+    pub cumulative: bool,
     /// The unit of `value`, in UCUM.
     pub unit: Option<String>,
     /// Who was served: the first of [`SUBJECT_KEYS`](super::SUBJECT_KEYS) that is known.
@@ -45,8 +53,8 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row with what is known from its place in the request.
-    pub(super) fn new(signal: Signal, name: &str, time: u64, context: Context) -> Self {
+    /// A row of this time and name, with nothing else known.
+    pub(super) fn new(signal: Signal, name: &str, time: u64) -> Self {
         Self {
             signal,
             // 2^64 / 1000 is far below 2^63.
@@ -54,11 +62,13 @@ impl Row {
             nanos: (time % 1000) as u16,
             name: name.to_owned(),
             value: None,
+            distribution: None,
+            cumulative: false,
             unit: None,
             subject: None,
             flags: None,
-            environment: context.environment(),
-            service: context.service(),
+            environment: None,
+            service: None,
             severity: None,
             is_error: None,
             trace_id: None,
@@ -68,4 +78,37 @@ impl Row {
             attributes: None,
         }
     }
+}
+
+/// A row whose resource and scope are shared with its neighbours: a request of many records holds each once.
+pub(super) struct Record {
+    pub(super) row: Row,
+    pub(super) attributes: Map<String, Value>,
+    pub(super) otlp: Map<String, Value>,
+    pub(super) resource: Rc<Resource>,
+    pub(super) scope: Rc<Scope>,
+}
+
+/// Keys of `attributes` that hold our objects. A record's attribute of such a name moves to `otlp.attributes`, so
+/// that `attributes->'resource'` never is a stranger's value, and nothing is lost.
+const RESERVED: [&str; 3] = ["resource", "scope", "otlp"];
+
+impl Record {
+    /// The row with everything it has from its resource and scope.
+    pub(super) fn finish(self) -> Row {
+        let Self { mut row, attributes, mut otlp, resource, scope } = self;
+        (row.service, row.environment) = (resource.service.clone(), resource.environment.clone());
+        let (moved, mut kept) = split(attributes);
+        put_object(&mut otlp, "attributes", moved);
+        put_object(&mut otlp, "resource", resource.otlp.clone());
+        put_object(&mut kept, "resource", resource.rest.clone());
+        put_object(&mut kept, "scope", scope.object.clone());
+        put_object(&mut kept, "otlp", otlp);
+        row.attributes = (!kept.is_empty()).then_some(Value::Object(kept));
+        row
+    }
+}
+
+fn split(attributes: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    attributes.into_iter().partition(|(key, _)| RESERVED.contains(&key.as_str()))
 }

@@ -1,12 +1,12 @@
 //! Spans, and the flag evaluations among their events.
 
-use super::context::{Context, put, put_object};
+use super::context::{Context, put, put_dropped, put_flags, put_object};
 use super::evaluation;
 use super::fault::{Fault, Result};
 use super::field::{Fields, signed, text};
 use super::id;
 use super::request::{Emit, each, reject};
-use super::row::Row;
+use super::row::{Record, Row};
 use super::value;
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
@@ -23,9 +23,9 @@ pub(super) fn read(span: Fields, context: Context, emit: Emit) {
             let evaluations = events.iter().filter_map(|event| Fields::of(event).ok()).filter(|&e| is_evaluation(e));
             reject(1 + evaluations.count(), &fault, emit);
         }
-        Ok(row) => {
-            let parent = row.clone();
-            emit(Ok(row));
+        Ok(record) => {
+            let parent = record.row.clone();
+            emit(Ok(record));
             each(span, "events", emit, |event, emit| {
                 if is_evaluation(event) {
                     emit(evaluation_row(event, &parent, context));
@@ -37,12 +37,13 @@ pub(super) fn read(span: Fields, context: Context, emit: Emit) {
 
 /// The value is the duration in seconds. A span without end (still open) or with an end before its start (a clock
 /// was set back) is a true observation without one, not a fault.
-fn span_row(span: Fields, context: Context) -> Result<Row> {
+fn span_row(span: Fields, context: Context) -> Result<Record> {
     let start = span.read("startTimeUnixNano", id::nanos)?.flatten();
     let start = start.ok_or_else(|| Fault::new("missing time").at("startTimeUnixNano"))?;
     let end = span.read("endTimeUnixNano", id::nanos)?.flatten();
-    let mut row = Row::new(Signal::Span, span.text("name")?.unwrap_or("span"), start, context);
-    row.value = end.and_then(|end| end.checked_sub(start)).map(|nanos| nanos as f64 / 1e9);
+    let mut row = Row::new(Signal::Span, span.text("name")?.unwrap_or("span"), start);
+    let nanos = end.and_then(|end| end.checked_sub(start));
+    row.value = nanos.map(|nanos| nanos as f64 / 1e9);
     row.unit = row.value.map(|_| "s".to_owned());
     row.trace_id = span.read("traceId", id::trace)?.flatten();
     row.span_id = span.read("spanId", id::span)?.flatten();
@@ -50,9 +51,15 @@ fn span_row(span: Fields, context: Context) -> Result<Row> {
     let (status, failed) = span.read("status", status)?.unwrap_or_default();
     row.is_error = Some(failed);
     let mut otlp = Map::new();
+    // What the duration does not tell: an end before the start, one whose digits a double does not hold, and the end
+    // of an evaluation, whose duration is not kept.
+    let told = row.name != evaluation::NAME && nanos.is_some_and(|n| n == (n as f64 / 1e9 * 1e9).round() as u64);
+    put(&mut otlp, "end", end.filter(|_| !told).map(|end| end.to_string()));
     put(&mut otlp, "kind", span.read("kind", signed)?.filter(|&kind| kind != 0));
     put_object(&mut otlp, "status", status);
     put(&mut otlp, "trace_state", span.text("traceState")?);
+    put_flags(&mut otlp, span)?;
+    put_dropped(&mut otlp, span, &["droppedAttributesCount", "droppedEventsCount", "droppedLinksCount"])?;
     put_list(&mut otlp, "links", span.each("links", link)?);
     put_list(&mut otlp, "events", span.each("events", event)?.into_iter().flatten().collect());
     let mut attributes = span.read("attributes", value::attributes)?.unwrap_or_default();
@@ -61,20 +68,20 @@ fn span_row(span: Fields, context: Context) -> Result<Row> {
         (row.value, row.unit) = (None, None);
         evaluation::complete(&mut row, &mut attributes, &mut None);
     }
-    context.complete(&mut row, attributes, otlp);
-    Ok(row)
+    Ok(context.complete(row, attributes, otlp))
 }
 
 /// An evaluation within a span: whoever the span served is its subject, unless it says better.
-fn evaluation_row(event: Fields, span: &Row, context: Context) -> Result<Row> {
+fn evaluation_row(event: Fields, span: &Row, context: Context) -> Result<Record> {
     let time = event.read("timeUnixNano", id::nanos)?.flatten();
     let time = time.ok_or_else(|| Fault::new("missing time").at("timeUnixNano"))?;
-    let mut row = Row::new(Signal::Event, evaluation::NAME, time, context);
+    let mut row = Row::new(Signal::Event, evaluation::NAME, time);
     (row.trace_id, row.span_id, row.subject) = (span.trace_id, span.span_id, span.subject.clone());
     let mut attributes = event.read("attributes", value::attributes)?.unwrap_or_default();
     evaluation::complete(&mut row, &mut attributes, &mut None);
-    context.complete(&mut row, attributes, Map::new());
-    Ok(row)
+    let mut otlp = Map::new();
+    put_dropped(&mut otlp, event, &["droppedAttributesCount"])?;
+    Ok(context.complete(row, attributes, otlp))
 }
 
 fn is_evaluation(event: Fields) -> bool {
@@ -97,6 +104,8 @@ fn link(link: &Value) -> Result<Value> {
     put(&mut link, "span_id", fields.read("spanId", id::span)?.flatten().map(|id| id::hex(&id)));
     put(&mut link, "trace_state", fields.text("traceState")?);
     put_object(&mut link, "attributes", fields.read("attributes", value::attributes)?.unwrap_or_default());
+    put_flags(&mut link, fields)?;
+    put_dropped(&mut link, fields, &["droppedAttributesCount"])?;
     Ok(Value::Object(link))
 }
 
@@ -110,6 +119,7 @@ fn event(event: &Value) -> Result<Option<Value>> {
     put(&mut event, "name", fields.read("name", text)?);
     put(&mut event, "time", fields.read("timeUnixNano", id::nanos)?.flatten().map(|time| time.to_string()));
     put_object(&mut event, "attributes", fields.read("attributes", value::attributes)?.unwrap_or_default());
+    put_dropped(&mut event, fields, &["droppedAttributesCount"])?;
     Ok(Some(Value::Object(event)))
 }
 

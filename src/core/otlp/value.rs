@@ -3,6 +3,7 @@
 use super::fault::{Fault, Result};
 use super::field::{Fields, boolean, double, number, text};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 
 /// How deep arrays and maps may nest in one value. One map is four levels of JSON text, a span attribute begins at
 /// the tenth, and serde_json stops at 128 (then the whole line is lost): 24 of them still cost only their record.
@@ -112,6 +113,45 @@ pub(super) fn replace_nul(value: &mut Value, source: &str) -> u64 {
     if source.contains("\\u0000") { replaced(value) } else { 0 }
 }
 
+/// Puts the escape of U+FFFD for every escape of half a surrogate pair and says how many. serde_json refuses such text,
+/// and a whole request would be lost for one attribute: JavaScript cuts texts by UTF-16 units (an SDK's
+/// `attributeValueLengthLimit` does), and its JSON.stringify writes the half that is left as an escape.
+pub(super) fn replace_surrogates(source: Cow<str>) -> (Cow<str>, u64) {
+    let halves = lone_surrogates(&source);
+    if halves.is_empty() {
+        return (source, 0);
+    }
+    let mut text = source.into_owned().into_bytes();
+    for at in &halves {
+        text[at + 2..at + 6].copy_from_slice(b"fffd");
+    }
+    let count = halves.len() as u64;
+    (String::from_utf8_lossy(&text).into_owned().into(), count)
+}
+
+/// Where the escapes stand that are half a pair.
+fn lone_surrogates(source: &str) -> Vec<usize> {
+    let bytes = source.as_bytes();
+    let unit = |at: usize| {
+        let digits = bytes.get(at..at + 6).filter(|escape| escape.starts_with(b"\\u"))?;
+        u16::from_str_radix(std::str::from_utf8(&digits[2..]).ok()?, 16).ok()
+    };
+    let (mut halves, mut at) = (Vec::new(), 0);
+    while let Some(found) = source[at..].find('\\') {
+        at += found;
+        at += match (unit(at), unit(at + 6)) {
+            (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
+            (Some(0xD800..0xE000), _) => {
+                halves.push(at);
+                6
+            }
+            // Whatever is escaped is one character, which may be a backslash.
+            _ => 1 + source[at + 1..].chars().next().map_or(0, char::len_utf8),
+        };
+    }
+    halves
+}
+
 fn replaced(value: &mut Value) -> u64 {
     match value {
         Value::String(text) => replaced_in(text),
@@ -209,5 +249,20 @@ mod tests {
         let mut value: Value = serde_json::from_str(escaped).unwrap();
         assert_eq!(replace_nul(&mut value, escaped), 0);
         assert_eq!(value, json!({"a": "\\u0000"}));
+    }
+
+    #[test]
+    fn half_a_surrogate_pair_becomes_the_replacement_character() {
+        for (source, wanted, count) in [
+            (r#"["\ud83d\ude00"]"#, r#"["\ud83d\ude00"]"#, 0),
+            (r#"["\ud83d"]"#, r#"["\ufffd"]"#, 1),
+            (r#"["\uDE00\uD83D\uD83D\uDE00"]"#, r#"["\ufffd\ufffd\uD83D\uDE00"]"#, 2),
+            (r#"["\\ud83d", "\\\ud83d\n"]"#, r#"["\\ud83d", "\\\ufffd\n"]"#, 1),
+            (r#"["\ud83"]"#, r#"["\ud83"]"#, 0),
+            ("[\"\\", "[\"\\", 0),
+            ("\\ü\\ud800ü", "\\ü\\ufffdü", 1),
+        ] {
+            assert_eq!(replace_surrogates(source.into()), (wanted.into(), count), "{source}");
+        }
     }
 }

@@ -153,11 +153,22 @@ impl TDigest {
     /// # Errors
     /// [`Kind::InvalidParameter`] when a bound is not between 0 and 1, or when they are not in order.
     pub fn trimmed_mean(&self, lower: f64, upper: f64) -> Result<Option<f64>> {
-        if quantile::check(lower)? >= quantile::check(upper)? {
-            let message = format!("lower quantile \"{lower}\" must be less than upper quantile \"{upper}\"");
-            return Err(Error::new(Kind::InvalidParameter, message));
-        }
+        quantile::check_order(lower, upper)?;
         Ok(self.flushed().trimmed_mean(lower, upper))
+    }
+
+    /// An interval that covers the population's quantile with about this confidence, once, at a sample size fixed
+    /// beforehand (order statistics: [`quantile::ranks`]). A bound is None when the sample is too small to give one.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidParameter`] when `p` or `confidence` is not between 0 and 1.
+    pub fn quantile_interval(&self, p: f64, confidence: f64) -> Result<(Option<f64>, Option<f64>)> {
+        let n = self.count();
+        let (lower, upper) = quantile::ranks(n, p, confidence)?;
+        let flushed = self.flushed();
+        // The crate puts the value of rank r in the middle of its share of the weight.
+        let value = |rank: u64| flushed.estimate_quantile((rank as f64 - 0.5) / n as f64);
+        Ok((lower.and_then(value), upper.and_then(value)))
     }
 
     fn form(&self) -> Form {

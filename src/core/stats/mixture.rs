@@ -51,6 +51,16 @@ impl Grid {
         Ok(Self { log_or: logs(odds_ratios), log_weight: logs(weights) })
     }
 
+    /// The grid of a safe process at the odds ratio or rate ratio `margin`: what it hopes to show is no effect at all,
+    /// which is as far from the margin as 1 is. So most of the weight is there, and the rest at half and at one and a
+    /// half of it. Measured (tests/simulate, B7): half of the time that [`ERROR_GRID`] needs at a margin of 1.5.
+    ///
+    /// # Errors
+    /// As [`Grid::new`], for a margin that is not above 1.
+    pub fn safe(margin: f64) -> Result<Self> {
+        Self::new(&[margin.sqrt(), margin, margin * margin.sqrt()], &[0.2, 0.6, 0.2])
+    }
+
     /// The logarithms of the odds ratios.
     pub fn log_or(&self) -> &[f64] {
         &self.log_or
@@ -94,6 +104,25 @@ pub fn weighted(log_es: &[f64], log_weights: &[f64]) -> Result<f64> {
         return Err(Error::new(Kind::InvalidParameter, message));
     }
     Ok(log_sum_exp(log_es.iter().zip(log_weights).map(|(e, w)| e + w)))
+}
+
+/// The anytime-valid p-value of the greatest log e-value so far: min(1, 1 / max e) (Ville's inequality).
+pub fn anytime_p(max_log_e: f64) -> f64 {
+    (-max_log_e).exp().min(1.0)
+}
+
+/// Divide log likelihood ratios by a design effect of at least 1, in place: the quasi-likelihood of clustered trials
+/// ([`super::ratio::Units::design_effect`]; statistics.md section 9).
+///
+/// # Errors
+/// [`Kind::InvalidParameter`] when the design effect is below 1 or not finite.
+pub fn temper(ell: &mut [f64], design_effect: f64) -> Result<()> {
+    if !(design_effect >= 1.0 && design_effect.is_finite()) {
+        let message = format!("a design effect is at least 1, got \"{design_effect}\"");
+        return Err(Error::new(Kind::InvalidParameter, message));
+    }
+    ell.iter_mut().for_each(|l| *l /= design_effect);
+    Ok(())
 }
 
 /// The logarithm of the plain average of e-values (`mix4` of section 6); None of none.

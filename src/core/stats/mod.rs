@@ -1,16 +1,36 @@
 //! Sequential tests: evidence that stays valid however often it is looked at.
 //!
-//! What is here: test P (proportions), its one-sample form, test Q (exceedance of a predictable threshold), the
-//! mixture that turns log likelihood ratios into one e-value, and the estimates that people look at.
+//! What is here, by the letters of statistics.md: P and P1 (`tilt`), R (`rate`), M (`mean`), Mt (`student`), Q
+//! (`exceedance`), Qs (`strict`), H (`label`), T (`ratio`), S (`share`); the mixture that turns log likelihood ratios
+//! into one e-value, combinations of e-values, and the estimates and intervals that people look at. Apart
+//! from these stands `report`: classical tests for one look at the end.
 //!
 //! What is not: ticks, windows, thresholds of alarm, verdicts. A caller adds the increments of each closed tick to a
-//! vector `ell` and rejects, latched, when [`mixture::log_e`] reaches log(1 / alpha).
+//! vector `ell` and rejects, latched, when [`mixture::log_e`] reaches log(1 / alpha) ([`process::Process`] does so).
 //!
-//! Formulas, proofs, sources and measurements: statistics.md sections 2, 3, 6 and 10.
+//! To show that a treatment is *safe*, test the other direction: the null "effect at least the margin". For P, R and Q
+//! that is the other [`tilt::Harm`] with the inverse margin, for M and T the other one with the same margin.
+//!
+//! Formulas, proofs, sources and measurements: statistics.md sections 2 to 10.
 
+pub mod answer;
+pub mod beta_binomial;
+pub mod combine;
 pub mod exceedance;
 mod hypergeometric;
+pub mod label;
+pub mod margin;
+pub mod mean;
 pub mod mixture;
+pub mod normal;
+pub mod process;
 pub mod proportion;
+pub mod rate;
+pub mod ratio;
+pub mod report;
 pub mod score;
+pub mod share;
+mod special;
+pub mod strict;
+pub mod student;
 pub mod tilt;

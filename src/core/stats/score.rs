@@ -3,8 +3,9 @@
 //! What is here: sums over strata. What is not: the decision. The interval is asymptotic; measured in its one-sided
 //! form it errs in 1.8 to 5.8 % at 5 % (statistics.md table 11.2), so no verdict rests on it.
 
+use super::normal::{self, check_alpha};
 use super::tilt::Arms;
-use crate::{Error, Kind, Result};
+use crate::Result;
 
 /// The standard deviation of log odds ratios that the interval expects (its width is best there).
 const TAU: f64 = 0.4;
@@ -41,6 +42,20 @@ impl Score {
         Ok(())
     }
 
+    /// Add a stratum whose share of events is known but for the effect: k of x events in the treatment, p of them when
+    /// there is no effect. Tests R (p from exposures) and S (p is the nominal share) are of this form; the odds ratio is
+    /// then the ratio of rates, or of shares.
+    pub fn add_share(&mut self, k: u64, x: u64, p: f64) {
+        let (k, x) = (k as f64, x as f64);
+        if !(p > 0.0 && p < 1.0) {
+            return;
+        }
+        self.s += k - x * p;
+        self.v += x * p * (1.0 - p);
+        self.for_treatment += k * (1.0 - p);
+        self.for_control += (x - k) * p;
+    }
+
     /// Add the strata of another sum.
     pub fn merge(&mut self, other: &Self) {
         self.s += other.s;
@@ -75,17 +90,9 @@ impl Score {
     /// is any information.
     ///
     /// # Errors
-    /// [`Kind::InvalidParameter`] when alpha is not strictly between 0 and 1.
+    /// [`crate::Kind::InvalidParameter`] when alpha is not strictly between 0 and 1.
     pub fn log_or_interval(&self, alpha: f64) -> Result<Option<(f64, f64)>> {
-        if !(alpha > 0.0 && alpha < 1.0) {
-            return Err(Error::new(
-                Kind::InvalidParameter,
-                format!("alpha must be between 0 and 1, got \"{alpha}\""),
-            ));
-        }
-        let rho = (TAU * TAU).recip();
-        let total = self.v + rho;
-        let width = (total * ((total / rho).ln() - 2.0 * alpha.ln())).sqrt() / self.v;
+        let width = normal::bound(self.v, (TAU * TAU).recip(), check_alpha(alpha)?) / self.v;
         Ok(self.log_or_estimate().map(|d| (d - width, d + width)))
     }
 }

@@ -87,6 +87,11 @@ impl Plan {
         self.environments.insert(name.to_owned(), key.to_owned());
     }
 
+    /// The key of an environment that telemetry names by key or alias.
+    pub fn environment_key(&self, name: &str) -> Option<&str> {
+        self.environments.get(name).map(String::as_str)
+    }
+
     /// Adds a metric unless it is known; its index.
     pub fn metric(
         &mut self,

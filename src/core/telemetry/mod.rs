@@ -2,9 +2,11 @@
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
+mod exposure;
 mod filter;
 mod fold;
 
+pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
 pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
 

@@ -38,6 +38,8 @@ fn bare(signal: Signal, ts: i64, name: &str) -> Row {
         nanos: 0,
         name: name.into(),
         value: None,
+        distribution: None,
+        cumulative: false,
         unit: None,
         subject: None,
         flags: None,
@@ -56,7 +58,7 @@ fn bare(signal: Signal, ts: i64, name: &str) -> Row {
 #[test]
 fn the_file_as_a_whole() {
     let decoded = decode(EDGES);
-    assert_eq!((decoded.rows.len(), decoded.rejected, decoded.replaced_nul), (7, 1, 1));
+    assert_eq!((decoded.rows.len(), decoded.rejected, decoded.replaced), (7, 1, 1));
     let reason = "line 8: not JSON: expected ident (line 8 column 2)";
     assert_eq!(decoded.first_error.as_deref(), Some(reason));
 }
@@ -97,16 +99,19 @@ fn line_3_observed_time_stands_in() {
 #[test]
 fn line_4_every_kind_of_value() {
     let decoded = edge(4);
-    assert_eq!(decoded.replaced_nul, 1);
+    assert_eq!(decoded.replaced, 1);
     let (row, attributes) = single(decoded);
     let body = "{\"nested\":[1,\"NaN\",\"-Infinity\",\"AP8=\",false,\"a\u{FFFD}b\",null]}";
     let wanted = Row { is_error: Some(false), body: Some(body.into()), ..bare(Signal::Event, TIME, EVALUATION) };
-    assert_eq!((row, attributes), (wanted, json!({"feature_flag.key": "f"})));
+    assert_eq!((row, attributes), (wanted, json!({"feature_flag.key": "f", "otlp": {"body": "json"}})));
 }
 
 #[test]
 fn line_5_exponential_histogram_with_negative_scale() {
-    let (row, attributes) = single(edge(5));
+    let (mut row, attributes) = single(edge(5));
+    let distribution = row.distribution.take().unwrap();
+    assert_eq!((distribution.count(), distribution.zero(), distribution.sum()), (7, 2, Some(30.5)));
+    assert_eq!((distribution.min(), distribution.max()), (Some(-8.0), Some(15.0)));
     let wanted = Row {
         value: Some(30.5 / 7.0),
         unit: Some("ms".into()),
@@ -128,7 +133,9 @@ fn line_6_last_time_largest_integer_no_value_summary_and_no_data() {
     assert_eq!(names, ["big", "big", "quantiles"]);
     assert_eq!((rows[0].ts, rows[0].nanos), (18_446_744_073_709_551, 615));
     assert_eq!(rows[0].value, Some(9_223_372_036_854_775_807_f64));
-    let sum = json!({"type": "sum", "temporality": 2, "monotonic": true, "int": "9223372036854775807"});
+    let sum = json!({"type": "sum", "temporality": 2, "monotonic": true, "int": "9223372036854775807",
+        "total": 9_223_372_036_854_775_807_f64});
+    assert!(rows[0].cumulative && !rows[1].cumulative && !rows[2].cumulative);
     assert_eq!(rows[0].attributes, Some(json!({"otlp": sum})));
     let nothing = json!({"type": "sum", "temporality": 2, "monotonic": true, "no_recorded_value": true});
     assert_eq!((rows[1].value, rows[1].attributes.clone()), (None, Some(json!({"otlp": nothing}))));
@@ -212,8 +219,18 @@ fn proto_example_events() {
         ..example(Signal::Event, TIME, "browser.page_view")
     };
     assert_eq!(row, wanted);
-    let own = json!({"event.attribute": "some event attribute", "otlp": {"severity_text": "test severity text"}});
+    let own = json!({"event.attribute": "some event attribute", "otlp": {
+        "severity_text": "test severity text", "body": "json"}});
     assert_eq!(attributes, in_scope(own));
+}
+
+fn describe(name: &str) -> &'static str {
+    match name {
+        "my.counter" => "I am a Counter",
+        "my.gauge" => "I am a Gauge",
+        "my.histogram" => "I am a Histogram",
+        _ => "I am an Exponential Histogram",
+    }
 }
 
 #[test]
@@ -242,8 +259,11 @@ fn proto_example_metrics() {
         ),
     ];
     assert_eq!(rows.len(), points.len());
-    for (row, (name, value, otlp)) in rows.into_iter().zip(points) {
+    for (mut row, (name, value, otlp)) in rows.into_iter().zip(points) {
         let mut own = json!({"otlp": otlp});
+        let count = own["otlp"]["count"].as_u64();
+        assert_eq!(row.distribution.take().map(|distribution| distribution.count()), count);
+        own["otlp"]["description"] = json!(describe(name));
         own[format!("{name}.attr")] = json!("some value");
         let wanted = Row {
             value: Some(value),

@@ -69,7 +69,7 @@ fn the_span_hook_of_javascript_is_an_event() {
     let wanted = json!({
         "feature_flag.key": "theme", "feature_flag.result.variant": "dark", "feature_flag.result.value": true,
         "feature_flag.result.reason": "split", "feature_flag.context.id": "u1", "feature_flag.set.id": "shop",
-        "feature_flag.version": "3", "otlp": {"kind": 1},
+        "feature_flag.version": "3", "otlp": {"kind": 1, "end": "1700000000000900001"},
     });
     assert_eq!(row.attributes, Some(wanted));
 }
@@ -121,7 +121,7 @@ fn new_names_win_over_old_ones() {
     );
     let wanted = json!({
         "feature_flag.key": "f", "feature_flag.result.variant": "new", "feature_flag.error.message": "first",
-        "feature_flag.result.value": 3,
+        "feature_flag.result.value": 3, "otlp": {"body": "json"},
     });
     assert_eq!((row.flags, row.attributes), (Some(json!({"f": "new"})), Some(wanted)));
     assert_eq!(row.body.as_deref(), Some("{\"more\":true}"));

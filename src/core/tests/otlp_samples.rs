@@ -17,8 +17,8 @@ const TRACE: Uuid = Uuid::from_u128(0xa6a3_a450_6513_270e_269e_0d37_f2a7_4de4);
 const SPAN: [u8; 8] = 0x128b_2f33_0c5c_7fd0_u64.to_be_bytes();
 
 fn accepted(payload: &str) -> Vec<Row> {
-    let Decoded { rows, rejected, first_error, replaced_nul } = decode(payload);
-    assert_eq!((rejected, first_error, replaced_nul), (0, None, 0));
+    let Decoded { rows, rejected, first_error, replaced } = decode(payload);
+    assert_eq!((rejected, first_error, replaced), (0, None, 0));
     rows
 }
 
@@ -102,6 +102,8 @@ fn a_span_in_full() {
         nanos: 989,
         name: "charge card".into(),
         value: Some(41_822e-9),
+        distribution: None,
+        cumulative: false,
         unit: Some("s".into()),
         subject: None,
         flags: None,

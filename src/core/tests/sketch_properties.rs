@@ -1,7 +1,8 @@
 //! What must hold for every state: merging in any order, both written forms, and no panic on any bytes.
 
 use flagscope_core::Kind;
-use flagscope_core::sketch::{Histogram, Moments, Sketch, TDigest};
+use flagscope_core::sketch::histogram::Tally;
+use flagscope_core::sketch::{Accumulate, Histogram, Moments, Ratio, Sketch, TDigest};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -30,6 +31,13 @@ fn histogram(xs: &[f64], scale: i32) -> Histogram {
 fn digest(xs: &[f64]) -> TDigest {
     let mut state = TDigest::new(20).expect("a compression");
     xs.iter().for_each(|x| state.push(*x));
+    state
+}
+
+/// Pairs of neighbours as units.
+fn ratio(xs: &[f64]) -> Ratio {
+    let mut state = Ratio::default();
+    xs.windows(2).for_each(|pair| state.push(pair[0], pair[1]));
     state
 }
 
@@ -76,6 +84,11 @@ fn use_digest(d: &TDigest) {
     assert_eq!(d.trimmed_mean(0.1, 0.9).expect("levels").is_some(), d.count() > 0);
 }
 
+fn use_ratio(r: &Ratio) {
+    assert!(r.variance().is_none_or(|v| v >= 0.0) && r.design_effect().is_none_or(|e| e >= 1.0));
+    assert!(r.value().is_none() || r.count() > 0);
+}
+
 fn near(a: Option<f64>, b: Option<f64>, scale: f64) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a == b || (a - b).abs() <= 1e-9 * scale,
@@ -92,6 +105,7 @@ proptest! {
         written(&moments(&xs));
         written(&histogram(&xs, scale));
         written(&digest(&xs));
+        written(&ratio(&xs));
     }
 
     #[test]
@@ -101,6 +115,7 @@ proptest! {
         read::<Moments>(&versioned, |_| ());
         read::<Histogram>(&versioned, use_histogram);
         read::<TDigest>(&versioned, use_digest);
+        read::<Ratio>(&versioned, use_ratio);
     }
 
     /// One byte changed passes more checks than random bytes do.
@@ -114,6 +129,7 @@ proptest! {
         read::<Moments>(&damage(moments(&xs).encode()), |_| ());
         read::<Histogram>(&damage(histogram(&xs, 5).encode()), use_histogram);
         read::<TDigest>(&damage(digest(&xs).encode()), use_digest);
+        read::<Ratio>(&damage(ratio(&xs).encode()), use_ratio);
     }
 
     #[test]
@@ -121,6 +137,7 @@ proptest! {
         prop_assert!(Moments::from_text(&text).is_err());
         prop_assert!(Histogram::from_text(&text).is_err());
         prop_assert!(TDigest::from_text(&text).is_err());
+        prop_assert!(Ratio::from_text(&text).is_err());
     }
 
     #[test]
@@ -147,6 +164,61 @@ proptest! {
             prop_assert_eq!((other.count(), other.min(), other.max()), (all.count(), all.min(), all.max()));
             prop_assert!(near(other.mean(), all.mean(), 1e6));
             prop_assert!(near(other.variance(), all.variance(), 1e12));
+        }
+    }
+
+    #[test]
+    fn ratios_merge_in_any_order(a in vec(-1e3..1e3, 0..60), b in vec(-1e3..1e3, 0..60), c in vec(-1e3..1e3, 0..60)) {
+        let (x, y, z) = (ratio(&a), ratio(&b), ratio(&c));
+        let all = merged(&merged(&x, &y), &z);
+        for other in [merged(&x, &merged(&z, &y)), merged(&z, &merged(&x, &y)), merged(&merged(&y, &x), &z)] {
+            prop_assert_eq!(other.count(), all.count());
+            prop_assert!(near(other.mean_x(), all.mean_x(), 1e3) && near(other.mean_y(), all.mean_y(), 1e3));
+            // The ratio itself has no bound: its denominators may sum to nearly nothing.
+            let scale = all.mean_y().map_or(1.0, |y| (1e3 / y).powi(4).max(1.0));
+            prop_assert!(near(other.variance(), all.variance(), 1e3 * scale));
+        }
+    }
+
+    /// The aggregate's window of counters is the list of bins, whatever came and went.
+    #[test]
+    fn a_tally_is_a_histogram(xs in vec(value(), 0..300), scale in -10..=8, gone in 0..100_usize) {
+        let mut tally = Tally::new(scale).expect("a scale");
+        xs.iter().for_each(|x| tally.push(*x));
+        prop_assert_eq!(tally.sketch().into_owned(), histogram(&xs, scale));
+        let mut rest = xs;
+        for i in (0..gone).rev().filter(|i| *i < rest.len()).collect::<Vec<_>>() {
+            if tally.take_back(rest[i]) {
+                rest.remove(i);
+            }
+        }
+        let (got, want) = (tally.sketch().into_owned(), histogram(&rest, scale));
+        prop_assert_eq!(got.buckets(), want.buckets());
+        prop_assert_eq!((got.invalid(), got.count(), got.min(), got.max()), (want.invalid(), want.count(), want.min(), want.max()));
+        tally.absorb(&histogram(&rest, 0)).expect("few values");
+        prop_assert_eq!(tally.sketch().buckets(), merged(&want, &histogram(&rest, 0)).buckets());
+    }
+
+    #[test]
+    fn otlp_gives_the_histogram_back(xs in vec(1e-3..1e3, 0..80), more in vec(-10.0..0.0, 0..5), zeros in 0..3_usize, scale in -10..=8) {
+        let all = [xs, more, std::vec![0.0; zeros]].concat();
+        let state = histogram(&all, scale);
+        prop_assert_eq!(Histogram::from_otlp(&state.to_otlp()), Ok(state));
+    }
+
+    #[test]
+    fn ranks_and_trimmed_means_stay_within(xs in vec(value(), 1..200), x in value(), p in 0.0..0.5) {
+        let h = histogram(&xs, 5);
+        if x.is_finite() && let (Some(min), Some(max)) = (h.min(), h.max()) {
+            let rank = h.rank(x).unwrap().unwrap();
+            let exact = xs.iter().filter(|y| y.is_finite() && **y <= x).count() as f64;
+            let bin = xs.iter().filter(|y| h.key(**y).is_some() && h.key(**y) == h.key(x)).count() as f64;
+            prop_assert!((rank * h.count() as f64 - exact).abs() <= bin + 1e-6, "{} {} {}", rank, exact, bin);
+            let mean = h.trimmed_mean(p, 1.0 - p / 2.0).unwrap().unwrap();
+            prop_assert!(mean >= min && mean <= max);
+            let (low, high) = h.quantile_interval(p, 0.9).unwrap();
+            let q = h.quantile(p).unwrap().unwrap();
+            prop_assert!(low.is_none_or(|low| low <= q) && high.is_none_or(|high| high >= q), "{:?} {} {:?}", low, q, high);
         }
     }
 

@@ -1,10 +1,6 @@
 //! Statistics and sketches against the answers of independent libraries (tests/data/stat-vectors/README.md).
-//!
-//! A suite fails when a case is missing, and when a case has an expected field that the test neither compares nor
-//! names as left out.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod vectors;
 
 use flagscope_core::sketch::histogram::{self, Histogram, bin};
 use flagscope_core::sketch::{Moments, TDigest};
@@ -14,44 +10,7 @@ use flagscope_core::stats::score::Score;
 use flagscope_core::stats::tilt::{Arms, Harm, fisher_increment, log_m, one_sample_increment};
 use flagscope_core::stats::{exceedance, mixture::weighted};
 use serde_json::Value;
-
-/// What a case computed: pairs of field and values, to be compared with `expected`.
-type Answers = Vec<(&'static str, Vec<f64>)>;
-
-/// Run every case of a suite and compare every field that is not left out.
-fn run(suite: &str, cases: usize, left_out: &[&str], answer: impl Fn(&Value, &Value) -> Answers) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/stat-vectors");
-    let text = std::fs::read_to_string(folder.join(format!("{suite}.json"))).expect("the suite exists");
-    let suite: Value = serde_json::from_str(&text).expect("the suite is JSON");
-    let (rel, abs) = (number(&suite["tolerance"]["rel"]), number(&suite["tolerance"]["abs"]));
-    let all = suite["cases"].as_array().expect("cases");
-    assert_eq!(all.len(), cases, "number of cases");
-    for case in all {
-        let (id, expected) = (&case["id"], &case["expected"]);
-        let answers = answer(&case["input"], expected);
-        let known: BTreeSet<&str> = answers.iter().map(|a| a.0).chain(left_out.iter().copied()).collect();
-        let wanted: BTreeSet<&str> = expected.as_object().expect("fields").keys().map(String::as_str).collect();
-        assert_eq!(known, wanted, "{id}: fields");
-        for (field, got) in answers {
-            let want = numbers(&expected[field]);
-            assert_eq!(got.len(), want.len(), "{id} {field}");
-            for (g, w) in got.iter().zip(want) {
-                assert!((g - w).abs() <= abs + rel * w.abs(), "{id} {field}: got {g}, want {w}");
-            }
-        }
-    }
-}
-
-fn number(value: &Value) -> f64 {
-    match value {
-        Value::Bool(b) => f64::from(*b),
-        _ => value.as_f64().expect("a number"),
-    }
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().map_or_else(|| vec![number(value)], |all| all.iter().map(number).collect())
-}
+use vectors::{number, numbers, run};
 
 fn counts(value: &Value) -> Vec<u64> {
     value.as_array().expect("counts").iter().map(|n| n.as_u64().expect("a count")).collect()
@@ -201,7 +160,7 @@ fn statsmodels_mantel_haenszel() {
 
 #[test]
 fn statsmodels_proportions() {
-    // Comparisons of two rates at a fixed sample are what test P replaces.
+    // Comparisons of two rates at a fixed sample: report_vectors.rs.
     let left_out = ["newcombe_diff", "agresti_caffo_p", "z", "p_larger"];
     run("statsmodels_proportions", 6, &left_out, |input, _| {
         assert_eq!(number(&input["alpha"]), 0.05);

@@ -104,7 +104,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES ('2040-0
 SELECT * FROM pg_temp.tick('2040-01-02 12:07');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES ('2040-01-02 12:08:10', 'metric', 'queue', 500, '{"depth": "on"}');
 SELECT * FROM pg_temp.tick('2040-01-02 12:08:20');
--- A warning is told once while the rollout stays as it is.
+-- A warning is told at most once an hour.
 SELECT flag, action, to_status, reason FROM flagscope.decision WHERE guardrail_id IS NOT NULL AND flag IN ('depth', 'level') ORDER BY id;
 SELECT flagscope.explain_decision(max(id)) FROM flagscope.decision WHERE flag = 'level';
 

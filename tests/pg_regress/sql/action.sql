@@ -48,7 +48,7 @@ SELECT * FROM pg_temp.stand ORDER BY flag;
 SELECT r.flag, e.variant, e.reason, count(*) BETWEEN 400 AND 600 OR count(*) IN (1000) AS about_as_many FROM flagscope.rollout r, generate_series(1, 1000) i, flagscope.evaluate(r.flag, 'user' || i) e
 GROUP BY 1, 2, 3 HAVING count(*) > 200 ORDER BY 1, 2;
 
--- Decided once: neither later ticks nor more bad rows decide again, and every breach holds the ramp.
+-- Decided once: neither later ticks nor more bad rows decide again. A warning does not hold the ramp, and after an hour it begins anew.
 SELECT pg_temp.bad(flag, '2040-01-02 12:03') FROM flagscope.rollout;
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 12:03');
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 13:30');

@@ -33,7 +33,7 @@ SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 12:04');
 
 -- One decision; rollout, flag, history and outbox say the same, of one transaction.
 SELECT id, at, action, shadow, from_percent, to_percent, from_status, to_status, guardrail_id, guardrail_version, rule ->> 'metric' AS metric,
-    first_evaluation, last_evaluation, watermark, actor, key
+    evidence_id, last_stratum, watermark, actor, key
 FROM flagscope.decision WHERE action <> 'start';
 SELECT status, stage, ended_at FROM flagscope.rollout;
 SELECT enabled, default_variant, rollout_id, treatment, control, percent, changed_at, actor, decision_id FROM flagscope.flag_state;
@@ -84,7 +84,7 @@ SELECT r.at, round(r.log_e_stored::numeric, 6) AS log_e, abs(r.log_e_stored - r.
 FROM flagscope.replay_evidence(2) r LEFT JOIN formula f USING (at) ORDER BY r.at;
 -- The line is ln(1/alpha), alpha half of the rollout's, since two guardrails share it; the odds ratio by
 -- Mantel-Haenszel is close to the score estimate.
-SELECT round((evidence ->> 'line')::numeric, 6) AS line, round(ln(2 / 0.01)::numeric, 6) AS line_by_hand,
+SELECT round((evidence ->> 'line')::numeric, 6) AS line, round(ln(2 / (0.9 * 0.01))::numeric, 6) AS line_by_hand,
     (evidence ->> 'log_e')::float8 = (SELECT log_e FROM flagscope.guardrail_status WHERE guardrail_id = 1) AS log_e,
     evidence ->> 'stage_treatment' = (29 / 1000.0)::float8::text AS stage_treatment, (evidence ->> 'stage_control')::float8 = 29 / 3000.0::float8 AS stage_control,
     abs(ln((evidence #>> '{odds_ratio,estimate}')::float8) - ln(mh.estimate)) < 0.3 AS near_mantel_haenszel,

@@ -21,32 +21,36 @@ SELECT timestamptz '2040-01-02 12:00' + i * interval '1 s', 'event', 'order', 10
 
 -- By variant, from deltas that no tick has merged yet; after a tick the same; and both against plain SQL.
 SELECT flagscope._decide(1, 'advance', 'tester', 'by hand', '2040-01-02 12:00:30');
-CREATE TEMP TABLE before AS SELECT * FROM flagscope.variant_summary('shop', at => '2040-01-02 12:01');
+CREATE TEMP TABLE before AS SELECT * FROM flagscope.variant_summary('shop', '[2040-01-02 11:00, 2040-01-02 12:01)');
 SELECT flagscope.tick('2040-01-02 12:01') IS NOT NULL AS ticked;
 SELECT metric, variant, n, events, round(rate::numeric, 5) AS rate, round(mean::numeric, 4) AS mean, round(p50::numeric, 4) AS p50, round(p95::numeric, 4) AS p95, round(p99::numeric, 4) AS p99
-FROM flagscope.variant_summary('shop', at => '2040-01-02 12:01');
-SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM flagscope.variant_summary('shop', at => '2040-01-02 12:01')) x;
+FROM flagscope.variant_summary('shop', '[2040-01-02 11:00, 2040-01-02 12:01)');
+SELECT count(*) FROM (TABLE before EXCEPT SELECT * FROM flagscope.variant_summary('shop', '[2040-01-02 11:00, 2040-01-02 12:01)')) x;
 SELECT s.metric, s.variant, s.n = x.n AS n, s.events IS NOT DISTINCT FROM x.events AS events, abs(s.mean - x.mean) < 1e-12 AS mean, abs(s.p50 / x.p50 - 1) < 0.011 AS p50, abs(s.p95 / x.p95 - 1) < 0.011 AS p95
-FROM flagscope.variant_summary('shop', '1 minute', at => '2040-01-02 12:01') s JOIN LATERAL (
+FROM flagscope.variant_summary('shop', '[2040-01-02 12:00, 2040-01-02 12:01)') s JOIN LATERAL (
     SELECT count(*) AS n, CASE s.metric WHEN 'errors' THEN count(*) FILTER (WHERE is_error) END AS events, avg(value) AS mean,
         (array_agg(value ORDER BY value))[1 + floor(0.5 * (count(*) - 1))] AS p50, (array_agg(value ORDER BY value))[1 + floor(0.95 * (count(*) - 1))] AS p95
     FROM flagscope.tagged t WHERE t.variant = s.variant AND t.name = CASE s.metric WHEN 'basket' THEN 'order' ELSE 'pay' END AND ts >= '2040-01-02 12:00') x ON true;
 -- A window that begins later, and nothing of what nobody watches.
-SELECT metric, variant, n FROM flagscope.variant_summary('shop', '20 seconds', at => '2040-01-02 12:01');
+SELECT metric, variant, n FROM flagscope.variant_summary('shop', '[2040-01-02 12:00:40, 2040-01-02 12:01)');
 SELECT count(*) FROM flagscope.variant_summary('unknown');
 SELECT count(*) FROM flagscope.variant_summary('shop', environment => 'mars');
 
 -- Over time, without gaps: the silent 10 seconds are there with NULL.
-SELECT at::time, variant, n, round(value::numeric, 4) AS rate FROM flagscope.metric_series('shop', 'errors', '2040-01-02 12:00', '2040-01-02 12:00:59');
-SELECT at::time, variant, n, round(value::numeric, 2) AS mean FROM flagscope.metric_series('shop', 'basket', '2040-01-02 12:00:05', '2040-01-02 12:00:59', '30 s');
-SELECT at::time, variant, n, round(value::numeric, 3) AS p50 FROM flagscope.metric_series('shop', 'duration', '2040-01-02 12:00', '2040-01-02 12:01:10', '20 s', 0.5);
-SELECT count(*) FROM flagscope.metric_series('shop', 'unknown', '2040-01-02 12:00', '2040-01-02 12:01');
+SELECT at::time, variant, n, round(value::numeric, 4) AS rate FROM flagscope.metric_series('errors', 'shop', '[2040-01-02 12:00, 2040-01-02 12:00:59]', '10 s');
+SELECT at::time, variant, n, round(value::numeric, 2) AS mean FROM flagscope.metric_series('basket', 'shop', '[2040-01-02 12:00:05, 2040-01-02 12:00:59]', '30 s');
+SELECT at::time, variant, n, round(value::numeric, 3) AS p50 FROM flagscope.metric_series('duration', 'shop', '[2040-01-02 12:00, 2040-01-02 12:01:10]', '20 s', 0.5);
+-- The default is a minute; a range may be open; what cannot be answered is said.
+SELECT at::time, variant, n FROM flagscope.metric_series('errors', 'shop', '(,2040-01-02 12:02)');
+SELECT * FROM flagscope.metric_series('errors', 'shop', '[2040-01-02, 2040-01-03)', '15 s');
+SELECT * FROM flagscope.metric_series('errors', 'shop', '[1970-01-01, 2040-01-03)', '10 s');
+SELECT count(*) FROM flagscope.metric_series('unknown', 'shop', '[2040-01-02 12:00, 2040-01-02 12:01]');
 
 -- Charts.
 SELECT flagscope.bar(50, 100) AS half, flagscope.bar(1, 3, 3) AS third, flagscope.bar(200, 100, 4) AS over, flagscope.bar(0, 100) AS none, flagscope.bar(-1, 100) AS negative, flagscope.bar('NaN', 1) AS nan,
     flagscope.bar(1, 0) AS of_nothing, flagscope.bar(NULL, 1) IS NULL AS null, length(flagscope.bar(1, 1, 100000)) AS longest, flagscope.bar(1, 1, -5) AS shortest;
 SELECT flagscope.sparkline(ARRAY[1, 2, NULL, 4, 8]) AS list, flagscope.sparkline(ARRAY[3, 3]) AS flat, flagscope.sparkline('{}'::float8[]) AS nothing, flagscope.sparkline(ARRAY['NaN', 1, 'Infinity', 2]::float8[]) AS gaps, flagscope.sparkline(NULL::float8[]) IS NULL AS null;
-SELECT variant, flagscope.sparkline(value ORDER BY at) FROM flagscope.metric_series('shop', 'errors', '2040-01-02 12:00', '2040-01-02 12:00:59') GROUP BY variant ORDER BY variant;
+SELECT variant, flagscope.sparkline(value ORDER BY at) FROM flagscope.metric_series('errors', 'shop', '[2040-01-02 12:00, 2040-01-02 12:00:59]', '10 s') GROUP BY variant ORDER BY variant;
 
 -- The ramp and the metric beside each other; decisions in words.
 SELECT at::time, percent, ramp, n_treatment AS nt, round(treatment::numeric, 3) AS treatment, n_control AS nc, round(control::numeric, 3) AS control, chart FROM flagscope.rollout_chart(1, 'errors');

@@ -14,7 +14,7 @@ SELECT m.type, m.identity FROM member m
 WHERE m.comment IS NULL AND m.type NOT IN ('cast', 'default acl')
     AND NOT (m.type = 'type' AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE t.oid = m.objid AND (t.typcategory = 'A' OR c.relkind IN ('r', 'v', 'p'))))
     AND NOT (m.type = 'function' AND EXISTS (SELECT FROM pg_type t WHERE m.objid IN (t.typinput, t.typoutput, t.typreceive, t.typsend)))
-    AND NOT (m.type = 'function' AND EXISTS (SELECT FROM pg_aggregate a WHERE m.objid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn)))
+    AND NOT (m.type = 'function' AND EXISTS (SELECT FROM pg_aggregate a WHERE m.objid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)))
     AND NOT (m.type = 'sequence' AND EXISTS (SELECT FROM pg_depend d WHERE d.objid = m.objid AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'))
 ORDER BY 1, 2;
 SELECT type, count(*), count(comment) AS with_comment FROM member GROUP BY type ORDER BY type;

@@ -35,14 +35,33 @@ pub const ZERO_KEY: i32 = -(1 << 20);
 const MANTISSA_BITS: u32 = f64::MANTISSA_DIGITS - 1;
 const SLICES: usize = 1 << MAX_SCALE;
 
-/// The mantissa bits of 2^(k/256), rounded down, for k = 0..256. Every entry is proved with exact integers by the
-/// test `bounds_are_the_roots_of_two`.
-static BOUNDS: [u64; SLICES] = bounds();
+/// The mantissa bits of 2^(k/256), rounded down, for k = 0..256, and two that no mantissa reaches. Every entry is
+/// proved with exact integers by the test `bounds_are_the_roots_of_two`.
+static BOUNDS: [u64; SLICES + 2] = bounds();
+
+/// How many bounds lie below a mantissa that begins with these 8 bits and goes on with zeros. A mantissa that goes on
+/// otherwise has at most two more below it, since 1/256 of an octave's width holds no third (2^(2/256) - 1 > 1/256):
+/// so a bin is found by two comparisons instead of a search.
+static FIRST: [u16; SLICES] = first(&bounds());
+
+const fn first(bounds: &[u64; SLICES + 2]) -> [u16; SLICES] {
+    let mut table = [0; SLICES];
+    let mut slot = 0;
+    while slot < SLICES {
+        let mut below = 0;
+        while bounds[below] < (slot as u64) << (MANTISSA_BITS - 8) {
+            below += 1;
+        }
+        table[slot] = below as u16;
+        slot += 1;
+    }
+    table
+}
 
 /// Build the bounds by square roots of two and their products, with 63 bits after the point.
-const fn bounds() -> [u64; SLICES] {
+const fn bounds() -> [u64; SLICES + 2] {
     const POINT: u32 = 63;
-    let mut table = [0; SLICES];
+    let mut table = [u64::MAX; SLICES + 2];
     let mut root = 2_u128 << POINT;
     let mut half = SLICES / 2;
     let mut factors = [1 << POINT; SLICES];
@@ -82,7 +101,8 @@ fn index(x: f64, scale: i32) -> i32 {
     let bits = x.to_bits();
     let octave = (bits >> MANTISSA_BITS) as i32 - (f64::MAX_EXP - 1);
     let mantissa = bits & ((1 << MANTISSA_BITS) - 1);
-    let below = BOUNDS.partition_point(|bound| *bound < mantissa) as i32;
+    let first = FIRST[(mantissa >> (MANTISSA_BITS - 8)) as usize] as usize;
+    let below = first as i32 + i32::from(BOUNDS[first] < mantissa) + i32::from(BOUNDS[first + 1] < mantissa);
     (octave * SLICES as i32 + below - 1) >> (MAX_SCALE - scale)
 }
 
@@ -192,11 +212,25 @@ mod tests {
 
     #[test]
     fn bounds_are_the_roots_of_two() {
-        for (k, bound) in BOUNDS.iter().enumerate() {
+        for (k, bound) in BOUNDS[..SLICES].iter().enumerate() {
             let m = bound | 1 << MANTISSA_BITS;
             assert!(at_most_root(m, k as u32), "bound {k} is too large");
             assert!(!at_most_root(m + 1, k as u32), "bound {k} is too small");
         }
+    }
+
+    #[test]
+    fn two_comparisons_find_what_a_search_finds() {
+        for mantissa in BOUNDS[..SLICES].iter().flat_map(|b| [b.saturating_sub(1), *b, *b + 1]).chain(slots()) {
+            let x = f64::from_bits((f64::MAX_EXP as u64 - 1) << MANTISSA_BITS | mantissa);
+            assert_eq!(index(x, MAX_SCALE), BOUNDS.partition_point(|b| *b < mantissa) as i32 - 1, "{mantissa}");
+        }
+    }
+
+    /// The first and the last mantissa of each of the slots of [`FIRST`].
+    fn slots() -> impl Iterator<Item = u64> {
+        let width = 1 << (MANTISSA_BITS - 8);
+        (0..SLICES as u64).flat_map(move |slot| [slot * width, (slot + 1) * width - 1])
     }
 
     #[test]

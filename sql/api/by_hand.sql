@@ -1,0 +1,129 @@
+-- What people do with rollouts. Each names its actor and reason, and may say from when it holds (for replay and tests).
+
+CREATE FUNCTION flagscope._by_hand(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
+    override boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    given text := coalesce(reason, nullif(current_setting('flagscope.reason', true), ''));
+    moment timestamptz := coalesce(at, clock_timestamp());
+    evidence jsonb := '{}';
+    r flagscope.rollout;
+BEGIN
+    IF NOT isfinite(moment) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a decision needs a finite time, got "%s"', moment);
+    END IF;
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _by_hand.rollout_id;
+    IF FOUND AND action IN ('start', 'resume', 'advance', 'complete') THEN
+        evidence := flagscope._check_widening(r, moment, override, given);
+    END IF;
+    RETURN flagscope._decide(rollout_id, action, coalesce(actor, flagscope._actor()), coalesce(given, 'by hand'), moment, evidence => evidence);
+END $$;
+COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean) IS
+    'a decision of a person; what widens is refused while frozen, unless overridden with a reason';
+
+CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'start', reason, actor, at, override);
+COMMENT ON FUNCTION flagscope.start_rollout(bigint, text, text, timestamptz, boolean) IS
+    'starts a drafted rollout at its first stage; from here its guardrails are on watch; returns the decision''s id';
+
+CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'pause', reason, actor, at);
+COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text, timestamptz) IS
+    'stops the ramp where it is; guardrails stay on watch; returns the decision''s id';
+
+CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'resume', reason, actor, at, override);
+COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text, timestamptz, boolean) IS
+    'lets a paused or held ramp go on; its stage starts anew, and so does the evidence of breached guardrails; returns the decision''s id';
+
+CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor, at, override);
+COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text, timestamptz, boolean) IS
+    'goes to the next stage without waiting for its gates; from the last stage completes; returns the decision''s id';
+
+CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor, at);
+COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text, timestamptz) IS
+    'goes back one stage and holds there until resumed; returns the decision''s id';
+
+CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'rollback', reason, actor, at);
+COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text, timestamptz) IS
+    'serves everyone what was served before the rollout; returns the decision''s id';
+
+CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'complete', reason, actor, at, override);
+COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text, timestamptz, boolean) IS
+    'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
+
+CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor, at);
+BEGIN
+    UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
+    FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
+    WHERE d.id = decided AND s.rollout_id = r.id AND s.ordinal = r.stage;
+    RETURN decided;
+END $$;
+COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz) IS
+    'lets the ramp leave its present stage once the other gates are clear; returns the decision''s id';
+
+CREATE FUNCTION flagscope._check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    until timestamptz := (SELECT max(d.at) + flagscope._setting_interval('rollout.retry_after') FROM flagscope.decision d
+        WHERE d.rollout_id = r.id AND d.actor = 'flagscope' AND d.to_status = 'rolled_back' AND d.from_status <> 'rolled_back');
+BEGIN
+    IF r.status <> 'rolled_back' THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
+            HINT = CASE WHEN r.status IN ('paused', 'held') THEN format('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
+    ELSIF at < until AND NOT (coalesce(override, false) AND coalesce(reason, '') <> '') THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+            HINT = 'Wait (setting rollout.retry_after), or give override => true with a reason.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_rest(flagscope.rollout, timestamptz, boolean, text) IS
+    'raises unless the rollout was rolled back, and long enough ago';
+
+CREATE FUNCTION flagscope.restart_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+    new_id bigint;
+BEGIN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = restart_rollout.rollout_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL'));
+    END IF;
+    PERFORM flagscope._check_rest(r, coalesce(at, clock_timestamp()), override, reason);
+    BEGIN
+        INSERT INTO flagscope.rollout (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of)
+        VALUES (r.flag, r.environment, r.treatment, r.control, r.unit, r.alpha, r.cooldown, r.watch, r.exclusion_group, r.id)
+        RETURNING id INTO new_id;
+    EXCEPTION WHEN unique_violation THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('flag "%s" has a live rollout in environment "%s" already', r.flag, r.environment);
+    END;
+    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
+    SELECT new_id, s.ordinal, s.percent, s.min_duration, s.min_sample, s.approval_needed
+    FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id ORDER BY s.ordinal;
+    PERFORM flagscope._by_hand(new_id, 'start', coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override);
+    RETURN new_id;
+END $$;
+COMMENT ON FUNCTION flagscope.restart_rollout(bigint, text, text, timestamptz, boolean) IS
+    'tries a rollout that was rolled back once more, from its first stage and with evidence of its own; returns the new rollout''s id';

@@ -1,0 +1,13 @@
+-- Classical tests for one look at a sample size fixed beforehand (src/comparison.rs). Guardrails do not use them: looked
+-- at again and again until significant, they err in 30 to 60 % of healthy rollouts (statistics.md 11.2).
+
+COMMENT ON FUNCTION flagscope.mean_test(flagscope.moments, flagscope.moments, float8, float8) IS
+    'Welch''s t test of treatment against control: difference of means with interval, two-sided p-value, p-value of treatment being greater by more than the margin, and the difference relative to the control''s mean; NULL where it says nothing';
+COMMENT ON FUNCTION flagscope.ratio_test(flagscope.ratio, flagscope.ratio, float8, float8) IS
+    'the same for ratios of sums over units, with the variance between units (delta method)';
+COMMENT ON FUNCTION flagscope.proportion_test(bigint, bigint, bigint, bigint, float8) IS
+    'difference of two event rates with Newcombe''s interval, and the pooled z test (its square is Pearson''s chi-square): proportion_test(n_treatment, events_treatment, n_control, events_control)';
+COMMENT ON FUNCTION flagscope.rank_test(flagscope.histogram, flagscope.histogram) IS
+    'Mann-Whitney test on histograms, a bin is a tie: superiority is the chance that a value of the treatment is greater; distance is the largest between the two cumulative shares';
+COMMENT ON FUNCTION flagscope.chi_square_test(bigint[], float8[]) IS
+    'Pearson''s chi-square of counts against shares in proportion to weights: the sample ratio of a finished rollout';

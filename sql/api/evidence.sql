@@ -1,0 +1,136 @@
+-- Where evidence begins: the share of the error budget, the margin, the baseline. And where it begins anew.
+
+CREATE FUNCTION flagscope._first_share(g flagscope.guardrail, r flagscope.rollout) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT r.alpha * (1 - flagscope._setting_number('rollout.alpha_reserve')) * g.weight / sum(o.weight) FROM flagscope.guardrail o
+    WHERE o.flag = g.flag AND o.environment = g.environment AND o.enabled AND o.test = 'sequential'
+        AND (NOT o.shadow OR o.id = g.id);
+END;
+COMMENT ON FUNCTION flagscope._first_share(flagscope.guardrail, flagscope.rollout) IS
+    'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names the culprit (statistics.md 10)';
+
+CREATE FUNCTION flagscope._take_alpha(rollout_id bigint) RETURNS float8
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.rollout r SET alpha_left = r.alpha_left / 2 WHERE r.id = _take_alpha.rollout_id RETURNING r.alpha_left;
+$$;
+COMMENT ON FUNCTION flagscope._take_alpha(bigint) IS
+    'half of what is left of a rollout''s error budget: however often it is asked, the halves never add up to more';
+
+CREATE FUNCTION flagscope._margin(g flagscope.guardrail) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || CASE g.comparison WHEN 'baseline' THEN 'baseline' ELSE m.kind::text END))
+    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute';
+END;
+COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s margin, else its default; NULL against a limit';
+
+CREATE FUNCTION flagscope._worse(value float8, kind flagscope.metric_kind, harm flagscope.harm, margin float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN kind <> 'proportion' THEN CASE harm WHEN 'increase' THEN value * (1 + margin) ELSE value / (1 + margin) END
+        ELSE x.odds / (1 + x.odds) END
+    FROM (SELECT value / nullif(1 - value, 0) * CASE harm WHEN 'increase' THEN 1 + margin ELSE 1 / (1 + margin) END) x(odds);
+END;
+COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8) IS
+    'a value worsened by a margin: of the odds for a proportion, of the value otherwise';
+
+CREATE FUNCTION flagscope._baseline(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, min_sample bigint, at timestamptz)
+RETURNS float8
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The far end of an interval of 3.09 standard errors (one-sided 0.1 %), so that a small sample makes a lenient limit
+    -- and not a random one: Wilson's score interval, normal order statistics, the mean's standard error.
+    SELECT flagscope._worse(CASE m.kind
+        WHEN 'proportion' THEN (x.y / x.n + z ^ 2 / (2 * x.n) + z * sqrt(x.y / x.n * (1 - x.y / x.n) / x.n + z ^ 2 / (4 * x.n ^ 2))) / (1 + z ^ 2 / x.n)
+        WHEN 'mean' THEN flagscope.mean(x.moments) + z * coalesce(flagscope.stddev(x.moments), 0) / sqrt(x.n)
+        ELSE flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n)))) END,
+        m.kind, m.harm, flagscope._margin(g))
+    FROM (
+        SELECT nullif(sum(v.n), 0)::float8 AS n, sum(v.events)::float8 AS y, flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+        FROM flagscope.variant_rollup v
+        WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = r.control
+            AND v.bucket >= coalesce(r.started_at, at) - flagscope._setting_interval('guardrail.baseline_window') AND v.bucket < at
+    ) x, (SELECT CASE m.harm WHEN 'increase' THEN 3.09 ELSE -3.09 END) b(z)
+    WHERE x.n >= greatest(min_sample, 1);
+$$;
+COMMENT ON FUNCTION flagscope._baseline(flagscope.guardrail, flagscope.rollout, flagscope.metric, bigint, timestamptz) IS
+    'the limit that a baseline gives: what the control variant was before, at the lenient end of its uncertainty, worsened by the margin; NULL while there is too little of it';
+
+CREATE FUNCTION flagscope._begin_evidence(rollout_id bigint, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+    is_start boolean;
+BEGIN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _begin_evidence.rollout_id FOR NO KEY UPDATE;
+    is_start := r.alpha_left IS NULL;
+    IF is_start THEN
+        UPDATE flagscope.rollout x SET alpha_left = x.alpha * CASE WHEN EXISTS (SELECT FROM flagscope.guardrail g
+            WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.test = 'sequential' AND NOT g.shadow)
+            THEN flagscope._setting_number('rollout.alpha_reserve') ELSE 1 END
+        WHERE x.id = r.id;
+    END IF;
+    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, limit_value, since, state_since)
+    SELECT g.id, r.id, g.version, CASE
+            WHEN g.test <> 'sequential' THEN r.alpha
+            WHEN is_start THEN flagscope._first_share(g, r)
+            WHEN g.shadow THEN least(flagscope._first_share(g, r), r.alpha_left / 2)  -- what it would have, spending nothing
+            ELSE flagscope._take_alpha(r.id) END,
+        flagscope._margin(g), g.limit_value, at, at
+    FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
+        AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id)
+    ORDER BY g.id ON CONFLICT DO NOTHING;
+END $$;
+COMMENT ON FUNCTION flagscope._begin_evidence(bigint, timestamptz) IS
+    'gives every guardrail of a rollout that has none yet its empty evidence, its share of alpha and its margin';
+
+CREATE FUNCTION flagscope._renew(s flagscope.guardrail_status, at timestamptz, alpha float8, why text) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.guardrail_status x SET state = 'not_enough', state_since = at, reason = why,
+        evidence_id = nextval('flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', alpha = _renew.alpha,
+        log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
+        looks = '{}', looked_at = NULL, since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
+    WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
+$$;
+COMMENT ON FUNCTION flagscope._renew(flagscope.guardrail_status, timestamptz, float8, text) IS 'a guardrail''s evidence begins anew, under a number of its own';
+
+CREATE FUNCTION flagscope._renew_evidence(rollout_id bigint, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+BEGIN
+    FOR work IN
+        SELECT s, g FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+        WHERE s.rollout_id = _renew_evidence.rollout_id AND s.breached_at IS NOT NULL ORDER BY g.id
+    LOOP
+        PERFORM flagscope._renew(work.s, at, CASE WHEN (work.g).test = 'sequential' AND NOT (work.g).shadow
+            THEN flagscope._take_alpha(rollout_id) ELSE (work.s).alpha END, 'resumed: evidence starts anew');
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._renew_evidence(bigint, timestamptz) IS
+    'after a resume breached guardrails start anew, each with half of what is left of the error budget';
+
+CREATE FUNCTION flagscope._rearm_warnings(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s flagscope.guardrail_status;
+BEGIN
+    FOR s IN
+        SELECT x.* FROM flagscope.guardrail_status x JOIN flagscope.guardrail g ON g.id = x.guardrail_id
+            JOIN flagscope.rollout r ON r.id = x.rollout_id
+        WHERE x.state = 'breached' AND g.action = 'warn' AND g.test = 'sequential' AND NOT g.shadow AND flagscope._is_watched(r, at)
+            AND x.breached_at <= at - flagscope._setting_interval('guardrail.rewarn_after')
+        FOR NO KEY UPDATE OF x SKIP LOCKED
+    LOOP
+        PERFORM flagscope._renew(s, at, s.alpha, 'warned: evidence starts anew');
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._rearm_warnings(timestamptz) IS
+    'a sequential warning is armed again after setting guardrail.rewarn_after: each such time has its own error budget, since a warning stops nothing';

@@ -1,0 +1,95 @@
+-- What keeps a rollout from widening: freeze windows, exclusion groups, a day's limit of automatic changes.
+
+CREATE FUNCTION flagscope._check_freeze() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM now() AT TIME ZONE NEW.time_zone;  -- raises for an unknown one
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION flagscope._check_freeze() IS 'trigger: the time zone exists';
+CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.freeze
+    FOR EACH ROW EXECUTE FUNCTION flagscope._check_freeze();
+
+CREATE FUNCTION flagscope.create_freeze(
+    reason text, during tstzrange DEFAULT NULL, weekdays integer[] DEFAULT NULL, from_time time DEFAULT '00:00',
+    to_time time DEFAULT '24:00', time_zone text DEFAULT 'UTC', environment text DEFAULT NULL, tag text DEFAULT NULL
+) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO flagscope.freeze (reason, environment, tag, during, weekdays, from_time, to_time, time_zone, created_by)
+    VALUES (create_freeze.reason, create_freeze.environment, create_freeze.tag, create_freeze.during, create_freeze.weekdays,
+            create_freeze.from_time, create_freeze.to_time, create_freeze.time_zone, flagscope._actor())
+    RETURNING id;
+$$;
+COMMENT ON FUNCTION flagscope.create_freeze(text, tstzrange, integer[], time, time, text, text, text) IS
+    'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
+
+CREATE FUNCTION flagscope._frozen(flag text, environment text, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('frozen (%s)', string_agg(z.reason, '; ' ORDER BY z.id)) FROM flagscope.freeze z
+    WHERE coalesce(z.environment = _frozen.environment, true)
+        AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag f WHERE f.key = _frozen.flag AND z.tag = ANY (f.tags)))
+        AND (z.during @> at OR (extract(isodow FROM at AT TIME ZONE z.time_zone) = ANY (z.weekdays)
+            AND (at AT TIME ZONE z.time_zone)::time >= z.from_time AND (at AT TIME ZONE z.time_zone)::time < z.to_time))
+    HAVING count(*) > 0;
+$$;
+COMMENT ON FUNCTION flagscope._frozen(text, text, timestamptz) IS 'why nothing of a flag may be widened at a time; NULL: it may';
+
+CREATE FUNCTION flagscope._automatic_changes(flag text, environment text, at timestamptz) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT count(*) FROM flagscope.rollout r JOIN flagscope.decision d ON d.rollout_id = r.id
+    WHERE r.flag = _automatic_changes.flag AND r.environment = _automatic_changes.environment AND d.actor = 'flagscope'
+        AND d.at > at - interval '24 hours' AND d.at <= at AND NOT d.shadow AND d.action <> 'warn';
+$$;
+COMMENT ON FUNCTION flagscope._automatic_changes(text, text, timestamptz) IS
+    'how many changes flagscope made of a flag by itself within the 24 hours before a time';
+
+CREATE FUNCTION flagscope._exhausted(r flagscope.rollout, at timestamptz) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('%s automatic changes within 24 hours are the limit (setting rollout.max_automatic): a person must go on', x.n)
+    FROM flagscope._automatic_changes(r.flag, r.environment, at) x(n)
+    WHERE x.n >= flagscope._setting_number('rollout.max_automatic');
+$$;
+COMMENT ON FUNCTION flagscope._exhausted(flagscope.rollout, timestamptz) IS
+    'why a rollout is not widened automatically any more today; a limit never keeps a harmful variant on';
+
+CREATE FUNCTION flagscope._check_widening(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    obstacle text := flagscope._frozen(r.flag, r.environment, at);
+BEGIN
+    IF obstacle IS NULL THEN
+        RETURN '{}';
+    ELSIF NOT coalesce(override, false) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
+            HINT = 'Wait, or give override => true with a reason.';
+    ELSIF coalesce(reason, '') = '' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('an override needs a reason: flag "%s" is %s', r.flag, obstacle);
+    END IF;
+    RETURN jsonb_build_object('override', obstacle);
+END $$;
+COMMENT ON FUNCTION flagscope._check_widening(flagscope.rollout, timestamptz, boolean, text) IS
+    'raises while frozen, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
+
+CREATE FUNCTION flagscope._check_excluded(r flagscope.rollout) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    other flagscope.rollout;
+BEGIN
+    SELECT * INTO other FROM flagscope.rollout x WHERE x.environment = r.environment AND x.exclusion_group = r.exclusion_group
+        AND x.id <> r.id AND x.status IN ('running', 'paused', 'held');
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
+            HINT = format('Complete it or roll it back first: flagscope.complete_rollout(%1$s), flagscope.rollback_rollout(%1$s).', other.id);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_excluded(flagscope.rollout) IS
+    'raises when another rollout of the exclusion group is live; a unique index says the same to two that start at once';

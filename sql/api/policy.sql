@@ -1,0 +1,126 @@
+-- Policies: guardrails for many flags, attached when a rollout starts. And rules proposed as JSON.
+
+CREATE FUNCTION flagscope._rule_keys() RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN '{name,metric,comparison,test,quantile,margin,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description}'::text[];
+COMMENT ON FUNCTION flagscope._rule_keys() IS 'columns of guardrail that a rule as JSON may have';
+
+CREATE FUNCTION flagscope._proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = rule ->> 'metric');
+    unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(rule) WHEN 'object' THEN rule ELSE '{}' END) k WHERE k <> ALL (flagscope._rule_keys()));
+    problem text;
+    g flagscope.guardrail;
+BEGIN
+    IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR kind IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN 'undefined_object' ELSE 'invalid_parameter_value' END,
+            MESSAGE = CASE WHEN unknown IS NOT NULL THEN format('a rule has no "%s"', unknown)
+                WHEN rule ? 'metric' THEN format('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
+            HINT = format('A rule may have: %s.', array_to_string(flagscope._rule_keys(), ', '));
+    END IF;
+    g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
+        'comparison', CASE WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
+        'test', CASE kind WHEN 'mean' THEN 'threshold' ELSE 'sequential' END, 'action', 'rollback', 'on_state', '{}'::jsonb, 'priority', 0,
+        'weight', 1, 'breaches', 1, 'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')
+        || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
+    problem := coalesce(flagscope._guardrail_problem(g, kind), CASE
+        WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN format('"%s" is not an action of a guardrail', g.action)
+        WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'a limit_value goes with comparison "absolute"'
+        WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against control the test is "sequential"'
+        WHEN g.margin NOT BETWEEN 0 AND 10 OR (g.margin IS NOT NULL AND g.comparison = 'absolute') THEN format('margin "%s" does not fit', g.margin)
+        WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile "%s" is not between 0 and 1', g.quantile)
+        END);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('rule "%s": %s', g.name, problem),
+            HINT = 'See the comments on the columns of flagscope.guardrail.';
+    END IF;
+    RETURN g;
+END $$;
+COMMENT ON FUNCTION flagscope._proposed(jsonb, text, text) IS 'a rule as JSON, as a guardrail of a flag; what is left out has its default';
+
+CREATE FUNCTION flagscope._check_policy() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF TG_OP = 'INSERT' AND NEW.created_at < now() THEN
+        RETURN NEW;  -- a row older than its transaction comes from a restored dump, perhaps before its metric
+    END IF;
+    PERFORM flagscope._proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
+    RETURN NEW;
+END $$;
+COMMENT ON FUNCTION flagscope._check_policy() IS 'trigger: the rule can be made a guardrail';
+CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE ON flagscope.guardrail_policy
+    FOR EACH ROW EXECUTE FUNCTION flagscope._check_policy();
+
+CREATE FUNCTION flagscope.create_policy(name text, rule jsonb, tag text DEFAULT NULL, environment text DEFAULT NULL, description text DEFAULT '')
+RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    new_id bigint;
+BEGIN
+    INSERT INTO flagscope.guardrail_policy (name, environment, tag, rule, description)
+    VALUES (create_policy.name, create_policy.environment, create_policy.tag, create_policy.rule, create_policy.description)
+    RETURNING id INTO new_id;
+    RETURN new_id;
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('policy "%s" exists already', create_policy.name);
+END $$;
+COMMENT ON FUNCTION flagscope.create_policy(text, jsonb, text, text, text) IS
+    'a guardrail for every flag with a tag (NULL: all) in an environment (NULL: all), for example create_policy(''errors'', ''{"metric": "http errors"}''); attached when a rollout starts; returns its id';
+
+CREATE FUNCTION flagscope._attach(p flagscope.guardrail_policy, r flagscope.rollout) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    g flagscope.guardrail := flagscope._proposed(p.rule || jsonb_build_object('name', p.name), r.flag, r.environment);
+BEGIN
+    -- A guardrail of the flag's own with that name stays: who wrote it knew better.
+    INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin, limit_value, action, on_state,
+        priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, policy_id)
+    VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value, g.action, g.on_state,
+        g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace, g.stale_after, g.shadow, g.description, p.id)
+    ON CONFLICT (flag, environment, name) DO UPDATE SET metric = g.metric, comparison = g.comparison, test = g.test, quantile = g.quantile,
+        margin = g.margin, limit_value = g.limit_value, action = g.action, on_state = g.on_state, priority = g.priority, weight = g.weight,
+        min_sample = g.min_sample, time_window = g.time_window, breaches = g.breaches, of_looks = g.of_looks, grace = g.grace,
+        stale_after = g.stale_after, shadow = g.shadow, description = g.description, enabled = true
+    WHERE x.policy_id = p.id;
+EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
+        HINT = 'Mend its rule, or set enabled = false in flagscope.guardrail_policy.';
+END $$;
+COMMENT ON FUNCTION flagscope._attach(flagscope.guardrail_policy, flagscope.rollout) IS 'makes or renews the guardrail that a policy gives a flag';
+
+CREATE FUNCTION flagscope._attach_policies(r flagscope.rollout) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    p flagscope.guardrail_policy;
+    attached bigint[] := '{}';
+BEGIN
+    FOR p IN SELECT x.* FROM flagscope.guardrail_policy x JOIN flagscope.flag f ON f.key = r.flag
+        WHERE x.enabled AND coalesce(x.environment = r.environment, true) AND (x.tag IS NULL OR x.tag = ANY (f.tags)) ORDER BY x.id
+    LOOP
+        PERFORM flagscope._attach(p, r);
+        attached := attached || p.id;
+    END LOOP;
+    UPDATE flagscope.guardrail g SET enabled = false WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
+        AND g.policy_id IS NOT NULL AND g.policy_id <> ALL (attached);
+END $$;
+COMMENT ON FUNCTION flagscope._attach_policies(flagscope.rollout) IS
+    'gives a rollout''s flag the guardrails of the policies that are meant for it, and disables those that no longer are';
+
+CREATE FUNCTION flagscope._prepare_start(r flagscope.rollout) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._check_stage_plan(r.id), flagscope._check_excluded(r), flagscope._attach_policies(r);
+    -- What the flag did before is no longer served: an earlier rollout's watch is over.
+    UPDATE flagscope.rollout x SET watch_until = NULL
+    WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.watch_until IS NOT NULL;
+    DELETE FROM flagscope.unit u USING flagscope.rollout x
+    WHERE u.rollout_id = x.id AND x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id;
+END $$;
+COMMENT ON FUNCTION flagscope._prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';

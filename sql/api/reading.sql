@@ -1,0 +1,148 @@
+-- Reading telemetry back: variants side by side, a metric over time, one trace, one user.
+
+CREATE FUNCTION flagscope.variant_summary(flag text, range tstzrange DEFAULT NULL, environment text DEFAULT NULL)
+RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    SELECT s.metric, s.variant, s.n, CASE m.kind WHEN 'proportion' THEN s.events END,
+        CASE m.kind WHEN 'proportion' THEN s.events::float8 / nullif(s.n, 0) END, flagscope.mean(s.moments),
+        flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
+    FROM (
+        SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
+            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+        FROM (SELECT coalesce(range, tstzrange(clock_timestamp() - interval '1 hour', NULL)) AS range) r,
+            LATERAL flagscope.variant_states(variant_summary.flag, coalesce(nullif(lower(r.range), '-infinity'), '1970-01-01'),
+                coalesce(nullif(upper(r.range), 'infinity'), clock_timestamp() + interval '1 day'), '1 day', NULL, variant_summary.environment) v
+        GROUP BY v.metric, v.variant
+    ) s JOIN flagscope.metric m ON m.name = s.metric
+    ORDER BY s.metric, s.variant;
+$$;
+COMMENT ON FUNCTION flagscope.variant_summary(text, tstzrange, text) IS
+    'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry and the range';
+
+CREATE FUNCTION flagscope.metric_series(metric text, flag text, range tstzrange, bucket interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95,
+    environment text DEFAULT NULL)
+RETURNS TABLE (at timestamptz, variant text, n bigint, value float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    env text := flagscope._environment(metric_series.environment);
+    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = metric_series.metric);
+    since timestamptz := coalesce(lower(metric_series.range), (SELECT min(v.bucket)
+        FROM flagscope.variant_states(metric_series.flag, '1970-01-01', clock_timestamp() + interval '1 day', '1 day', metric_series.metric, env) v));
+    until timestamptz := coalesce(nullif(upper(metric_series.range), 'infinity'), clock_timestamp());
+BEGIN
+    IF metric_series.bucket < interval '10 seconds' OR extract(epoch FROM metric_series.bucket)::numeric % 10 <> 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('bucket must be whole 10 seconds, got "%s"', metric_series.bucket),
+            HINT = 'Rollups have one state for every 10 seconds; raw rows are in telemetry.';
+    END IF;
+    IF isfinite(since) AND isfinite(until) AND (until - since) / 100000 > metric_series.bucket THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = format('a series from %s to %s has more than 100,000 buckets of %s', since, until, metric_series.bucket);
+    END IF;
+    RETURN QUERY
+    WITH steps AS (
+        SELECT generate_series(date_bin(bucket, since, 'epoch'), until, bucket) AS at
+    ), state AS (
+        SELECT date_bin(metric_series.bucket, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n, CASE kind
+            WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
+            WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
+            ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
+        FROM flagscope.variant_states(metric_series.flag, date_bin(metric_series.bucket, since, 'epoch'), until, CASE
+                WHEN extract(epoch FROM metric_series.bucket) % 86400 = 0 THEN interval '1 day'
+                WHEN extract(epoch FROM metric_series.bucket) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
+            metric_series.metric, env) v
+        WHERE v.bucket < until OR upper_inc(range)
+        GROUP BY 1, v.variant
+    )
+    SELECT s.at, v.variant, coalesce(x.n, 0), x.value
+    FROM steps s CROSS JOIN (SELECT DISTINCT state.variant FROM state) v
+        LEFT JOIN state x ON x.at = s.at AND x.variant = v.variant
+    WHERE s.at < until OR upper_inc(range)
+    ORDER BY s.at, v.variant;
+END $$;
+COMMENT ON FUNCTION flagscope.metric_series(text, text, tstzrange, interval, float8, text) IS
+    'a metric of a flag by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data, never 0; buckets of whole 10 seconds, and no finer than the level that is kept for so long ago';
+
+CREATE FUNCTION flagscope.trace(trace_id uuid)
+RETURNS TABLE (depth integer, signal flagscope.signal, name text, after float8, duration float8, self_duration float8, is_error boolean,
+    service text, subject text, flags jsonb, body text, span_id text, parent_span_id text, ts timestamptz, ts_nanos smallint, attributes jsonb)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    WITH RECURSIVE item AS MATERIALIZED (
+        SELECT t.*, row_number() OVER (ORDER BY t.ts, t.ts_nanos, t.signal, t.span_id) AS n,
+            -- A log or an event stands below the span it was made in.
+            CASE WHEN t.signal = 'span' THEN t.parent_span_id ELSE coalesce(t.parent_span_id, t.span_id) END AS above
+        FROM flagscope.telemetry t WHERE t.trace_id = trace.trace_id
+    ), span AS MATERIALIZED (
+        -- A span that was sent twice has its children once.
+        SELECT DISTINCT ON (r.span_id) r.span_id, r.n FROM item r
+        WHERE r.span_id IS NOT NULL AND (r.signal = 'span' OR r.parent_span_id IS NOT NULL) ORDER BY r.span_id, r.n
+    ), link AS MATERIALIZED (
+        SELECT r.n, s.n AS parent FROM item r LEFT JOIN span s ON s.span_id = r.above AND s.n <> r.n
+    ), tree AS (
+        SELECT l.n, 0 AS depth, ARRAY[l.n] AS path FROM link l WHERE l.parent IS NULL
+        UNION ALL
+        SELECT l.n, t.depth + 1, t.path || l.n FROM tree t JOIN link l ON l.parent = t.n
+    ), placed AS (
+        SELECT t.n, t.depth, t.path FROM tree t
+        UNION ALL
+        -- Spans that are each other's parents hang on no root: broken senders make them, and nothing is to be lost.
+        SELECT l.n, 0, ARRAY[l.n] FROM link l WHERE NOT EXISTS (SELECT FROM tree t WHERE t.n = l.n)
+    ), child AS (
+        SELECT l.parent, sum(r.value) AS duration FROM link l JOIN item r ON r.n = l.n WHERE r.signal = 'span' GROUP BY l.parent
+    )
+    SELECT p.depth, r.signal, r.name,
+        (extract(epoch FROM r.ts - min(r.ts) OVER ()) + (coalesce(r.ts_nanos, 0) - coalesce(first_value(r.ts_nanos) OVER (ORDER BY r.n), 0)) / 1e9)::float8,
+        CASE r.signal WHEN 'span' THEN r.value END,
+        CASE r.signal WHEN 'span' THEN greatest(r.value - coalesce(c.duration, 0), 0) END,
+        r.is_error, r.service, r.subject, r.flags, r.body, encode(r.span_id, 'hex'), encode(r.parent_span_id, 'hex'), r.ts, r.ts_nanos, r.attributes
+    FROM placed p JOIN item r ON r.n = p.n LEFT JOIN child c ON c.parent = r.n
+    ORDER BY p.path;
+$$;
+COMMENT ON FUNCTION flagscope.trace(uuid) IS
+    'one trace as a tree in order of time: spans, and below each the logs and events made in it; after: seconds since the trace began; self_duration: without the children''s (0 where these ran side by side); a span without its parent is a root';
+
+CREATE FUNCTION flagscope._join_flags(known jsonb, more jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN known || coalesce(more, '{}');
+COMMENT ON FUNCTION flagscope._join_flags(jsonb, jsonb) IS 'transition of _flags_so_far: later flags replace earlier ones';
+CREATE AGGREGATE flagscope._flags_so_far(jsonb) (SFUNC = flagscope._join_flags, STYPE = jsonb, INITCOND = '{}');
+COMMENT ON AGGREGATE flagscope._flags_so_far(jsonb) IS 'flags joined, the latest of each; used over a window in order of time';
+
+CREATE FUNCTION flagscope.telemetry_of(subject text, range tstzrange DEFAULT NULL)
+RETURNS TABLE (ts timestamptz, signal flagscope.signal, name text, value float8, unit text, is_error boolean, severity smallint, body text,
+    variants jsonb, flags jsonb, attribution flagscope.attribution, service text, environment text, trace_id uuid, span_id text, ts_nanos smallint,
+    attributes jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    since timestamptz := coalesce(lower(telemetry_of.range), clock_timestamp() - interval '1 day');
+    until timestamptz := coalesce(upper(telemetry_of.range), 'infinity');
+    -- Before the range, since what was evaluated then is active in it.
+    known timestamptz := since - flagscope._setting_interval('attribution.subject_window');
+    wanted text := telemetry_of.subject;
+BEGIN
+    RETURN QUERY
+    WITH own AS MATERIALIZED (
+        SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
+        WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND t.ts >= known AND t.ts < until
+            AND (t.ts >= since OR t.signal = 'event' AND t.name = 'feature_flag.evaluation')
+    ), around AS (
+        -- What was done for the user in the same traces, by services that do not know whom they serve.
+        SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
+        WHERE t.subject IS NULL AND t.ts >= since AND t.ts < until
+            AND t.trace_id = ANY (ARRAY(SELECT DISTINCT o.trace_id FROM own o WHERE o.trace_id IS NOT NULL AND o.ts >= since))
+    ), seen AS (
+        SELECT x.*, flagscope._flags_so_far(CASE WHEN x.signal = 'event' AND x.name = 'feature_flag.evaluation' THEN x.flags END) OVER (
+                PARTITION BY x.environment ORDER BY x.ts, x.ts_nanos) || coalesce(x.flags, '{}') AS variants
+        FROM (TABLE own UNION ALL TABLE around) x
+    )
+    SELECT s.ts, s.signal, s.name, s.value, s.unit, s.is_error, s.severity, s.body, s.variants, s.flags,
+        flagscope._attribution(s.flags, s.attribution), s.service, s.environment, s.trace_id, encode(s.span_id, 'hex'), s.ts_nanos, s.attributes
+    FROM seen s WHERE s.ts >= since
+    ORDER BY s.ts, s.ts_nanos, s.trace_id, s.span_id;
+END $$;
+COMMENT ON FUNCTION flagscope.telemetry_of(text, tstzrange) IS
+    'everything that one subject went through in a range of time (the last day): its rows and, in its traces, those of nobody else, in order; it reads the range unless there is an index (left(subject, 255), ts); variants: what it was served at that moment, by its evaluations so far and the row''s own flags';

@@ -1,0 +1,92 @@
+-- rollout_report(): a rollout as a page of text for psql.
+
+CREATE FUNCTION flagscope._time_words(at timestamptz) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') $$;
+COMMENT ON FUNCTION flagscope._time_words(timestamptz) IS 'a time in UTC, to the second, for people';
+
+CREATE FUNCTION flagscope._story_stages(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('  %s %s %s %s%s', CASE WHEN s.ordinal = r.stage AND r.status IN ('running', 'paused', 'held') THEN '>' ELSE ' ' END,
+        lpad(trim_scale(s.percent) || ' %', 8), flagscope.bar(s.percent::float8, 100, 20) || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100, 20))),
+        coalesce('from ' || flagscope._time_words(e.at), concat_ws(', ', 'at least ' || s.min_duration,
+            CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END, CASE WHEN s.approval_needed THEN 'approval' END)),
+        coalesce(', approved by ' || s.approved_by, ''))
+    FROM flagscope.rollout_stage s LEFT JOIN LATERAL (SELECT min(d.at) AS at FROM flagscope.decision d
+        WHERE d.rollout_id = r.id AND d.to_stage = s.ordinal AND d.from_stage <> s.ordinal AND NOT d.shadow) e ON true
+    WHERE s.rollout_id = r.id ORDER BY s.ordinal;
+$$;
+COMMENT ON FUNCTION flagscope._story_stages(flagscope.rollout) IS 'a rollout''s stages: share, when it was entered or what it asks for';
+
+CREATE FUNCTION flagscope._story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN m.kind = 'proportion' AND g.comparison = 'control' THEN
+        (SELECT format('odds ratio %s (%s to %s)', round((o ->> 'estimate')::numeric, 2), round((o ->> 'low')::numeric, 2), round((o ->> 'high')::numeric, 2))
+         FROM flagscope._odds_ratio(s.evidence_id, s.alpha) o WHERE o ->> 'estimate' IS NOT NULL AND o ->> 'low' IS NOT NULL)
+        WHEN s.value IS NOT NULL THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END;
+$$;
+COMMENT ON FUNCTION flagscope._story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric) IS
+    'what a guardrail estimates: the odds ratio with its interval that is valid at every look, or a threshold''s value';
+
+CREATE FUNCTION flagscope._story_guardrails(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH line AS (
+        SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state, s.n_treatment::text AS n_t, s.n_control::text AS n_c,
+            coalesce(flagscope._story_effect(s, g, m), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
+        WHERE s.rollout_id = r.id
+        UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect', 'in words'
+    ), width AS (SELECT max(length(name)) AS name, max(length(state)) AS state, max(length(n_t)) AS n_t, max(length(n_c)) AS n_c, max(length(effect)) AS effect FROM line)
+    SELECT format('  %s  %s  %s  %s  %s  %s', rpad(l.name, w.name), rpad(l.state, w.state), lpad(l.n_t, w.n_t), lpad(l.n_c, w.n_c), rpad(l.effect, w.effect), l.reason)
+    FROM line l, width w WHERE (SELECT count(*) FROM line) > 1 ORDER BY l.id;
+$$;
+COMMENT ON FUNCTION flagscope._story_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
+
+CREATE FUNCTION flagscope._story_charts(r flagscope.rollout, until timestamptz) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- 60 characters over the rollout's time, in steps of whole buckets.
+    WITH span AS (SELECT greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz) AS step)
+    SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
+    FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
+        LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.at) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
+            FROM flagscope.metric_series(m.metric, r.flag, tstzrange(r.started_at, until, '[]'), span.step, 0.95, r.environment) p
+            WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
+    ORDER BY m.metric, x.variant <> r.treatment;
+$$;
+COMMENT ON FUNCTION flagscope._story_charts(flagscope.rollout, timestamptz) IS
+    'each metric of treatment and control over a rollout''s time: rate, mean or p95';
+
+CREATE FUNCTION flagscope.rollout_report(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS SETOF text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout;
+BEGIN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = rollout_report.rollout_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
+            HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
+    END IF;
+    RETURN NEXT format('rollout %s: flag "%s" in %s, treatment "%s" against control "%s"', r.id, r.flag, r.environment, r.treatment, r.control);
+    RETURN NEXT concat_ws('; ', format('%s%s', r.status, ' since ' || flagscope._time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
+        CASE WHEN r.status IN ('running', 'paused', 'held') THEN coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
+        'on watch until ' || flagscope._time_words(r.watch_until) || ' UTC', 'could not be decided: ' || r.problem);
+    RETURN NEXT 'stages';
+    RETURN QUERY SELECT flagscope._story_stages(r);
+    RETURN NEXT 'timeline (UTC)';
+    RETURN QUERY SELECT format('  %s  %s%s%s by %s: %s', flagscope._time_words(d.at), CASE WHEN d.shadow THEN 'shadow ' END, replace(d.action::text, '_', ' '),
+        CASE WHEN d.from_percent <> d.to_percent THEN format(' %s %% -> %s %%', trim_scale(d.from_percent), trim_scale(d.to_percent)) END, d.actor, d.reason)
+        FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
+    RETURN NEXT 'guardrails';
+    RETURN QUERY SELECT flagscope._story_guardrails(r);
+    RETURN NEXT 'health';
+    RETURN QUERY SELECT format('  %s: %s: %s', h.rule, h.state, h.reason) FROM flagscope.rollout_health h WHERE h.rollout_id = r.id ORDER BY h.rule;
+    RETURN NEXT 'charts';
+    RETURN QUERY SELECT flagscope._story_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION flagscope.rollout_report(bigint, timestamptz) IS
+    'a rollout as a page of text: where it stands, stages, timeline, guardrails with estimates and intervals, health, charts';

@@ -1,0 +1,55 @@
+-- Health of rollouts: are users split as asked for, does everybody stay where he is, is there any traffic.
+
+-- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
+CREATE TABLE flagscope.unit_delta (
+    flag        text NOT NULL,
+    environment text NOT NULL,
+    variant     text NOT NULL,
+    subject     text NOT NULL,
+    ts          timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+COMMENT ON TABLE flagscope.unit_delta IS
+    'exposures of flags being rolled out from one writing statement, each subject once, until the next tick consumes them';
+
+-- No foreign key to rollout: its check would wait for whoever has a rollout locked, and the tick waits for nobody.
+CREATE TABLE flagscope.unit (
+    rollout_id bigint NOT NULL,
+    subject    text NOT NULL,
+    variant    text NOT NULL,
+    first_seen timestamptz NOT NULL,
+    treated_at timestamptz,
+    crossed    boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (rollout_id, subject)
+);
+COMMENT ON TABLE flagscope.unit IS
+    'who was exposed to a rollout, from its exposures (feature_flag.evaluation with a subject); kept until the flag''s next rollout starts';
+COMMENT ON COLUMN flagscope.unit.subject IS 'targeting key; of one longer than 255 bytes its md5';
+COMMENT ON COLUMN flagscope.unit.variant IS 'at the first exposure';
+COMMENT ON COLUMN flagscope.unit.treated_at IS 'first exposure to the treatment; a widened stage moves units to it';
+COMMENT ON COLUMN flagscope.unit.crossed IS 'seen with the control after the treatment, though the rollout was never stepped back';
+
+CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
+COMMENT ON TYPE flagscope.health_rule IS
+    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: exposures have stopped';
+
+CREATE TABLE flagscope.rollout_health (
+    rollout_id  bigint NOT NULL,
+    rule        flagscope.health_rule NOT NULL,
+    state       flagscope.data_state NOT NULL DEFAULT 'ok',
+    reason      text NOT NULL DEFAULT '',
+    evidence    float8[] NOT NULL DEFAULT '{}',
+    max_log_e   float8 NOT NULL DEFAULT 0,
+    n_treatment bigint NOT NULL DEFAULT 0,
+    n_control   bigint NOT NULL DEFAULT 0,
+    expected    float8 NOT NULL DEFAULT 0,
+    last_at     timestamptz,
+    told_at     timestamptz,
+    PRIMARY KEY (rollout_id, rule)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE flagscope.rollout_health IS
+    'what every rollout is watched for beside its guardrails; what is not ok is told once and holds the ramp';
+COMMENT ON COLUMN flagscope.rollout_health.evidence IS 'of split: log likelihood ratios summed over ticks, one per grid point (statistics.md S)';
+COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS 'of split: units first seen in the treatment; of crossing: units that crossed';
+COMMENT ON COLUMN flagscope.rollout_health.n_control IS 'of split: units first seen in the control; of crossing: all units';
+COMMENT ON COLUMN flagscope.rollout_health.expected IS 'of split: units that the shares in force would have put into the treatment';
+COMMENT ON COLUMN flagscope.rollout_health.last_at IS 'tick that last saw an exposure to the treatment';

@@ -1,0 +1,141 @@
+//! SQL face of `core::anomaly`: scores as aggregates over an ordered series, and as window functions. What each means
+//! stands with its `COMMENT` in `sql/aggregate/anomaly.sql`.
+
+use std::collections::VecDeque;
+
+use flagscope_core::anomaly::ewma::{DEFAULT_WEIGHT, Ewma};
+use flagscope_core::anomaly::robust;
+use flagscope_core::anomaly::seasonal::Series;
+use flagscope_core::{Error, Kind};
+use pgrx::datum::Internal;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::{Report, error_report};
+use crate::pg::aggregate::{change, read, update};
+
+/// The values of a frame in order; what was NULL is NaN, so that the place stays.
+type Frame = VecDeque<f64>;
+
+#[pg_extern(immutable, parallel_safe)]
+fn _robust_z_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+    update(state, fcinfo, Frame::new, |frame| frame.push_back(value.unwrap_or(f64::NAN)))
+}
+
+/// The first row leaves a moving frame.
+#[pg_extern(immutable, parallel_safe)]
+fn _robust_z_inverse(state: Internal, _value: Option<f64>) -> Internal {
+    let mut state = state;
+    change::<Frame, _>(&mut state, Frame::pop_front);
+    state
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _robust_z_final(state: Internal) -> Option<f64> {
+    let frame = read::<Frame>(&state)?;
+    robust::last_z(&frame.iter().copied().collect::<Vec<f64>>())
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _ewma_accum(
+    state: Internal,
+    value: Option<f64>,
+    weight: Option<f64>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    if read::<Ewma>(&state).is_some() {
+        let mut state = state;
+        change::<Ewma, ()>(&mut state, |ewma| ewma.push(value));
+        return Ok(state);
+    }
+    let missing = || Error::new(Kind::InvalidParameter, "the weight of an average cannot be NULL");
+    let fresh = weight.ok_or_else(missing).and_then(Ewma::new).report()?;
+    Ok(update(state, fcinfo, || fresh, |ewma| ewma.push(value)))
+}
+
+#[pg_extern(immutable, parallel_safe, name = "_ewma_accum")]
+fn _ewma_accum_default(
+    state: Internal,
+    value: Option<f64>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Result<Internal, ErrorReport> {
+    _ewma_accum(state, value, Some(DEFAULT_WEIGHT), fcinfo)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _ewma_final(state: Internal) -> Option<f64> {
+    read::<Ewma>(&state).and_then(Ewma::mean)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _ewma_z_final(state: Internal) -> Option<f64> {
+    read::<Ewma>(&state).and_then(Ewma::score)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _series_accum(
+    state: Internal,
+    at: Option<TimestampWithTimeZone>,
+    value: Option<f64>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Internal {
+    update(state, fcinfo, Series::default, |series| {
+        let missing = || Error::new(Kind::InvalidParameter, "the time of a point cannot be NULL");
+        let at = at.map(microseconds).ok_or_else(missing);
+        if let Err(error) = at.and_then(|at| series.push(at, value)) {
+            error_report(error).report(pgrx::PgLogLevel::ERROR);
+        }
+    })
+}
+
+/// Since 2000-01-01, which was a Saturday, as the core wants it.
+fn microseconds(at: TimestampWithTimeZone) -> i64 {
+    i64::from(at)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _anomaly_score_final(state: Internal) -> Option<f64> {
+    read::<Series>(&state).and_then(Series::newest).map(|point| point.score)
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _anomaly_z_final(state: Internal) -> Option<f64> {
+    read::<Series>(&state).and_then(Series::newest).map(|point| point.z)
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn anomalies(
+    at: Vec<Option<TimestampWithTimeZone>>,
+    value: Vec<Option<f64>>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(at, TimestampWithTimeZone),
+            name!(value, Option<f64>),
+            name!(baseline, Option<f64>),
+            name!(lower, Option<f64>),
+            name!(upper, Option<f64>),
+            name!(z, Option<f64>),
+            name!(score, Option<f64>),
+        ),
+    >,
+    ErrorReport,
+> {
+    if at.len() != value.len() {
+        let message = format!("times and values must be as many, got \"{}\" and \"{}\"", at.len(), value.len());
+        return Err(Error::new(Kind::InvalidParameter, message)).report();
+    }
+    let mut series = Series::default();
+    let mut rows = Vec::with_capacity(at.len());
+    for (at, value) in at.into_iter().zip(value) {
+        let missing = || Error::new(Kind::InvalidParameter, "the time of a point cannot be NULL");
+        let at = at.ok_or_else(missing).report()?;
+        series.push(microseconds(at), value).report()?;
+        let point = series.newest();
+        let (baseline, lower) = (point.map(|p| p.baseline), point.map(|p| p.lower));
+        rows.push((at, value, baseline, lower, point.map(|p| p.upper), point.map(|p| p.z), point.map(|p| p.score)));
+    }
+    Ok(TableIterator::new(rows))
+}

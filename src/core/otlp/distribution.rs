@@ -1,0 +1,205 @@
+//! The point of a histogram in the fixed bins of [`Histogram`], so that quantiles of many points are one merge.
+//!
+//! Counts are kept exactly. Where they go within a bucket is known only as well as the bucket is narrow:
+//! - an exponential histogram of scale 5 or more has buckets that lie within our bins: nothing is lost;
+//! - a coarser one is spread evenly over the logarithm, and explicit bounds evenly over the values, as Prometheus'
+//!   `histogram_quantile` does; the outermost buckets end at the point's minimum and maximum where it has them.
+//!
+//! What is not here: which counts (`change` makes differences of cumulative points).
+
+use serde_json::{Map, Value};
+
+use crate::sketch::Histogram;
+
+/// The bins of a default histogram: 2^5 to an octave.
+const CELLS_PER_OCTAVE: f64 = 32.0;
+/// How many cells one bucket is spread over at most; more would not be seen in a quantile.
+const MOST_CELLS: f64 = 64.0;
+/// The logarithms of the least normal and the largest double: what lies beyond is put there.
+const LEAST: f64 = -1022.0;
+const LARGEST: f64 = 1023.999_999;
+
+/// The distribution of a point, as it stands in `attributes.otlp`; none for other points, for one without
+/// observations, and for counts beyond what a histogram holds.
+pub(super) fn distribution(point: &Map<String, Value>) -> Option<Histogram> {
+    let cells = match point.get("type")?.as_str()? {
+        "histogram" => explicit(point)?,
+        "exponential_histogram" => exponential(point)?,
+        _ => return None,
+    };
+    fill(cells, number(point, "min"), number(point, "max"), number(point, "sum"))
+}
+
+/// Values and how often each; not yet in order.
+type Cells = Vec<(f64, u64)>;
+
+fn fill(mut cells: Cells, min: Option<f64>, max: Option<f64>, sum: Option<f64>) -> Option<Histogram> {
+    cells.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // The extremes are known exactly: one value of the outermost cells stands there.
+    if let Some(min) = min {
+        take_one(cells.iter_mut());
+        cells.insert(0, (min, 1));
+    }
+    if let Some(max) = max.filter(|_| cells.iter().map(|cell| cell.1).sum::<u64>() > 1) {
+        take_one(cells.iter_mut().rev());
+        cells.push((max, 1));
+    }
+    let mut histogram = Histogram::default();
+    for (value, n) in cells {
+        histogram.push_n(value, n).ok()?;
+    }
+    if let Some(sum) = sum {
+        histogram.set_sum(sum);
+    }
+    (histogram.count() > 0).then_some(histogram)
+}
+
+fn take_one<'c>(mut cells: impl Iterator<Item = &'c mut (f64, u64)>) {
+    if let Some(cell) = cells.find(|cell| cell.1 > 0) {
+        cell.1 -= 1;
+    }
+}
+
+fn exponential(point: &Map<String, Value>) -> Option<Cells> {
+    let width = 2_f64.powf(-(point.get("scale")?.as_i64()? as f64));
+    let (min, max) = bounds_of_values(point);
+    let mut cells = Vec::new();
+    let mut side = |key: &str, sign: f64, least: Option<f64>, most: Option<f64>| {
+        let (least, most) = (least.map_or(LEAST, f64::log2), most.map_or(LARGEST, f64::log2));
+        let Some(buckets) = point.get(key) else { return };
+        let offset = buckets.get("offset").and_then(Value::as_i64).unwrap_or_default();
+        for (index, n) in counts(buckets.get("bucket_counts")).enumerate().filter(|(_, n)| *n > 0) {
+            let lower = (offset.saturating_add(index as i64) as f64 * width).clamp(LEAST, LARGEST);
+            let bounds = (lower.max(least), (lower + width).min(most).min(LARGEST));
+            spread(bounds, (width * CELLS_PER_OCTAVE).min(MOST_CELLS), n, |log, n| {
+                cells.push((sign * log.exp2(), n))
+            });
+        }
+    };
+    let negated = |x: Option<f64>| x.map(|x| -x).filter(|x| *x > 0.0);
+    side("positive", 1.0, min.filter(|x| *x > 0.0), max.filter(|x| *x > 0.0));
+    side("negative", -1.0, negated(max), negated(min));
+    let zero = point.get("zero_count").and_then(Value::as_u64).unwrap_or_default();
+    cells.extend((zero > 0).then_some((0.0, zero)));
+    Some(cells)
+}
+
+fn explicit(point: &Map<String, Value>) -> Option<Cells> {
+    let bounds: Vec<f64> = point
+        .get("explicit_bounds")
+        .and_then(Value::as_array)
+        .map_or_else(Vec::new, |bounds| bounds.iter().filter_map(Value::as_f64).collect());
+    let (min, max) = bounds_of_values(point);
+    let mut cells = Vec::new();
+    let counted: Vec<u64> = counts(point.get("bucket_counts")).collect();
+    if counted.len() != bounds.len() + 1 {
+        return None;
+    }
+    for (index, n) in counted.into_iter().enumerate().filter(|(_, n)| *n > 0) {
+        let upper = bounds.get(index).copied();
+        let lower = index.checked_sub(1).and_then(|before| bounds.get(before)).copied();
+        // Outside all bounds: from the minimum or 0, to the maximum; else at the bound itself.
+        let lower = lower.or(min).or(upper.filter(|upper| *upper > 0.0).map(|_| 0.0)).or(upper);
+        let upper = upper.or(max).or(lower);
+        let lower = lower.or(upper)?;
+        let lower = min.map_or(lower, |min| lower.max(min));
+        let upper = upper.map_or(lower, |upper| max.map_or(upper, |max| upper.min(max)));
+        spread((lower, upper.max(lower)), MOST_CELLS, n, |value, n| cells.push((value, n)));
+    }
+    Some(cells)
+}
+
+/// Spreads `n` over the middles of up to `most` equal cells between two bounds, as evenly as whole numbers allow.
+fn spread((lower, upper): (f64, f64), most: f64, n: u64, mut put: impl FnMut(f64, u64)) {
+    let cells = (most.ceil() as u64).clamp(1, n.max(1));
+    let part = |cell: u64| (u128::from(n) * u128::from(cell) / u128::from(cells)) as u64;
+    for cell in 0..cells {
+        let middle = (cell as f64 + 0.5) / cells as f64;
+        put(lower + (upper - lower) * middle, part(cell + 1) - part(cell));
+    }
+}
+
+/// Between which the values lie: their extremes, or else those of more values than these.
+fn bounds_of_values(point: &Map<String, Value>) -> (Option<f64>, Option<f64>) {
+    let either = |extreme, bound| number(point, extreme).or_else(|| number(point, bound));
+    (either("min", "least"), either("max", "most"))
+}
+
+fn counts(list: Option<&Value>) -> impl Iterator<Item = u64> {
+    list.and_then(Value::as_array).into_iter().flatten().map(|n| n.as_u64().unwrap_or_default())
+}
+
+fn number(point: &Map<String, Value>, key: &str) -> Option<f64> {
+    point.get(key).and_then(Value::as_f64).filter(|x| x.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sketch::histogram::bin;
+    use serde_json::json;
+
+    fn of(point: Value) -> Option<Histogram> {
+        distribution(point.as_object().unwrap())
+    }
+
+    #[test]
+    fn fine_exponential_buckets_lie_within_our_bins() {
+        // The same values counted by scale 8 of our own histogram, whose buckets are OpenTelemetry's, and directly.
+        let mut fine = Histogram::new(8).unwrap();
+        let mut direct = Histogram::default();
+        for i in 1..=1000 {
+            let x = f64::from(i) * 0.0037 * if i % 3 == 0 { -1.0 } else { 1.0 };
+            fine.push(x);
+            direct.push(x);
+        }
+        let side = |negative: bool| {
+            let index = |x| bin::index_of(bin::key(x, 8)).filter(|(_, side)| *side == negative).map(|(i, _)| i);
+            let bins = fine.buckets().into_iter().map(|(lower, upper, n)| (index((lower + upper) / 2.0), n));
+            let bins: Vec<(i32, u64)> = bins.filter_map(|(index, n)| Some((index?, n))).collect();
+            let first = bins.iter().map(|b| b.0).min().unwrap();
+            let last = bins.iter().map(|b| b.0).max().unwrap();
+            let counts: Vec<u64> =
+                (first..=last).map(|i| bins.iter().find(|b| b.0 == i).map_or(0, |b| b.1)).collect();
+            json!({"offset": first, "bucket_counts": counts})
+        };
+        let point = json!({"type": "exponential_histogram", "scale": 8, "zero_count": 0, "sum": direct.sum(),
+            "min": direct.min(), "max": direct.max(), "positive": side(false), "negative": side(true)});
+        assert_eq!(of(point), Some(direct));
+    }
+
+    #[test]
+    fn coarse_buckets_are_spread_between_the_extremes() {
+        let point = json!({"type": "exponential_histogram", "scale": 0, "zero_count": 2,
+            "positive": {"offset": 0, "bucket_counts": [64]}, "min": 0.0, "max": 2.0, "sum": 90.0});
+        let histogram = of(point).unwrap();
+        assert_eq!((histogram.count(), histogram.zero(), histogram.sum()), (66, 2, Some(90.0)));
+        assert_eq!((histogram.min(), histogram.max()), (Some(0.0), Some(2.0)));
+        assert!((histogram.quantile(0.5).unwrap().unwrap() - 2_f64.sqrt()).abs() < 0.05);
+    }
+
+    #[test]
+    fn explicit_bounds_are_interpolated() {
+        let point = json!({"type": "histogram", "bucket_counts": [0, 100, 0, 10], "explicit_bounds": [1.0, 2.0, 4.0],
+            "max": 6.0});
+        let histogram = of(point).unwrap();
+        assert_eq!((histogram.count(), histogram.max()), (110, Some(6.0)));
+        assert!((histogram.quantile(0.5).unwrap().unwrap() - 1.55).abs() < 0.04);
+        assert_eq!(histogram.count_above_value(3.0), 10);
+        // The first bucket begins at 0, the last one ends at its bound, when nothing better is known.
+        let open = of(json!({"type": "histogram", "bucket_counts": [3, 4], "explicit_bounds": [1.0]})).unwrap();
+        assert_eq!((open.count(), open.min(), open.max()), (7, Some(1.0 / 6.0), Some(1.0)));
+    }
+
+    #[test]
+    fn what_is_no_distribution_has_none() {
+        assert_eq!(of(json!({"type": "gauge"})), None);
+        assert_eq!(of(json!({"type": "histogram", "bucket_counts": [1], "explicit_bounds": [1.0]})), None);
+        assert_eq!(of(json!({"type": "histogram", "count": 3})), None);
+        let huge = json!({"type": "histogram", "bucket_counts": [u64::MAX, u64::MAX], "explicit_bounds": [1.0]});
+        assert_eq!(of(huge), None);
+        let far = json!({"type": "exponential_histogram", "scale": -10, "positive": {"offset": i64::MAX,
+            "bucket_counts": [1, 1]}, "negative": {"offset": i64::MIN, "bucket_counts": [1]}});
+        assert_eq!(of(far).unwrap().count(), 3);
+    }
+}

@@ -1,0 +1,98 @@
+//! The rivals answer as their own packages do (tests/data/stat-vectors/README.md).
+
+#[path = "../../../src/core/tests/vectors/mod.rs"]
+mod vectors;
+
+use flagscope_core::stats::ratio::Units;
+use flagscope_simulate::rivals::{Arm, absolute, quantile_ab, relative};
+use serde_json::Value;
+use vectors::{number, numbers, run};
+
+fn arm(kind: &str, x: &Value) -> Arm {
+    let [n, sum, squares] = ["n", "sum", "sum_squares"].map(|f| x[f].as_f64().unwrap_or(f64::NAN));
+    match kind {
+        "mean" => Arm::mean(n, sum, squares),
+        "proportion" => Arm::proportion(n, sum),
+        _ => ratio(n, x),
+    }
+}
+
+fn ratio(n: f64, row: &Value) -> Arm {
+    let [x, y] = ["m_sum", "d_sum"].map(|f| number(&row[f]) / n);
+    let [xx, xy, yy] = ["m_sum_squares", "m_d_sum_of_products", "d_sum_squares"].map(|f| number(&row[f]));
+    let units = Units { n: n as u64, x, y, xx: xx - n * x * x, xy: xy - n * x * y, yy: yy - n * y * y };
+    Arm { n, mean: units.ratio().expect("units"), variance: n * units.variance().expect("units") }
+}
+
+#[test]
+fn gbstats_sequential_two_sided() {
+    run("gbstats_sequential_two_sided", 27, &["error"], |input, _| {
+        let kind = input["metric"].as_str().expect("a kind");
+        let (t, c) = (arm(kind, &input["treatment"]), arm(kind, &input["control"]));
+        let d = if input["difference"] == "relative" { relative(&t, &c) } else { absolute(&t, &c) };
+        let (alpha, tuning) = (number(&input["alpha"]), number(&input["tuning_n"]));
+        let (low, high) = d.sequential(alpha, tuning);
+        let p = d.sequential_p(alpha, tuning);
+        vec![
+            ("expected", vec![d.estimate]),
+            ("se", vec![d.se]),
+            ("ci_lower", vec![low]),
+            ("ci_upper", vec![high]),
+            ("p_value", vec![p]),
+        ]
+    });
+}
+
+#[test]
+fn gbstats_head_sequential_one_sided() {
+    // Its p-value is searched by bisection between two bounds and decides nothing here.
+    run("gbstats_head_sequential_one_sided", 12, &["error", "p_value", "ci_upper"], |input, _| {
+        let kind = input["metric"].as_str().expect("a kind");
+        let (t, c) = (arm(kind, &input["treatment"]), arm(kind, &input["control"]));
+        let d = if input["difference"] == "relative" { relative(&t, &c) } else { absolute(&t, &c) };
+        let low = d.sequential_lower(number(&input["alpha"]), number(&input["tuning_n"]));
+        vec![("expected", vec![d.estimate]), ("se", vec![d.se]), ("ci_lower", vec![low])]
+    });
+}
+
+#[test]
+fn gbstats_head_quantile() {
+    // Three of the cases are of its fixed-sample test, which is no rival here: estimate and standard error only.
+    run("gbstats_head_quantile", 7, &["error"], |input, expected| {
+        let arm = |x: &Value| {
+            assert_eq!(x["n"], x["n_star"]);
+            let [n, q, low, high] = ["n", "quantile_hat", "quantile_lower", "quantile_upper"].map(|f| number(&x[f]));
+            Arm::quantile(n, q, low, high)
+        };
+        let (t, c) = (arm(&input["treatment"]), arm(&input["control"]));
+        let d = if input["difference"] == "relative" { relative(&t, &c) } else { absolute(&t, &c) };
+        let (alpha, tuning) = (number(&input["alpha"]), number(&input["tuning_n"]));
+        let fixed = input["test"] == "TwoSidedTTest";
+        let take = |field: &str, ours: f64| vec![if fixed { number(&expected[field]) } else { ours }];
+        let (low, high) = d.sequential(alpha, tuning);
+        vec![
+            ("expected", vec![d.estimate]),
+            ("se", vec![d.se]),
+            ("ci_lower", take("ci_lower", low)),
+            ("ci_upper", take("ci_upper", high)),
+            ("p_value", take("p_value", d.sequential_p(alpha, tuning))),
+        ]
+    });
+}
+
+#[test]
+fn confseq_quantile_ab() {
+    run("confseq_quantile_ab", 10, &[], |input, _| {
+        let (a, b) = (numbers(&input["a"]), numbers(&input["b"]));
+        let mut values: Vec<f64> = a.iter().chain(&b).copied().collect();
+        values.sort_by(f64::total_cmp);
+        values.dedup();
+        let counts = |xs: &[f64]| -> Vec<u64> {
+            let mut counts = vec![0; values.len()];
+            xs.iter().for_each(|x| counts[values.partition_point(|v| v < x)] += 1);
+            counts
+        };
+        let [p, sample, alpha] = ["quantile_p", "t_opt", "alpha_opt"].map(|f| number(&input[f]));
+        vec![("p_value", vec![quantile_ab(&counts(&a), &counts(&b), p, sample, alpha)])]
+    });
+}
