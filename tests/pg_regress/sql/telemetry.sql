@@ -37,7 +37,7 @@ RESET timezone;
 SELECT c.chunk, count(*), bool_and(t.ts >= c.lower AND t.ts < c.upper) AS within FROM flagscope.telemetry t JOIN flagscope.chunk c ON c.chunk = t.tableoid::regclass WHERE name = 'tick' GROUP BY 1 ORDER BY 1;
 -- A partition has what its parent has: indexes, checks, the fold, and is no member of the extension.
 SELECT c.relname, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes, (SELECT string_agg(conname, ' ' ORDER BY conname) FROM pg_constraint k WHERE k.conrelid = c.oid) AS checks,
-    (SELECT string_agg(tgname, ' ') FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers, EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') AS member
+    (SELECT string_agg(tgname, ' ' ORDER BY tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers, EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') AS member
 FROM pg_class c WHERE c.oid IN ('flagscope.telemetry'::regclass, 'flagscope.telemetry_p20400616'::regclass) ORDER BY 1;
 
 -- What cannot be a time is refused; so is what is no object of flags. A batch with one such row fails as a whole.
