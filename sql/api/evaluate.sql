@@ -15,7 +15,8 @@ AS $$
     ), recorded AS (
         INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags, environment, service, trace_id, is_error, attributes, attribution)
         SELECT at, 'event', 'feature_flag.evaluation', coalesce(targeting_key, context ->> 'targetingKey'),
-            CASE WHEN a.variant IS NOT NULL THEN jsonb_build_object(flag, a.variant) END, environment, service, trace_id,
+            CASE WHEN a.variant IS NOT NULL THEN jsonb_build_object(flag, a.variant) END,
+            coalesce(environment, nullif(current_setting('flagscope.environment', true), '')), service, trace_id,
             a.error_code IS NOT NULL,
             jsonb_strip_nulls(jsonb_build_object('feature_flag.key', flag, 'feature_flag.result.variant', a.variant,
                 'feature_flag.result.reason', lower(a.reason), 'error.type', lower(a.error_code),

@@ -55,9 +55,7 @@ pub fn note(trigger: &PgTrigger) {
 /// Takes what was noted in this transaction.
 pub fn take() -> Option<Pending> {
     PENDING.with_borrow_mut(|pending| {
-        if pending.range.is_none() {
-            return None;
-        }
+        pending.range?;
         // SAFETY: reads a variable of the session.
         pending.begin(unsafe { pg_sys::GetTopTransactionIdIfAny() }.into_inner());
         let taken = std::mem::take(pending);

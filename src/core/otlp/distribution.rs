@@ -17,7 +17,7 @@ const CELLS_PER_OCTAVE: f64 = 32.0;
 const MOST_CELLS: f64 = 64.0;
 /// The logarithms of the least normal and the largest double: what lies beyond is put there.
 const LEAST: f64 = -1022.0;
-const LARGEST: f64 = 1023.999_999;
+const LARGEST: f64 = 1_023.999_999;
 
 /// The distribution of a point, as it stands in `attributes.otlp`; none for other points, for one without
 /// observations, and for counts beyond what a histogram holds.

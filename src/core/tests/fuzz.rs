@@ -131,3 +131,11 @@ fn sketches() {
     seeds.extend(texts.map(String::into_bytes));
     bounded("sketch", seeds, 30_000, judge::sketch);
 }
+
+/// Extremes without any value, found by libFuzzer: they would have come to life in the next merge.
+#[test]
+fn what_libfuzzer_found() {
+    judge::sketch(b"[0,0,[],[],2,1,0,0]");
+    let empty = r#"{"scale":5,"zero":0,"positive":[],"negative":[],"min":2.0,"max":1.0,"sum":0.0,"invalid":0}"#;
+    assert!(Histogram::from_text(empty).is_err());
+}

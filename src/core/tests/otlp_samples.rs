@@ -124,9 +124,9 @@ fn a_span_in_full() {
                 "telemetry.sdk.version": "1.45.2", "service.instance.id": "checkout-7d9f",
                 "service.version": "2.4.1", "host.name": "node-3", "flags": ["a", "b"],
             },
-            "otlp": {"kind": 3, "links": [{
+            "otlp": {"kind": 3, "flags": 256, "links": [{
                 "trace_id": "a6a3a4506513270e269e0d37f2a74de4", "span_id": "128b2f330c5c7fd0",
-                "attributes": {"why": "retry"},
+                "flags": 256, "attributes": {"why": "retry"},
             }]},
         })),
     };
@@ -160,7 +160,7 @@ fn a_log_and_an_evaluation_log_in_full() {
     assert_eq!((log.ts, log.nanos, log.severity, log.is_error), (1_795_341_117_071_163, 136, Some(9), Some(false)));
     assert_eq!((log.subject.as_deref(), log.trace_id, log.span_id), (Some("user-6"), Some(TRACE), Some(SPAN)));
     assert_eq!(at(log, "/code.line.number"), 103);
-    assert_eq!(at(log, "/otlp"), &json!({"severity_text": "INFO"}));
+    assert_eq!(at(log, "/otlp"), &json!({"severity_text": "INFO", "flags": 3, "observed": "1795341117071271313"}));
 
     let Some(Value::Object(mut attributes)) = rows[0].attributes.clone() else { panic!("no attributes") };
     attributes.remove("resource");
@@ -168,7 +168,8 @@ fn a_log_and_an_evaluation_log_in_full() {
         "feature_flag.key": "new-checkout", "feature_flag.result.variant": "on",
         "feature_flag.result.reason": "targeting_match", "feature_flag.provider.name": "flagd",
         "feature_flag.context.id": "user-6", "feature_flag.set.id": "shop/prod", "feature_flag.version": "17",
-        "scope": {"name": "openfeature", "version": "0.10.0"}, "otlp": {"severity_text": "INFO"},
+        "scope": {"name": "openfeature", "version": "0.10.0"},
+        "otlp": {"severity_text": "INFO", "flags": 3, "observed": "1795341117062915884"},
     });
     assert_eq!(Value::Object(attributes), wanted);
     let failed = rows.iter().find(|row| at(row, "/error.type") == "flag_not_found").unwrap();

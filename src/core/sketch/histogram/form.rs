@@ -62,9 +62,9 @@ impl Histogram {
         }
         let state = Self { bins, invalid: form.invalid, ..empty };
         match (form.min, form.max, form.sum) {
-            (Some(min), Some(max), Some(sum)) => Self { min, max, sum, ..state }.checked(),
+            (Some(min), Some(max), Some(sum)) if !state.bins.is_empty() => Self { min, max, sum, ..state }.checked(),
             (None, None, None) if state.bins.is_empty() => state.checked(),
-            _ => Err("min, max and sum must be numbers, or all null without any bin".into()),
+            _ => Err("min, max and sum must be numbers, or all null where there is no bin".into()),
         }
     }
 
