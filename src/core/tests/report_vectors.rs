@@ -1,8 +1,7 @@
 //! Report tests, robust scores and ratios against the answers of independent libraries
-//! (tests/data/stat-vectors/README.md); how suites are compared is told in `stats_vectors.rs`.
+//! (tests/data/stat-vectors/README.md); how suites are compared is told in `vectors/mod.rs`.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+mod vectors;
 
 use flagscope_core::anomaly::detector::Detector;
 use flagscope_core::anomaly::robust::{self, NORMAL, Scale};
@@ -13,44 +12,7 @@ use flagscope_core::stats::report::means::{Group, Means, welch, z_test};
 use flagscope_core::stats::report::{chi_square, proportions, ranks};
 use flagscope_core::stats::tilt::Arms;
 use serde_json::Value;
-
-type Answers = Vec<(&'static str, Vec<f64>)>;
-
-/// Run every case of a suite and compare every field but those left out.
-fn run(suite: &str, cases: usize, left_out: &[&str], answer: impl Fn(&Value, &Value) -> Answers) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/stat-vectors");
-    let text = std::fs::read_to_string(folder.join(format!("{suite}.json"))).expect("the suite exists");
-    let suite: Value = serde_json::from_str(&text).expect("the suite is JSON");
-    let (rel, abs) = (number(&suite["tolerance"]["rel"]), number(&suite["tolerance"]["abs"]));
-    let all = suite["cases"].as_array().expect("cases");
-    assert_eq!(all.len(), cases, "number of cases");
-    for case in all {
-        let (id, expected) = (&case["id"], &case["expected"]);
-        let answers = answer(&case["input"], expected);
-        let known: BTreeSet<&str> = answers.iter().map(|a| a.0).chain(left_out.iter().copied()).collect();
-        let wanted: BTreeSet<&str> = expected.as_object().expect("fields").keys().map(String::as_str).collect();
-        assert_eq!(known, wanted, "{id}: fields");
-        for (field, got) in answers {
-            let want = numbers(&expected[field]);
-            assert_eq!(got.len(), want.len(), "{id} {field}");
-            for (g, w) in got.iter().zip(want) {
-                assert!(*g == w || (g - w).abs() <= abs + rel * w.abs(), "{id} {field}: got {g}, want {w}");
-            }
-        }
-    }
-}
-
-fn number(value: &Value) -> f64 {
-    match value {
-        Value::Bool(b) => f64::from(*b),
-        Value::String(text) => text.parse().expect("infinity"),
-        _ => value.as_f64().expect("a number"),
-    }
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().map_or_else(|| vec![number(value)], |all| all.iter().map(number).collect())
-}
+use vectors::{Answers, number, numbers, run};
 
 fn counts(value: &Value) -> Vec<u64> {
     value.as_array().expect("counts").iter().map(|n| n.as_u64().expect("a count")).collect()
