@@ -80,11 +80,12 @@ impl Ratio {
     }
 
     /// The variance of the ratio by the delta method, (s_xx - 2 R s_xy + R^2 s_yy) / (n ybar^2) with sample (n - 1)
-    /// variances; None of fewer than two units or without a ratio.
+    /// variances; None of fewer than two units, without a ratio, and where it is beyond a double.
     pub fn variance(&self) -> Option<f64> {
         let ratio = self.value().filter(|_| self.n > 1)?;
-        let spread = (self.xx - 2.0 * ratio * self.xy + ratio * ratio * self.yy).max(0.0);
-        Some(spread / (self.n - 1) as f64 / (self.n as f64 * self.mean_y * self.mean_y))
+        let spread = self.xx - 2.0 * ratio * self.xy + ratio * ratio * self.yy;
+        let variance = spread / (self.n - 1) as f64 / (self.n as f64 * self.mean_y * self.mean_y);
+        variance.is_finite().then(|| variance.max(0.0))
     }
 
     /// The standard error of the ratio.
@@ -98,7 +99,8 @@ impl Ratio {
     pub fn design_effect(&self) -> Option<f64> {
         let rate = self.value().filter(|p| 0.0 < *p && *p < 1.0)?;
         let independent = rate * (1.0 - rate) / (self.n as f64 * self.mean_y);
-        self.variance().map(|clustered| (clustered / independent).max(1.0))
+        let effect = self.variance()? / independent;
+        effect.is_finite().then(|| effect.max(1.0))
     }
 
     fn fields(&self) -> [f64; 5] {
