@@ -118,8 +118,10 @@ impl Ratio {
             return Err(format!("\"{bad}\" is not finite"));
         }
         let single = self.n == 1 && [self.xx, self.yy, self.xy] != [0.0; 3];
-        // Cauchy-Schwarz, up to rounding and to sums that saturated.
-        let possible = self.xy.abs() <= self.xx.sqrt() * self.yy.sqrt() * (1.0 + 1e-6) || self.xy.abs() == f64::MAX;
+        // Cauchy-Schwarz, up to rounding; sums that saturated or lost digits at the lower end say too little to judge.
+        let (least, most) = (f64::MIN_POSITIVE / f64::EPSILON, f64::MAX);
+        let unclear = self.xy.abs() == most || [self.xx, self.yy].iter().any(|sum| *sum < least || *sum == most);
+        let possible = unclear || self.xy.abs() <= self.xx.sqrt() * self.yy.sqrt() * (1.0 + 1e-6);
         if self.xx < 0.0 || self.yy < 0.0 || single || !possible {
             return Err(format!("\"{}\", \"{}\" and \"{}\" are no sums of products", self.xx, self.yy, self.xy));
         }
