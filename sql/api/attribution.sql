@@ -13,7 +13,7 @@
 CREATE FUNCTION flagscope._flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[], environments text[],
     own jsonb DEFAULT NULL)
 RETURNS TABLE (place bigint, flags jsonb, attribution flagscope.attribution)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -67,7 +67,7 @@ COMMENT ON FUNCTION flagscope._flags_of(bigint[], timestamptz[], uuid[], text[],
     'flags for rows without: of the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else of their subject''s last 100 within attribution.subject_window before them, in the same environment; own: evaluations that are not stored yet, as an array of objects';
 
 CREATE FUNCTION flagscope._attribute_rows(partitions oid[], places tid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     WITH fresh AS MATERIALIZED (
@@ -87,7 +87,7 @@ COMMENT ON FUNCTION flagscope._attribute_rows(oid[], tid[], timestamptz, timesta
     'ties the rows at these places, all within a range of time, to the flags found for them; the update trigger counts them';
 
 CREATE FUNCTION flagscope._tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     trace_window interval := flagscope._setting_interval('attribution.trace_window');

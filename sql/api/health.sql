@@ -46,11 +46,17 @@ COMMENT ON FUNCTION flagscope._note_units(flagscope.exposed[]) IS
 CREATE FUNCTION flagscope._note_crossings(exposed flagscope.exposed[]) RETURNS TABLE (rollout_id bigint, n bigint)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH crossed AS (
-        UPDATE flagscope.unit u SET crossed = true FROM unnest(exposed) e JOIN flagscope.rollout r ON r.id = e.rollout_id
-        WHERE u.rollout_id = e.rollout_id AND u.subject = e.subject AND NOT u.crossed AND e.variant = r.control AND e.last_ts > u.treated_at
+    WITH back AS MATERIALIZED (
+        SELECT e.rollout_id, e.subject, e.last_ts FROM unnest(exposed) e JOIN flagscope.rollout r ON r.id = e.rollout_id
+        WHERE e.variant = r.control
             AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent)
-        RETURNING u.rollout_id
+    ), found AS MATERIALIZED (
+        -- One look into the index for each: LIMIT keeps the planner, who takes an array for ten rows, from scanning all of
+        -- the array for every unit (12 s a tick at 7,500 exposures a second).
+        SELECT x.place FROM back b, LATERAL (SELECT u.ctid AS place FROM flagscope.unit u
+            WHERE u.rollout_id = b.rollout_id AND u.subject = b.subject AND NOT u.crossed AND b.last_ts > u.treated_at LIMIT 1) x
+    ), crossed AS (
+        UPDATE flagscope.unit u SET crossed = true FROM found f WHERE u.ctid = f.place RETURNING u.rollout_id
     )
     SELECT c.rollout_id, count(*) FROM crossed c GROUP BY 1;
 $$;
