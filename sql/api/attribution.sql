@@ -130,18 +130,24 @@ AS $$
 DECLARE
     before pg_snapshot := (SELECT s.seen FROM flagscope.late_trace_state s);
     now_seen pg_snapshot := pg_current_snapshot();
+    -- A decision does not wait for a backlog: what is left is the next tick's.
+    most constant integer := 50000;
     due record;
 BEGIN
     IF before IS NOT NULL AND pg_snapshot_xmin(now_seen) >= pg_snapshot_xmax(before) THEN
         -- All that ran beside these evaluations is over: what it wrote can be seen.
         WITH taken AS (
-            DELETE FROM flagscope.late_trace l WHERE pg_visible_in_snapshot(l.transaction, before) RETURNING l.*
+            DELETE FROM flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(
+                SELECT x.ctid FROM flagscope.late_trace x WHERE pg_visible_in_snapshot(x.transaction, before) LIMIT most))
+            RETURNING l.*
         )
-        SELECT array_agg(DISTINCT t.trace_id) AS traces, min(t.from_ts) AS from_ts, max(t.to_ts) AS to_ts INTO due FROM taken t;
+        SELECT count(*) AS n, array_agg(DISTINCT t.trace_id) AS traces, min(t.from_ts) AS from_ts, max(t.to_ts) AS to_ts INTO due FROM taken t;
         IF due.traces IS NOT NULL THEN
             PERFORM flagscope._tie_traces(due.traces, due.from_ts, due.to_ts);
         END IF;
-        before := NULL;
+        IF due.n < most THEN
+            before := NULL;
+        END IF;
     END IF;
     IF before IS NULL AND EXISTS (SELECT FROM flagscope.late_trace) THEN
         UPDATE flagscope.late_trace_state s SET seen = now_seen;
