@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Filter, Row, Signal};
 use crate::error::{Error, Kind, Result};
-use crate::sketch::{Histogram, Moments};
+use crate::sketch::{Histogram, Moments, Sketch};
 
 /// Width of a rollup bucket, in microseconds.
 pub const BUCKET_MICROS: i64 = 10_000_000;
@@ -128,7 +128,7 @@ impl Plan {
 /// The state of one group: what its kind of metric needs and nothing more.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// Rows that match; rows without a finite value do not count.
+    /// Rows that match, or the values that they stand for; rows without a finite value do not count.
     pub n: u64,
     /// Rows that are events.
     pub events: u64,
@@ -263,7 +263,7 @@ impl<'p> Fold<'p> {
             if target.state == NOWHERE || target.bucket != bucket {
                 (target.bucket, target.state) = (bucket, self.state(target.watch, target.variant, bucket, ts));
             }
-            self.states[target.state].add(metric.kind, is_event, ts, row.value());
+            self.states[target.state].add(metric.kind, is_event, ts, row);
         }
     }
 
@@ -303,23 +303,36 @@ impl Metric {
 }
 
 impl State {
-    fn add(&mut self, kind: MetricKind, is_event: bool, ts: i64, value: Option<f64>) {
+    fn add(&mut self, kind: MetricKind, is_event: bool, ts: i64, row: &impl Row) {
         self.last_ts = self.last_ts.max(ts);
-        // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
-        let value = value.unwrap_or(f64::NAN);
-        match kind {
-            MetricKind::Proportion => {
-                self.n += 1;
-                self.events += u64::from(is_event);
+        if kind == MetricKind::Proportion {
+            self.n += 1;
+            self.events += u64::from(is_event);
+        } else if let Some(values) = row.distribution() {
+            self.add_many(kind, &values);
+        } else {
+            // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
+            let value = row.value().unwrap_or(f64::NAN);
+            self.n += u64::from(value.is_finite());
+            match kind {
+                MetricKind::Mean => self.moments.get_or_insert_default().push(value),
+                _ => self.histogram.get_or_insert_default().push(value),
             }
-            MetricKind::Mean => {
-                self.moments.get_or_insert_default().push(value);
-                self.n += u64::from(value.is_finite());
-            }
-            MetricKind::Quantile => {
-                self.histogram.get_or_insert_default().push(value);
-                self.n += u64::from(value.is_finite());
-            }
+        }
+    }
+
+    /// Counts every value of a row that stands for many. One whose counts would not fit is left out as invalid.
+    fn add_many(&mut self, kind: MetricKind, values: &Histogram) {
+        let (moments, histogram) = (&mut self.moments, &mut self.histogram);
+        let fits = match kind {
+            MetricKind::Mean => moments.get_or_insert_default().merge(&values.moments()).is_ok(),
+            _ => histogram.get_or_insert_default().merge(values).is_ok(),
+        };
+        if fits {
+            self.n += values.count();
+        } else {
+            moments.iter_mut().for_each(|m| m.push(f64::NAN));
+            histogram.iter_mut().for_each(|h| h.push(f64::NAN));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flagscope_core::sketch::Sketch;
+use flagscope_core::sketch::{Histogram, Sketch};
 use flagscope_core::telemetry::{BUCKET_MICROS, Filter, Fold, MetricKind, Plan, Row, Scalar, Signal, State};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ struct Point {
     signal: Signal,
     name: &'static str,
     value: Option<f64>,
+    distribution: Option<Histogram>,
     is_error: Option<bool>,
     environment: &'static str,
     tags: Vec<(&'static str, &'static str)>,
@@ -28,6 +29,9 @@ impl Row for Point {
     }
     fn value(&self) -> Option<f64> {
         self.value
+    }
+    fn distribution(&self) -> Option<Histogram> {
+        self.distribution.clone()
     }
     fn service(&self) -> Option<&str> {
         None
@@ -55,19 +59,27 @@ fn point() -> impl Strategy<Value = Point> {
         prop::sample::select(vec![Signal::Span, Signal::Log]),
         prop::sample::select(vec!["pay", "browse"]),
         value,
+        prop_oneof![3 => Just(None), 1 => vec(1e-3..1e3, 0..5).prop_map(Some)],
         any::<Option<bool>>(),
         prop::sample::select(vec!["production", "prod", "mars"]),
         tags,
     )
-        .prop_map(|(ts, signal, name, value, is_error, environment, tags)| Point {
+        .prop_map(|(ts, signal, name, value, values, is_error, environment, tags)| Point {
             ts,
             signal,
             name,
             value,
+            distribution: values.map(histogram),
             is_error,
             environment,
             tags,
         })
+}
+
+fn histogram(values: Vec<f64>) -> Histogram {
+    let mut histogram = Histogram::default();
+    values.into_iter().for_each(|x| histogram.push(x));
+    histogram
 }
 
 fn plan() -> Plan {
@@ -164,4 +176,35 @@ proptest! {
         }
         assert_same(&at_once, &by_parts);
     }
+}
+
+#[test]
+fn a_point_of_a_histogram_counts_with_every_value_it_stands_for() {
+    let mut values = Histogram::default();
+    for (x, n) in [(1.0, 98), (10.0, 2)] {
+        values.push_n(x, n).expect("counts that fit");
+    }
+    let point = Point {
+        ts: 1,
+        signal: Signal::Span,
+        name: "pay",
+        value: Some(1.18),
+        distribution: Some(values),
+        is_error: None,
+        environment: "production",
+        tags: vec![("cart", "on")],
+    };
+    let mut rollups = Rollups::new();
+    consume(&plan(), &[point.clone(), point.clone(), point], &mut rollups);
+    let state = |metric: &str| &rollups[&("cart".to_owned(), "on".to_owned(), metric.to_owned(), 0)];
+    let histogram = state("duration").histogram.as_ref().expect("a histogram");
+    assert_eq!((state("duration").n, histogram.count(), histogram.count_above_value(2.0)), (300, 300, 6));
+    let moments = state("mean").moments.as_ref().expect("moments");
+    assert_eq!((state("mean").n, moments.count(), moments.min(), moments.max()), (300, 300, Some(1.0), Some(10.0)));
+    assert!((moments.mean().expect("values") - 1.18).abs() < 1e-12);
+    // By hand: 294 values of 1 and 6 of 10 about 1.18.
+    let exact = 294.0 * 0.18_f64.powi(2) + 6.0 * 8.82_f64.powi(2);
+    assert!((moments.m2() / exact - 1.0).abs() < 0.03, "{}", moments.m2());
+    // A proportion counts points.
+    assert_eq!(state("share").n, 3);
 }
