@@ -2,8 +2,10 @@
 //! `sql/api/comparison.sql`. Where a test says nothing, its columns are NULL.
 
 use flagscope_core::sketch::{Histogram, Moments, Ratio};
+use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::report::means::{self, Group};
-use flagscope_core::stats::report::{chi_square, proportions, ranks};
+use flagscope_core::stats::report::multiple::{Correction, adjust};
+use flagscope_core::stats::report::{chi_square, proportions, ranks, rates};
 use flagscope_core::stats::tilt::Arms;
 use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -29,61 +31,41 @@ type Means = TableIterator<
     ),
 >;
 
-#[pg_extern(immutable, strict, parallel_safe)]
-#[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads no alias
-fn mean_test(
-    treatment: Stored<Moments>,
-    control: Stored<Moments>,
-    confidence: default!(f64, 0.95),
-    margin: default!(f64, 0.0),
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(difference, Option<f64>),
-            name!(lower, Option<f64>),
-            name!(upper, Option<f64>),
-            name!(p_value, Option<f64>),
-            name!(p_greater, Option<f64>),
-            name!(relative, Option<f64>),
-            name!(relative_lower, Option<f64>),
-            name!(relative_upper, Option<f64>),
-            name!(t, Option<f64>),
-            name!(df, Option<f64>),
-        ),
-    >,
-    ErrorReport,
-> {
-    welch(Group::of(&treatment.0), Group::of(&control.0), confidence, margin).report()
+/// A test of means of one kind of state. The columns stand here once more: pgrx reads no alias.
+macro_rules! means_test {
+    ($name:ident, $state:ty, $group:path) => {
+        #[pg_extern(immutable, strict, parallel_safe)]
+        #[allow(clippy::type_complexity)] // the columns of one SQL row
+        fn $name(
+            treatment: Stored<$state>,
+            control: Stored<$state>,
+            confidence: default!(f64, 0.95),
+            margin: default!(f64, 0.0),
+        ) -> Result<
+            TableIterator<
+                'static,
+                (
+                    name!(difference, Option<f64>),
+                    name!(lower, Option<f64>),
+                    name!(upper, Option<f64>),
+                    name!(p_value, Option<f64>),
+                    name!(p_greater, Option<f64>),
+                    name!(relative, Option<f64>),
+                    name!(relative_lower, Option<f64>),
+                    name!(relative_upper, Option<f64>),
+                    name!(t, Option<f64>),
+                    name!(df, Option<f64>),
+                ),
+            >,
+            ErrorReport,
+        > {
+            welch($group(&treatment.0), $group(&control.0), confidence, margin).report()
+        }
+    };
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
-#[allow(clippy::type_complexity)] // as above
-fn ratio_test(
-    treatment: Stored<Ratio>,
-    control: Stored<Ratio>,
-    confidence: default!(f64, 0.95),
-    margin: default!(f64, 0.0),
-) -> Result<
-    TableIterator<
-        'static,
-        (
-            name!(difference, Option<f64>),
-            name!(lower, Option<f64>),
-            name!(upper, Option<f64>),
-            name!(p_value, Option<f64>),
-            name!(p_greater, Option<f64>),
-            name!(relative, Option<f64>),
-            name!(relative_lower, Option<f64>),
-            name!(relative_upper, Option<f64>),
-            name!(t, Option<f64>),
-            name!(df, Option<f64>),
-        ),
-    >,
-    ErrorReport,
-> {
-    welch(Group::of_ratio(&treatment.0), Group::of_ratio(&control.0), confidence, margin).report()
-}
+means_test!(mean_test, Moments, Group::of);
+means_test!(ratio_test, Ratio, Group::of_ratio);
 
 fn welch(treatment: Option<Group>, control: Option<Group>, confidence: f64, margin: f64) -> CoreResult<Means> {
     let test = match treatment.zip(control) {
@@ -142,6 +124,48 @@ fn proportion_test(
 
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
+fn rate_test(
+    exposure_treatment: f64,
+    count_treatment: i64,
+    exposure_control: f64,
+    count_control: i64,
+    confidence: default!(f64, 0.95),
+    ratio: default!(f64, 1.0),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(estimate, Option<f64>),
+            name!(lower, Option<f64>),
+            name!(upper, Option<f64>),
+            name!(p_value, Option<f64>),
+            name!(p_greater, Option<f64>),
+            name!(p_greater_exact, Option<f64>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (count_t, count_c) = (count(count_treatment).report()?, count(count_control).report()?);
+    let counts = Counts { exposure_t: exposure_treatment, count_t, exposure_c: exposure_control, count_c };
+    let test = rates::compare(&counts, confidence, ratio).report()?;
+    Ok(TableIterator::once((
+        test.map(|t| t.ratio),
+        test.map(|t| t.lower),
+        test.map(|t| t.upper),
+        test.map(|t| t.p_value),
+        test.map(|t| t.p_greater),
+        test.map(|t| t.p_greater_exact),
+    )))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn adjust_p_values(p: Vec<Option<f64>>, correction: default!(&str, "'holm'")) -> Result<Vec<f64>, ErrorReport> {
+    let ps: CoreResult<Vec<f64>> = p.into_iter().map(known).collect();
+    adjust(&ps.report()?, Correction::from_label(correction).report()?).report()
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
 fn rank_test(
     treatment: Stored<Histogram>,
     control: Stored<Histogram>,
@@ -184,7 +208,7 @@ fn chi_square_test(
 }
 
 fn known<T>(value: Option<T>) -> CoreResult<T> {
-    value.ok_or_else(|| Error::new(Kind::InvalidParameter, "a count or a weight cannot be NULL"))
+    value.ok_or_else(|| Error::new(Kind::InvalidParameter, "a number in a list cannot be NULL"))
 }
 
 fn count(n: i64) -> CoreResult<u64> {

@@ -97,25 +97,21 @@ fn _quantile_bins(
     }
 }
 
-#[pg_extern(immutable, strict, parallel_safe, name = "_add")]
-fn _add_evidence(a: Vec<f64>, b: Vec<f64>) -> Result<Vec<f64>, ErrorReport> {
-    add(a, b, |a, b| a + b).report()
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _gather_evidence(evidence: Vec<f64>, increment: Vec<f64>, begins_copy: bool) -> Result<Vec<f64>, ErrorReport> {
+    guardrail::gather(&evidence, &increment, begins_copy).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "_add")]
 fn _add_counts(a: Vec<i64>, b: Vec<i64>) -> Result<Vec<i64>, ErrorReport> {
-    add(a, b, i64::saturating_add).report()
-}
-
-/// Adds two lists; an empty one stands for zeros of any length.
-fn add<T: Copy>(a: Vec<T>, b: Vec<T>, plus: impl Fn(T, T) -> T) -> CoreResult<Vec<T>> {
     match (a.len(), b.len()) {
         (_, 0) => Ok(a),
         (0, _) => Ok(b),
-        (n, m) if n == m => Ok(a.into_iter().zip(b).map(|(a, b)| plus(a, b)).collect()),
-        (n, m) => Err(Error::new(Kind::Corrupted, format!("stored evidence is damaged: {n} values, wanted {m}"))
+        (n, m) if n == m => Ok(a.into_iter().zip(b).map(|(a, b)| a.saturating_add(b)).collect()),
+        (n, m) => Err(Error::new(Kind::Corrupted, format!("stored counts are damaged: {n} values, wanted {m}"))
             .hint("Delete the guardrail's row of guardrail_status to begin anew.")),
     }
+    .report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]

@@ -182,6 +182,8 @@ extension_sql_file!(
         comparison::mean_test,
         comparison::ratio_test,
         comparison::proportion_test,
+        comparison::rate_test,
+        comparison::adjust_p_values,
         comparison::rank_test,
         comparison::chi_square_test
     ]
@@ -196,7 +198,7 @@ extension_sql_file!(
         guardrail::_weigh_counts,
         guardrail::_log_e,
         guardrail::_quantile_bins,
-        guardrail::_add_evidence,
+        guardrail::_gather_evidence,
         guardrail::_add_counts,
         guardrail::_verdict,
         guardrail::odds_ratio,

@@ -2,9 +2,10 @@
 
 CREATE TYPE flagscope.history AS (
     era bigint, ordinal bigint, at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
-    increment float8[], value float8, alpha float8
+    increment float8[], begins_copy boolean, value float8, alpha float8
 );
-COMMENT ON TYPE flagscope.history IS 'one stratum of the past, weighed; evidence adds up within an era';
+COMMENT ON TYPE flagscope.history IS
+    'one stratum of the past, weighed; evidence adds up within an era. begins_copy NULL: it was not live, so time says when a copy begins';
 
 CREATE FUNCTION flagscope._live_history(g flagscope.guardrail, live flagscope.guardrail, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
@@ -14,7 +15,7 @@ AS $$
     SELECT e.evidence_id, e.stratum, e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control,
         CASE WHEN g.test = 'sequential' THEN flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
             CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
-            e.n_treatment, e.events_treatment, e.n_control, e.events_control) END, e.value, k.alpha
+            e.n_treatment, e.events_treatment, e.n_control, e.events_control) END, e.begins_copy, e.value, k.alpha
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
@@ -44,7 +45,7 @@ AS $$
                 flagscope._next_thresholds(g, r, flagscope._setting_interval('guardrail.reference_window'), b.bucket - interval '10 seconds') END AS thresholds
         FROM bucket b
     )
-    SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment,
+    SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment, NULL::boolean,
         CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8
     FROM judged j LEFT JOIN LATERAL flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.limit_value,
         j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.h_c) w ON g.test = 'sequential';
@@ -61,9 +62,12 @@ AS $$
 DECLARE
     m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = g.metric);
     r flagscope.rollout := (SELECT x FROM flagscope.rollout x WHERE x.flag = g.flag AND x.environment = g.environment AND x.started_at < until ORDER BY x.started_at DESC LIMIT 1);
+    copy_after interval := flagscope._setting_interval('guardrail.copy_after');
     h flagscope.history;
     era bigint;
     evidence float8[];
+    copied_at timestamptz;
+    begins boolean;
     fired boolean;
 BEGIN
     IF r.id IS NULL THEN
@@ -79,9 +83,15 @@ BEGIN
         IF h.era IS DISTINCT FROM era THEN
             era := h.era;
             evidence := '{}';
+            copied_at := NULL;
             fired := false;
         END IF;
-        evidence := CASE WHEN h.increment IS NULL THEN evidence ELSE flagscope._add(evidence, h.increment) END;
+        IF h.increment <> '{}' THEN
+            begins := coalesce(h.begins_copy, flagscope._begins_copy(copied_at, (SELECT max(d.at) FROM flagscope.decision d
+                WHERE d.rollout_id = r.id AND NOT d.shadow AND d.at < h.at AND d.to_stage > d.from_stage), h.at, copy_after));
+            copied_at := CASE WHEN begins OR copied_at IS NULL THEN h.at ELSE copied_at END;
+            evidence := flagscope._gather_evidence(evidence, h.increment, begins);
+        END IF;
         at := h.at;
         n_treatment := h.n_treatment;
         events_treatment := h.events_treatment;

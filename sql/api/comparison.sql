@@ -7,6 +7,10 @@ COMMENT ON FUNCTION flagscope.ratio_test(flagscope.ratio, flagscope.ratio, float
     'the same for ratios of sums over units, with the variance between units (delta method)';
 COMMENT ON FUNCTION flagscope.proportion_test(bigint, bigint, bigint, bigint, float8) IS
     'difference of two event rates with Newcombe''s interval, and the pooled z test (its square is Pearson''s chi-square): proportion_test(n_treatment, events_treatment, n_control, events_control)';
+COMMENT ON FUNCTION flagscope.rate_test(float8, bigint, float8, bigint, float8, float8) IS
+    'ratio of two rates of Poisson counts per exposure with its score interval; p-values of the score test and of the exact conditional one, against a ratio: rate_test(exposure_treatment, count_treatment, exposure_control, count_control)';
+COMMENT ON FUNCTION flagscope.adjust_p_values(float8[], text) IS
+    'p-values of several tests, each corrected for all: bonferroni, holm (any false finding), bh, by (share of false findings)';
 COMMENT ON FUNCTION flagscope.rank_test(flagscope.histogram, flagscope.histogram) IS
     'Mann-Whitney test on histograms, a bin is a tie: superiority is the chance that a value of the treatment is greater; distance is the largest between the two cumulative shares';
 COMMENT ON FUNCTION flagscope.chi_square_test(bigint[], float8[]) IS

@@ -92,7 +92,7 @@ CREATE FUNCTION flagscope._renew(s flagscope.guardrail_status, at timestamptz, a
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.guardrail_status x SET state = 'not_enough', state_since = at, reason = why,
-        evidence_id = nextval('flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', alpha = _renew.alpha,
+        evidence_id = nextval('flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', copied_at = NULL, alpha = _renew.alpha,
         log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
         looks = '{}', looked_at = NULL, since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;

@@ -59,8 +59,8 @@ BEGIN
         WHERE x.evidence_id = d.evidence_id AND x.stratum <= d.last_stratum AND g.test = 'sequential'
         ORDER BY x.stratum
     LOOP
-        evidence := flagscope._add(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, e.n_treatment, e.events_treatment, e.n_control, e.events_control));
+        evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, e.n_treatment, e.events_treatment, e.n_control, e.events_control), e.begins_copy);
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(evidence);
     END LOOP;
 END $$;

@@ -9,10 +9,11 @@ COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, f
     'what one stratum adds to a guardrail''s evidence: Fisher tilt against control, one-sample tilt against a limit (statistics.md P, Q, P1)';
 COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, bigint, bigint[], bigint, bigint[]) IS
     'what stored counts add to a guardrail''s evidence: the increment of _weigh_stratum once more';
-COMMENT ON FUNCTION flagscope._log_e(float8[]) IS 'natural log of the e-value of some evidence: mixture over the grid, mean over quantiles';
+COMMENT ON FUNCTION flagscope._log_e(float8[]) IS 'natural log of the e-value of some evidence: mixture over the grid, mean over quantiles, and the reserve for copies';
 COMMENT ON FUNCTION flagscope._quantile_bins(flagscope.histogram, float8) IS
     'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
-COMMENT ON FUNCTION flagscope._add(float8[], float8[]) IS 'sum of two lists; an empty one counts as zeros';
+COMMENT ON FUNCTION flagscope._gather_evidence(float8[], float8[], boolean) IS
+    'evidence after one more increment, with which a copy of it may begin (src/core/stats/process.rs); an empty increment changes nothing';
 COMMENT ON FUNCTION flagscope._add(bigint[], bigint[]) IS 'sum of two lists; an empty one counts as zeros';
 COMMENT ON FUNCTION flagscope._verdict(jsonb) IS 'data state and reason in words of where a guardrail stands (src/core/guardrail/verdict.rs)';
 COMMENT ON FUNCTION flagscope.sparkline(float8[]) IS 'a line chart of one character a value; NULL leaves a gap';
@@ -41,7 +42,7 @@ COMMENT ON FUNCTION flagscope.test_quantile(flagscope.histogram[], flagscope.his
 COMMENT ON FUNCTION flagscope.test_quantile_strict(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
     'test Qs: is the treatment''s quantile itself higher (lower) than the control''s; one look at all strata, for a control that does not drift; estimate: the treatment''s quantile, interval: of the control''s; verdict worse or open';
 COMMENT ON FUNCTION flagscope.test_distribution(flagscope.histogram[], flagscope.histogram[], text, float8) IS
-    'test H: do the arms have different distributions, towards higher (lower) values; no test of means, nearly blind to the tail alone; the first stratum gives the score only; verdict different or open';
+    'test H: do the arms have different distributions, towards higher (lower) values; exact when the values of a stratum are independent draws from one law, not for a mix of endpoints that is only permuted; no test of means, nearly blind to the tail alone; the first stratum gives the score only; verdict different or open';
 COMMENT ON FUNCTION flagscope.test_ratio(float8[], float8[], float8[], float8[], float8, float8, text, float8) IS
     'test T: is sum(numerator) / sum(denominator) over units higher (lower) in the treatment by more than the margin; arrays have one entry for each unit (user, host); delta method, asymptotic, silent below 100 units or a numerator of 20 an arm; estimate: ratio of ratios; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.test_share(float8[], bigint[], bigint[], float8) IS

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION flagscope._consume_deltas(timestamptz) IS
     'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, reference_window interval, pairing interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
 );
 COMMENT ON TYPE flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -74,7 +74,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(flagscope._setting_number('guardrail.min_sample')::bigint, flagscope._setting_interval('guardrail.window'),
         flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
-        flagscope._setting_interval('guardrail.grace'),
+        flagscope._setting_interval('guardrail.copy_after'), flagscope._setting_interval('guardrail.grace'),
         flagscope._setting_interval('guardrail.stale_after'))::flagscope.tick_setting;
 $$;
 COMMENT ON FUNCTION flagscope._tick_setting() IS
@@ -119,9 +119,18 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION flagscope._tested_as(flagscope.comparison) IS 'a baseline, once taken, is a limit like any other';
 
+CREATE FUNCTION flagscope._begins_copy(copied_at timestamptz, stage_started_at timestamptz, at timestamptz, copy_after interval)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(stage_started_at > copied_at, false) OR coalesce(at - copied_at >= copy_after, false);
+END;
+COMMENT ON FUNCTION flagscope._begins_copy(timestamptz, timestamptz, timestamptz, interval) IS
+    'does a copy of the evidence begin with this stratum: the first of a stage, or setting guardrail.copy_after since the last copy; never with the first of all';
+
 CREATE FUNCTION flagscope._gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
-    t flagscope.stratum, c flagscope.stratum, alone boolean, past interval, at timestamptz,
-    OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[])
+    t flagscope.stratum, c flagscope.stratum, alone boolean, setting flagscope.tick_setting, at timestamptz,
+    OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[], OUT begins_copy boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -129,12 +138,15 @@ BEGIN
     events_treatment := '{}';
     events_control := '{}';
     increment := '{}';
+    begins_copy := false;
     IF g.test = 'sequential' AND (g.comparison = 'control' OR st.limit_value IS NOT NULL) THEN
         SELECT w.* INTO events_treatment, events_control, increment
         FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.limit_value,
             st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.histogram,
             coalesce(c.n, 0), coalesce(c.events, 0), c.histogram) w;
-        status.evidence := flagscope._add(st.evidence, increment);
+        begins_copy := increment <> '{}' AND flagscope._begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
+        status.copied_at := CASE WHEN increment <> '{}' AND (begins_copy OR st.copied_at IS NULL) THEN at ELSE st.copied_at END;
+        status.evidence := flagscope._gather_evidence(st.evidence, increment, begins_copy);
         status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
         status.events_control := flagscope._add(st.events_control, events_control);
         status.log_e := flagscope._log_e(status.evidence);
@@ -150,11 +162,11 @@ BEGIN
     status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
     IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
         -- Data that is all older than the window gives none: the ones before are still from the past.
-        status.thresholds := coalesce(flagscope._next_thresholds(g, r, past, at), st.thresholds);
+        status.thresholds := coalesce(flagscope._next_thresholds(g, r, setting.reference_window, at), st.thresholds);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
-    flagscope.stratum, flagscope.stratum, boolean, interval, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
+    flagscope.stratum, flagscope.stratum, boolean, flagscope.tick_setting, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
 
 CREATE FUNCTION flagscope._look(st flagscope.guardrail_status, g flagscope.guardrail, time_window interval, at timestamptz)
 RETURNS flagscope.guardrail_status
@@ -297,7 +309,7 @@ BEGIN
         arms.status := st;
     END IF;
     SELECT * INTO stratum FROM flagscope._gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
-        setting.reference_window, at);
+        setting, at);
     st := stratum.status;
     IF (arms.treatment).n > 0 THEN  -- what waits for the other arm is not compared yet: the guardrail goes stale
         st.last_data_at := at;
@@ -318,13 +330,13 @@ BEGIN
     IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
         st.last_stratum := st.last_stratum + 1;
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
-            n_treatment, n_control, events_treatment, events_control, thresholds, increment, log_e, value, watermark)
+            n_treatment, n_control, events_treatment, events_control, thresholds, increment, begins_copy, log_e, value, watermark)
         VALUES (at, st.evidence_id, st.last_stratum, g.id, r.id, g.version, CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
-            stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, st.log_e, st.value,
+            stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, stratum.begins_copy, st.log_e, st.value,
             greatest((arms.treatment).last_ts, (arms.control).last_ts));
     END IF;
     UPDATE flagscope.guardrail_status s SET state = st.state, state_since = st.state_since, reason = st.reason, last_stratum = st.last_stratum,
-        limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, log_e = st.log_e,
+        limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, copied_at = st.copied_at, log_e = st.log_e,
         max_log_e = st.max_log_e, thresholds = st.thresholds, waiting_treatment = st.waiting_treatment,
         waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
         n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,

@@ -36,7 +36,7 @@ COMMENT ON COLUMN flagscope.decision.evidence IS
 COMMENT ON COLUMN flagscope.decision.at IS 'when it holds from: the time that the tick or the caller gave';
 COMMENT ON COLUMN flagscope.decision.recorded_at IS 'when it was written, by the server''s clock';
 COMMENT ON COLUMN flagscope.decision.evidence_id IS
-    'with last_stratum: the evidence is the sum of the rows of evaluation with this number, up to that ordinal';
+    'with last_stratum: the evidence is what the rows of evaluation with this number add up to, up to that ordinal';
 COMMENT ON COLUMN flagscope.decision.watermark IS 'latest ts among the rows judged';
 CREATE INDEX decision_by_rollout ON flagscope.decision (rollout_id, id);
 

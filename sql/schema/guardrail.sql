@@ -118,6 +118,7 @@ CREATE TABLE flagscope.guardrail_status (
     margin            float8,
     limit_value       float8,
     evidence          float8[] NOT NULL DEFAULT '{}',
+    copied_at         timestamptz,
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
     thresholds        integer[],
@@ -153,7 +154,9 @@ COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
 COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold that counts them: whether each of the last looks was beyond the limit';
 COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last of them';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
-    'log likelihood ratios summed over strata, one per grid point (8 for each tested quantile); the e-value is their mixture';
+    'how many copies of it have begun, then log likelihood ratios summed over strata, one per grid point (8 for each tested quantile), copies mixed in; the e-value is their mixture';
+COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
+    'tick in which the latest copy of the evidence began, or the evidence itself: a copy has seen nothing of what was before, so an effect that appears late is not held back by it';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
 COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
@@ -184,16 +187,18 @@ CREATE TABLE flagscope.evaluation (
     events_control    bigint[] NOT NULL,
     thresholds        integer[],
     increment         float8[] NOT NULL,
+    begins_copy       boolean NOT NULL DEFAULT false,
     log_e             float8 NOT NULL,
     value             float8,
     watermark         timestamptz
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
-    'one guardrail in one tick: the stratum''s numbers, thresholds in force and increment; the evidence is the sum of these rows';
+    'one guardrail in one tick: the stratum''s numbers, thresholds in force and increment; the evidence is what these rows add up to';
 COMMENT ON COLUMN flagscope.evaluation.evidence_id IS 'the evidence that it belongs to (guardrail_status.evidence_id)';
 COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: the order of evidence, whatever the clock did';
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
+COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
 CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;

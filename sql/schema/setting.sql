@@ -44,6 +44,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'past of the control from which quantile guardrails take their thresholds'),
     ('guardrail.pairing', '"1 minute"',
      'how long data of one arm waits for data of the other, to be compared in one stratum'),
+    ('guardrail.copy_after', '"15 minutes"',
+     'time within a stage after which a copy of the evidence begins that has seen nothing before: for effects that appear late'),
     ('guardrail.grace', '"1 minute"',
      'time from the start of a stage during which missing data is "not_enough", not "no_data"'),
     ('guardrail.stale_after', '"2 minutes"',

@@ -1,10 +1,12 @@
 //! Guardrails: what one stratum adds to a rule's evidence, and what the evidence says.
 //!
-//! What is here: the choice of test by metric and comparison, and the verdict in words. What is not: the tests
+//! What is here: the choice of test by metric and comparison, the evidence, and the verdict in words. What is not: the tests
 //! themselves (`stats`), and what a verdict does to a rollout (SQL, `sql/api/ramp.sql`).
 
+mod evidence;
 mod verdict;
 mod weigh;
 
+pub use evidence::{gather, log_e};
 pub use verdict::{DataState, Standing, Verdict, verdict};
-pub use weigh::{Against, Rule, Side, Weighed, levels, log_e, weigh, weigh_counts};
+pub use weigh::{Against, Rule, Side, Weighed, levels, weigh, weigh_counts};

@@ -13,17 +13,18 @@
 
 use std::f64::consts::TAU;
 
+use super::special::stirling_series;
+
 /// A term below this part of the sum ends the sum.
 const NEGLIGIBLE: f64 = 1e-18;
 
-/// log n! minus Stirling's n log n - n + log(2 pi n) / 2.
+/// log n! minus Stirling's n log n - n + log(2 pi n) / 2, for whole n from 1 on.
 fn stirling_error(n: f64) -> f64 {
     if n <= 15.0 {
         let factorial: f64 = (1..=n as u32).map(f64::from).product();
         return factorial.ln() - (n * n.ln() - n + 0.5 * (TAU * n).ln());
     }
-    let s = 1.0 / (n * n);
-    (1.0 / 12.0 - s * (1.0 / 360.0 - s * (1.0 / 1260.0 - s * (1.0 / 1680.0 - s / 1188.0)))) / n
+    stirling_series(n)
 }
 
 /// x log(x / np) + np - x without cancellation.

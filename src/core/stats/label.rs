@@ -8,10 +8,17 @@
 //! # Formula
 //! With a score g of each bin, counts c_T and c_C of the stratum and pi = n_T / N, the increment of the point l is
 //! sum g c_T l - sum (c_T + c_C) log(1 + pi (e^(l g) - 1)): the likelihood of the labels under a logistic model against
-//! a coin. When all values of a stratum are independent draws from one law, its mean is at most 1 (Turner, Ly, Grunwald,
-//! arXiv 2106.02693: u^n_T v^n_C <= (pi u + (1 - pi) v)^N = 1). Over the permutations of fixed values it is not, against
-//! what statistics.md says: for two values whose scores have different signs the mean is above 1. So P and Q, which
-//! are exact over permutations, stay the default where the values of a tick come from different endpoints.
+//! a coin.
+//!
+//! # What holds
+//! When the values of a stratum are independent draws from one law, whatever it is and however it differs from stratum to
+//! stratum, the mean e-value is at most 1 (Turner, Ly, Grunwald, arXiv 2106.02693: u^n_T v^n_C <= (pi u + (1 - pi) v)^N =
+//! 1). Over the permutations of fixed values, which is all that randomisation alone gives, it is at most 1 when all scores
+//! have one sign: with w = e^(l g), the mean of a product of w over k of the values is convex in k, because its second
+//! difference is the mean of products of w times (w_a - 1) (w_b - 1), and pi is the chance whose binomial k has the mean
+//! n_T. With scores of both signs, as [`LogScore`] has them, it is not, against what statistics.md says: by enumeration up
+//! to 1.08. So P and Q, which are exact over permutations, stay the default where the values of a tick come from
+//! different endpoints.
 
 use super::tilt::{Harm, MAX_TRIALS};
 use crate::sketch::Histogram;

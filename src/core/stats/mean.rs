@@ -74,9 +74,12 @@ pub struct Scale {
 impl Scale {
     /// A scale with the centre moved inside the cap, to where the bounds on both sides stay useful.
     pub fn new(cap: f64, centre: f64) -> Self {
-        Self { cap, centre: centre.clamp(cap * 1e-6, cap * (1.0 - 1e-6)) }
+        Self { cap, centre: centre.max(cap * 1e-6).min(cap * (1.0 - 1e-6)) }
     }
 }
+
+/// Beyond this and its inverse squares of 10^12 values leave the range of a float.
+const LEAST_CAP: f64 = 1e-140;
 
 /// The line between harmless and harmful: mu_T = (1 + relative) mu_C + absolute.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -89,8 +92,8 @@ pub struct Margin {
 
 fn check(t: &Group, c: &Group, scale: &Scale, margin: &Margin) -> Result<()> {
     let bad = |message: String| Err(Error::new(Kind::InvalidParameter, message));
-    if !(scale.cap > 0.0 && scale.cap <= 1e150) {
-        return bad(format!("the cap of a mean must be a positive number, got \"{}\"", scale.cap));
+    if !(LEAST_CAP..=LEAST_CAP.recip()).contains(&scale.cap) {
+        return bad(format!("the cap of a mean must be between 1e-140 and 1e140, got \"{}\"", scale.cap));
     }
     if !(scale.centre > 0.0 && scale.centre < scale.cap) {
         return bad(format!("the centre must be between 0 and the cap \"{}\", got \"{}\"", scale.cap, scale.centre));

@@ -8,7 +8,7 @@
 //! increment of the point d is d K_T - x log(1 + p (e^d - 1)), with mean e-value 1 at m and less below. It is the
 //! one-sided form of Lindon and Malek's test (arXiv 2011.03567) with one grid for all strata.
 //!
-//! Counts must be Poisson given their intensity. Retries and bursts are not: divide by a design effect (`effect`).
+//! Counts must be Poisson given their intensity. Retries and bursts are not: divide by a design effect ([`super::mixture::temper`]).
 
 use super::mixture::{Grid, MAX_ODDS_RATIO};
 use super::tilt::{Harm, MAX_TRIALS};

@@ -15,9 +15,11 @@ const LARGE: f64 = 15.0;
 
 /// log Gamma(x) minus (x - 1/2) log x - x + log(2 pi) / 2, for x > 0.
 fn stirling(x: f64) -> f64 {
-    if x < LARGE {
-        return ln_gamma(x) - ((x - 0.5) * x.ln() - x + 0.5 * (2.0 * PI).ln());
-    }
+    if x < LARGE { ln_gamma(x) - ((x - 0.5) * x.ln() - x + 0.5 * (2.0 * PI).ln()) } else { stirling_series(x) }
+}
+
+/// The same by Stirling's series, for x from 15 on; for whole x also log x! minus (x + 1/2) log x - x + log(2 pi) / 2.
+pub(super) fn stirling_series(x: f64) -> f64 {
     let s = 1.0 / (x * x);
     (1.0 / 12.0 - s * (1.0 / 360.0 - s * (1.0 / 1260.0 - s * (1.0 / 1680.0 - s / 1188.0)))) / x
 }

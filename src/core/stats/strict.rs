@@ -46,35 +46,34 @@ pub fn strict(strata: &[(&Histogram, &Histogram)], p: f64, alpha: f64, harm: Har
         all.merge(t)?;
     }
     all.merge(&control)?;
-    let bins = possible(&control, &all, p, alpha)?;
-    let (Some(low), Some(high)) = (bins.first(), bins.last()) else { return Ok(None) };
-    if control.count() == 0 {
-        return Ok(None);
-    }
+    let keys = possible(&control, &all, p, alpha)?;
+    let low = keys.first().and_then(|key| all.lower_bound(*key));
+    let high = keys.last().and_then(|key| all.upper_bound(*key));
+    let Some(bounds) = low.zip(high).filter(|_| control.count() > 0) else { return Ok(None) };
     let mut least = f64::INFINITY;
-    for (from, to) in &bins {
-        let Some(key) = control.key(0.5 * (from + to)) else { continue };
+    for key in keys {
         // The edge that the quantile's bin has on the harmless side.
         let edge = if harm == Harm::Increase { key } else { key.saturating_sub(1) };
         least = least.min(at_edge(strata, edge, harm)?);
     }
-    Ok(Some(Strict { log_e: least, control: (low.0, high.1) }))
+    Ok(Some(Strict { log_e: least, control: bounds }))
 }
 
-/// The bins that may hold the control's quantile, of those where any arm has values: between them nothing changes.
-fn possible(control: &Histogram, all: &Histogram, p: f64, alpha: f64) -> Result<Vec<(f64, f64)>> {
+/// The keys of the bins that may hold the control's quantile, of those where any arm has values: between them nothing
+/// changes.
+fn possible(control: &Histogram, all: &Histogram, p: f64, alpha: f64) -> Result<Vec<i32>> {
     let n = control.count() as f64;
     let mixture = BetaBinomial::new(p, 1000.0, CONTROL_PART * alpha, false)?;
     let line = -(CONTROL_PART * alpha).ln();
     let mut below = 0.0;
     Ok(all
-        .buckets()
-        .into_iter()
-        .filter_map(|(from, to, _)| {
-            let upto = n - control.count_above(control.key(0.5 * (from + to))?) as f64;
+        .bins()
+        .iter()
+        .filter_map(|(key, _)| {
+            let upto = n - control.count_above(*key) as f64;
             let nearest = (p * n).clamp(below, upto);
             below = upto;
-            (mixture.log_e(nearest, n) < line).then_some((from, to))
+            (mixture.log_e(nearest, n) < line).then_some(*key)
         })
         .collect())
 }

@@ -8,8 +8,10 @@ use flagscope_core::anomaly::robust::{self, NORMAL, Scale};
 use flagscope_core::sketch::histogram::{DEFAULT_SCALE, Histogram, bin};
 use flagscope_core::sketch::{Ratio, TDigest};
 use flagscope_core::stats::proportion::{Z_95, wilson};
+use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::report::means::{Group, Means, welch, z_test};
-use flagscope_core::stats::report::{chi_square, proportions, ranks};
+use flagscope_core::stats::report::multiple::{Correction, adjust};
+use flagscope_core::stats::report::{chi_square, proportions, ranks, rates};
 use flagscope_core::stats::tilt::Arms;
 use serde_json::Value;
 use vectors::{Answers, number, numbers, run};
@@ -276,4 +278,52 @@ fn ref_e_sr_detector() {
         });
         vec![("log_M_path", path.collect())]
     });
+}
+
+fn two_rates(input: &Value, ratio: f64) -> rates::Rates {
+    let [exposure_t, exposure_c] = ["exposure_t", "exposure_c"].map(|field| number(&input[field]));
+    let [count_t, count_c] = ["k_t", "k_c"].map(|field| input[field].as_u64().expect("a count"));
+    let counts = Counts { exposure_t, count_t, exposure_c, count_c };
+    rates::compare(&counts, 0.95, ratio).expect("arguments").expect("events")
+}
+
+#[test]
+fn statsmodels_poisson_rates() {
+    run("statsmodels_poisson_rates", 5, &[], |input, _| {
+        let test = two_rates(input, number(&input["ratio_null"]));
+        vec![
+            ("score_p_larger", vec![test.p_greater]),
+            ("exact_cond_p_larger", vec![test.p_greater_exact]),
+            ("score_ratio_ci", vec![test.lower, test.upper]),
+        ]
+    });
+}
+
+#[test]
+fn scipy_poisson_rates() {
+    // The E-test of Krishnamoorthy and Thomson is not offered: the conditional test is exact at any size.
+    run("scipy_poisson_rates", 4, &["etest_statistic", "etest_p"], |input, _| {
+        vec![("conditional_binomial_p_greater", vec![two_rates(input, 1.0).p_greater_exact])]
+    });
+}
+
+#[test]
+fn statsmodels_multitest() {
+    run("statsmodels_multitest", 5, &[], |input, _| {
+        let (ps, alpha) = (numbers(&input["p"]), number(&input["alpha"]));
+        let names = [
+            ("bonferroni", "bonferroni_p", "bonferroni_reject"),
+            ("holm", "holm_p", "holm_reject"),
+            ("bh", "fdr_bh_p", "fdr_bh_reject"),
+            ("by", "fdr_by_p", "fdr_by_reject"),
+        ];
+        names.into_iter().fold(Vec::new(), |mut answers, (label, p, reject)| {
+            let adjusted = adjust(&ps, Correction::from_label(label).expect("a word")).expect("p-values");
+            answers.push((reject, adjusted.iter().map(|p| f64::from(*p <= alpha)).collect()));
+            answers.push((p, adjusted));
+            answers
+        })
+    });
+    assert!(Correction::from_label("none").is_err() && adjust(&[1.1], Correction::Holm).is_err());
+    assert_eq!(adjust(&[], Correction::BenjaminiYekutieli), Ok(vec![]));
 }

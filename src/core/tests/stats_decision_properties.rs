@@ -9,7 +9,7 @@ use flagscope_core::stats::label::{self, Bin, LogScore, SLOPES};
 use flagscope_core::stats::margin::{Past, odds_of_points};
 use flagscope_core::stats::mean::{self, Group, Margin, Scale};
 use flagscope_core::stats::mixture::{ERROR_GRID, log_e, mix, temper};
-use flagscope_core::stats::process::{Process, with_copies};
+use flagscope_core::stats::process::{Process, RESERVE};
 use flagscope_core::stats::rate::{self, Counts};
 use flagscope_core::stats::ratio::{self, Units};
 use flagscope_core::stats::share;
@@ -89,6 +89,30 @@ fn mean_e_value_of_labels_is_at_most_one_under_one_law() {
     }
 }
 
+/// Every way to choose the treatment's values among fixed ones: what randomisation alone guarantees.
+#[test]
+fn mean_e_value_of_labels_over_permutations() {
+    let mean = |scores: &[f64], n_t: u32, slope: f64| {
+        let all = (0_u32..1 << scores.len()).filter(|chosen| chosen.count_ones() == n_t);
+        let e_values = all.map(|chosen| {
+            let t = |i: usize| u64::from(chosen >> i & 1);
+            let bin = |(i, score): (usize, &f64)| Bin { score: *score, t: t(i), c: 1 - t(i) };
+            label::increment(&scores.iter().enumerate().map(bin).collect::<Vec<_>>(), &[slope]).unwrap()[0].exp()
+        });
+        let (sum, n) = e_values.fold((0.0, 0.0), |(sum, n), e| (sum + e, n + 1.0));
+        sum / n
+    };
+    for slope in SLOPES {
+        for n_t in 1..6 {
+            assert!(mean(&[0.0, 0.2, 0.9, 1.1, 2.0, 5.0], n_t, slope) <= 1.0 + 1e-12, "one sign: {n_t} {slope}");
+            assert!(mean(&[-0.1, -0.2, -0.9, -1.1, -2.0, -3.0], n_t, slope) <= 1.0 + 1e-12, "{n_t} {slope}");
+        }
+    }
+    // Both signs: 2 cosh(l g) / (1 + cosh(l g)) for two opposite values.
+    let (two, cosh) = (mean(&[-0.5, 0.5], 1, 0.8), 0.4_f64.cosh());
+    assert!((two - 2.0 * cosh / (1.0 + cosh)).abs() < 1e-12 && two > 1.03, "{two}");
+}
+
 /// Every sample of two and three values out of three, with equal means, other laws and a margin.
 #[test]
 fn mean_e_value_of_means_is_at_most_one() {
@@ -115,6 +139,24 @@ fn mean_e_value_of_means_is_at_most_one() {
             assert!(mean <= 1.0 + 1e-12, "{treatment:?} {harm:?} {centre}: {mean}");
         }
     }
+}
+
+/// A million million values at either end of the range that a cap may have.
+#[test]
+fn increments_of_means_are_finite_whatever_the_unit() {
+    for cap in [1e-140, 1.0, 1e140] {
+        let n = 1_000_000_000_000;
+        let group = |mean: f64| Group { n, mean: mean * cap, m2: 0.25 * n as f64 * cap * cap };
+        for (harm, relative) in [(Harm::Increase, 1e3), (Harm::Increase, 0.0), (Harm::Decrease, -0.5)] {
+            let (scale, margin) = (Scale::new(cap, 0.4 * cap), Margin { relative, absolute: 0.0 });
+            let ell = mean::increment(&group(1.0), &group(0.3), &scale, &margin, harm).unwrap();
+            assert!(ell.iter().all(|l| l.is_finite()), "{cap} {harm:?}: {ell:?}");
+        }
+    }
+    let scale = Scale { cap: 1e150, centre: 1.0 };
+    assert!(
+        mean::increment(&Group::default(), &Group::default(), &scale, &Margin::default(), Harm::Increase).is_err()
+    );
 }
 
 /// The safe process of P is the other direction with the inverse margin: mean 1 when the effect is as bad as that.
@@ -245,13 +287,44 @@ proptest! {
 }
 
 #[test]
-fn weights_of_copies_sum_to_one() {
-    for copies in [vec![], vec![0.0], vec![0.0; 16]] {
-        assert!(with_copies(0.0, &copies).abs() < 1e-12);
+fn copies_share_one_stake() {
+    let mut process = Process::with_reserve(ERROR_GRID.log_weight());
+    for _ in 0..30 {
+        process.add(&ERROR_GRID.zeros()).unwrap();
+        assert_eq!(process.log_e(), 0.0, "stakes and reserve sum to 1");
+        process.begin_copy();
     }
-    // What all the time before said is lost at most by the weight of the copy that began at its stage.
-    assert!(with_copies(-500.0, &[10.0]) >= 10.0 - 8.0_f64.ln());
-    assert!(with_copies(10.0, &[-500.0, -500.0]) >= 10.0 - (4.0_f64 / 3.0).ln() - 1e-12);
+    let points = [1.0];
+    let one = || Process::with_reserve(&points.map(f64::ln));
+    // An effect from the beginning costs what is held back; one that is late costs the weight of its copy.
+    let mut early = one();
+    early.add(&[10.0]).unwrap();
+    assert!((early.log_e() - ((1.0 - RESERVE) * 10_f64.exp() + RESERVE).ln()).abs() < 1e-12);
+    let mut late = one();
+    late.add(&[-500.0]).unwrap();
+    for copy in 1..=3 {
+        late.begin_copy();
+        let mut harmed = late.clone();
+        harmed.add(&[10.0]).unwrap();
+        let weight = RESERVE / f64::from(copy * (copy + 1));
+        assert!(harmed.log_e() >= 10.0 + weight.ln(), "{copy}");
+        late.add(&[-500.0]).unwrap();
+    }
+    // Each copy apart, as the definition has it.
+    let increments = [0.3, -0.4, 1.2, 0.7];
+    let (mut whole, mut apart) = (one(), vec![(1.0 - RESERVE).ln()]);
+    for (s, x) in increments.into_iter().enumerate() {
+        if s > 0 {
+            whole.begin_copy();
+            apart.push((RESERVE / (s * (s + 1)) as f64).ln());
+        }
+        whole.add(&[x]).unwrap();
+        apart.iter_mut().for_each(|e| *e += x);
+        let rest = RESERVE / (s + 1) as f64;
+        let want = (apart.iter().map(|e| e.exp()).sum::<f64>() + rest).ln();
+        assert!((whole.log_e() - want).abs() < 1e-12);
+    }
+    assert!(one().merge(&whole).is_err());
 }
 
 #[test]

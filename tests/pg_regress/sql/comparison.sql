@@ -17,6 +17,17 @@ SELECT round(difference::numeric, 6) AS difference, round(p_value::numeric, 6) A
 SELECT round(difference::numeric, 4) AS difference, round(lower::numeric, 4) AS lower, round(upper::numeric, 4) AS upper, round(z::numeric, 4) AS z, round(p_value::numeric, 4) AS p, round(p_greater::numeric, 4) AS greater FROM proportion_test(70, 56, 80, 48);
 SELECT * FROM proportion_test(70, 0, 80, 0);
 SELECT * FROM proportion_test(0, 0, 80, 8);
+-- Three heads of three is 1/8; (4 - 2 * 2)^2 = z^2 (4 + 2) 2 at the ends of the interval of 4 against 2 in half the exposure.
+SELECT estimate, round(lower::numeric, 4) AS lower, round(upper::numeric, 4) AS upper, round(p_greater::numeric, 4) AS greater, round(p_greater_exact::numeric, 4) AS exact FROM rate_test(1, 3, 1, 0);
+SELECT estimate, abs(power(4 - 2 * lower * 2, 2) - power(1.959963984540054, 2) * 6 * lower * 2) < 1e-9 AS lower, abs(power(4 - 2 * upper * 2, 2) - power(1.959963984540054, 2) * 6 * upper * 2) < 1e-9 AS upper, p_value FROM rate_test(20, 4, 10, 2);
+SELECT * FROM rate_test(10, 0, 10, 0);
+SELECT rate_test(0, 1, 10, 0);
+SELECT rate_test(10, -1, 10, 0);
+SELECT rate_test(10, 1, 10, 0, ratio => 0);
+SELECT c, (SELECT array_agg(round(x::numeric, 4)) FROM unnest(adjust_p_values('{0.01,0.04,0.03,0.005}', c)) x) AS adjusted FROM unnest('{bonferroni,holm,bh,by}'::text[]) c;
+SELECT adjust_p_values('{0.01,NULL}');
+SELECT adjust_p_values('{0.01,1.5}');
+SELECT adjust_p_values('{0.01}', 'tukey');
 -- Of two shifted samples; of one against itself; of all in one bin.
 SELECT round(superiority::numeric, 3) AS superiority, p_value < 1e-6 AS found, p_greater < 1e-6 AS greater, distance > 0.1 AS apart FROM (SELECT histogram(i * 1.2) AS a, histogram(i) AS b FROM generate_series(1, 2000) i) s, rank_test(a, b);
 SELECT superiority, p_value, distance, u FROM (SELECT histogram(i) AS a FROM generate_series(1, 100) i) s, rank_test(a, a);

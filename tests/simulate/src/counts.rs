@@ -3,17 +3,17 @@
 use std::sync::LazyLock;
 
 use flagscope_core::stats::mixture::{ERROR_GRID, Grid, temper};
-use flagscope_core::stats::process::{Process, with_copies};
+use flagscope_core::stats::process::Process;
 use flagscope_core::stats::ratio::Units;
 use flagscope_core::stats::share::dirichlet_log_e;
 use flagscope_core::stats::tilt::{Arms, Harm, fisher_increment};
 use rand::rngs::SmallRng;
 
-use crate::draws::{Alarms, HOUR, Series, Traffic, binomial, normal};
-use crate::rivals::{Arm, Static, absolute};
+use crate::draws::{Alarms, Copies, HOUR, Series, Traffic, binomial, normal};
+use crate::rivals::{Arm, Kayenta, Static, absolute};
 
 /// What is watched of a proportion, in the order of [`Proportion::play`]'s alarms.
-pub const METHODS: [&str; 10] = [
+pub const METHODS: [&str; 11] = [
     "P",
     "P+copies",
     "safe 1.2",
@@ -24,6 +24,7 @@ pub const METHODS: [&str; 10] = [
     "gbstats 1s",
     "naive z",
     "static x3",
+    "Kayenta",
 ];
 
 /// The margins of the safe processes and their grids.
@@ -172,37 +173,40 @@ struct Watch<'a> {
     plan: &'a Proportion,
     effect: f64,
     whole: Process,
-    copies: Vec<Process>,
+    copied: Process,
+    copies: Copies,
     safe: [Process; 3],
     epochs: f64,
     epoch: [u64; 2],
     sums: [f64; 4],
-    minute: [f64; 3],
+    minute: [f64; 5],
     window: Static,
+    judge: Kayenta,
     alarms: Alarms,
 }
 
 impl<'a> Watch<'a> {
     fn new(plan: &'a Proportion, effect: f64) -> Self {
-        let process = Process::new(ERROR_GRID.log_weight());
         Self {
             plan,
             effect,
-            copies: Vec::new(),
+            copied: Process::with_reserve(ERROR_GRID.log_weight()),
+            copies: Copies::default(),
             safe: std::array::from_fn(|i| Process::new(SAFE[i].1.log_weight())),
-            whole: process,
+            whole: Process::new(ERROR_GRID.log_weight()),
             epochs: 0.0,
             epoch: [0; 2],
             sums: [0.0; 4],
-            minute: [0.0; 3],
+            minute: [0.0; 5],
             window: Static::default(),
+            judge: Kayenta::default(),
             alarms: Alarms::new(METHODS.len()),
         }
     }
 
     fn tick(&mut self, tick: usize, arms: &Arms, base: f64) {
-        if self.plan.traffic.is_step(tick) {
-            self.copies.push(Process::new(ERROR_GRID.log_weight()));
+        if self.copies.begins(tick, &self.plan.traffic) {
+            self.copied.begin_copy();
         }
         self.sequential(tick, arms);
         self.lindon_malek(tick, arms);
@@ -216,12 +220,16 @@ impl<'a> Watch<'a> {
                 self.alarms.note(method, tick, is_alarm);
             }
         }
-        self.minute = [self.minute[0] + row[0], self.minute[1] + row[1], self.minute[2] + base];
+        self.minute.iter_mut().zip([row[0], row[1], row[2], row[3], base]).for_each(|(sum, x)| *sum += x);
         if tick % 12 == 11 {
-            let [n, y, base] = std::mem::take(&mut self.minute);
-            let is_alarm =
-                self.window.minute((n > 0.0).then(|| sign * y / n), sign * base / 12.0 * (1.0 + 0.25 * sign));
+            let [n_t, y_t, n_c, y_c, base] = std::mem::take(&mut self.minute);
+            let rate = |n: f64, y: f64| (n > 0.0).then(|| sign * y / n);
+            let is_alarm = self.window.minute(rate(n_t, y_t), sign * base / 12.0 * (1.0 + 0.25 * sign));
             self.alarms.note(9, tick, is_alarm);
+            if self.alarms.0[10].is_none() {
+                let is_high = self.judge.minute(rate(n_t, y_t), rate(n_c, y_c));
+                self.alarms.note(10, tick, is_high);
+            }
         }
     }
 
@@ -230,10 +238,9 @@ impl<'a> Watch<'a> {
         let mut increment = fisher_increment(arms, plan.margin, plan.harm, &ERROR_GRID).expect("a table");
         temper(&mut increment, self.effect).expect("an effect");
         self.whole.add(&increment).expect("the grid");
-        self.copies.iter_mut().for_each(|copy| copy.add(&increment).expect("the grid"));
-        let copies: Vec<f64> = self.copies.iter().map(Process::log_e).collect();
+        self.copied.add(&increment).expect("the grid");
         self.alarms.note(0, tick, self.whole.log_e() >= LINE);
-        self.alarms.note(1, tick, with_copies(self.whole.log_e(), &copies) >= LINE);
+        self.alarms.note(1, tick, self.copied.log_e() >= LINE);
         if !plan.certifies {
             return;
         }

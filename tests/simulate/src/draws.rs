@@ -70,6 +70,23 @@ impl Traffic {
     }
 }
 
+/// When copies of the evidence begin, as in the worker: with a step of the ramp, or a quarter of an hour after the last one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Copies {
+    last: usize,
+}
+
+impl Copies {
+    /// Whether one begins with this tick.
+    pub fn begins(&mut self, tick: usize, traffic: &Traffic) -> bool {
+        let begins = traffic.is_step(tick) || tick >= self.last + HOUR / 4;
+        if begins {
+            self.last = tick;
+        }
+        begins
+    }
+}
+
 /// A stationary AR(1) series.
 #[derive(Debug, Clone, Copy)]
 pub struct Series {

@@ -1,5 +1,7 @@
 //! Rollouts of values (latencies): tests Q, M and H and their rivals.
 
+use std::sync::LazyLock;
+
 use flagscope_core::sketch::histogram::DEFAULT_SCALE;
 use flagscope_core::stats::combine::combine;
 use flagscope_core::stats::exceedance::MIX4;
@@ -13,11 +15,11 @@ use rand::Rng;
 use rand::rngs::SmallRng;
 
 use crate::counts::LINE;
-use crate::draws::{Alarms, HOUR, Series, Traffic, binomial, normal};
-use crate::rivals::{Arm, Static, absolute, quantile_ab};
+use crate::draws::{Alarms, Copies, HOUR, Series, Traffic, binomial, normal};
+use crate::rivals::{Arm, Kayenta, Static, absolute, quantile_ab};
 
 /// What is watched of values, in the order of [`Latency::play`]'s alarms.
-pub const METHODS: [&str; 14] = [
+pub const METHODS: [&str; 15] = [
     "mix4",
     "p95",
     "M up",
@@ -32,10 +34,14 @@ pub const METHODS: [&str; 14] = [
     "gb mean 1s",
     "naive mean",
     "static x3",
+    "Kayenta",
 ];
 
 /// Bins of the dense histograms here: 2^-32 to 2^32 at the default scale.
 const BINS: usize = 2048;
+
+/// The logarithms of the bins' upper edges.
+static LOGS: LazyLock<Vec<f64>> = LazyLock::new(|| (0..BINS).map(|bin| edge(bin).ln()).collect());
 
 /// Ticks of the reference window, and of the past before the rollout: ten minutes.
 const PAST: usize = 120;
@@ -253,15 +259,18 @@ struct Watch<'a> {
     others: [Process; 2],
     all: [Vec<u64>; 2],
     sums: [[f64; 3]; 2],
-    minute: Vec<u64>,
+    minute: [Vec<u64>; 2],
     limit: f64,
     static_: Static,
+    judge: Kayenta,
+    copies: Copies,
     alarms: Alarms,
 }
 
 impl<'a> Watch<'a> {
     fn new(plan: &'a Latency) -> Self {
-        let process = || Process::new(ERROR_GRID.log_weight());
+        // With copies, as the worker weighs them.
+        let process = || Process::with_reserve(ERROR_GRID.log_weight());
         Self {
             plan,
             past: Vec::with_capacity(PAST),
@@ -276,9 +285,11 @@ impl<'a> Watch<'a> {
             others: std::array::from_fn(|_| process()),
             all: std::array::from_fn(|_| vec![0; BINS]),
             sums: Default::default(),
-            minute: vec![0; BINS],
+            minute: std::array::from_fn(|_| vec![0; BINS]),
             limit: 0.0,
             static_: Static::default(),
+            judge: Kayenta::default(),
+            copies: Copies::default(),
             alarms: Alarms::new(METHODS.len()),
         }
     }
@@ -325,11 +336,20 @@ impl<'a> Watch<'a> {
             let row = [stratum.n as f64, stratum.sum, stratum.squares];
             self.sums[arm].iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }
-        self.rivals(tick, &t, at);
+        for (sum, stratum) in self.minute.iter_mut().zip([&t, &c]) {
+            sum.iter_mut().zip(&stratum.bins).for_each(|(sum, n)| *sum += u64::from(*n));
+        }
+        self.rivals(tick);
+        if tick % 12 == 11 {
+            self.minute_ends(tick, at);
+        }
         self.remember(c);
     }
 
     fn quantiles(&mut self, tick: usize, t: &Stratum, c: &Stratum) {
+        if self.copies.begins(tick, &self.plan.traffic) {
+            self.levels.iter_mut().for_each(Process::begin_copy);
+        }
         for (i, p) in MIX4.into_iter().enumerate() {
             let cut = quantile_bin(&self.window, p);
             let arms = Arms { n_t: t.n, y_t: t.above(cut + self.plan.shift), n_c: c.n, y_c: c.above(cut) };
@@ -362,7 +382,7 @@ impl<'a> Watch<'a> {
     }
 
     fn distribution(&mut self, tick: usize, t: &Stratum, c: &Stratum) {
-        let log = |i: usize| edge(i).ln();
+        let log = |i: usize| LOGS[i];
         let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for (i, k) in self.window.iter().enumerate().filter(|(_, k)| **k > 0) {
             let k = *k as f64;
@@ -395,7 +415,7 @@ impl<'a> Watch<'a> {
         self.alarms.note(5, tick, combine(&log_es, &[0.2; 5], 0.05).expect("e-values").is_reached);
     }
 
-    fn rivals(&mut self, tick: usize, t: &Stratum, at: f64) {
+    fn rivals(&mut self, tick: usize) {
         let [[n_t, sum_t, squares_t], [n_c, sum_c, squares_c]] = self.sums;
         if n_t < 2.0 || n_c < 2.0 {
             return;
@@ -420,12 +440,20 @@ impl<'a> Watch<'a> {
             let is_worse = value_at(&self.all[0], 0.95 * n_t) > value_at(&self.all[1], 0.95 * n_c);
             self.alarms.note(9, tick, is_worse && p <= 0.05);
         }
-        self.minute.iter_mut().zip(&t.bins).for_each(|(sum, n)| *sum += u64::from(*n));
-        if tick % 12 == 11 {
-            let n: u64 = self.minute.iter().sum();
-            let p95 = (n > 0).then(|| value_at(&self.minute, 0.95 * n as f64));
-            self.alarms.note(13, tick, self.static_.minute(p95, self.limit * at.exp() * 1.05));
-            self.minute.fill(0);
+    }
+
+    /// Those that read p95 of each minute.
+    fn minute_ends(&mut self, tick: usize, at: f64) {
+        let [t, c] = self.minute.each_mut().map(|bins| {
+            let n: u64 = bins.iter().sum();
+            let p95 = (n > 0).then(|| value_at(bins, 0.95 * n as f64));
+            bins.fill(0);
+            p95
+        });
+        self.alarms.note(13, tick, self.static_.minute(t, self.limit * at.exp() * 1.05));
+        if self.alarms.0[14].is_none() {
+            let is_high = self.judge.minute(t, c);
+            self.alarms.note(14, tick, is_high);
         }
     }
 }

@@ -1,8 +1,8 @@
-//! What others do with the same draws: gbstats' sequential tests, the naive z-test, Howard and Ramdas' quantile test, and
-//! static thresholds.
+//! What others do with the same draws: gbstats' sequential tests, the naive z-test, Howard and Ramdas' quantile test,
+//! static thresholds, and Kayenta's judge.
 //!
-//! The formulas are those of the packages, checked with their own answers (tests/rivals.rs). All but Howard and Ramdas
-//! read sums over the whole rollout.
+//! The formulas are those of the packages, checked with their own answers (tests/rivals.rs); Kayenta's are those of its
+//! source. All but Howard and Ramdas, static thresholds and Kayenta read sums over the whole rollout.
 
 use flagscope_core::stats::beta_binomial::BetaBinomial;
 
@@ -144,4 +144,59 @@ impl Static {
         self.beyond = if value.is_some_and(|v| v > limit) { self.beyond + 1 } else { 0 };
         self.beyond >= 3
     }
+}
+
+/// Kayenta's default judge (its MannWhitney and MannWhitneyClassifier, commit a69573be9d8f): one point a minute of each arm,
+/// every five minutes from the tenth on, for four hours. A metric is too high when the lower end of the 98 % interval of the shift between
+/// the arms is above a quarter of the shift itself.
+#[derive(Debug, Clone, Default)]
+pub struct Kayenta {
+    arms: [Vec<f64>; 2],
+    minutes: usize,
+}
+
+/// A canary that passed for so long is over.
+const MOST_MINUTES: usize = 240;
+
+/// The normal quantile of a two-sided 98 % interval.
+const Z_98: f64 = 2.326_347_874_040_841;
+
+impl Kayenta {
+    /// A minute ends, with the treatment's and the control's value, or none: does the judge say "high"?
+    pub fn minute(&mut self, t: Option<f64>, c: Option<f64>) -> bool {
+        self.minutes += 1;
+        self.arms[0].extend(t);
+        self.arms[1].extend(c);
+        let is_due = (10..=MOST_MINUTES).contains(&self.minutes) && self.minutes.is_multiple_of(5);
+        is_due && shift(&self.arms[0], &self.arms[1]).is_some_and(|(low, middle)| low > 0.25 * middle.abs())
+    }
+}
+
+/// The lower end of Mann and Whitney's 98 % interval of the shift of x against y, and Hodges and Lehmann's estimate of it:
+/// the shifts that leave a rank sum z standard errors (and half a pair for continuity) above the expected one, and none.
+/// They are among the sorted differences of pairs. None of an arm without values or without any spread.
+pub fn shift(x: &[f64], y: &[f64]) -> Option<(f64, f64)> {
+    let (n_x, n_y) = (x.len() as f64, y.len() as f64);
+    let n = n_x + n_y;
+    let variance = n_x * n_y / 12.0 * (n + 1.0 - (ties(x) + ties(y)) / (n * (n - 1.0)));
+    let mut differences: Vec<f64> = x.iter().flat_map(|x| y.iter().map(move |y| x - y)).collect();
+    if differences.is_empty() || variance.is_nan() || variance <= 0.0 {
+        return None;
+    }
+    let pairs = n_x * n_y;
+    // So many pairs are at or below the lower end.
+    let below = pairs / 2.0 - Z_98 * variance.sqrt() - 0.5;
+    let last = differences.len() - 1;
+    let mut at =
+        |rank: f64| *differences.select_nth_unstable_by((rank.max(0.0) as usize).min(last), f64::total_cmp).1;
+    let middle = 0.5 * (at((pairs - 1.0) / 2.0) + at(pairs / 2.0));
+    let low = if below < 0.0 { f64::NEG_INFINITY } else { at(below) };
+    Some((low, middle))
+}
+
+/// The sum of t^3 - t over groups of t equal values.
+fn ties(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.chunk_by(|a, b| a == b).map(|group| group.len() as f64).map(|t| t * t * t - t).sum()
 }

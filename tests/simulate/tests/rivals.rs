@@ -4,7 +4,8 @@
 mod vectors;
 
 use flagscope_core::stats::ratio::Units;
-use flagscope_simulate::rivals::{Arm, absolute, quantile_ab, relative};
+use flagscope_simulate::draws::{generator, normal};
+use flagscope_simulate::rivals::{Arm, Kayenta, absolute, quantile_ab, relative, shift};
 use serde_json::Value;
 use vectors::{number, numbers, run};
 
@@ -95,4 +96,31 @@ fn confseq_quantile_ab() {
         let [p, sample, alpha] = ["quantile_p", "t_opt", "alpha_opt"].map(|f| number(&input[f]));
         vec![("p_value", vec![quantile_ab(&counts(&a), &counts(&b), p, sample, alpha)])]
     });
+}
+
+/// Mann and Whitney's z of x moved by a shift against y, by midranks, as Kayenta's `wilcoxonDiff` has it.
+fn z(x: &[f64], y: &[f64], by: f64) -> f64 {
+    let moved: Vec<f64> = x.iter().map(|x| x - by).collect();
+    let wins = |x: &f64| y.iter().map(|y| if x > y { 1.0 } else { 0.5 * f64::from(x == y) }).sum::<f64>();
+    let (n_x, n_y) = (x.len() as f64, y.len() as f64);
+    let centred = moved.iter().map(wins).sum::<f64>() - n_x * n_y / 2.0;
+    (centred - 0.5 * centred.signum()) / (n_x * n_y * (n_x + n_y + 1.0) / 12.0).sqrt()
+}
+
+/// Kayenta searches the shifts by Brent's method on the rank sum; ours are read off the sorted differences.
+#[test]
+fn kayentas_interval_is_where_its_rank_sum_crosses() {
+    let mut rng = generator(3, 0, 0);
+    for (n_x, n_y) in [(10, 10), (15, 12), (60, 59)] {
+        let [x, y] = [n_x, n_y].map(|n| (0..n).map(|_| normal(&mut rng)).collect::<Vec<f64>>());
+        let (low, middle) = shift(&x, &y).expect("values");
+        assert!(z(&x, &y, low - 1e-9) >= 2.3263 && z(&x, &y, low + 1e-9) <= 2.3264, "{low}");
+        assert!(z(&x, &y, middle - 0.05) >= 0.0 && z(&x, &y, middle + 0.05) <= 0.0, "{middle}");
+    }
+    let mut judge = Kayenta::default();
+    let high: Vec<bool> =
+        (0..15).map(|i| judge.minute(Some(2.0 + f64::from(i % 3)), Some(f64::from(i % 4)))).collect();
+    assert_eq!(high.iter().position(|x| *x), Some(9), "{high:?}");
+    assert_eq!(shift(&[], &[1.0]), None);
+    assert_eq!(shift(&[1.0; 5], &[1.0; 5]), Some((0.0, 0.0)).filter(|_| false));
 }

@@ -1,7 +1,7 @@
 //! Classical tests for reports: one look, at a sample size that was fixed beforehand.
 //!
-//! What is here: means and ratios of sums over units (Welch), two proportions, ranks (Mann-Whitney on histograms), counts
-//! against shares (chi-square). What is not: anything that a guardrail acts on. Looked at again and again until it is
+//! What is here: means and ratios of sums over units (Welch), two proportions, two rates, ranks (Mann-Whitney on
+//! histograms), counts against shares (chi-square), and corrections for many tests. What is not: anything that a guardrail acts on. Looked at again and again until it is
 //! significant, each of these errs in 30 to 60 % of healthy rollouts (statistics.md tables 11.2); the sequential tests
 //! of the parent module do not.
 //!
@@ -10,8 +10,10 @@
 pub mod chi_square;
 mod distribution;
 pub mod means;
+pub mod multiple;
 pub mod proportions;
 pub mod ranks;
+pub mod rates;
 
 use crate::{Error, Kind, Result};
 
