@@ -195,6 +195,7 @@ extension_sql_file!(
         guardrail::_weigh_stratum,
         guardrail::_weigh_counts,
         guardrail::_log_e,
+        guardrail::_next_centre,
         guardrail::_quantile_bins,
         guardrail::_add_evidence,
         guardrail::_add_counts,
@@ -215,7 +216,8 @@ extension_sql_file!(
         stats::e_bh,
         chart::_sparkline,
         chart::bar,
-        telemetry::check_filter
+        telemetry::check_filter,
+        telemetry::check_per
     ]
 );
 extension_sql_file!(

@@ -2,14 +2,20 @@
 
 COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
+COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
+    'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
-COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, integer[], bigint, bigint, flagscope.histogram,
-    bigint, bigint, flagscope.histogram) IS
-    'what one stratum adds to a guardrail''s evidence: Fisher tilt against control, one-sample tilt against a limit (statistics.md P, Q, P1)';
-COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, bigint, bigint[], bigint, bigint[]) IS
+COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
+    flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';
+COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
+    bigint, bigint[], flagscope.moments) IS
     'what stored counts add to a guardrail''s evidence: the increment of _weigh_stratum once more';
-COMMENT ON FUNCTION flagscope._log_e(float8[]) IS 'natural log of the e-value of some evidence: mixture over the grid, mean over quantiles';
+COMMENT ON FUNCTION flagscope._log_e(text, float8[]) IS
+    'natural log of the e-value of some evidence of a kind of metric: mixture over the grid, mean over quantiles';
+COMMENT ON FUNCTION flagscope._next_centre(float8, flagscope.moments) IS
+    'the control''s fading mean after one more stratum of it; NULL: it had no value yet';
 COMMENT ON FUNCTION flagscope._quantile_bins(flagscope.histogram, float8) IS
     'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
 COMMENT ON FUNCTION flagscope._add(float8[], float8[]) IS 'sum of two lists; an empty one counts as zeros';

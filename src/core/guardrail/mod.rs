@@ -3,8 +3,10 @@
 //! What is here: the choice of test by metric and comparison, and the verdict in words. What is not: the tests
 //! themselves (`stats`), and what a verdict does to a rollout (SQL, `sql/api/ramp.sql`).
 
+mod sums;
 mod verdict;
 mod weigh;
 
+pub use sums::next_centre;
 pub use verdict::{DataState, Standing, Verdict, verdict};
-pub use weigh::{Against, Rule, Side, Weighed, levels, log_e, weigh, weigh_counts};
+pub use weigh::{Against, Counted, Rule, Side, Weighed, levels, log_e, weigh, weigh_counts};

@@ -5,10 +5,14 @@
 mod exposure;
 mod filter;
 mod fold;
+mod per;
+mod state;
 
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
+pub use fold::{BUCKET_MICROS, Definition, Fold, Plan, Targets, Watch};
+pub use per::Per;
+pub use state::{MetricKind, State};
 
 use crate::error::{Error, Kind, Result};
 

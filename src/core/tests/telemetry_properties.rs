@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flagscope_core::sketch::Sketch;
-use flagscope_core::telemetry::{BUCKET_MICROS, Filter, Fold, MetricKind, Plan, Row, Scalar, Signal, State};
+use flagscope_core::telemetry::{
+    BUCKET_MICROS, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
@@ -77,11 +79,18 @@ fn plan() -> Plan {
     let filter = |json| Filter::parse(&json).expect("a filter");
     let pay = json!({"name": "pay"});
     let error = Some(filter(json!({"is_error": true})));
-    let share = plan.metric("share", MetricKind::Proportion, Signal::Span, filter(pay.clone()), error);
-    let mean = plan.metric("mean", MetricKind::Mean, Signal::Span, filter(pay.clone()), None);
-    let duration = plan.metric("duration", MetricKind::Quantile, Signal::Span, filter(pay), None);
+    let of = |kind| Definition::new(kind, Signal::Span, filter(pay.clone()));
+    let per = |json| Some(Per::parse(&json).expect("a denominator"));
+    let share = plan.metric("share", Definition { event: error, ..of(MetricKind::Proportion) });
+    let mean = plan.metric("mean", of(MetricKind::Mean));
+    let capped = plan.metric("capped", Definition { cap: Some(100.0), ..of(MetricKind::Mean) });
+    let duration = plan.metric("duration", of(MetricKind::Quantile));
+    let rate = plan.metric("rate", Definition { per: per(json!({"signal": "log"})), ..of(MetricKind::Rate) });
+    let per_second = per(json!({"sum_values": true, "name": "browse"}));
+    let counter = plan.metric("counter", Definition { per: per_second, sum_values: true, ..of(MetricKind::Rate) });
+    let ratio = plan.metric("ratio", Definition { per: per(json!({"name": "browse"})), ..of(MetricKind::Ratio) });
     for (flag, variant) in [("cart", "on"), ("theme", "red")] {
-        for metric in [share, mean, duration] {
+        for metric in [share, mean, capped, duration, rate, counter, ratio] {
             plan.watch(flag, "production", &[variant.to_owned()], metric);
         }
     }
@@ -113,8 +122,10 @@ fn merge(into: &mut State, state: State) {
     into.n += state.n;
     into.events += state.events;
     into.last_ts = into.last_ts.max(state.last_ts);
-    if let (Some(a), Some(b)) = (&mut into.moments, &state.moments) {
-        a.merge(b).expect("few values");
+    match (&mut into.moments, state.moments) {
+        (Some(a), Some(b)) => a.merge(&b).expect("few values"),
+        (a @ None, b) => *a = b,
+        (_, None) => {}
     }
     if let (Some(a), Some(b)) = (&mut into.histogram, &state.histogram) {
         a.merge(b).expect("few values");
