@@ -15,6 +15,7 @@ mod guc;
 mod health;
 mod otlp;
 mod pg;
+mod query;
 mod schema;
 mod sketch;
 mod stats;

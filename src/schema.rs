@@ -217,7 +217,10 @@ extension_sql_file!(
         chart::_sparkline,
         chart::bar,
         telemetry::check_filter,
-        telemetry::check_per
+        telemetry::check_per,
+        query::check_query,
+        query::_query_rows,
+        query::_own_query_rows
     ]
 );
 extension_sql_file!(
@@ -290,7 +293,8 @@ extension_sql_file!(
     name = "health_api",
     requires = ["tick_api", health::_share_increment, health::_share_log_e]
 );
-extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["query_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",

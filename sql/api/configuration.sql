@@ -13,7 +13,7 @@ AS $$
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
             JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
                 ON f.key = g.flag
-            WHERE g.enabled),
+            WHERE g.enabled AND m.query IS NULL),
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
                 'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL));
 $$;

@@ -328,7 +328,7 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
-    PERFORM flagscope._tie_late_traces();
+    PERFORM flagscope._tie_late_traces(), flagscope._run_queries(at);
     strata := flagscope._consume_deltas(at);
     result.at := at;
     result.strata := cardinality(strata);

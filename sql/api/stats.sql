@@ -4,6 +4,12 @@ COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
 COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
     'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
+COMMENT ON FUNCTION flagscope.check_query(text) IS
+    'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
+COMMENT ON FUNCTION flagscope._query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
+    'the rows of a query over a range of time, run as a role: read only, under search_path pg_catalog, in at most so many milliseconds; for the tick alone';
+COMMENT ON FUNCTION flagscope._own_query_rows(text, timestamptz, timestamptz, integer, bigint) IS
+    'the same with the caller''s own rights';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
 COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,

@@ -395,9 +395,10 @@ DECLARE
 BEGIN
     PERFORM flagscope._begin_missing_evidence(at), flagscope._rearm_warnings(at);
     FOR work IN
-        SELECT st, g, r, m, step, t, c FROM flagscope.rollout r
+        SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric m ON m.name = g.metric
+        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND m.query IS NOT NULL
         JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN flagscope._strata(strata) t
@@ -405,10 +406,14 @@ BEGIN
         LEFT JOIN flagscope._strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
         WHERE flagscope._is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
-            AND flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
+            AND (flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
+                OR (q.problem IS NOT NULL AND st.state NOT IN ('error', 'breached')))
         ORDER BY r.id, g.id
     LOOP
         BEGIN
+            IF work.problem IS NOT NULL AND (work.st).state <> 'breached' THEN
+                RAISE EXCEPTION USING MESSAGE = work.problem;
+            END IF;
             PERFORM flagscope._evaluate_guardrail(work.st, work.g, work.r, work.m, work.step, work.t, work.c, setting, at);
         EXCEPTION WHEN OTHERS THEN
             PERFORM flagscope._note_failure(work.st, work.t, work.c, at, SQLERRM);
