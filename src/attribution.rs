@@ -1,50 +1,211 @@
-//! Attribution of rows that came without flags; what is looked up and how stands in `sql/api/attribution.sql`.
+//! Attribution of rows that came without flags; what is looked up and how stands in `sql/api/attribution.sql`, the choice
+//! among what is found in `core/telemetry/attribution.rs`.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use flagscope_core::telemetry::{By, Evaluated, Evaluation, Loose, Plan, SUBJECT_EVALUATIONS};
 use pgrx::prelude::*;
-use pgrx::spi;
+use pgrx::{Array, PgLogLevel, Uuid, spi};
 
-use crate::pg::pending::{self, Pending};
+use crate::pg::pending::{self, Noted, Pending};
+use crate::telemetry::{self, Compiled};
 
-/// Rows handed to one look-up: bounds the memory of its arrays.
-const ROWS_PER_CALL: usize = 10_000;
+/// Rows and traces noted before they are looked up: bounds the memory that a statement takes.
+const MOST_NOTED: usize = 50_000;
 
 /// Trigger of telemetry's rows; see `sql/api/attribution.sql`.
 #[pg_trigger]
 fn _note_row<'a>(
     trigger: &'a pgrx::PgTrigger<'a>,
 ) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
-    if crate::guc::attribution() {
-        pending::note(trigger);
+    if crate::guc::attribution() && pending::note(trigger) >= MOST_NOTED {
+        attribute_noted()?;
     }
     Ok(None)
 }
 
-/// At the end of a statement that inserts telemetry: ties what was noted of its rows.
+/// Ties what was noted of the rows of the statement at hand.
 pub fn attribute_noted() -> Result<(), spi::Error> {
     match pending::take() {
-        Some(noted) => pending::as_owner(|| attribute(noted)),
+        Some(noted) => pending::as_owner(|| attribute(&noted)),
         None => Ok(()),
     }
 }
 
-fn attribute(noted: Pending) -> Result<(), spi::Error> {
-    let Some((from, to)) = noted.range else { return Ok(()) };
-    let time = |micros: i64| TimestampWithTimeZone::try_from(micros).ok();
-    let slices = noted.partitions.chunks(ROWS_PER_CALL).zip(noted.places.chunks(ROWS_PER_CALL));
-    for (partitions, places) in slices {
-        Spi::run_with_args(
-            "SELECT flagscope._attribute_rows($1, $2, $3, $4)",
-            &[partitions.to_vec().into(), places.to_vec().into(), time(from).into(), time(to).into()],
-        )?;
+fn attribute(noted: &Pending) -> Result<(), spi::Error> {
+    if !noted.rows.is_empty() {
+        let (compiled, session) = (compiled(), session());
+        let text = |number: Option<u32>| number.map(|n| noted.text(n));
+        let loose = |row: &Noted| {
+            let environment = key_of(&compiled.plan, text(row.environment), &session);
+            let subject = text(row.subject).map(|subject| (environment, subject));
+            Loose { ts: row.ts, trace: row.trace.map(|t| *t.as_bytes()), subject }
+        };
+        let wanted: Vec<_> = noted.rows.iter().map(loose).collect();
+        let mut evaluated = stored(&wanted, &compiled)?.sorted();
+        let found = noted.rows.iter().zip(&wanted).filter_map(|(row, w)| Some((row, evaluated.find(w)?)));
+        let found: Vec<_> = found.collect();
+        if !found.is_empty() {
+            tie(&found, evaluated.answers())?;
+        }
     }
-    let mut traces = noted.traces;
-    traces.sort_unstable();
-    traces.dedup();
-    for traces in traces.chunks(ROWS_PER_CALL) {
+    if let Some((from, to)) = noted.traced {
+        let traces: BTreeSet<_> = noted.traces.iter().copied().collect();
+        let traces: Vec<_> = traces.into_iter().collect();
         Spi::run_with_args(
             "SELECT flagscope._attribute_traces($1, $2, $3)",
-            &[traces.to_vec().into(), time(from).into(), time(to).into()],
+            &[traces.into(), time(from).into(), time(to).into()],
         )?;
     }
     Ok(())
+}
+
+/// Writes what was found of noted rows.
+fn tie(found: &[(&Noted, usize)], answers: &[(String, By)]) -> Result<(), spi::Error> {
+    let partitions: Vec<_> = found.iter().map(|(row, _)| row.partition).collect();
+    let places: Vec<_> = found.iter().map(|(row, _)| row.place).collect();
+    // Each row with its own: a join with the answers was once planned as 10,000 times 1,000 comparisons.
+    let flags: Vec<_> = found.iter().map(|(_, n)| answers[*n].0.as_str()).collect();
+    let by: Vec<_> = found.iter().map(|(_, n)| answers[*n].1.label()).collect();
+    let times = || found.iter().map(|(row, _)| row.ts);
+    let (from, to) = (times().min().and_then(time), times().max().and_then(time));
+    Spi::run_with_args(
+        "SELECT flagscope._tie_rows($1, $2, $3, $4, $5, $6)",
+        &[partitions.into(), places.into(), flags.into(), by.into(), from.into(), to.into()],
+    )
+}
+
+/// The stored evaluations that some of the rows may be tied to.
+fn stored(wanted: &[Loose], compiled: &Compiled) -> Result<Evaluated, spi::Error> {
+    let mut evaluated = Evaluated::new(compiled.reach);
+    stored_in_traces(wanted, compiled.reach.trace, &mut evaluated)?;
+    stored_for_subjects(wanted, compiled.reach.subject, &mut evaluated)?;
+    Ok(evaluated)
+}
+
+fn stored_in_traces(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) -> Result<(), spi::Error> {
+    let traces: BTreeSet<_> = wanted.iter().filter_map(|w| w.trace).collect();
+    let times = || wanted.iter().filter(|w| w.trace.is_some()).map(|w| w.ts);
+    let (Some(from), Some(to)) = (times().min(), times().max()) else { return Ok(()) };
+    let traces: Vec<_> = traces.into_iter().map(Uuid::from_bytes).collect();
+    let arguments = [traces.into(), time(from.saturating_sub(reach)).into(), time(to.saturating_add(reach)).into()];
+    Spi::connect(|client| {
+        for row in client.select("SELECT * FROM flagscope._evaluated_in($1, $2, $3)", None, &arguments)? {
+            let trace: Option<Uuid> = row.get(1)?;
+            let evaluation = evaluation(row.get(2)?, row.get(3)?, row.get(4)?);
+            if let Some((trace, evaluation)) = trace.zip(evaluation) {
+                evaluated.add_in_trace(*trace.as_bytes(), evaluation);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn stored_for_subjects(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) -> Result<(), spi::Error> {
+    // Of rows that a trace may tie too: which of them have one is seen later, and they are few.
+    let mut ranges = BTreeMap::new();
+    for (subject, ts) in wanted.iter().filter_map(|w| Some((w.subject?, w.ts))) {
+        let (first, last) = ranges.entry(subject).or_insert((ts, ts));
+        (*first, *last) = (ts.min(*first), ts.max(*last));
+    }
+    if ranges.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<(&str, &str)> = ranges.keys().copied().collect();
+    let (environments, subjects): (Vec<_>, Vec<_>) = keys.iter().copied().unzip();
+    let times = |of: fn(&(i64, i64)) -> i64| ranges.values().map(|range| time(of(range))).collect::<Vec<_>>();
+    let since: Vec<_> = ranges.values().map(|range| time(range.0.saturating_sub(reach))).collect();
+    let (first, last, most) = (times(|r| r.0), times(|r| r.1), SUBJECT_EVALUATIONS as i32);
+    let arguments = [subjects.into(), environments.into(), since.into(), first.into(), last.into(), most.into()];
+    Spi::connect(|client| {
+        let query = "SELECT * FROM flagscope._evaluated_for($1, $2, $3, $4, $5, $6)";
+        for row in client.select(query, None, &arguments)? {
+            let key = row.get::<i64>(1)?.and_then(|n| keys.get(n as usize - 1));
+            let evaluation = evaluation(row.get(2)?, row.get(3)?, row.get(4)?);
+            if let Some(((environment, subject), evaluation)) = key.zip(evaluation) {
+                evaluated.add_for_subject(environment, subject, evaluation);
+            }
+        }
+        Ok(())
+    })
+}
+
+fn evaluation(ts: Option<TimestampWithTimeZone>, nanos: Option<i16>, flags: Option<&str>) -> Option<Evaluation> {
+    Some(Evaluation::new(i64::from(ts?), nanos.unwrap_or_default(), flags?))
+}
+
+/// Flags for rows that are about to be stored; documented in `sql/api/attribution.sql`.
+#[pg_extern(stable)]
+#[allow(clippy::too_many_arguments)] // parallel arrays, one for each column
+fn _find_flags(
+    places: Option<Array<'_, i64>>,
+    times: Option<Array<'_, TimestampWithTimeZone>>,
+    nanos: Option<Array<'_, i16>>,
+    traces: Option<Array<'_, Uuid>>,
+    subjects: Option<Array<'_, &str>>,
+    environments: Option<Array<'_, &str>>,
+    flags: Option<Array<'_, &str>>,
+) -> Result<TableIterator<'static, (name!(place, i64), name!(flags, String), name!(attribution, String))>, spi::Error>
+{
+    let (Some(places), Some(times), Some(traces)) = (places, times, traces) else {
+        return Ok(TableIterator::empty());
+    };
+    let (compiled, session) = (compiled(), session());
+    let mut rows = Vec::new();
+    let mut own = Vec::new();
+    for (n, (place, ts)) in places.iter().zip(times.iter()).enumerate() {
+        let (Some(place), Some(ts)) = (place, ts.map(i64::from)) else { continue };
+        let environment = environments.as_ref().and_then(|a| a.get(n).flatten());
+        let environment = key_of(&compiled.plan, environment, &session);
+        let subject = subjects.as_ref().and_then(|a| a.get(n).flatten()).map(|subject| (environment, subject));
+        let row = Loose { ts, trace: traces.get(n).flatten().map(|t| *t.as_bytes()), subject };
+        match flags.as_ref().and_then(|a| a.get(n).flatten()) {
+            Some(flags) => {
+                own.push((row, nanos.as_ref().and_then(|a| a.get(n).flatten()).unwrap_or_default(), flags))
+            }
+            None => rows.push((place, row)),
+        }
+    }
+    let wanted: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
+    let mut evaluated = stored(&wanted, &compiled)?;
+    for (row, nanos, flags) in own {
+        let evaluation = || Evaluation::new(row.ts, nanos, flags);
+        row.trace.into_iter().for_each(|trace| evaluated.add_in_trace(trace, evaluation()));
+        row.subject.into_iter().for_each(|(e, subject)| evaluated.add_for_subject(e, subject, evaluation()));
+    }
+    let mut evaluated = evaluated.sorted();
+    let found: Vec<_> = rows.iter().filter_map(|(place, row)| Some((*place, evaluated.find(row)?))).collect();
+    let answers = evaluated.answers();
+    let rows = found.iter().map(|(place, n)| (*place, answers[*n].0.clone(), answers[*n].1.label().to_owned()));
+    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
+}
+
+fn compiled() -> Rc<Compiled> {
+    match telemetry::compiled() {
+        Ok(compiled) => compiled,
+        Err(report) => {
+            report.report(PgLogLevel::ERROR);
+            unreachable!("an error was raised")
+        }
+    }
+}
+
+/// The environment of rows that name none.
+fn session() -> String {
+    crate::guc::environment().unwrap_or_else(|| "production".to_owned())
+}
+
+/// The key of a row's environment; what is no environment is its own key.
+fn key_of<'a>(plan: &'a Plan, environment: Option<&'a str>, session: &'a str) -> &'a str {
+    let environment = environment.unwrap_or(session);
+    plan.environment_key(environment).unwrap_or(environment)
+}
+
+/// The earliest and the latest time that PostgreSQL holds (its datatype/timestamp.h), in microseconds since 2000.
+const TIMES: (i64, i64) = (-211_813_488_000_000_000, 9_223_371_331_200_000_000 - 1);
+
+/// A time that PostgreSQL can hold, the nearest one to this.
+fn time(micros: i64) -> Option<TimestampWithTimeZone> {
+    TimestampWithTimeZone::try_from(micros.clamp(TIMES.0, TIMES.1)).ok()
 }

@@ -251,7 +251,7 @@ extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires
 extension_sql_file!(
     "../sql/api/attribution.sql",
     name = "attribution_api",
-    requires = ["telemetry_api", attribution::_note_row]
+    requires = ["telemetry_api", attribution::_note_row, attribution::_find_flags]
 );
 extension_sql_file!(
     "../sql/api/configuration.sql",

@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::telemetry::{
-    Definition, EXPOSURE, Exposures, Filter, Fold, MetricKind, Per, Plan, RolledOut, Row, Signal, State, Targets,
+    Definition, EXPOSURE, Exposures, Filter, Fold, MetricKind, Per, Plan, Reach, RolledOut, Row, Signal, State,
+    Targets,
 };
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -24,9 +25,12 @@ use crate::pg::value::Stored;
 use crate::pg::{cache, delta, latest, stored, transition};
 
 /// What is on watch, compiled, and how this database writes the four signals.
-struct Compiled {
+pub struct Compiled {
     generation: u64,
-    plan: Plan,
+    /// Metrics by flag and environment.
+    pub plan: Plan,
+    /// How far evaluations reach.
+    pub reach: Reach,
     rolled_out: RolledOut,
     signals: Vec<(pg_sys::Oid, Signal)>,
 }
@@ -78,7 +82,9 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let mut before = Before::of(trigger);
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
         folding.row(ts, row, before.as_mut().and_then(Before::next));
-        if row.signal() == Signal::Event
+        // An evaluation is never tied to another, so an UPDATE brings no exposure.
+        if before.is_none()
+            && row.signal() == Signal::Event
             && row.name() == EXPOSURE
             && let (Some(flags), Some(subject)) = (row.flags(), row.subject())
             && let Some(environment) =
@@ -201,7 +207,8 @@ fn watch_keys(json: Value) -> flagscope_core::Result<Vec<WatchKey>> {
         .map_err(|problem| Error::new(Kind::InvalidParameter, format!("not a list of watches: {problem}")))
 }
 
-fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
+/// The configuration as it was last committed.
+pub fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
     let generation = cache::generation();
     let cached = COMPILED.with_borrow(|cached| cached.as_ref().filter(|c| c.generation == generation).cloned());
     if let Some(cached) = cached {
@@ -228,6 +235,8 @@ struct Configuration {
     environments: HashMap<String, String>,
     watches: Vec<Watched>,
     rollouts: Vec<Rollout>,
+    trace_window: f64,
+    subject_window: f64,
 }
 
 /// A flag with a live rollout.
@@ -270,7 +279,9 @@ impl Configuration {
         }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
-        Ok(Compiled { generation, plan, rolled_out, signals })
+        let micros = |seconds: f64| (seconds * 1e6) as i64;
+        let reach = Reach { trace: micros(self.trace_window), subject: micros(self.subject_window) };
+        Ok(Compiled { generation, plan, reach, rolled_out, signals })
     }
 }
 

@@ -6,93 +6,87 @@
 -- transactions at the same time do not see each other's rows: tick() looks at the traces of new evaluations once more
 -- when every transaction that ran beside them is over.
 --
--- The statements forbid sequential scans: of a partition made today there are no statistics yet.
+-- The statements forbid sequential and bitmap scans: of a partition made today there are no statistics yet, and of
+-- 1,000 traces the planner once read two hours of rows by their time. What is left are the indexes on trace and subject.
 --
 -- What a row is tied to it stays tied to, since guardrails have judged it: a later evaluation adds flags and changes none.
 
-CREATE FUNCTION flagscope._flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[], environments text[],
-    own jsonb DEFAULT NULL)
-RETURNS TABLE (place bigint, flags jsonb, attribution flagscope.attribution)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
+CREATE FUNCTION flagscope._evaluated_in(traces uuid[], from_ts timestamptz, to_ts timestamptz)
+RETURNS TABLE (trace_id uuid, ts timestamptz, ts_nanos smallint, flags text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+AS $$
+BEGIN
+    RETURN QUERY SELECT t.trace_id, t.ts, t.ts_nanos, t.flags::text FROM flagscope.telemetry t
+    WHERE t.trace_id = ANY (traces) AND t.ts BETWEEN from_ts AND to_ts
+        AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._evaluated_in(uuid[], timestamptz, timestamptz) IS 'the stored flag evaluations in some traces';
+
+CREATE FUNCTION flagscope._evaluated_for(subjects text[], environments text[], since timestamptz[], first_ts timestamptz[], last_ts timestamptz[], most integer)
+RETURNS TABLE (n bigint, ts timestamptz, ts_nanos smallint, flags text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
-    trace_window interval := flagscope._setting_interval('attribution.trace_window');
-    subject_window interval := flagscope._setting_interval('attribution.subject_window');
-    wanted_traces uuid[] := ARRAY(SELECT DISTINCT t FROM unnest(traces) t WHERE t IS NOT NULL);
-    from_ts timestamptz := (SELECT min(t) FROM unnest(times) t);
-    to_ts timestamptz := (SELECT max(t) FROM unnest(times) t);
+    from_ts timestamptz := (SELECT min(t) FROM unnest(since) t);
+    to_ts timestamptz := (SELECT max(t) FROM unnest(last_ts) t);
     session text := coalesce(nullif(current_setting('flagscope.environment', true), ''), 'production');
     names jsonb := (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n);
 BEGIN
-    RETURN QUERY
-    WITH wanted AS MATERIALIZED (
-        SELECT w.place, w.ts, w.trace_id, w.subject, coalesce(names ->> coalesce(w.environment, session), w.environment, session) AS environment
-        FROM unnest(places, times, traces, subjects, environments) w(place, ts, trace_id, subject, environment)
-    ), coming AS MATERIALIZED (
-        SELECT o.trace_id, o.subject, coalesce(names ->> coalesce(o.environment, session), o.environment, session) AS environment, o.ts,
-            o.ts_nanos, o.flags
-        FROM jsonb_to_recordset(own) o(trace_id uuid, subject text, environment text, ts timestamptz, ts_nanos smallint, flags jsonb)
-    ), evaluated AS MATERIALIZED (
-        SELECT t.trace_id, t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
-        WHERE t.trace_id = ANY (wanted_traces) AND t.ts BETWEEN from_ts - trace_window AND to_ts + trace_window
+    RETURN QUERY SELECT s.n, e.ts, e.ts_nanos, e.flags::text
+    FROM unnest(subjects, environments, since, first_ts, last_ts) WITH ORDINALITY s(subject, environment, since, first_ts, last_ts, n), LATERAL (
+        -- Bounded, since a busy subject is evaluated thousands of times a day.
+        (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
+        WHERE left(t.subject, 255) = left(s.subject, 255) AND t.subject = s.subject
+            AND t.ts BETWEEN from_ts AND to_ts AND t.ts BETWEEN s.since AND s.first_ts
             AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
+            AND coalesce(names ->> coalesce(t.environment, session), t.environment, session) = s.environment
+        ORDER BY t.ts DESC LIMIT most)
         UNION ALL
-        SELECT o.trace_id, o.ts, o.ts_nanos, o.flags FROM coming o
-    ), by_trace AS MATERIALIZED (
-        SELECT w.place, jsonb_object_agg(f.key, f.value ORDER BY e.ts, e.ts_nanos) AS flags
-        FROM wanted w JOIN evaluated e ON e.trace_id = w.trace_id
-            AND e.ts BETWEEN w.ts - trace_window AND w.ts + trace_window, LATERAL jsonb_each(e.flags) f
-        GROUP BY w.place
-    )
-    SELECT b.place, b.flags, 'trace'::flagscope.attribution FROM by_trace b
-    UNION ALL
-    SELECT w.place, x.flags, 'subject' FROM wanted w, LATERAL (
-        SELECT jsonb_object_agg(f.key, f.value ORDER BY e.ts, e.ts_nanos) AS flags FROM (
-            -- Bounded, since a busy subject is evaluated thousands of times a day.
-            (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
-            WHERE left(t.subject, 255) = left(w.subject, 255) AND t.subject = w.subject
-                AND t.ts BETWEEN w.ts - subject_window AND w.ts
-                AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
-                AND coalesce(names ->> coalesce(t.environment, session), t.environment, session)
-                  = w.environment
-            ORDER BY t.ts DESC LIMIT 100)
-            UNION ALL
-            SELECT o.ts, o.ts_nanos, o.flags FROM coming o
-            WHERE o.subject = w.subject AND o.environment = w.environment AND o.ts BETWEEN w.ts - subject_window AND w.ts) e, LATERAL jsonb_each(e.flags) f) x
-    WHERE w.subject IS NOT NULL AND x.flags IS NOT NULL
-        AND NOT EXISTS (SELECT FROM by_trace b WHERE b.place = w.place);
+        (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
+        WHERE s.last_ts > s.first_ts AND left(t.subject, 255) = left(s.subject, 255) AND t.subject = s.subject
+            AND t.ts BETWEEN from_ts AND to_ts AND t.ts > s.first_ts AND t.ts <= s.last_ts
+            AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
+            AND coalesce(names ->> coalesce(t.environment, session), t.environment, session) = s.environment
+        ORDER BY t.ts DESC LIMIT 10 * most)) e;
 END $$;
-COMMENT ON FUNCTION flagscope._flags_of(bigint[], timestamptz[], uuid[], text[], text[], jsonb) IS
-    'flags for rows without: of the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else of their subject''s last 100 within attribution.subject_window before them, in the same environment; own: evaluations that are not stored yet, as an array of objects';
+COMMENT ON FUNCTION flagscope._evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
+    'the stored flag evaluations of some subjects, each in an environment (its key): the latest from since to first_ts, and those up to last_ts, ten times as many at most; n is the subject''s place in the array';
 
-CREATE FUNCTION flagscope._attribute_rows(partitions oid[], places tid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
+COMMENT ON FUNCTION flagscope._find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
+    'as _flags_of(), flags and attribution as text';
+CREATE FUNCTION flagscope._flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[] DEFAULT NULL,
+    environments text[] DEFAULT NULL, nanos smallint[] DEFAULT NULL, flags jsonb[] DEFAULT NULL)
+RETURNS TABLE (place bigint, flags jsonb, attribution flagscope.attribution)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT f.place, f.flags::jsonb, f.attribution::flagscope.attribution
+    FROM flagscope._find_flags(places, times, nanos, traces, subjects, environments, _flags_of.flags::text[]) f
+$$;
+COMMENT ON FUNCTION flagscope._flags_of(bigint[], timestamptz[], uuid[], text[], text[], smallint[], jsonb[]) IS
+    'flags for rows without: of the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else of their subject''s last 100 within attribution.subject_window before them, in the same environment; a row that has flags is an evaluation that is not stored yet';
+
+CREATE FUNCTION flagscope._tie_rows(partitions oid[], places tid[], flags text[], attributions text[], from_ts timestamptz, to_ts timestamptz)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+AS $$
+#variable_conflict use_column
 BEGIN
-    WITH fresh AS MATERIALIZED (
-        SELECT row_number() OVER () AS n, t.tableoid AS part, t.ctid AS place, t.ts, t.trace_id, t.subject, t.environment
-        FROM unnest(partitions, places) w(part, place) JOIN flagscope.telemetry t ON t.ctid = w.place AND t.tableoid = w.part
-        WHERE t.ts BETWEEN from_ts AND to_ts AND t.flags IS NULL
-    ), found AS MATERIALIZED (
-        SELECT f.part, f.place, a.flags, a.attribution
-        FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces,
-                array_agg(f.subject) AS subjects, array_agg(f.environment) AS environments FROM fresh f) u,
-            LATERAL flagscope._flags_of(u.n, u.ts, u.traces, u.subjects, u.environments) a JOIN fresh f ON f.n = a.place
-    )
-    UPDATE flagscope.telemetry t SET flags = f.flags, attribution = f.attribution FROM found f
-    WHERE t.ctid = f.place AND t.tableoid = f.part AND t.ts BETWEEN from_ts AND to_ts AND t.flags IS NULL;
+    UPDATE flagscope.telemetry t SET flags = w.flags::jsonb, attribution = w.attribution::flagscope.attribution
+    FROM unnest(partitions, places, _tie_rows.flags, attributions) w(part, place, flags, attribution)
+    WHERE t.ctid = w.place AND t.tableoid = w.part AND t.ts BETWEEN from_ts AND to_ts AND t.flags IS NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._attribute_rows(oid[], tid[], timestamptz, timestamptz) IS
-    'ties the rows at these places, all within a range of time, to the flags found for them; the update trigger counts them';
+COMMENT ON FUNCTION flagscope._tie_rows(oid[], tid[], text[], text[], timestamptz, timestamptz) IS
+    'ties the rows at these places, all within a range of time, each to its flags; the update trigger counts them';
 
 CREATE FUNCTION flagscope._tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     trace_window interval := flagscope._setting_interval('attribution.trace_window');
-    first_ts timestamptz := from_ts - trace_window;
-    last_ts timestamptz := to_ts + trace_window;
+    -- No further than the first and the last time that PostgreSQL has: a wrong clock must not cost its batch.
+    first_ts timestamptz := greatest(from_ts, '4713-11-24 00:00+00 BC'::timestamptz + trace_window) - trace_window;
+    last_ts timestamptz := least(to_ts, '294276-12-31 23:59:59.999999+00'::timestamptz - trace_window) + trace_window;
 BEGIN
     WITH loose AS MATERIALIZED (
         SELECT row_number() OVER () AS n, t.tableoid AS part, t.ctid AS place, t.ts, t.trace_id, t.flags FROM flagscope.telemetry t
@@ -102,7 +96,7 @@ BEGIN
     ), found AS MATERIALIZED (
         SELECT f.part, f.place, a.flags || coalesce(f.flags, '{}') AS flags
         FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces FROM loose f) u,
-            LATERAL flagscope._flags_of(u.n, u.ts, u.traces, NULL, NULL) a JOIN loose f ON f.n = a.place
+            LATERAL flagscope._flags_of(u.n, u.ts, u.traces) a JOIN loose f ON f.n = a.place
         WHERE a.flags || coalesce(f.flags, '{}') IS DISTINCT FROM f.flags
     ), locked AS MATERIALIZED (
         -- Whoever has a row locked is tying it now: neither waits for the other, and _tie_late_traces() looks again.

@@ -15,10 +15,12 @@ AS $$
                 ON f.key = g.flag
             WHERE g.enabled AND m.query IS NULL),
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
-                'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL));
+                'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL),
+        'trace_window', extract(epoch FROM flagscope._setting_interval('attribution.trace_window'))::float8,
+        'subject_window', extract(epoch FROM flagscope._setting_interval('attribution.subject_window'))::float8);
 $$;
 COMMENT ON FUNCTION flagscope._configuration() IS
-    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag, and the flags being rolled out, whose exposures count';
+    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag, the flags being rolled out, whose exposures count, and how far evaluations reach (s)';
 
 CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -48,4 +50,6 @@ CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON f
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.metric
     FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.guardrail
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();
+CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.setting
     FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change();

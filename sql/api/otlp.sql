@@ -150,13 +150,10 @@ BEGIN
             AND (d.evaluated_in IS NULL OR d.place IN (SELECT x.place FROM claimed x))
     ), tied AS (
         SELECT a.place, a.flags, a.attribution FROM (
-            SELECT array_agg(f.place) AS places, array_agg(f.ts) AS times, array_agg(f.trace_id) AS traces,
-                array_agg(f.subject) AS subjects, array_agg(f.environment) AS environments
-            FROM fresh f WHERE f.flags IS NULL AND NOT flagscope._is_evaluation(f.signal, f.name)
-                AND (f.trace_id IS NOT NULL OR f.subject IS NOT NULL)) u,
-            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments,
-                (SELECT jsonb_agg(to_jsonb(e)) FROM (SELECT f.trace_id, f.subject, f.environment, f.ts, f.ts_nanos, f.flags FROM fresh f
-                    WHERE f.flags IS NOT NULL AND flagscope._is_evaluation(f.signal, f.name)) e)) a
+            SELECT array_agg(f.place) AS places, array_agg(f.ts) AS times, array_agg(f.trace_id) AS traces, array_agg(f.subject) AS subjects,
+                array_agg(f.environment) AS environments, array_agg(f.ts_nanos) AS nanos, array_agg(f.flags) AS flags
+            FROM fresh f WHERE (f.flags IS NOT NULL) = flagscope._is_evaluation(f.signal, f.name) AND (f.trace_id IS NOT NULL OR f.subject IS NOT NULL)) u,
+            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments, u.nanos, u.flags) a
     ), stored AS (
         INSERT INTO flagscope.telemetry (ts, ts_nanos, signal, name, value, distribution, unit, subject, flags, environment, service,
             severity, is_error, trace_id, span_id, parent_span_id, body, attributes, attribution)

@@ -11,7 +11,7 @@ AS $$
             -- A row without a time, or with one outside the range, is of the range's end.
             CASE WHEN g.ts::timestamptz >= since AND g.ts::timestamptz < until THEN g.ts::timestamptz ELSE until - interval '1 microsecond' END AS at
         FROM flagscope._query_rows(m.owner, m.query, since, until,
-            ceil(1000 * extract(epoch FROM flagscope._setting_interval('query.timeout')))::integer, flagscope._setting_number('query.rows')::bigint) g
+            least(ceil(1000 * extract(epoch FROM flagscope._setting_interval('query.timeout'))), 1e9)::integer, flagscope._setting_number('query.rows')::bigint) g
     ), tied AS (
         SELECT r.flag, r.environment, g.variant, g.value, g.exposure, g.at
         FROM given g JOIN flagscope.rollout r ON r.id = ANY (rollouts) AND g.variant IN (r.treatment, r.control)

@@ -168,11 +168,9 @@ BEGIN
     ), tied AS (
         -- Before they are stored, since afterwards it would write them twice.
         SELECT a.* FROM (SELECT array_agg(g.place) AS places, array_agg(g.ts) AS times, array_agg(g.trace_id) AS traces,
-                array_agg(g.subject) AS subjects, array_agg(g.environment) AS environments FROM given g
-                WHERE tries AND g.flags IS NULL AND g.name <> 'feature_flag.evaluation' AND (g.trace_id IS NOT NULL OR g.subject IS NOT NULL)) u,
-            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments,
-                (SELECT jsonb_agg(to_jsonb(e)) FROM (SELECT g.trace_id, g.subject, g.environment, g.ts, g.flags FROM given g
-                    WHERE g.flags IS NOT NULL AND flagscope._is_evaluation(g.signal::text, g.name)) e)) a
+                array_agg(g.subject) AS subjects, array_agg(g.environment) AS environments, array_agg(g.flags) AS flags FROM given g
+                WHERE tries AND (g.flags IS NOT NULL) = flagscope._is_evaluation(g.signal::text, g.name) AND (g.trace_id IS NOT NULL OR g.subject IS NOT NULL)) u,
+            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments, NULL, u.flags) a
     ), written AS (
         INSERT INTO flagscope.telemetry (ts, signal, name, value, unit, subject, flags, environment, service, severity, is_error, trace_id,
             span_id, parent_span_id, body, attributes, attribution)

@@ -102,7 +102,7 @@ COMMENT ON TABLE flagscope.variant_rollup IS
     'mergeable state of (flag, environment, variant, metric, 10-second bucket): the finest level; a bucket that got late rows has a row that is settled and one that is not, and is their sum';
 COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'counted in variant_history too, where maintain() puts a bucket once it is over';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
-COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of rates and ratios those of the denominator; invalid values (NaN, infinite, missing) do not count';
+COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of rates and ratios those of the denominator, of a histogram''s point every value that it stands for; invalid values (NaN, infinite, missing) do not count';
 COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events, of a rate the count of its numerator; 0 for other kinds';
 COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values of means and ratios, and of the denominator''s values where a rate adds these';
 COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'of the values; only for quantiles';

@@ -1,75 +1,145 @@
-//! Where the rows lie that a statement leaves to attribution: a row trigger notes them, the statement's trigger, which
-//! comes last, takes them. The transition table cannot say it, and the values of a row do not find it again cheaply.
+//! The rows that a statement leaves to attribution: a row trigger notes them, the statement's trigger, which comes
+//! last, takes them. The transition table cannot say where they lie, and the values of a row do not find it again cheaply.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
-use pgrx::{PgTrigger, pg_sys};
+use pgrx::{FromDatum, PgTrigger, Uuid, pg_sys};
 
-/// Rows and traces noted in one transaction.
+use super::jsonb::text_at;
+
+/// A row without flags.
+#[derive(Debug, Clone, Copy)]
+pub struct Noted {
+    /// Its partition.
+    pub partition: pg_sys::Oid,
+    /// Its place there.
+    pub place: pg_sys::ItemPointerData,
+    /// Its time, in microseconds since 2000.
+    pub ts: i64,
+    /// Its trace.
+    pub trace: Option<Uuid>,
+    /// Number of its subject among the texts.
+    pub subject: Option<u32>,
+    /// Number of its environment, as it was written, among the texts.
+    pub environment: Option<u32>,
+}
+
+/// Rows and traces noted of one statement.
 #[derive(Default)]
 pub struct Pending {
-    transaction: u32,
-    /// Partitions of the rows without flags.
-    pub partitions: Vec<pg_sys::Oid>,
-    /// Their places.
-    pub places: Vec<pg_sys::ItemPointerData>,
+    /// Transaction and subtransaction. One that failed is never the current one again, so what it noted is never
+    /// taken: its rows are gone, and others may lie in their place.
+    within: (u32, u32),
+    /// Rows without flags.
+    pub rows: Vec<Noted>,
     /// Traces of new flag evaluations.
-    pub traces: Vec<pgrx::Uuid>,
-    /// The earliest and the latest time of all of them, in microseconds since 2000.
-    pub range: Option<(i64, i64)>,
+    pub traces: Vec<Uuid>,
+    /// The earliest and the latest time of the evaluations.
+    pub traced: Option<(i64, i64)>,
+    /// Subjects and environments, each once: rows share them.
+    pub texts: Vec<String>,
+    numbers: HashMap<String, u32>,
 }
+
+/// The columns that are noted, in the order of [`Positions`].
+const NAMES: [&std::ffi::CStr; 5] = [c"ts", c"flags", c"trace_id", c"subject", c"environment"];
+
+/// A relation with its number of columns (which grows whenever one moves), and where [`NAMES`] stand in it.
+type Positions = (pg_sys::Oid, i32, [usize; NAMES.len()]);
 
 thread_local! {
-    static PENDING: RefCell<Pending> = RefCell::new(Pending::default());
+    /// Of the statement under way, after those in whose triggers it runs.
+    static PENDING: RefCell<Vec<Pending>> = const { RefCell::new(Vec::new()) };
+    /// Of the relation at hand: a batch goes to one or two.
+    static POSITIONS: RefCell<Option<Positions>> = const { RefCell::new(None) };
 }
 
-/// Notes the row at hand of an AFTER INSERT row trigger.
-pub fn note(trigger: &PgTrigger) {
+/// Notes the row at hand of an AFTER INSERT row trigger; how many are noted now.
+pub fn note(trigger: &PgTrigger) -> usize {
     let data = trigger.trigger_data();
-    // SAFETY: a row trigger has a tuple of its relation; the columns are found by name, and are of the types read.
+    // SAFETY: a row trigger has a tuple of its relation, and the arrays have room for its columns; these are found by
+    // name, and are of the types read.
     unsafe {
         let (relation, tuple) = (data.tg_relation, data.tg_trigtuple);
-        let column = |name: &std::ffi::CStr| {
-            let number = pg_sys::SPI_fnumber((*relation).rd_att, name.as_ptr());
-            let mut is_null = true;
-            let datum = pg_sys::heap_getattr(tuple, number, (*relation).rd_att, &mut is_null);
-            (!is_null).then_some(datum)
-        };
-        let ts = column(c"ts").map_or(0, |datum| datum.value() as i64);
-        let trace = column(c"flags").and(column(c"trace_id"));
-        let trace = trace.and_then(|datum| <pgrx::Uuid as pgrx::FromDatum>::from_datum(datum, false));
-        PENDING.with_borrow_mut(|pending| {
-            pending.begin(pg_sys::GetTopTransactionId().into_inner());
-            pending.range = Some(pending.range.map_or((ts, ts), |(from, to)| (from.min(ts), to.max(ts))));
-            match trace {
-                Some(trace) => pending.traces.push(trace),
-                None => {
-                    pending.partitions.push((*relation).rd_id);
-                    pending.places.push((*tuple).t_self);
-                }
+        let descriptor = (*relation).rd_att;
+        let columns = (*descriptor).natts as usize;
+        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0); columns], vec![true; columns]);
+        pg_sys::heap_deform_tuple(tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+        let [ts, flags, trace, subject, environment] = positions(relation);
+        let (ts, trace) = (values[ts].value() as i64, Uuid::from_datum(values[trace], nulls[trace]));
+        PENDING.with_borrow_mut(|statements| {
+            let pending = of_statement(statements);
+            if let Some(trace) = trace.filter(|_| !nulls[flags]) {
+                pending.traces.push(trace);
+                pending.traced = Some(pending.traced.map_or((ts, ts), |(from, to)| (from.min(ts), to.max(ts))));
+            } else {
+                let subject = pending.number(text_at(values[subject], nulls[subject]));
+                let environment = pending.number(text_at(values[environment], nulls[environment]));
+                let (partition, place) = ((*relation).rd_id, (*tuple).t_self);
+                pending.rows.push(Noted { partition, place, ts, trace, subject, environment });
             }
-        });
+            pending.rows.len() + pending.traces.len()
+        })
     }
 }
 
-/// Takes what was noted in this transaction.
+/// # Safety
+/// The relation is a telemetry table, open.
+unsafe fn positions(relation: pg_sys::Relation) -> [usize; NAMES.len()] {
+    // SAFETY: as the caller promises; telemetry has these columns, and numbers of columns begin at 1.
+    unsafe {
+        let (oid, descriptor) = ((*relation).rd_id, (*relation).rd_att);
+        let known = POSITIONS.with_borrow(|p| p.filter(|p| (p.0, p.1) == (oid, (*descriptor).natts)));
+        let (.., found) = known.unwrap_or_else(|| {
+            let found = NAMES.map(|name| (pg_sys::SPI_fnumber(descriptor, name.as_ptr()) - 1) as usize);
+            (oid, (*descriptor).natts, found)
+        });
+        if known.is_none() {
+            POSITIONS.set(Some((oid, (*descriptor).natts, found)));
+        }
+        found
+    }
+}
+
+/// What is noted of the statement under way. Those of other transactions, and those that began later than it, are over.
+fn of_statement(statements: &mut Vec<Pending>) -> &mut Pending {
+    // SAFETY: both read variables of the session; a row was inserted, so there is a transaction with a number.
+    let within = unsafe { (pg_sys::GetTopTransactionId().into_inner(), pg_sys::GetCurrentSubTransactionId()) };
+    statements.retain(|s| s.within.0 == within.0 && s.within.1 <= within.1);
+    if statements.last().is_none_or(|s| s.within != within) {
+        statements.push(Pending { within, ..Pending::default() });
+    }
+    let last = statements.len() - 1;
+    &mut statements[last]
+}
+
+/// Takes what was noted of the statement under way.
 pub fn take() -> Option<Pending> {
-    PENDING.with_borrow_mut(|pending| {
-        pending.range?;
-        // SAFETY: reads a variable of the session.
-        pending.begin(unsafe { pg_sys::GetTopTransactionIdIfAny() }.into_inner());
-        let taken = std::mem::take(pending);
-        taken.range.is_some().then_some(taken)
+    PENDING.with_borrow_mut(|statements| {
+        if statements.is_empty() {
+            return None;
+        }
+        let taken = std::mem::take(of_statement(statements));
+        statements.pop();
+        (!taken.rows.is_empty() || !taken.traces.is_empty()).then_some(taken)
     })
 }
 
 impl Pending {
-    /// Forgets what another transaction noted and, failing, never took. What a failed statement of this one left lies
-    /// where no row is visible.
-    fn begin(&mut self, transaction: u32) {
-        if self.transaction != transaction {
-            *self = Self { transaction, ..Self::default() };
-        }
+    /// The text by its number.
+    pub fn text(&self, number: u32) -> &str {
+        &self.texts[number as usize]
+    }
+
+    fn number(&mut self, text: Option<&str>) -> Option<u32> {
+        let text = text?;
+        Some(self.numbers.get(text).copied().unwrap_or_else(|| {
+            let next = self.texts.len() as u32;
+            self.texts.push(text.to_owned());
+            self.numbers.insert(text.to_owned(), next);
+            next
+        }))
     }
 }
 

@@ -1,12 +1,14 @@
 //! One telemetry row as the fold sees it: its values where PostgreSQL put them, detoasted only when a filter asks.
 
+use flagscope_core::sketch::Histogram;
 use flagscope_core::telemetry::{Row, Scalar, Signal};
-use pgrx::pg_sys;
+use pgrx::{FromDatum, pg_sys};
 
 use super::jsonb::{Jsonb, plain_at, text_at};
+use super::value::Stored;
 
 /// The columns of telemetry that the fold reads, in the order of [`Columns`].
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "ts",
     "signal",
     "name",
@@ -18,6 +20,7 @@ const NAMES: [&str; 11] = [
     "is_error",
     "attributes",
     "subject",
+    "distribution",
 ];
 
 /// Zero-based positions of [`NAMES`] in the tuple.
@@ -112,6 +115,12 @@ impl Row for TelemetryRow<'_> {
         let i = self.columns.0[3];
         // SAFETY: the column is a float8.
         unsafe { plain_at(self.values[i], self.nulls[i]) }
+    }
+
+    fn distribution(&self) -> Option<Histogram> {
+        let i = self.columns.0[11];
+        // SAFETY: the column is a histogram; nulls are not decoded.
+        unsafe { Stored::from_datum(self.values[i], self.nulls[i]) }.map(|Stored(histogram)| histogram)
     }
 
     fn service(&self) -> Option<&str> {

@@ -10,7 +10,7 @@ use super::row::{Columns, SignalLabels, TelemetryRow};
 const ROWS_PER_FETCH: i64 = 1000;
 
 const QUERY: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
-    subject \
+    subject, distribution \
     FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2";
 
 /// Calls `fold` for every row from `since` to before `until` (microseconds since 2000) that the calling query's own

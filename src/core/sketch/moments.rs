@@ -56,6 +56,15 @@ impl Moments {
         }
     }
 
+    /// The moments of values that another sketch holds.
+    pub(super) fn of_group(n: u64, mean: f64, m2: f64, (min, max): (f64, f64), invalid: u64) -> Self {
+        let mut moments = Self { invalid, ..Self::default() };
+        if n > 0 {
+            moments.include(n, mean.clamp(min, max), if n > 1 { m2 } else { 0.0 }, min, max);
+        }
+        moments
+    }
+
     /// Add a group of `n` values by Chan's formula; with n = 1 and m2 = 0 it is Welford's step.
     fn include(&mut self, n: u64, mean: f64, m2: f64, min: f64, max: f64) {
         let (ours, theirs) = (self.n as f64, n as f64);

@@ -235,7 +235,7 @@ impl<'p> Fold<'p> {
             if target.state == NOWHERE || target.bucket != bucket {
                 (target.bucket, target.state) = (bucket, self.state(target.watch, target.variant, bucket, ts));
             }
-            self.states[target.state].add(&metric.counting, matched, ts, row.value());
+            self.states[target.state].add(&metric.counting, matched, ts, row);
         }
     }
 

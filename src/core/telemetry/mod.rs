@@ -1,13 +1,16 @@
-//! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states.
+//! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states;
+//! what rows without flags are tied to.
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
+mod attribution;
 mod exposure;
 mod filter;
 mod fold;
 mod per;
 mod state;
 
+pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
 pub use fold::{BUCKET_MICROS, Definition, Fold, Plan, Targets, Watch};
@@ -15,6 +18,7 @@ pub use per::Per;
 pub use state::{MetricKind, State};
 
 use crate::error::{Error, Kind, Result};
+use crate::sketch::Histogram;
 
 /// The four signals of telemetry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,6 +64,10 @@ pub trait Row {
     fn name(&self) -> &str;
     /// The row's value.
     fn value(&self) -> Option<f64>;
+    /// The values that the row stands for when it is a point of a histogram; `value` is their mean then.
+    fn distribution(&self) -> Option<Histogram> {
+        None
+    }
     /// The service that sent the row.
     fn service(&self) -> Option<&str>;
     /// OpenTelemetry's severity number.

@@ -1,7 +1,8 @@
 //! The state of one group of rows, and what a row adds to it by the kind of metric.
 
+use super::Row;
 use crate::error::{Error, Kind, Result};
-use crate::sketch::{Histogram, Moments};
+use crate::sketch::{Histogram, Moments, Sketch};
 
 /// The greatest count that a double holds exactly: what a row of a rate may count at most.
 const MAX_ADDEND: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
@@ -76,7 +77,8 @@ impl Match {
 /// The state of one group: what its kind of metric needs and nothing more.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// Rows that match; rows without a finite value do not count. Of rates and ratios: rows of the denominator.
+    /// Rows that match, or the values that they stand for; rows without a finite value do not count. Of rates and ratios
+    /// those of the denominator.
     pub n: u64,
     /// Rows that are events.
     pub events: u64,
@@ -89,15 +91,21 @@ pub struct State {
 }
 
 impl State {
-    pub(super) fn add(&mut self, counting: &Counting, matched: Match, ts: i64, value: Option<f64>) {
+    pub(super) fn add(&mut self, counting: &Counting, matched: Match, ts: i64, row: &impl Row) {
         self.last_ts = self.last_ts.max(ts);
-        // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
-        let value = value.unwrap_or(f64::NAN);
+        if counting.kind == MetricKind::Proportion {
+            self.n += 1;
+            self.events += u64::from(matched == Match::Event);
+        } else if let Some(values) = row.distribution() {
+            self.add_many(counting, matched, &values);
+        } else {
+            // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
+            self.add_one(counting, matched, row.value().unwrap_or(f64::NAN));
+        }
+    }
+
+    fn add_one(&mut self, counting: &Counting, matched: Match, value: f64) {
         match counting.kind {
-            MetricKind::Proportion => {
-                self.n += 1;
-                self.events += u64::from(matched == Match::Event);
-            }
             MetricKind::Mean => {
                 // What is not finite stays so: a bound would make a value of it.
                 let value = if value.is_finite() { value.clamp(counting.floor, counting.cap) } else { value };
@@ -108,27 +116,27 @@ impl State {
                 self.histogram.get_or_insert_default().push(value);
                 self.n += u64::from(value.is_finite());
             }
-            MetricKind::Rate => self.add_to_rate(counting, matched, value),
             MetricKind::Ratio => {
                 self.n += u64::from(matched != Match::Lone);
                 if matched != Match::Row {
                     self.moments.get_or_insert_default().push(value);
                 }
             }
+            MetricKind::Rate | MetricKind::Proportion => {
+                if matched != Match::Lone && counting.sum_exposure {
+                    // An exposure below 0 is as wrong as none.
+                    let exposure = if value >= 0.0 { value } else { f64::NAN };
+                    self.moments.get_or_insert_default().push(exposure);
+                    self.n += u64::from(exposure.is_finite());
+                } else {
+                    self.n += u64::from(matched != Match::Lone);
+                }
+                self.add_event(counting, matched, value);
+            }
         }
     }
 
-    fn add_to_rate(&mut self, counting: &Counting, matched: Match, value: f64) {
-        if matched != Match::Lone {
-            if counting.sum_exposure {
-                // An exposure below 0 is as wrong as none.
-                let exposure = if value >= 0.0 { value } else { f64::NAN };
-                self.moments.get_or_insert_default().push(exposure);
-                self.n += u64::from(exposure.is_finite());
-            } else {
-                self.n += 1;
-            }
-        }
+    fn add_event(&mut self, counting: &Counting, matched: Match, value: f64) {
         if matched == Match::Row {
             return;
         }
@@ -139,6 +147,36 @@ impl State {
         } else {
             // Not a count: told by the state's number of invalid values.
             self.moments.get_or_insert_default().push(f64::NAN);
+        }
+    }
+
+    /// Counts every value of a row that stands for many. One whose counts would not fit is left out as invalid.
+    fn add_many(&mut self, counting: &Counting, matched: Match, values: &Histogram) {
+        let (moments, histogram) = (&mut self.moments, &mut self.histogram);
+        let merges_moments = match counting.kind {
+            MetricKind::Quantile => false,
+            MetricKind::Rate => counting.sum_exposure && matched != Match::Lone,
+            MetricKind::Ratio => matched != Match::Row,
+            MetricKind::Mean | MetricKind::Proportion => true,
+        };
+        let fits = if merges_moments {
+            let bounded = values.bounded_moments(counting.floor, counting.cap);
+            moments.get_or_insert_default().merge(&bounded).is_ok()
+        } else {
+            counting.kind != MetricKind::Quantile || histogram.get_or_insert_default().merge(values).is_ok()
+        };
+        if !fits {
+            moments.iter_mut().for_each(|m| m.push(f64::NAN));
+            histogram.iter_mut().for_each(|h| h.push(f64::NAN));
+        } else if matched != Match::Lone {
+            self.n += values.count();
+        }
+        if fits && counting.kind == MetricKind::Rate && matched != Match::Row {
+            if counting.sum_values {
+                self.add_event(counting, matched, f64::NAN); // a histogram is no counter
+            } else {
+                self.events = self.events.saturating_add(values.count());
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flagscope_core::sketch::Sketch;
+use flagscope_core::sketch::{Histogram, Sketch};
 use flagscope_core::telemetry::{
     BUCKET_MICROS, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State,
 };
@@ -16,6 +16,7 @@ struct Point {
     signal: Signal,
     name: &'static str,
     value: Option<f64>,
+    distribution: Option<Histogram>,
     is_error: Option<bool>,
     environment: &'static str,
     tags: Vec<(&'static str, &'static str)>,
@@ -30,6 +31,9 @@ impl Row for Point {
     }
     fn value(&self) -> Option<f64> {
         self.value
+    }
+    fn distribution(&self) -> Option<Histogram> {
+        self.distribution.clone()
     }
     fn service(&self) -> Option<&str> {
         None
@@ -57,19 +61,27 @@ fn point() -> impl Strategy<Value = Point> {
         prop::sample::select(vec![Signal::Span, Signal::Log]),
         prop::sample::select(vec!["pay", "browse"]),
         value,
+        prop_oneof![3 => Just(None), 1 => vec(1e-3..1e3, 0..5).prop_map(Some)],
         any::<Option<bool>>(),
         prop::sample::select(vec!["production", "prod", "mars"]),
         tags,
     )
-        .prop_map(|(ts, signal, name, value, is_error, environment, tags)| Point {
+        .prop_map(|(ts, signal, name, value, values, is_error, environment, tags)| Point {
             ts,
             signal,
             name,
             value,
+            distribution: values.map(histogram),
             is_error,
             environment,
             tags,
         })
+}
+
+fn histogram(values: Vec<f64>) -> Histogram {
+    let mut histogram = Histogram::default();
+    values.into_iter().for_each(|x| histogram.push(x));
+    histogram
 }
 
 fn plan() -> Plan {
@@ -84,13 +96,21 @@ fn plan() -> Plan {
     let share = plan.metric("share", Definition { event: error, ..of(MetricKind::Proportion) });
     let mean = plan.metric("mean", of(MetricKind::Mean));
     let capped = plan.metric("capped", Definition { cap: Some(100.0), ..of(MetricKind::Mean) });
+    let low = plan.metric("low", Definition { cap: Some(5.0), ..of(MetricKind::Mean) });
     let duration = plan.metric("duration", of(MetricKind::Quantile));
+    let browse = |json| Definition {
+        filter: filter(json!({"name": "browse"})),
+        per: per(json),
+        ..Definition::new(MetricKind::Rate, Signal::Span, Filter::default())
+    };
+    let by_call = plan.metric("by call", browse(json!({"name": "pay"})));
+    let by_second = plan.metric("by second", browse(json!({"name": "pay", "sum_values": true})));
     let rate = plan.metric("rate", Definition { per: per(json!({"signal": "log"})), ..of(MetricKind::Rate) });
     let per_second = per(json!({"sum_values": true, "name": "browse"}));
     let counter = plan.metric("counter", Definition { per: per_second, sum_values: true, ..of(MetricKind::Rate) });
     let ratio = plan.metric("ratio", Definition { per: per(json!({"name": "browse"})), ..of(MetricKind::Ratio) });
     for (flag, variant) in [("cart", "on"), ("theme", "red")] {
-        for metric in [share, mean, capped, duration, rate, counter, ratio] {
+        for metric in [share, mean, capped, low, duration, rate, counter, ratio, by_call, by_second] {
             plan.watch(flag, "production", &[variant.to_owned()], metric);
         }
     }
@@ -175,4 +195,43 @@ proptest! {
         }
         assert_same(&at_once, &by_parts);
     }
+}
+
+#[test]
+fn a_point_of_a_histogram_counts_with_every_value_it_stands_for() {
+    let mut values = Histogram::default();
+    for (x, n) in [(1.0, 98), (10.0, 2)] {
+        values.push_n(x, n).expect("counts that fit");
+    }
+    let point = Point {
+        ts: 1,
+        signal: Signal::Span,
+        name: "pay",
+        value: Some(1.18),
+        distribution: Some(values),
+        is_error: None,
+        environment: "production",
+        tags: vec![("cart", "on")],
+    };
+    let mut rollups = Rollups::new();
+    consume(&plan(), &[point.clone(), point.clone(), point], &mut rollups);
+    let state = |metric: &str| &rollups[&("cart".to_owned(), "on".to_owned(), metric.to_owned(), 0)];
+    let histogram = state("duration").histogram.as_ref().expect("a histogram");
+    assert_eq!((state("duration").n, histogram.count(), histogram.count_above_value(2.0)), (300, 300, 6));
+    let moments = state("mean").moments.as_ref().expect("moments");
+    assert_eq!((state("mean").n, moments.count(), moments.min(), moments.max()), (300, 300, Some(1.0), Some(10.0)));
+    assert!((moments.mean().expect("values") - 1.18).abs() < 1e-12);
+    // By hand: 294 values of 1 and 6 of 10 about 1.18.
+    let exact = 294.0 * 0.18_f64.powi(2) + 6.0 * 8.82_f64.powi(2);
+    assert!((moments.m2() / exact - 1.0).abs() < 0.03, "{}", moments.m2());
+    let low = state("low").moments.as_ref().expect("moments");
+    assert_eq!((low.count(), low.min(), low.max()), (300, Some(1.0), Some(5.0)));
+    // By hand 1.08, within the width of a bin.
+    assert!((low.mean().expect("values") / 1.08 - 1.0).abs() < 0.011, "{low:?}");
+    // In a denominator a point is what it stands for, too.
+    assert_eq!((state("by call").n, state("by call").events), (300, 0));
+    let seconds = state("by second").moments.as_ref().and_then(|m| m.sum()).expect("seconds");
+    assert!((seconds - 354.0).abs() < 1e-9, "{seconds}");
+    // A proportion counts points.
+    assert_eq!(state("share").n, 3);
 }

@@ -91,6 +91,11 @@ INSERT INTO flagscope.telemetry (ts, signal, name, trace_id) VALUES ('2040-01-01
 COMMIT;
 SELECT logger, flags, attribution FROM flagscope.log;
 SELECT * FROM pg_temp.counted;
+-- A row of any time that PostgreSQL has, however far the windows reach beyond it.
+INSERT INTO flagscope.telemetry (ts, signal, name, trace_id, subject) VALUES ('4713-11-24 00:00+00 BC', 'log', 'first of all', pg_temp.trace(7), 'ann'), ('294276-12-31 23:59:59', 'log', 'last of all', pg_temp.trace(7), 'ann');
+INSERT INTO flagscope.telemetry (ts, signal, name, trace_id, flags) VALUES ('294276-12-31 23:59:59.999', 'event', 'feature_flag.evaluation', pg_temp.trace(7), '{"x": "on"}'), ('4713-11-24 00:00+00 BC', 'event', 'feature_flag.evaluation', pg_temp.trace(8), '{"x": "on"}');
+SELECT logger, attribution FROM flagscope.log WHERE logger LIKE '%of all' ORDER BY logger;
+DELETE FROM flagscope.telemetry WHERE ts < '2000-01-01' OR ts > '2100-01-01';
 -- It can be switched off; and a writer needs no right to read.
 SET flagscope.attribution = off;
 INSERT INTO flagscope.telemetry (ts, signal, name, trace_id) VALUES ('2040-01-01 16:01', 'log', 'switched off', pg_temp.trace(1));

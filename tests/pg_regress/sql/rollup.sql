@@ -149,3 +149,17 @@ SELECT flag, metric, n, events FROM flagscope.variant_delta ORDER BY events DESC
 UPDATE flagscope.environment SET aliases = aliases || '{live}' WHERE key = 'production';
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity, environment) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 24, 'live');
 SELECT sum(n) AS n, sum(events) AS events FROM flagscope.variant_delta;
+
+-- A point of a histogram counts with every value it stands for, not with its mean alone; computed anew it is the same.
+TRUNCATE flagscope.variant_delta;
+SELECT flagscope.create_metric('server p95', 'quantile', 'metric', '{"name": "http.server.request.duration"}'), flagscope.create_metric('server mean', 'mean', 'metric', '{"name": "http.server.request.duration"}');
+SELECT flagscope.create_guardrail('cart', 'server p95', limit_value => 9, quantile => 0.95) IS NOT NULL AND flagscope.create_guardrail('cart', 'server mean', limit_value => 9) IS NOT NULL AS made;
+INSERT INTO flagscope.telemetry (ts, signal, name, value, distribution, flags)
+SELECT '2040-01-02 12:14', 'metric', 'http.server.request.duration', avg(x), flagscope.histogram(x), '{"cart": "on"}'
+FROM (SELECT point, CASE WHEN i % 10 = 0 THEN 2.0 ELSE 0.1 END AS x FROM generate_series(1, 3) point, generate_series(1, 100) i) v GROUP BY point;
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES ('2040-01-02 12:14', 'metric', 'http.server.request.duration', 0.1, '{"cart": "on"}');
+SELECT metric, n, round(flagscope.quantile(histogram, 0.95)::numeric, 1) AS p95, flagscope.min(histogram) AS min, flagscope.max(histogram) AS max,
+    round(flagscope.mean(moments)::numeric, 9) AS mean, round(flagscope.stddev(moments)::numeric, 2) AS stddev
+FROM flagscope.variant_delta ORDER BY metric DESC;
+SELECT stddev(x)::numeric(3, 2) AS stddev_by_hand FROM (SELECT CASE WHEN i % 10 = 0 THEN 2.0 ELSE 0.1 END AS x FROM generate_series(1, 300) i UNION ALL SELECT 0.1) v;
+SELECT metric, difference FROM flagscope.verify_rollup('2040-01-02 12:13:30', '2040-01-02 12:15') WHERE metric LIKE 'server%';

@@ -4,7 +4,7 @@
 //! inside a bin is for people (statistics.md section 6, vi).
 
 use super::{Histogram, ZERO_KEY, bin};
-use crate::sketch::quantile;
+use crate::sketch::{Moments, quantile};
 use crate::{Error, Kind, Result};
 
 impl Histogram {
@@ -41,6 +41,28 @@ impl Histogram {
     /// The sum; None of no values.
     pub fn sum(&self) -> Option<f64> {
         (self.count > 0).then_some(self.sum)
+    }
+
+    /// The values' moments: count, mean and extremes are exact, the spread is that of the bins' middles (1 % off at most
+    /// at the default scale, but for what lies within one bin).
+    pub fn moments(&self) -> Moments {
+        let mean = self.sum / self.count as f64;
+        let spread = self.bins.iter().map(|(key, n)| (self.middle(*key) - mean).powi(2) * *n as f64).sum();
+        Moments::of_group(self.count, mean, spread, (self.min, self.max), self.invalid)
+    }
+
+    /// The same of values that are counted as a bound when they lie beyond it. Where some do, the mean is that of the
+    /// bins' middles, too.
+    pub fn bounded_moments(&self, floor: f64, cap: f64) -> Moments {
+        if self.count == 0 || (self.min >= floor && self.max <= cap) {
+            return self.moments();
+        }
+        let bounded = |key| self.middle(key).clamp(floor, cap);
+        let n = self.count as f64;
+        let mean = self.bins.iter().map(|(key, count)| bounded(*key) * *count as f64).sum::<f64>() / n;
+        let spread = self.bins.iter().map(|(key, count)| (bounded(*key) - mean).powi(2) * *count as f64).sum();
+        let extremes = (self.min.clamp(floor, cap), self.max.clamp(floor, cap));
+        Moments::of_group(self.count, mean, spread, extremes, self.invalid)
     }
 
     /// The key of the bin that holds the quantile at rank p (n - 1), counted from 0; None of no values.
