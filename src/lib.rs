@@ -19,6 +19,7 @@ mod query;
 mod schema;
 mod sketch;
 mod stats;
+mod survey;
 mod telemetry;
 mod worker;
 

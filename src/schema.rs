@@ -220,7 +220,8 @@ extension_sql_file!(
         telemetry::check_per,
         query::check_query,
         query::_query_rows,
-        query::_own_query_rows
+        query::_own_query_rows,
+        survey::_survey
     ]
 );
 extension_sql_file!(
@@ -308,10 +309,11 @@ extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = [
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
+extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["backtest_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["backtest_api", _preloaded, worker::_wake_launcher]
+    requires = ["check_metric_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -255,6 +255,13 @@ struct Watched {
     environment: String,
     variants: Vec<String>,
     metric: String,
+    #[serde(flatten)]
+    defined: Defined,
+}
+
+/// A metric as its row says.
+#[derive(Deserialize)]
+pub struct Defined {
     kind: String,
     signal: String,
     filter: Value,
@@ -262,6 +269,25 @@ struct Watched {
     per: Option<Value>,
     cap: Option<f64>,
     sum_values: bool,
+}
+
+impl Defined {
+    /// The definition, compiled.
+    pub fn compile(&self) -> flagscope_core::Result<Definition> {
+        let (kind, signal) = (MetricKind::from_label(&self.kind)?, Signal::from_label(&self.signal)?);
+        Ok(Definition {
+            event: self.event.as_ref().map(Filter::parse).transpose()?,
+            per: self.per.as_ref().map(Per::parse).transpose()?,
+            cap: self.cap,
+            sum_values: self.sum_values,
+            ..Definition::new(kind, signal, Filter::parse(&self.filter)?)
+        })
+    }
+}
+
+/// How this database stores the signals.
+pub fn signals() -> Result<Vec<(pg_sys::Oid, Signal)>, ErrorReport> {
+    Ok(compiled()?.signals.clone())
 }
 
 impl Configuration {
@@ -287,15 +313,7 @@ impl Configuration {
 
 impl Watched {
     fn add_to(&self, plan: &mut Plan) -> flagscope_core::Result<()> {
-        let (kind, signal) = (MetricKind::from_label(&self.kind)?, Signal::from_label(&self.signal)?);
-        let definition = Definition {
-            event: self.event.as_ref().map(Filter::parse).transpose()?,
-            per: self.per.as_ref().map(Per::parse).transpose()?,
-            cap: self.cap,
-            sum_values: self.sum_values,
-            ..Definition::new(kind, signal, Filter::parse(&self.filter)?)
-        };
-        let metric = plan.metric(&self.metric, definition);
+        let metric = plan.metric(&self.metric, self.defined.compile()?);
         plan.watch(&self.flag, &self.environment, &self.variants, metric);
         Ok(())
     }

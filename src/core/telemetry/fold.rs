@@ -225,7 +225,7 @@ impl<'p> Fold<'p> {
             let metric = &self.plan.metrics[target.metric];
             let matched = &mut self.matched[target.metric];
             if *matched == Match::Unknown {
-                *matched = metric.examine(row);
+                *matched = metric.definition.examine(row);
             }
             if *matched == Match::No {
                 continue;
@@ -263,7 +263,7 @@ impl<'p> Fold<'p> {
 }
 
 impl Counting {
-    fn of(definition: &Definition) -> Self {
+    pub(super) fn of(definition: &Definition) -> Self {
         Self {
             kind: definition.kind,
             floor: if definition.cap.is_some() { 0.0 } else { f64::NEG_INFINITY },
@@ -274,9 +274,10 @@ impl Counting {
     }
 }
 
-impl Metric {
-    fn examine(&self, row: &impl Row) -> Match {
-        let Definition { signal, filter, event, per, .. } = &self.definition;
+impl Definition {
+    /// What a row is to the metric.
+    pub(super) fn examine(&self, row: &impl Row) -> Match {
+        let Self { signal, filter, event, per, .. } = self;
         let matches = row.signal() == *signal && filter.matches(row);
         match (per, event) {
             (Some(per), _) => {
