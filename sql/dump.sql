@@ -16,6 +16,7 @@ SELECT pg_extension_config_dump('flagscope.freeze_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.telemetry_stray', '');
 SELECT pg_extension_config_dump('flagscope.otlp_series', '');
 SELECT pg_extension_config_dump('flagscope.metric', '');
+SELECT pg_extension_config_dump('flagscope.metric_run', '');
 SELECT pg_extension_config_dump('flagscope.variant_delta', '');
 SELECT pg_extension_config_dump('flagscope.variant_delta_0', '');
 SELECT pg_extension_config_dump('flagscope.variant_delta_1', '');

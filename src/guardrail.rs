@@ -1,11 +1,12 @@
 //! SQL face of `core::guardrail` and of the sequential tests behind it. What each function means stands with its
 //! `COMMENT` in `sql/api/stats.sql`.
 
-use flagscope_core::guardrail::{self, Rule, Side, Standing};
-use flagscope_core::sketch::Histogram;
+use flagscope_core::guardrail::{self, Counted, Rule, Side, Standing};
+use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::exceedance;
 use flagscope_core::stats::score::Score;
 use flagscope_core::stats::tilt::Arms;
+use flagscope_core::telemetry::MetricKind;
 use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -23,12 +24,17 @@ fn _weigh_stratum(
     quantile: Option<f64>,
     margin: Option<f64>,
     limit_value: Option<f64>,
+    cap: Option<f64>,
+    centre: Option<f64>,
+    design_effect: f64,
     thresholds: Option<Vec<i32>>,
     n_treatment: i64,
     events_treatment: i64,
+    moments_treatment: Option<Stored<Moments>>,
     histogram_treatment: Option<Stored<Histogram>>,
     n_control: i64,
     events_control: i64,
+    moments_control: Option<Stored<Moments>>,
     histogram_control: Option<Stored<Histogram>>,
 ) -> Result<
     TableIterator<
@@ -38,8 +44,11 @@ fn _weigh_stratum(
     ErrorReport,
 > {
     let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
-    let treatment = side(n_treatment, events_treatment, histogram_treatment.as_ref()).report()?;
-    let control = side(n_control, events_control, histogram_control.as_ref()).report()?;
+    let rule = rule.scaled(cap, centre).tempered(design_effect);
+    let histograms = [&histogram_treatment, &histogram_control].map(|h| h.as_ref().map(|h| &h.0));
+    let moments = [&moments_treatment, &moments_control].map(|m| m.as_ref().map(|m| &m.0));
+    let treatment = side(n_treatment, events_treatment, moments[0], histograms[0]).report()?;
+    let control = side(n_control, events_control, moments[1], histograms[1]).report()?;
     let weighed = guardrail::weigh(&rule, thresholds.as_deref(), treatment, control).report()?;
     Ok(TableIterator::once((signed(weighed.events_treatment), signed(weighed.events_control), weighed.increment)))
 }
@@ -53,23 +62,37 @@ fn _weigh_counts(
     quantile: Option<f64>,
     margin: Option<f64>,
     limit_value: Option<f64>,
+    cap: Option<f64>,
+    centre: Option<f64>,
+    design_effect: f64,
     n_treatment: i64,
     events_treatment: Vec<i64>,
+    moments_treatment: Option<Stored<Moments>>,
     n_control: i64,
     events_control: Vec<i64>,
+    moments_control: Option<Stored<Moments>>,
 ) -> Result<Vec<f64>, ErrorReport> {
     let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
+    let rule = rule.scaled(cap, centre).tempered(design_effect);
     let (n_t, n_c) = (count(n_treatment).report()?, count(n_control).report()?);
     let (y_t, y_c) = (counts(events_treatment).report()?, counts(events_control).report()?);
-    guardrail::weigh_counts(&rule, n_t, &y_t, n_c, &y_c).report()
+    let [m_t, m_c] = [&moments_treatment, &moments_control].map(|m| m.as_ref().map(|m| &m.0));
+    let treatment = Counted { n: n_t, events: &y_t, moments: m_t };
+    let control = Counted { n: n_c, events: &y_c, moments: m_c };
+    guardrail::weigh_counts(&rule, treatment, control).report()
 }
 
 fn counts(events: Vec<i64>) -> CoreResult<Vec<u64>> {
     events.into_iter().map(count).collect()
 }
 
-fn side(n: i64, events: i64, histogram: Option<&Stored<Histogram>>) -> CoreResult<Side<'_>> {
-    Ok(Side { n: count(n)?, events: count(events)?, histogram: histogram.map(|h| &h.0) })
+fn side<'a>(
+    n: i64,
+    events: i64,
+    moments: Option<&'a Moments>,
+    histogram: Option<&'a Histogram>,
+) -> CoreResult<Side<'a>> {
+    Ok(Side { n: count(n)?, events: count(events)?, moments, histogram })
 }
 
 fn count(n: i64) -> CoreResult<u64> {
@@ -82,8 +105,13 @@ fn signed(counts: Vec<u64>) -> Vec<i64> {
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
-fn _log_e(evidence: Vec<f64>) -> Result<f64, ErrorReport> {
-    guardrail::log_e(&evidence).report()
+fn _log_e(kind: &str, evidence: Vec<f64>) -> Result<f64, ErrorReport> {
+    guardrail::log_e(MetricKind::from_label(kind).report()?, &evidence).report()
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _next_centre(centre: Option<f64>, control: Option<Stored<Moments>>) -> Option<f64> {
+    guardrail::next_centre(centre, control.as_ref().map(|c| &c.0))
 }
 
 #[pg_extern(immutable, parallel_safe)]

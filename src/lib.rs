@@ -15,9 +15,11 @@ mod guc;
 mod health;
 mod otlp;
 mod pg;
+mod query;
 mod schema;
 mod sketch;
 mod stats;
+mod survey;
 mod telemetry;
 mod worker;
 

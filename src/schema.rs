@@ -197,6 +197,7 @@ extension_sql_file!(
         guardrail::_weigh_stratum,
         guardrail::_weigh_counts,
         guardrail::_log_e,
+        guardrail::_next_centre,
         guardrail::_quantile_bins,
         guardrail::_gather_evidence,
         guardrail::_add_counts,
@@ -217,7 +218,12 @@ extension_sql_file!(
         stats::e_bh,
         chart::_sparkline,
         chart::bar,
-        telemetry::check_filter
+        telemetry::check_filter,
+        telemetry::check_per,
+        query::check_query,
+        query::_query_rows,
+        query::_own_query_rows,
+        survey::_survey
     ]
 );
 extension_sql_file!(
@@ -290,7 +296,8 @@ extension_sql_file!(
     name = "health_api",
     requires = ["tick_api", health::_share_increment, health::_share_log_e]
 );
-extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["query_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",
@@ -304,10 +311,11 @@ extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = [
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
+extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["backtest_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["backtest_api", _preloaded, worker::_wake_launcher]
+    requires = ["check_metric_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

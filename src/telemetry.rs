@@ -6,7 +6,8 @@ use std::rc::Rc;
 
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::telemetry::{
-    EXPOSURE, Exposures, Filter, Fold, MetricKind, Plan, Reach, RolledOut, Row, Signal, State, Targets,
+    Definition, EXPOSURE, Exposures, Filter, Fold, MetricKind, Per, Plan, Reach, RolledOut, Row, Signal, State,
+    Targets,
 };
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -42,6 +43,12 @@ thread_local! {
 #[pg_extern(immutable, strict, parallel_safe)]
 fn check_filter(filter: Document) -> Result<(), ErrorReport> {
     filter.0.and_then(|json| Filter::parse(&json)).report().map(|_| ())
+}
+
+/// Raises unless the JSON is a denominator.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn check_per(per: Document) -> Result<(), ErrorReport> {
+    per.0.and_then(|json| Per::parse(&json)).report().map(|_| ())
 }
 
 /// Trigger of telemetry; see `sql/api/telemetry.sql`.
@@ -248,10 +255,39 @@ struct Watched {
     environment: String,
     variants: Vec<String>,
     metric: String,
+    #[serde(flatten)]
+    defined: Defined,
+}
+
+/// A metric as its row says.
+#[derive(Deserialize)]
+pub struct Defined {
     kind: String,
     signal: String,
     filter: Value,
     event: Option<Value>,
+    per: Option<Value>,
+    cap: Option<f64>,
+    sum_values: bool,
+}
+
+impl Defined {
+    /// The definition, compiled.
+    pub fn compile(&self) -> flagscope_core::Result<Definition> {
+        let (kind, signal) = (MetricKind::from_label(&self.kind)?, Signal::from_label(&self.signal)?);
+        Ok(Definition {
+            event: self.event.as_ref().map(Filter::parse).transpose()?,
+            per: self.per.as_ref().map(Per::parse).transpose()?,
+            cap: self.cap,
+            sum_values: self.sum_values,
+            ..Definition::new(kind, signal, Filter::parse(&self.filter)?)
+        })
+    }
+}
+
+/// How this database stores the signals.
+pub fn signals() -> Result<Vec<(pg_sys::Oid, Signal)>, ErrorReport> {
+    Ok(compiled()?.signals.clone())
 }
 
 impl Configuration {
@@ -277,9 +313,7 @@ impl Configuration {
 
 impl Watched {
     fn add_to(&self, plan: &mut Plan) -> flagscope_core::Result<()> {
-        let (kind, signal) = (MetricKind::from_label(&self.kind)?, Signal::from_label(&self.signal)?);
-        let event = self.event.as_ref().map(Filter::parse).transpose()?;
-        let metric = plan.metric(&self.metric, kind, signal, Filter::parse(&self.filter)?, event);
+        let metric = plan.metric(&self.metric, self.defined.compile()?);
         plan.watch(&self.flag, &self.environment, &self.variants, metric);
         Ok(())
     }

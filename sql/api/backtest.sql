@@ -15,7 +15,7 @@ AS $$
     SELECT e.evidence_id, e.stratum, e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control,
         CASE WHEN g.test = 'sequential' THEN flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
             CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
-            e.n_treatment, e.events_treatment, e.n_control, e.events_control) END, e.begins_copy, e.value, k.alpha
+            m.cap, e.centre, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
@@ -29,12 +29,16 @@ $$;
 COMMENT ON FUNCTION flagscope._live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
     'the strata that a live guardrail weighed, weighed by another rule on the same counts: exact';
 
+CREATE AGGREGATE flagscope._fading_centre(flagscope.moments) (SFUNC = flagscope._next_centre, STYPE = float8);
+COMMENT ON AGGREGATE flagscope._fading_centre(flagscope.moments) IS 'the control''s fading mean over strata; used over a window in order of time';
+
 CREATE FUNCTION flagscope._rollup_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bucket AS (
         SELECT v.bucket, max(v.n) FILTER (WHERE v.variant = r.treatment) AS n_t, max(v.events) FILTER (WHERE v.variant = r.treatment) AS y_t,
+            flagscope.rollup(v.moments) FILTER (WHERE v.variant = r.treatment) AS m_t, flagscope.rollup(v.moments) FILTER (WHERE v.variant = r.control) AS m_c,
             flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.treatment) AS h_t, max(v.n) FILTER (WHERE v.variant = r.control) AS n_c,
             max(v.events) FILTER (WHERE v.variant = r.control) AS y_c, flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.control) AS h_c
         FROM flagscope.variant_rollup v WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
@@ -42,13 +46,15 @@ AS $$
     ), judged AS (
         SELECT b.*, b.bucket + interval '10 seconds' AS at,
             CASE WHEN m.kind = 'quantile' AND g.comparison = 'control' THEN
-                flagscope._next_thresholds(g, r, flagscope._setting_interval('guardrail.reference_window'), b.bucket - interval '10 seconds') END AS thresholds
+                flagscope._next_thresholds(g, r, flagscope._setting_interval('guardrail.reference_window'), b.bucket - interval '10 seconds') END AS thresholds,
+            -- As live, from strata before this one.
+            CASE WHEN m.kind = 'mean' THEN flagscope._fading_centre(b.m_c) OVER (ORDER BY b.bucket ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) END AS centre
         FROM bucket b
     )
     SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment, NULL::boolean,
         CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8
     FROM judged j LEFT JOIN LATERAL flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.limit_value,
-        j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.h_c) w ON g.test = 'sequential';
+        m.cap, j.centre, g.design_effect, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) w ON g.test = 'sequential';
 $$;
 COMMENT ON FUNCTION flagscope._rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
     'strata of 10 seconds from rollups, for a rule that was not live: thresholds of a quantile come from the control''s past, as they do live';
@@ -98,7 +104,7 @@ BEGIN
         n_control := h.n_control;
         events_control := h.events_control;
         value := h.value;
-        log_e := CASE g.test WHEN 'sequential' THEN flagscope._log_e(evidence) END;
+        log_e := CASE g.test WHEN 'sequential' THEN flagscope._log_e(m.kind::text, evidence) END;
         line := CASE g.test WHEN 'sequential' THEN -ln(coalesce(alpha, h.alpha, r.alpha * (1 - flagscope._setting_number('rollout.alpha_reserve')))) END;
         -- Once in an era: sequential evidence is latched, a threshold fires each time it goes beyond.
         fires := CASE g.test WHEN 'sequential' THEN NOT fired AND log_e >= line
@@ -169,7 +175,7 @@ AS $$
     ), moment AS (SELECT k, wdd - w * mean ^ 2 AS q, (wdd - w * mean ^ 2 - (k - 1)) / nullif(w - ww / w, 0) AS tau2 FROM total)
     -- DerSimonian and Laird's moment estimate of the variance between minutes beyond sampling; twice its root is the margin (statistics.md 9).
     SELECT k, sqrt(greatest(tau2, 0)), greatest(q / nullif(k - 1, 0), 1),
-        greatest(exp(2 * sqrt(greatest(tau2, 0))) - 1, flagscope._setting_number('guardrail.margin.' || (SELECT CASE m.kind WHEN 'mean' THEN 'quantile' ELSE m.kind::text END
+        greatest(exp(2 * sqrt(greatest(tau2, 0))) - 1, flagscope._setting_number('guardrail.margin.' || (SELECT m.kind::text
             FROM flagscope.metric m JOIN flagscope.guardrail g ON g.metric = m.name WHERE g.id = suggest_margin.guardrail_id)))
     FROM moment WHERE k >= 2;
 $$;

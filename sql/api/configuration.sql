@@ -8,11 +8,12 @@ AS $$
         'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
         'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
-                'variants', f.variants_only, 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event)), '[]')
+                'variants', f.variants_only, 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event,
+                'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
             JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
                 ON f.key = g.flag
-            WHERE g.enabled),
+            WHERE g.enabled AND m.query IS NULL),
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
                 'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL),
         'trace_window', extract(epoch FROM flagscope._setting_interval('attribution.trace_window'))::float8,

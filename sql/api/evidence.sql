@@ -37,15 +37,25 @@ END;
 COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8) IS
     'a value worsened by a margin: of the odds for a proportion, of the value otherwise';
 
+CREATE FUNCTION flagscope._ratio_end(moments flagscope.moments, n float8, z float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (coalesce(flagscope.sum(moments), 0) + z * sqrt(coalesce(flagscope.count(moments) * flagscope.mean(moments) ^ 2
+    + (flagscope.count(moments) - 1) * coalesce(flagscope.variance(moments), 0), 0))) / nullif(n, 0);
+COMMENT ON FUNCTION flagscope._ratio_end(flagscope.moments, float8, float8) IS
+    'sum by number of rows, moved by z standard errors of a compound Poisson sum';
+
 CREATE FUNCTION flagscope._baseline(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, min_sample bigint, at timestamptz)
 RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- The far end of an interval of 3.09 standard errors (one-sided 0.1 %), so that a small sample makes a lenient limit
-    -- and not a random one: Wilson's score interval, normal order statistics, the mean's standard error.
+    -- and not a random one: Wilson's score interval, normal order statistics, the mean's standard error, the score interval of a
+    -- Poisson count; of a ratio the standard error of a compound Poisson sum, root of the sum of squares.
     SELECT flagscope._worse(CASE m.kind
         WHEN 'proportion' THEN (x.y / x.n + z ^ 2 / (2 * x.n) + z * sqrt(x.y / x.n * (1 - x.y / x.n) / x.n + z ^ 2 / (4 * x.n ^ 2))) / (1 + z ^ 2 / x.n)
         WHEN 'mean' THEN flagscope.mean(x.moments) + z * coalesce(flagscope.stddev(x.moments), 0) / sqrt(x.n)
+        WHEN 'rate' THEN (x.y + z ^ 2 / 2 + z * sqrt(x.y + z ^ 2 / 4)) / nullif(coalesce(flagscope.sum(x.moments), x.n), 0)
+        WHEN 'ratio' THEN flagscope._ratio_end(x.moments, x.n, z)
         ELSE flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n)))) END,
         m.kind, m.harm, flagscope._margin(g))
     FROM (

@@ -12,25 +12,41 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._on_state_problem(jsonb) IS 'what is wrong with a guardrail''s on_state; NULL: nothing';
 
-CREATE FUNCTION flagscope._guardrail_problem(g flagscope.guardrail, kind flagscope.metric_kind) RETURNS text
+CREATE FUNCTION flagscope._default_test(kind flagscope.metric_kind, comparison flagscope.comparison) RETURNS flagscope.guardrail_test
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test;
+COMMENT ON FUNCTION flagscope._default_test(flagscope.metric_kind, flagscope.comparison) IS
+    'sequential, but for what has no sequential test: ratios, and means against a limit or a baseline';
+
+CREATE FUNCTION flagscope._guardrail_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN kind IS NULL THEN NULL  -- the foreign key says so
-        WHEN kind = 'mean' AND (g.test <> 'threshold' OR g.comparison = 'control')
+        WHEN m.kind IS NULL THEN NULL  -- the foreign key says so
+        WHEN m.kind = 'mean' AND g.comparison <> 'control' AND g.test <> 'threshold'
             THEN 'a mean is compared with an absolute limit or a baseline by test "threshold" only'
-        WHEN kind <> 'quantile' AND g.quantile IS NOT NULL
-            THEN format('a quantile needs a quantile metric, "%s" is a %s', g.metric, kind)
-        WHEN kind = 'quantile' AND g.comparison = 'absolute' AND g.quantile IS NULL
+        WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.cap IS NULL
+            THEN format('mean "%s" has no cap: only a mean of capped values is compared with the control (create_metric(..., cap => ...))', g.metric)
+        WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
+            THEN format('a mean cannot fall by "%s" times itself', g.margin)
+        WHEN m.query IS NOT NULL AND g.comparison = 'baseline'
+            THEN format('metric "%s" is a query, which runs during rollouts only: it has no past to be a baseline', g.metric)
+        WHEN m.kind = 'ratio' AND (g.test <> 'threshold' OR g.comparison = 'control')
+            THEN 'a ratio is compared with an absolute limit or a baseline by test "threshold" only'
+        WHEN m.kind = 'rate' AND g.test = 'sequential' AND g.limit_value <= 0
+            THEN format('the limit of a rate is above 0, got "%s"', g.limit_value)
+        WHEN m.kind <> 'quantile' AND g.quantile IS NOT NULL
+            THEN format('a quantile needs a quantile metric, "%s" is a %s', g.metric, m.kind)
+        WHEN m.kind = 'quantile' AND g.comparison = 'absolute' AND g.quantile IS NULL
             THEN 'an absolute limit of a quantile metric needs a quantile'
-        WHEN kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
+        WHEN m.kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
             THEN 'a baseline of a quantile metric needs a quantile'
-        WHEN kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
+        WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
             THEN format('the limit of a proportion lies between 0 and 1, got "%s"', g.limit_value)
         ELSE flagscope._on_state_problem(g.on_state) END;
 $$;
-COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric_kind) IS
-    'why a rule does not fit a kind of metric; NULL: it does';
+COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric) IS
+    'why a rule does not fit a metric; NULL: it does';
 
 CREATE FUNCTION flagscope._measures_anew(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -47,7 +63,7 @@ CREATE FUNCTION flagscope._check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    problem text := flagscope._guardrail_problem(NEW, (SELECT m.kind FROM flagscope.metric m WHERE m.name = NEW.metric));
+    problem text := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
 BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -72,13 +88,14 @@ CREATE FUNCTION flagscope.create_guardrail(
     action flagscope.action DEFAULT 'rollback', test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL,
     time_window interval DEFAULT NULL, weight float8 DEFAULT 1, shadow boolean DEFAULT false, environment text DEFAULT NULL,
     description text DEFAULT '', on_state jsonb DEFAULT '{}', priority integer DEFAULT 0, breaches integer DEFAULT 1,
-    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL
+    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     env text := flagscope._environment(environment);
     kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = create_guardrail.metric);
+    compared flagscope.comparison := coalesce(comparison, CASE WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
     new_id bigint;
 BEGIN
     PERFORM flagscope._check_rollout_variants(flag, env, '{}');
@@ -87,14 +104,14 @@ BEGIN
             HINT = 'Define it with flagscope.create_metric(name, kind, signal).';
     END IF;
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
-        action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after)
+        action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env, create_guardrail.metric,
-        coalesce(create_guardrail.comparison, CASE WHEN create_guardrail.limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison),
-        coalesce(create_guardrail.test, CASE kind WHEN 'mean' THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test),
+        compared, coalesce(create_guardrail.test, flagscope._default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
-        coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace, create_guardrail.stale_after)
+        coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace, create_guardrail.stale_after,
+        create_guardrail.design_effect)
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
@@ -103,5 +120,5 @@ EXCEPTION WHEN unique_violation THEN
         HINT = 'Give this one another name.';
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,
-    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval) IS
+    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval, float8) IS
     'puts a metric of a flag on watch: against the control, or with limit_value against an absolute limit; returns its id';

@@ -1,5 +1,34 @@
 -- Metrics: their checks, and the function that defines one.
 
+CREATE FUNCTION flagscope._check_query_owner(m flagscope.metric) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
+        RETURN;  -- a restored dump may come before its roles
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid, 'MEMBER')) THEN
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
+            HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_query_owner(flagscope.metric) IS 'raises unless the current user may act as a metric''s owner';
+
+CREATE FUNCTION flagscope._check_query_of(name text, query text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    hint text;
+BEGIN
+    PERFORM flagscope.check_query(query);
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('query of metric "%s": %s', name, SQLERRM),
+        HINT = CASE WHEN SQLSTATE IN ('42P01', '42883', '42704') THEN 'Names in a metric''s query are written with their schema.'
+            ELSE coalesce(nullif(hint, ''), 'Its parameters $1 and $2 are the range of time, of type timestamptz.') END;
+END $$;
+COMMENT ON FUNCTION flagscope._check_query_of(text, text) IS 'raises unless a metric''s query can be read, and says which metric it is';
+
 CREATE FUNCTION flagscope._check_metric_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,11 +37,21 @@ BEGIN
     IF NEW.event IS NOT NULL THEN
         PERFORM flagscope.check_filter(NEW.event);
     END IF;
+    IF NEW.per IS NOT NULL THEN
+        PERFORM flagscope.check_per(NEW.per);
+    END IF;
+    IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
+        PERFORM flagscope._check_query_owner(NEW);
+    END IF;
+    IF NEW.query IS NOT NULL AND (TG_OP = 'UPDATE' OR NEW.created_at >= now()) THEN  -- an older row comes from a restored dump
+        PERFORM flagscope._check_query_of(NEW.name, NEW.query);
+    END IF;
     IF TG_OP = 'UPDATE' AND (NEW.name, NEW.kind) IS DISTINCT FROM (OLD.name, OLD.kind) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
     END IF;
-    IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.harm) IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.harm)
+    IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query, NEW.harm)
+            IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
@@ -20,13 +59,14 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_metric_row() IS 'trigger: filters can be read; what guardrails read stays what it is';
+COMMENT ON FUNCTION flagscope._check_metric_row() IS 'trigger: filters and queries can be read, by whom they run as; what guardrails read stays what it is';
 CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_metric_row();
 
 CREATE FUNCTION flagscope.create_metric(
     name text, kind flagscope.metric_kind, signal flagscope.signal, filter jsonb DEFAULT '{}', event jsonb DEFAULT NULL,
-    harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT ''
+    harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT '', per jsonb DEFAULT NULL,
+    sum_values boolean DEFAULT false, cap float8 DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,11 +77,50 @@ BEGIN
                 ELSE format('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
             HINT = 'The event says which of the matching rows count, for example event => ''{"is_error": true}''.';
     END IF;
-    INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description)
+    IF (kind IN ('rate', 'ratio')) <> (per IS NOT NULL) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
+                ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
+            HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
+    END IF;
+    INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap)
     VALUES (create_metric.name, create_metric.kind, create_metric.signal, create_metric.filter, create_metric.event,
-            create_metric.harm, create_metric.unit, create_metric.description);
+            create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap);
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_metric.name);
 END $$;
-COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text) IS
-    'defines how to read a number from telemetry; filter and event as in check_filter()';
+COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8) IS
+    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean';
+
+CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text, harm flagscope.harm DEFAULT 'increase',
+    unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF kind = 'ratio' OR query IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = CASE WHEN query IS NULL THEN format('metric "%s" has no query', name) ELSE format('metric "%s" is a ratio, and a query gives none', name) END,
+            HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
+    END IF;
+    INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap)
+    VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
+        create_query_metric.description, create_query_metric.cap);
+EXCEPTION WHEN unique_violation THEN
+    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_query_metric.name);
+END $$;
+COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8) IS
+    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to';
+
+CREATE FUNCTION flagscope._metric_value(m flagscope.metric, quantile float8, n bigint, events bigint, moments flagscope.moments,
+    histogram flagscope.histogram) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE m.kind
+        WHEN 'proportion' THEN events::float8 / nullif(n, 0)::float8
+        WHEN 'mean' THEN flagscope.mean(moments)
+        WHEN 'rate' THEN events::float8 / nullif(coalesce(flagscope.sum(moments), n::float8), 0)
+        WHEN 'ratio' THEN coalesce(flagscope.sum(moments), 0) / nullif(n, 0)::float8
+        ELSE flagscope.quantile(histogram, quantile) END;
+END;
+COMMENT ON FUNCTION flagscope._metric_value(flagscope.metric, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'what a metric''s state says: share, mean, rate, ratio or quantile; NULL without data, never 0';

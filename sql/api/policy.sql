@@ -2,19 +2,19 @@
 
 CREATE FUNCTION flagscope._rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN '{name,metric,comparison,test,quantile,margin,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description}'::text[];
+RETURN '{name,metric,comparison,test,quantile,margin,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect}'::text[];
 COMMENT ON FUNCTION flagscope._rule_keys() IS 'columns of guardrail that a rule as JSON may have';
 
 CREATE FUNCTION flagscope._proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = rule ->> 'metric');
+    m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = rule ->> 'metric');
     unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(rule) WHEN 'object' THEN rule ELSE '{}' END) k WHERE k <> ALL (flagscope._rule_keys()));
     problem text;
     g flagscope.guardrail;
 BEGIN
-    IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR kind IS NULL THEN
+    IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR m.kind IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN 'undefined_object' ELSE 'invalid_parameter_value' END,
             MESSAGE = CASE WHEN unknown IS NOT NULL THEN format('a rule has no "%s"', unknown)
                 WHEN rule ? 'metric' THEN format('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
@@ -22,14 +22,16 @@ BEGIN
     END IF;
     g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
         'comparison', CASE WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
-        'test', CASE kind WHEN 'mean' THEN 'threshold' ELSE 'sequential' END, 'action', 'rollback', 'on_state', '{}'::jsonb, 'priority', 0,
-        'weight', 1, 'breaches', 1, 'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')
+        'test', flagscope._default_test(m.kind, CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
+            WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback', 'on_state', '{}'::jsonb, 'priority', 0,
+        'weight', 1, 'design_effect', 1, 'breaches', 1, 'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')
         || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
-    problem := coalesce(flagscope._guardrail_problem(g, kind), CASE
+    problem := coalesce(flagscope._guardrail_problem(g, m), CASE
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN format('"%s" is not an action of a guardrail', g.action)
         WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'a limit_value goes with comparison "absolute"'
         WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against control the test is "sequential"'
         WHEN g.margin NOT BETWEEN 0 AND 10 OR (g.margin IS NOT NULL AND g.comparison = 'absolute') THEN format('margin "%s" does not fit', g.margin)
+        WHEN NOT (g.design_effect >= 1 AND g.design_effect < 'Infinity') THEN format('design effect "%s" is below 1', g.design_effect)
         WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile "%s" is not between 0 and 1', g.quantile)
         END);
     IF problem IS NOT NULL THEN
@@ -79,13 +81,13 @@ DECLARE
 BEGIN
     -- A guardrail of the flag's own with that name stays: who wrote it knew better.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin, limit_value, action, on_state,
-        priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, policy_id)
+        priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, design_effect, policy_id)
     VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value, g.action, g.on_state,
-        g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace, g.stale_after, g.shadow, g.description, p.id)
+        g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace, g.stale_after, g.shadow, g.description, g.design_effect, p.id)
     ON CONFLICT (flag, environment, name) DO UPDATE SET metric = g.metric, comparison = g.comparison, test = g.test, quantile = g.quantile,
         margin = g.margin, limit_value = g.limit_value, action = g.action, on_state = g.on_state, priority = g.priority, weight = g.weight,
         min_sample = g.min_sample, time_window = g.time_window, breaches = g.breaches, of_looks = g.of_looks, grace = g.grace,
-        stale_after = g.stale_after, shadow = g.shadow, description = g.description, enabled = true
+        stale_after = g.stale_after, shadow = g.shadow, description = g.description, design_effect = g.design_effect, enabled = true
     WHERE x.policy_id = p.id;
 EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),

@@ -4,8 +4,9 @@ CREATE FUNCTION flagscope.variant_summary(flag text, range tstzrange DEFAULT NUL
 RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    SELECT s.metric, s.variant, s.n, CASE m.kind WHEN 'proportion' THEN s.events END,
-        CASE m.kind WHEN 'proportion' THEN s.events::float8 / nullif(s.n, 0) END, flagscope.mean(s.moments),
+    SELECT s.metric, s.variant, s.n, CASE WHEN m.kind IN ('proportion', 'rate') THEN s.events END,
+        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN flagscope._metric_value(m, NULL, s.n, s.events, s.moments, NULL) END,
+        CASE m.kind WHEN 'mean' THEN flagscope.mean(s.moments) END,
         flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
     FROM (
         SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
@@ -18,7 +19,7 @@ AS $$
     ORDER BY s.metric, s.variant;
 $$;
 COMMENT ON FUNCTION flagscope.variant_summary(text, tstzrange, text) IS
-    'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate of events, mean, quantiles; from rollups, whatever the size of telemetry and the range';
+    'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate (share of events, or a rate or ratio), mean, quantiles; from rollups, whatever the size of telemetry and the range';
 
 CREATE FUNCTION flagscope.metric_series(metric text, flag text, range tstzrange, bucket interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95,
     environment text DEFAULT NULL)
@@ -28,7 +29,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
     env text := flagscope._environment(metric_series.environment);
-    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = metric_series.metric);
+    m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = metric_series.metric);
     until timestamptz := coalesce(nullif(upper(metric_series.range), 'infinity'), clock_timestamp());
     since timestamptz := coalesce(nullif(lower(metric_series.range), '-infinity'), (SELECT min(v.bucket)
         FROM flagscope.variant_states(metric_series.flag, '1970-01-01', until, '1 day', metric_series.metric, env) v));
@@ -44,10 +45,8 @@ BEGIN
     WITH steps AS (
         SELECT generate_series(date_bin(bucket, since, 'epoch'), until, bucket) AS at
     ), state AS (
-        SELECT date_bin(metric_series.bucket, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n, CASE kind
-            WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
-            WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
-            ELSE flagscope.quantile(flagscope.rollup(v.histogram), metric_series.quantile) END AS value
+        SELECT date_bin(metric_series.bucket, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n,
+            flagscope._metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
         FROM flagscope.variant_states(metric_series.flag, date_bin(metric_series.bucket, since, 'epoch'), until, CASE
                 WHEN extract(epoch FROM metric_series.bucket) % 86400 = 0 THEN interval '1 day'
                 WHEN extract(epoch FROM metric_series.bucket) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
@@ -62,7 +61,7 @@ BEGIN
     ORDER BY s.at, v.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.metric_series(text, text, tstzrange, interval, float8, text) IS
-    'a metric of a flag by variant over time, without gaps: the rate, the mean, or the quantile asked for; NULL where there is no data, never 0; buckets of whole 10 seconds, and no finer than the level that is kept for so long ago';
+    'a metric of a flag by variant over time, without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets of whole 10 seconds, and no finer than the level that is kept for so long ago';
 
 CREATE FUNCTION flagscope.trace(trace_id uuid)
 RETURNS TABLE (depth integer, signal flagscope.signal, name text, after float8, duration float8, self_duration float8, is_error boolean,

@@ -60,8 +60,9 @@ BEGIN
         ORDER BY x.stratum
     LOOP
         evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, e.n_treatment, e.events_treatment, e.n_control, e.events_control), e.begins_copy);
-        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(evidence);
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, m.cap, e.centre, coalesce(g.design_effect, 1),
+            e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
+        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(m.kind::text, evidence);
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
@@ -73,7 +74,7 @@ AS $$
     SELECT CASE
         WHEN value IS NULL THEN 'no data'
         WHEN kind = 'proportion' THEN round(100 * value::numeric, 2) || ' %'
-        WHEN kind = 'mean' THEN concat_ws(' ', round(value::numeric, 4), unit)
+        WHEN kind IN ('mean', 'rate', 'ratio') THEN concat_ws(' ', round(value::numeric, 4), unit)
         ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
               FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
 $$;
@@ -100,12 +101,11 @@ AS $$
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
             flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
             to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
-        CASE WHEN e ? 'log_e' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
+        CASE WHEN e ? 'log_e' AND e ->> 'kind' <> 'mean' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
         'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
-        'effect      odds ratio ' || round((e #>> '{odds_ratio,estimate}')::numeric, 2) || ', between '
-            || round((e #>> '{odds_ratio,low}')::numeric, 2) || ' and ' || round((e #>> '{odds_ratio,high}')::numeric, 2) || ' at every look',
+        'effect      ' || flagscope._effect_words(e, e ->> 'unit') || ' at every look',
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)

@@ -2,14 +2,28 @@
 
 COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
+COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
+    'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
+COMMENT ON FUNCTION flagscope._survey(jsonb, timestamptz, timestamptz) IS
+    'what a metric''s definition matches among the rows of telemetry stored from since to before until, as counts';
+COMMENT ON FUNCTION flagscope.check_query(text) IS
+    'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
+COMMENT ON FUNCTION flagscope._query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
+    'the rows of a query over a range of time, run as a role: read only, under search_path pg_catalog, in at most so many milliseconds; for the tick alone';
+COMMENT ON FUNCTION flagscope._own_query_rows(text, timestamptz, timestamptz, integer, bigint) IS
+    'the same with the caller''s own rights';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
-COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, integer[], bigint, bigint, flagscope.histogram,
-    bigint, bigint, flagscope.histogram) IS
-    'what one stratum adds to a guardrail''s evidence: Fisher tilt against control, one-sample tilt against a limit (statistics.md P, Q, P1)';
-COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, bigint, bigint[], bigint, bigint[]) IS
+COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
+    flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';
+COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
+    bigint, bigint[], flagscope.moments) IS
     'what stored counts add to a guardrail''s evidence: the increment of _weigh_stratum once more';
-COMMENT ON FUNCTION flagscope._log_e(float8[]) IS 'natural log of the e-value of some evidence: mixture over the grid, mean over quantiles, and the reserve for copies';
+COMMENT ON FUNCTION flagscope._log_e(text, float8[]) IS
+    'natural log of the e-value of some evidence of a kind of metric: mixture over the grid, mean over quantiles, and the reserve for copies';
+COMMENT ON FUNCTION flagscope._next_centre(float8, flagscope.moments) IS
+    'the control''s fading mean after one more stratum of it; NULL: it had no value yet';
 COMMENT ON FUNCTION flagscope._quantile_bins(flagscope.histogram, float8) IS
     'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
 COMMENT ON FUNCTION flagscope._gather_evidence(float8[], float8[], boolean) IS

@@ -22,13 +22,11 @@ COMMENT ON FUNCTION flagscope._story_stages(flagscope.rollout) IS 'a rollout''s 
 CREATE FUNCTION flagscope._story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN m.kind = 'proportion' AND g.comparison = 'control' THEN
-        (SELECT format('odds ratio %s (%s to %s)', round((o ->> 'estimate')::numeric, 2), round((o ->> 'low')::numeric, 2), round((o ->> 'high')::numeric, 2))
-         FROM flagscope._odds_ratio(s.evidence_id, s.alpha) o WHERE o ->> 'estimate' IS NOT NULL AND o ->> 'low' IS NOT NULL)
+    SELECT CASE WHEN g.comparison = 'control' THEN flagscope._effect_words(flagscope._effect(m, s.evidence_id, s.alpha), m.unit)
         WHEN s.value IS NOT NULL THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END;
 $$;
 COMMENT ON FUNCTION flagscope._story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric) IS
-    'what a guardrail estimates: the odds ratio with its interval that is valid at every look, or a threshold''s value';
+    'what a guardrail estimates: the effect with its interval that is valid at every look, or a threshold''s value';
 
 CREATE FUNCTION flagscope._story_guardrails(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -90,10 +90,8 @@ CREATE FUNCTION flagscope._window_value(g flagscope.guardrail, m flagscope.metri
     OUT n bigint, OUT value float8)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT coalesce(sum(v.n), 0)::bigint, CASE m.kind
-        WHEN 'proportion' THEN sum(v.events)::float8 / nullif(sum(v.n), 0)::float8
-        WHEN 'mean' THEN flagscope.mean(flagscope.rollup(v.moments))
-        ELSE flagscope.quantile(flagscope.rollup(v.histogram), g.quantile) END
+    SELECT coalesce(sum(v.n), 0)::bigint, flagscope._metric_value(m, g.quantile, sum(v.n)::bigint, sum(v.events)::bigint,
+        flagscope.rollup(v.moments), flagscope.rollup(v.histogram))
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = m.name AND v.variant = _window_value.variant
         AND v.bucket > at - time_window - interval '10 seconds'
@@ -142,17 +140,17 @@ BEGIN
     IF g.test = 'sequential' AND (g.comparison = 'control' OR st.limit_value IS NOT NULL) THEN
         SELECT w.* INTO events_treatment, events_control, increment
         FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.limit_value,
-            st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.histogram,
-            coalesce(c.n, 0), coalesce(c.events, 0), c.histogram) w;
+            m.cap, st.centre, g.design_effect, st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.moments, t.histogram,
+            coalesce(c.n, 0), coalesce(c.events, 0), c.moments, c.histogram) w;
         begins_copy := increment <> '{}' AND flagscope._begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
         status.copied_at := CASE WHEN increment <> '{}' AND (begins_copy OR st.copied_at IS NULL) THEN at ELSE st.copied_at END;
         status.evidence := flagscope._gather_evidence(st.evidence, increment, begins_copy);
         status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
         status.events_control := flagscope._add(st.events_control, events_control);
-        status.log_e := flagscope._log_e(status.evidence);
+        status.log_e := flagscope._log_e(m.kind::text, status.evidence);
         status.max_log_e := greatest(st.max_log_e, status.log_e);
     END IF;
-    IF g.test = 'threshold' OR increment <> '{}' THEN  -- a quantile's first stratum has no threshold: nothing was weighed
+    IF g.test = 'threshold' OR increment <> '{}' THEN  -- the first stratum of a quantile or mean has nothing to be judged at: it was not weighed
         status.n_treatment := st.n_treatment + coalesce(t.n, 0);
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
@@ -163,6 +161,8 @@ BEGIN
     IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
         -- Data that is all older than the window gives none: the ones before are still from the past.
         status.thresholds := coalesce(flagscope._next_thresholds(g, r, setting.reference_window, at), st.thresholds);
+    ELSIF m.kind = 'mean' AND g.comparison = 'control' THEN
+        status.centre := flagscope._next_centre(st.centre, c.moments);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
@@ -275,8 +275,8 @@ BEGIN
     status.waiting_treatment := NULL;
     status.waiting_control := NULL;
     status.waiting_since := NULL;
-    -- The first control data of a quantile gives its thresholds; there is nothing to compare yet.
-    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) THEN
+    -- The first control data of a quantile gives its thresholds, of a mean its centre; there is nothing to compare yet.
+    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) OR (m.kind = 'mean' AND st.centre IS NULL) THEN
         RETURN;
     END IF;
     -- An arm that comes alone tells a stratified test nothing; together with the other arm's next data it does. When
@@ -330,14 +330,16 @@ BEGIN
     IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
         st.last_stratum := st.last_stratum + 1;
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
-            n_treatment, n_control, events_treatment, events_control, thresholds, increment, begins_copy, log_e, value, watermark)
+            n_treatment, n_control, events_treatment, events_control, thresholds, centre, moments_treatment, moments_control, increment,
+            begins_copy, log_e, value, watermark)
         VALUES (at, st.evidence_id, st.last_stratum, g.id, r.id, g.version, CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
-            stratum.events_treatment, stratum.events_control, was.thresholds, stratum.increment, stratum.begins_copy, st.log_e, st.value,
+            stratum.events_treatment, stratum.events_control, was.thresholds, was.centre, (arms.treatment).moments, (arms.control).moments,
+            stratum.increment, stratum.begins_copy, st.log_e, st.value,
             greatest((arms.treatment).last_ts, (arms.control).last_ts));
     END IF;
     UPDATE flagscope.guardrail_status s SET state = st.state, state_since = st.state_since, reason = st.reason, last_stratum = st.last_stratum,
         limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, copied_at = st.copied_at, log_e = st.log_e,
-        max_log_e = st.max_log_e, thresholds = st.thresholds, waiting_treatment = st.waiting_treatment,
+        max_log_e = st.max_log_e, thresholds = st.thresholds, centre = st.centre, waiting_treatment = st.waiting_treatment,
         waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
         n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,
         stage_treatment = st.stage_treatment, value = st.value, evaluated_at = at, last_data_at = st.last_data_at,
@@ -405,9 +407,10 @@ DECLARE
 BEGIN
     PERFORM flagscope._begin_missing_evidence(at), flagscope._rearm_warnings(at);
     FOR work IN
-        SELECT st, g, r, m, step, t, c FROM flagscope.rollout r
+        SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric m ON m.name = g.metric
+        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND m.query IS NOT NULL
         JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN flagscope._strata(strata) t
@@ -415,10 +418,14 @@ BEGIN
         LEFT JOIN flagscope._strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
         WHERE flagscope._is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
-            AND flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
+            AND (flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
+                OR (q.problem IS NOT NULL AND st.state NOT IN ('error', 'breached')))
         ORDER BY r.id, g.id
     LOOP
         BEGIN
+            IF work.problem IS NOT NULL AND (work.st).state <> 'breached' THEN
+                RAISE EXCEPTION USING MESSAGE = work.problem;
+            END IF;
             PERFORM flagscope._evaluate_guardrail(work.st, work.g, work.r, work.m, work.step, work.t, work.c, setting, at);
         EXCEPTION WHEN OTHERS THEN
             PERFORM flagscope._note_failure(work.st, work.t, work.c, at, SQLERRM);

@@ -6,7 +6,7 @@ COMMENT ON TYPE flagscope.comparison IS
 
 CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold');
 COMMENT ON TYPE flagscope.guardrail_test IS
-    'sequential: anytime-valid, right under peeking (statistics.md P, Q, P1); threshold: the value over a window against the limit';
+    'sequential: anytime-valid, right under peeking (statistics.md P, Q, M, R, P1); threshold: the value over a window against the limit';
 
 CREATE TYPE flagscope.action AS ENUM (
     'start', 'advance', 'approve', 'pause', 'resume', 'complete', 'warn', 'hold', 'step_back', 'rollback', 'disable');
@@ -49,6 +49,7 @@ CREATE TABLE flagscope.guardrail (
     on_state      jsonb NOT NULL DEFAULT '{}',
     priority      integer NOT NULL DEFAULT 0,
     weight        float8 NOT NULL DEFAULT 1,
+    design_effect float8 NOT NULL DEFAULT 1,
     min_sample    bigint,
     time_window   interval,
     breaches      integer NOT NULL DEFAULT 1,
@@ -75,6 +76,7 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (of_looks = 1 OR test = 'threshold'),
     CONSTRAINT guardrail_times_are_positive CHECK (grace >= interval '0' AND stale_after > interval '0'),
     CONSTRAINT guardrail_weight_is_positive CHECK (weight > 0 AND weight < 'Infinity'),
+    CONSTRAINT guardrail_design_effect_from_1 CHECK (design_effect >= 1 AND design_effect < 'Infinity'),
     CONSTRAINT guardrail_sample_is_not_negative CHECK (min_sample >= 0),
     CONSTRAINT guardrail_window_is_positive CHECK (time_window > interval '0')
 );
@@ -82,7 +84,7 @@ COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
     'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
-    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; NULL: setting guardrail.margin.*';
+    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; below 1 for a mean that must not fall; NULL: setting guardrail.margin.*';
 COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
 COMMENT ON COLUMN flagscope.guardrail.on_state IS
@@ -96,6 +98,8 @@ COMMENT ON COLUMN flagscope.guardrail.grace IS
 COMMENT ON COLUMN flagscope.guardrail.stale_after IS 'time without data after which it is stale; NULL: setting guardrail.stale_after';
 COMMENT ON COLUMN flagscope.guardrail.policy_id IS 'the policy that attached it; its rule follows the policy at every start of a rollout';
 COMMENT ON COLUMN flagscope.guardrail.weight IS 'share of the rollout''s error budget, relative to its other sequential guardrails';
+COMMENT ON COLUMN flagscope.guardrail.design_effect IS
+    'how many times the variance of independent data points theirs is, when users send many that resemble each other: evidence is divided by it; from design_effect() or suggest_margin() over a past of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of the treatment wanted in each stage before the ramp advances; never delays a breach; NULL: setting guardrail.min_sample';
 COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window';
@@ -122,6 +126,7 @@ CREATE TABLE flagscope.guardrail_status (
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
     thresholds        integer[],
+    centre            float8,
     waiting_treatment flagscope.stratum,
     waiting_control   flagscope.stratum,
     waiting_since     timestamptz,
@@ -154,13 +159,15 @@ COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
 COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold that counts them: whether each of the last looks was beyond the limit';
 COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last of them';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
-    'how many copies of it have begun, then log likelihood ratios summed over strata, one per grid point (8 for each tested quantile), copies mixed in; the e-value is their mixture';
+    'how many copies of it have begun, then log likelihood ratios summed over strata, one per grid point (8, for quantiles as many for each one tested), copies mixed in; the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
     'tick in which the latest copy of the evidence began, or the evidence itself: a copy has seen nothing of what was before, so an effect that appears late is not held back by it';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
 COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
+COMMENT ON COLUMN flagscope.guardrail_status.centre IS
+    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
     'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing; and data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
@@ -186,6 +193,9 @@ CREATE TABLE flagscope.evaluation (
     events_treatment  bigint[] NOT NULL,
     events_control    bigint[] NOT NULL,
     thresholds        integer[],
+    centre            float8,
+    moments_treatment flagscope.moments,
+    moments_control   flagscope.moments,
     increment         float8[] NOT NULL,
     begins_copy       boolean NOT NULL DEFAULT false,
     log_e             float8 NOT NULL,
@@ -199,6 +209,9 @@ COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: th
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
+COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre in force';
+COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: of the stratum''s values; of a rate: of the denominator''s values, where these are added';
+COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
 CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;

@@ -1,8 +1,8 @@
 -- Metrics: how to read a number from telemetry; and their state by variant and time.
 
-CREATE TYPE flagscope.metric_kind AS ENUM ('proportion', 'mean', 'quantile');
+CREATE TYPE flagscope.metric_kind AS ENUM ('proportion', 'mean', 'quantile', 'rate', 'ratio');
 COMMENT ON TYPE flagscope.metric_kind IS
-    'proportion: share of matching rows that are events; mean: of their values; quantile: p50, p95 ... of their values';
+    'proportion: share of matching rows that are events; mean: of their values; quantile: p50, p95 ... of their values; rate: how many of them for each row, or unit of the values, of a denominator; ratio: sum of their values for each row of a denominator';
 
 CREATE TYPE flagscope.harm AS ENUM ('increase', 'decrease');
 COMMENT ON TYPE flagscope.harm IS 'the direction in which a metric hurts';
@@ -10,21 +10,58 @@ COMMENT ON TYPE flagscope.harm IS 'the direction in which a metric hurts';
 CREATE TABLE flagscope.metric (
     name        text PRIMARY KEY,
     kind        flagscope.metric_kind NOT NULL,
-    signal      flagscope.signal NOT NULL,
+    signal      flagscope.signal,
     filter      jsonb NOT NULL DEFAULT '{}',
     event       jsonb,
+    per         jsonb,
+    sum_values  boolean NOT NULL DEFAULT false,
+    cap         float8,
+    query       text,
+    owner       name NOT NULL DEFAULT current_user,
     harm        flagscope.harm NOT NULL DEFAULT 'increase',
     unit        text NOT NULL DEFAULT '',
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT metric_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255),
-    CONSTRAINT metric_event_exactly_for_proportions CHECK ((kind = 'proportion') = (event IS NOT NULL))
+    CONSTRAINT metric_reads_telemetry_or_a_query CHECK ((signal IS NULL) = (query IS NOT NULL)),
+    CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (
+        query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio')),
+    CONSTRAINT metric_event_exactly_for_proportions CHECK (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)),
+    CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)),
+    CONSTRAINT metric_sums_values_only_for_rates CHECK (kind = 'rate' OR NOT sum_values),
+    CONSTRAINT metric_cap_only_for_means CHECK (kind = 'mean' OR cap IS NULL),
+    CONSTRAINT metric_cap_is_positive CHECK (cap > 0 AND cap <= float8 '1e150')
 );
 COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
 COMMENT ON COLUMN flagscope.metric.filter IS
     'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all must hold';
 COMMENT ON COLUMN flagscope.metric.event IS 'which of them are events, in the same language; only for proportions';
+COMMENT ON COLUMN flagscope.metric.per IS
+    'denominator of a rate or ratio: a filter of the same language, with signal (else the metric''s) and, for rates, sum_values: true to add values (seconds, a counter''s increments) and not rows';
+COMMENT ON COLUMN flagscope.metric.sum_values IS
+    'of a rate: a matching row counts its value (a counter''s increment, a whole number), not 1';
+COMMENT ON COLUMN flagscope.metric.cap IS
+    'of a mean: a value above it counts as the cap, one below 0 as 0 (winsorising), from when it comes in; the mean is that of these values. A test against the control needs it: about the 99.9 % quantile, or a timeout';
+COMMENT ON COLUMN flagscope.metric.query IS
+    'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is watched; see create_query_metric()';
+COMMENT ON COLUMN flagscope.metric.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
 COMMENT ON COLUMN flagscope.metric.harm IS 'direction in which the metric hurts';
+
+CREATE TABLE flagscope.metric_run (
+    metric   text PRIMARY KEY REFERENCES flagscope.metric ON DELETE CASCADE,
+    until    timestamptz,
+    run_at   timestamptz NOT NULL,
+    given    bigint NOT NULL DEFAULT 0,
+    counted  bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    retry_at timestamptz,
+    problem  text
+);
+COMMENT ON TABLE flagscope.metric_run IS 'where a metric''s query stands: up to when its rows are counted, and what went wrong';
+COMMENT ON COLUMN flagscope.metric_run.until IS 'end of the last range that was counted; the next one begins here, however often it fails';
+COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succeeded';
+COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted for a rollout, one for each';
+COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not';
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
 CREATE TABLE flagscope.variant_delta (
@@ -65,9 +102,9 @@ COMMENT ON TABLE flagscope.variant_rollup IS
     'mergeable state of (flag, environment, variant, metric, 10-second bucket): the finest level; a bucket that got late rows has a row that is settled and one that is not, and is their sum';
 COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'counted in variant_history too, where maintain() puts a bucket once it is over';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
-COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of a histogram''s point every value that it stands for; invalid values (NaN, infinite, missing) do not count';
-COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events; 0 for means and quantiles';
-COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values; only for means';
+COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of rates and ratios those of the denominator, of a histogram''s point every value that it stands for; invalid values (NaN, infinite, missing) do not count';
+COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events, of a rate the count of its numerator; 0 for other kinds';
+COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values of means and ratios, and of the denominator''s values where a rate adds these';
 COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'of the values; only for quantiles';
 COMMENT ON COLUMN flagscope.variant_rollup.last_ts IS 'latest ts among the rows';
 

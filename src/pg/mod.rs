@@ -11,6 +11,7 @@ pub mod jsonb;
 pub mod latest;
 pub mod pending;
 pub mod process;
+pub mod query;
 pub mod row;
 pub mod stored;
 pub mod transition;

@@ -4,12 +4,13 @@
 //! begins (sql/api/tick.sql).
 //!
 //! The first number counts the copies that have begun ([`process`]). After it stand the sums of log likelihood ratios, in
-//! which the copies are mixed: eight (the points of the effect grid) for each tested quantile, or eight for a proportion.
+//! which the copies are mixed: eight (the points of the effect grid) for each tested quantile, or eight for any other kind.
 //! An empty list has seen nothing.
 
 use crate::error::{Error, Kind, Result};
 use crate::stats::mixture::{self, ERROR_GRID};
 use crate::stats::process;
+use crate::telemetry::MetricKind;
 
 /// The evidence after one more stratum, with which a copy may begin. No increment changes nothing.
 ///
@@ -38,7 +39,7 @@ pub fn gather(evidence: &[f64], increment: &[f64], begins_copy: bool) -> Result<
 ///
 /// # Errors
 /// [`Kind::Corrupted`] when it is no count and a multiple of eight sums, or a number is not finite.
-pub fn log_e(evidence: &[f64]) -> Result<f64> {
+pub fn log_e(kind: MetricKind, evidence: &[f64]) -> Result<f64> {
     let points = ERROR_GRID.log_or().len();
     let Some((copies, sums)) = evidence.split_first() else { return Ok(0.0) };
     if sums.is_empty()
@@ -51,8 +52,16 @@ pub fn log_e(evidence: &[f64]) -> Result<f64> {
             evidence.len()
         )));
     }
-    let each: Result<Vec<f64>> = sums.chunks(points).map(|ell| mixture::log_e(ell, &ERROR_GRID)).collect();
+    let each: Result<Vec<f64>> = sums.chunks(points).map(|ell| mixed(kind, ell)).collect();
     Ok(process::with_reserve(mixture::mix(&each?).unwrap_or(0.0), *copies))
+}
+
+/// The effects of test M have equal weights.
+fn mixed(kind: MetricKind, ell: &[f64]) -> Result<f64> {
+    match kind {
+        MetricKind::Mean => Ok(mixture::mix(ell).unwrap_or(0.0)),
+        _ => mixture::log_e(ell, &ERROR_GRID),
+    }
 }
 
 fn damaged(what: String) -> Error {
@@ -76,20 +85,20 @@ mod tests {
             }
             process.add(&[x; 8]).unwrap();
             evidence = gather(&evidence, &[x; 8], begins_copy).unwrap();
-            assert!((log_e(&evidence).unwrap() - process.log_e()).abs() < 1e-12);
+            assert!((log_e(MetricKind::Proportion, &evidence).unwrap() - process.log_e()).abs() < 1e-12);
         }
         assert_eq!(gather(&evidence, &[], true).unwrap(), evidence);
-        assert_eq!(log_e(&gather(&[], &[0.0; 8], false).unwrap()), Ok(0.0));
+        assert_eq!(log_e(MetricKind::Proportion, &gather(&[], &[0.0; 8], false).unwrap()), Ok(0.0));
         // Four quantiles that say the same say what one says.
         let four = gather(&[], &[2.0; 32], false).unwrap();
-        assert!((log_e(&four).unwrap() - log_e(&gather(&[], &[2.0; 8], false).unwrap()).unwrap()).abs() < 1e-12);
+        assert!((log_e(MetricKind::Proportion, &four).unwrap() - log_e(MetricKind::Proportion, &gather(&[], &[2.0; 8], false).unwrap()).unwrap()).abs() < 1e-12);
     }
 
     #[test]
     fn damaged_evidence_is_an_error() {
-        assert_eq!(log_e(&[]), Ok(0.0));
+        assert_eq!(log_e(MetricKind::Proportion, &[]), Ok(0.0));
         for bad in [vec![1.0], vec![1.0; 8], vec![f64::NAN; 9], vec![-1.0; 9]] {
-            assert_eq!(log_e(&bad).unwrap_err().kind, Kind::Corrupted);
+            assert_eq!(log_e(MetricKind::Proportion, &bad).unwrap_err().kind, Kind::Corrupted);
         }
         assert_eq!(gather(&[0.0; 9], &[0.0; 16], false).unwrap_err().kind, Kind::Corrupted);
     }

@@ -4,9 +4,11 @@
 //! themselves (`stats`), and what a verdict does to a rollout (SQL, `sql/api/ramp.sql`).
 
 mod evidence;
+mod sums;
 mod verdict;
 mod weigh;
 
 pub use evidence::{gather, log_e};
+pub use sums::next_centre;
 pub use verdict::{DataState, Standing, Verdict, verdict};
-pub use weigh::{Against, Rule, Side, Weighed, levels, weigh, weigh_counts};
+pub use weigh::{Against, Counted, Rule, Side, Weighed, levels, weigh, weigh_counts};

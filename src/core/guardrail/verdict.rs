@@ -170,7 +170,7 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        let lack = if s.kind == "quantile" {
+        let lack = if ["quantile", "mean"].contains(&s.kind.as_str()) {
             "the control has no past to compare with yet"
         } else {
             "no data of the control yet"

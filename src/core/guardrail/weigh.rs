@@ -1,13 +1,14 @@
-//! What one stratum adds to a guardrail's evidence (statistics.md P, Q and P1 of the design).
+//! What one stratum adds to a guardrail's evidence (statistics.md P, Q and P1 of the design; M and R in `sums`).
 //!
-//! An increment is a list of log likelihood ratios, eight (the points of the effect grid) for each tested quantile, or
-//! eight for a proportion. How increments become an e-value is `evidence`'s matter.
+//! An increment is a list of log likelihood ratios, eight (the points of the effect grid) for each tested quantile,
+//! or eight for any other kind. How increments become an e-value is `evidence`'s matter.
 
+use super::sums;
 use crate::error::{Error, Kind, Result};
-use crate::sketch::Histogram;
 use crate::sketch::histogram::{DEFAULT_SCALE, shift_for_margin};
+use crate::sketch::{Histogram, Moments};
 use crate::stats::exceedance::{self, MIX4};
-use crate::stats::mixture::ERROR_GRID;
+use crate::stats::mixture::{self, ERROR_GRID};
 use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 use crate::telemetry::MetricKind;
 
@@ -22,6 +23,12 @@ pub struct Rule {
     pub quantile: Option<f64>,
     /// Against the concurrent control with this margin, or against this absolute limit.
     pub against: Against,
+    /// Of a mean: no value is above it.
+    pub cap: Option<f64>,
+    /// Of a mean: about the control's mean in earlier strata; `None`: there were none.
+    pub centre: Option<f64>,
+    /// How much more data points resemble each other than independent ones: all evidence is divided by it.
+    pub design_effect: f64,
 }
 
 /// What the treatment is compared with.
@@ -42,6 +49,26 @@ pub struct Side<'a> {
     pub events: u64,
     /// Of their values; for quantiles.
     pub histogram: Option<&'a Histogram>,
+    /// Of their values, for means; of the denominator's values, for rates.
+    pub moments: Option<&'a Moments>,
+}
+
+impl Side<'_> {
+    /// What the events of a rate were counted over: the denominator's values, else its rows.
+    pub fn exposure(&self) -> f64 {
+        self.moments.and_then(Moments::sum).unwrap_or(self.n as f64)
+    }
+}
+
+/// One arm of a stratum as it was stored.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Counted<'a> {
+    /// Data points.
+    pub n: u64,
+    /// Events among them, or values above each threshold.
+    pub events: &'a [u64],
+    /// As in [`Side`].
+    pub moments: Option<&'a Moments>,
 }
 
 /// One stratum, weighed.
@@ -74,7 +101,20 @@ impl Rule {
             }
         };
         let harm = if harm == "decrease" { Harm::Decrease } else { Harm::Increase };
-        Ok(Self { kind: MetricKind::from_label(kind)?, harm, quantile, against })
+        let kind = MetricKind::from_label(kind)?;
+        Ok(Self { kind, harm, quantile, against, cap: None, centre: None, design_effect: 1.0 })
+    }
+
+    /// The rule with what a mean is judged on.
+    #[must_use]
+    pub fn scaled(self, cap: Option<f64>, centre: Option<f64>) -> Self {
+        Self { cap, centre, ..self }
+    }
+
+    /// The rule with a design effect, at least 1.
+    #[must_use]
+    pub fn tempered(self, design_effect: f64) -> Self {
+        Self { design_effect, ..self }
     }
 }
 
@@ -84,7 +124,16 @@ pub fn levels(quantile: Option<f64>) -> Vec<f64> {
 }
 
 /// Weighs one stratum. `thresholds` are the bins that the control's past gave for a quantile rule against control.
+///
+/// # Errors
+/// [`Kind::InvalidParameter`] for a rule that has no test or a design effect below 1, and as the tests.
 pub fn weigh(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, control: Side) -> Result<Weighed> {
+    let mut weighed = weigh_independent(rule, thresholds, treatment, control)?;
+    mixture::temper(&mut weighed.increment, rule.design_effect)?;
+    Ok(weighed)
+}
+
+fn weigh_independent(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, control: Side) -> Result<Weighed> {
     match (rule.kind, rule.against) {
         (MetricKind::Proportion, Against::Control(margin)) => {
             let arms = Arms { n_t: treatment.n, y_t: treatment.events, n_c: control.n, y_c: control.events };
@@ -95,8 +144,17 @@ pub fn weigh(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, control: 
             exceeding(rule.harm, margin, thresholds, treatment, control)
         }
         (MetricKind::Quantile, Against::Limit(limit)) => above_limit(rule, limit, treatment),
-        (MetricKind::Mean, _) => Err(Error::new(Kind::InvalidParameter, "a mean has no sequential test")
-            .hint("Compare it with an absolute limit by test \"threshold\", or watch a quantile or a proportion.")),
+        (MetricKind::Mean, _) => {
+            let increment = sums::mean_increment(rule, treatment.moments, control.moments)?;
+            Ok(Weighed { increment, ..Weighed::default() })
+        }
+        (MetricKind::Rate, against) => {
+            let increment = sums::rate_increment(rule, (treatment, treatment.events), (control, control.events))?;
+            let events_control = if matches!(against, Against::Control(_)) { vec![control.events] } else { vec![] };
+            Ok(Weighed { events_treatment: vec![treatment.events], events_control, increment })
+        }
+        (MetricKind::Ratio, _) => Err(Error::new(Kind::InvalidParameter, "a ratio has no sequential test")
+            .hint("Compare it with a limit or a baseline by test \"threshold\", or watch a rate or a capped mean.")),
     }
 }
 
@@ -140,22 +198,37 @@ fn above_limit(rule: &Rule, limit: f64, treatment: Side) -> Result<Weighed> {
 }
 
 /// What stored counts add to the evidence: the same increment as [`weigh`] gave, without the histograms.
-pub fn weigh_counts(rule: &Rule, n_t: u64, events_t: &[u64], n_c: u64, events_c: &[u64]) -> Result<Vec<f64>> {
-    let mut increment = Vec::new();
-    for (i, &y_t) in events_t.iter().enumerate() {
-        let y_c = events_c.get(i).copied().unwrap_or(0);
-        increment.extend(match (rule.kind, rule.against) {
-            (MetricKind::Proportion, Against::Control(margin)) => {
-                fisher_increment(&Arms { n_t, y_t, n_c, y_c }, 1.0 + margin, rule.harm, &ERROR_GRID)?
-            }
-            (_, Against::Control(_)) => fisher_increment(&Arms { n_t, y_t, n_c, y_c }, 1.0, rule.harm, &ERROR_GRID)?,
-            (MetricKind::Quantile, Against::Limit(_)) => {
-                one_sample_increment(n_t, y_t, 1.0 - rule.quantile.unwrap_or(f64::NAN), rule.harm, &ERROR_GRID)?
-            }
-            (_, Against::Limit(limit)) => one_sample_increment(n_t, y_t, limit, rule.harm, &ERROR_GRID)?,
-        });
+///
+/// # Errors
+/// As [`weigh`].
+pub fn weigh_counts(rule: &Rule, t: Counted, c: Counted) -> Result<Vec<f64>> {
+    let mut increment = match rule.kind {
+        MetricKind::Mean => sums::mean_increment(rule, t.moments, c.moments)?,
+        _ => Vec::new(),
+    };
+    for (i, &y_t) in t.events.iter().enumerate() {
+        increment.extend(weigh_count(rule, (&t, y_t), (&c, c.events.get(i).copied().unwrap_or(0)))?);
     }
+    mixture::temper(&mut increment, rule.design_effect)?;
     Ok(increment)
+}
+
+fn weigh_count(rule: &Rule, (t, y_t): (&Counted, u64), (c, y_c): (&Counted, u64)) -> Result<Vec<f64>> {
+    let arms = Arms { n_t: t.n, y_t, n_c: c.n, y_c };
+    match (rule.kind, rule.against) {
+        (MetricKind::Rate, _) => {
+            let of = |n, moments| Side { n, moments, ..Side::default() };
+            sums::rate_increment(rule, (of(t.n, t.moments), y_t), (of(c.n, c.moments), y_c))
+        }
+        (MetricKind::Proportion, Against::Control(margin)) => {
+            fisher_increment(&arms, 1.0 + margin, rule.harm, &ERROR_GRID)
+        }
+        (_, Against::Control(_)) => fisher_increment(&arms, 1.0, rule.harm, &ERROR_GRID),
+        (MetricKind::Quantile, Against::Limit(_)) => {
+            one_sample_increment(t.n, y_t, 1.0 - rule.quantile.unwrap_or(f64::NAN), rule.harm, &ERROR_GRID)
+        }
+        (_, Against::Limit(limit)) => one_sample_increment(t.n, y_t, limit, rule.harm, &ERROR_GRID),
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +238,7 @@ mod tests {
 
     /// The log e-value of evidence that has seen one stratum.
     fn log_e_of(increment: &[f64]) -> f64 {
-        log_e(&gather(&[], increment, false).unwrap()).unwrap()
+        log_e(MetricKind::Proportion, &gather(&[], increment, false).unwrap()).unwrap()
     }
 
     fn rule(kind: &str, comparison: &str, quantile: Option<f64>) -> Rule {
@@ -173,7 +246,7 @@ mod tests {
     }
 
     fn side(n: u64, events: u64) -> Side<'static> {
-        Side { n, events, histogram: None }
+        Side { n, events, ..Side::default() }
     }
 
     #[test]
@@ -212,12 +285,14 @@ mod tests {
             slow.push(f64::from(i) / 700.0);
         }
         let thresholds = exceedance::thresholds(&past, &levels(None)).unwrap().unwrap();
-        let side = |h| Side { n: 1000, events: 0, histogram: Some(h) };
+        let side = |h| Side { n: 1000, histogram: Some(h), ..Side::default() };
         let quantiles = rule("quantile", "control", None);
         let worse = weigh(&quantiles, Some(&thresholds), side(&slow), side(&past)).unwrap();
         assert_eq!(worse.increment.len(), 32);
         assert!(log_e_of(&worse.increment) > 10.0);
-        let again = weigh_counts(&quantiles, 1000, &worse.events_treatment, 1000, &worse.events_control).unwrap();
+        let counted = |events| Counted { n: 1000, events, moments: None };
+        let again =
+            weigh_counts(&quantiles, counted(&worse.events_treatment), counted(&worse.events_control)).unwrap();
         assert_eq!(again, worse.increment);
         let equal = weigh(&quantiles, Some(&thresholds), side(&past), side(&past)).unwrap();
         assert!(log_e_of(&equal.increment) < 0.0);
@@ -229,7 +304,7 @@ mod tests {
         for i in 0..1000 {
             histogram.push(if i % 10 == 0 { 0.2 } else { 0.01 });
         }
-        let side = Side { n: 1000, events: 0, histogram: Some(&histogram) };
+        let side = Side { n: 1000, histogram: Some(&histogram), ..Side::default() };
         let weighed = weigh(&rule("quantile", "absolute", Some(0.95)), None, side, Side::default()).unwrap();
         assert_eq!(weighed.events_treatment, [100]);
         assert!(log_e_of(&weighed.increment) > 4.6);

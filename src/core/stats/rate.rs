@@ -85,3 +85,56 @@ pub fn increment(counts: &Counts, margin: f64, harm: Harm, grid: &Grid) -> Resul
     let (k, x) = (count_t as f64, (count_t + count_c) as f64);
     Ok(grid.log_or().iter().map(|d| d * k - x * (p * d.exp_m1()).ln_1p()).collect())
 }
+
+/// The one-sample form, against a fixed rate: with K counted over the exposure e, the likelihood ratio of the rate
+/// e^d limit is exp(d K - e limit (e^d - 1)), with mean 1 at the limit and less on its harmless side.
+///
+/// # Errors
+/// As [`Counts::check`], and [`Kind::InvalidParameter`] for a limit that is not positive.
+pub fn limit_increment(exposure: f64, count: u64, limit: f64, harm: Harm, grid: &Grid) -> Result<Vec<f64>> {
+    // Events may come before the exposure that they were counted over: their sums are what counts.
+    let counted = if exposure == 0.0 { 0 } else { count };
+    Counts { exposure_t: exposure, count_t: counted, ..Counts::default() }.check()?;
+    if !(limit > 0.0 && limit <= 1e300) {
+        let message = format!("the limit of a rate must be a positive number, got \"{limit}\"");
+        return Err(Error::new(Kind::InvalidParameter, message));
+    }
+    let sign = if harm == Harm::Increase { 1.0 } else { -1.0 };
+    let expected = (exposure * limit).min(1e300);
+    let one = |d: &f64| (sign * d * count as f64 - expected * (sign * d).exp_m1()).clamp(f64::MIN, f64::MAX);
+    Ok(grid.log_or().iter().map(one).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::mixture::ERROR_GRID;
+    use super::*;
+
+    /// The mean of exp(increment) under Poisson counts, by summation.
+    fn mean_e(rate: f64, limit: f64, harm: Harm) -> Vec<f64> {
+        let exposure = 40.0;
+        let lambda: f64 = exposure * rate;
+        let mut sums = vec![0.0; 8];
+        let mut log_p = -lambda;
+        for k in 0..400_u64 {
+            let increment = limit_increment(exposure, k, limit, harm, &ERROR_GRID).unwrap();
+            sums.iter_mut().zip(increment).for_each(|(sum, l)| *sum += (l + log_p).exp());
+            log_p += (lambda / (k + 1) as f64).ln();
+        }
+        sums
+    }
+
+    #[test]
+    fn an_e_value_against_a_limit_has_mean_1_at_it_and_less_on_the_harmless_side() {
+        for harm in [Harm::Increase, Harm::Decrease] {
+            for e in mean_e(0.5, 0.5, harm) {
+                assert!((e - 1.0).abs() < 1e-9, "{e}");
+            }
+            let harmless = if harm == Harm::Increase { 0.4 } else { 0.6 };
+            assert!(mean_e(harmless, 0.5, harm).iter().all(|e| *e < 1.0));
+        }
+        assert!(limit_increment(1.0, 1, 0.0, Harm::Increase, &ERROR_GRID).is_err());
+        assert!(limit_increment(f64::NAN, 1, 1.0, Harm::Increase, &ERROR_GRID).is_err());
+        assert!(limit_increment(-1.0, 1, 1.0, Harm::Increase, &ERROR_GRID).is_err());
+    }
+}

@@ -6,33 +6,35 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Filter, Row, Signal};
-use crate::error::{Error, Kind, Result};
-use crate::sketch::{Histogram, Moments, Sketch};
+use super::state::{Counting, Match};
+use super::{Filter, MetricKind, Per, Row, Signal, State};
 
 /// Width of a rollup bucket, in microseconds.
 pub const BUCKET_MICROS: i64 = 10_000_000;
 
-/// What a metric reads from its rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricKind {
-    /// The share of rows that are events.
-    Proportion,
-    /// The mean of the rows' values.
-    Mean,
-    /// Quantiles of the rows' values.
-    Quantile,
+/// What a metric is: which rows it reads, and how.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Its kind.
+    pub kind: MetricKind,
+    /// The signal of its rows.
+    pub signal: Signal,
+    /// Which rows of it; of rates and ratios those of the numerator.
+    pub filter: Filter,
+    /// Which of these are events; of proportions.
+    pub event: Option<Filter>,
+    /// The denominator of rates and ratios.
+    pub per: Option<Per>,
+    /// Of means: values are counted as if they lay between 0 and this.
+    pub cap: Option<f64>,
+    /// Of rates: an event counts its value, not 1.
+    pub sum_values: bool,
 }
 
-impl MetricKind {
-    /// Reads the SQL label of a metric kind.
-    pub fn from_label(label: &str) -> Result<Self> {
-        match label {
-            "proportion" => Ok(Self::Proportion),
-            "mean" => Ok(Self::Mean),
-            "quantile" => Ok(Self::Quantile),
-            other => Err(Error::new(Kind::InvalidParameter, format!("there is no metric kind \"{other}\""))),
-        }
+impl Definition {
+    /// A metric of all rows that match a filter.
+    pub fn new(kind: MetricKind, signal: Signal, filter: Filter) -> Self {
+        Self { kind, signal, filter, event: None, per: None, cap: None, sum_values: false }
     }
 }
 
@@ -40,10 +42,8 @@ impl MetricKind {
 #[derive(Debug, Clone)]
 struct Metric {
     name: String,
-    kind: MetricKind,
-    signal: Signal,
-    filter: Filter,
-    event: Option<Filter>,
+    definition: Definition,
+    counting: Counting,
     /// Number of the row name that the filter demands, in [`Plan::row_names`].
     row_name: Option<u32>,
 }
@@ -93,20 +93,16 @@ impl Plan {
     }
 
     /// Adds a metric unless it is known; its index.
-    pub fn metric(
-        &mut self,
-        name: &str,
-        kind: MetricKind,
-        signal: Signal,
-        filter: Filter,
-        event: Option<Filter>,
-    ) -> usize {
+    pub fn metric(&mut self, name: &str, definition: Definition) -> usize {
         if let Some(known) = self.metrics.iter().position(|m| m.name == name) {
             return known;
         }
         let next = self.row_names.len() as u32;
-        let row_name = filter.exact_name().map(|wanted| *self.row_names.entry(wanted.to_owned()).or_insert(next));
-        self.metrics.push(Metric { name: name.to_owned(), kind, signal, filter, event, row_name });
+        // A denominator has other rows than the filter's.
+        let wanted = definition.filter.exact_name().filter(|_| definition.per.is_none());
+        let row_name = wanted.map(|wanted| *self.row_names.entry(wanted.to_owned()).or_insert(next));
+        let counting = Counting::of(&definition);
+        self.metrics.push(Metric { name: name.to_owned(), definition, counting, row_name });
         self.metrics.len() - 1
     }
 
@@ -123,21 +119,6 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.watches.is_empty()
     }
-}
-
-/// The state of one group: what its kind of metric needs and nothing more.
-#[derive(Debug, Clone, Default)]
-pub struct State {
-    /// Rows that match, or the values that they stand for; rows without a finite value do not count.
-    pub n: u64,
-    /// Rows that are events.
-    pub events: u64,
-    /// Of the values; only for means.
-    pub moments: Option<Moments>,
-    /// Of the values; only for quantiles.
-    pub histogram: Option<Histogram>,
-    /// Latest time among the rows, in microseconds.
-    pub last_ts: i64,
 }
 
 /// What a row counts for: a watch and the variant that the row is tied to, and the state that its last row went to.
@@ -170,15 +151,6 @@ struct Group {
     watch: usize,
     variant: u32,
     bucket: i64,
-}
-
-/// Whether a metric matches the row at hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Match {
-    Unknown,
-    No,
-    Row,
-    Event,
 }
 
 /// The fold of one statement.
@@ -253,17 +225,17 @@ impl<'p> Fold<'p> {
             let metric = &self.plan.metrics[target.metric];
             let matched = &mut self.matched[target.metric];
             if *matched == Match::Unknown {
-                *matched = metric.examine(row);
+                *matched = metric.definition.examine(row);
             }
             if *matched == Match::No {
                 continue;
             }
-            let is_event = *matched == Match::Event;
+            let matched = *matched;
             // Rows come in time order, mostly: the last row's state is this one's.
             if target.state == NOWHERE || target.bucket != bucket {
                 (target.bucket, target.state) = (bucket, self.state(target.watch, target.variant, bucket, ts));
             }
-            self.states[target.state].add(metric.kind, is_event, ts, row);
+            self.states[target.state].add(&metric.counting, matched, ts, row);
         }
     }
 
@@ -290,49 +262,31 @@ impl<'p> Fold<'p> {
     }
 }
 
-impl Metric {
-    fn examine(&self, row: &impl Row) -> Match {
-        if row.signal() != self.signal || !self.filter.matches(row) {
-            return Match::No;
-        }
-        match &self.event {
-            Some(event) if event.matches(row) => Match::Event,
-            _ => Match::Row,
+impl Counting {
+    pub(super) fn of(definition: &Definition) -> Self {
+        Self {
+            kind: definition.kind,
+            floor: if definition.cap.is_some() { 0.0 } else { f64::NEG_INFINITY },
+            cap: definition.cap.unwrap_or(f64::INFINITY),
+            sum_values: definition.sum_values,
+            sum_exposure: definition.per.as_ref().is_some_and(|per| per.sum_values),
         }
     }
 }
 
-impl State {
-    fn add(&mut self, kind: MetricKind, is_event: bool, ts: i64, row: &impl Row) {
-        self.last_ts = self.last_ts.max(ts);
-        if kind == MetricKind::Proportion {
-            self.n += 1;
-            self.events += u64::from(is_event);
-        } else if let Some(values) = row.distribution() {
-            self.add_many(kind, &values);
-        } else {
-            // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
-            let value = row.value().unwrap_or(f64::NAN);
-            self.n += u64::from(value.is_finite());
-            match kind {
-                MetricKind::Mean => self.moments.get_or_insert_default().push(value),
-                _ => self.histogram.get_or_insert_default().push(value),
+impl Definition {
+    /// What a row is to the metric.
+    pub(super) fn examine(&self, row: &impl Row) -> Match {
+        let Self { signal, filter, event, per, .. } = self;
+        let matches = row.signal() == *signal && filter.matches(row);
+        match (per, event) {
+            (Some(per), _) => {
+                let of_signal = row.signal() == per.signal.unwrap_or(*signal);
+                Match::of(of_signal && per.filter.matches(row), matches)
             }
-        }
-    }
-
-    /// Counts every value of a row that stands for many. One whose counts would not fit is left out as invalid.
-    fn add_many(&mut self, kind: MetricKind, values: &Histogram) {
-        let (moments, histogram) = (&mut self.moments, &mut self.histogram);
-        let fits = match kind {
-            MetricKind::Mean => moments.get_or_insert_default().merge(&values.moments()).is_ok(),
-            _ => histogram.get_or_insert_default().merge(values).is_ok(),
-        };
-        if fits {
-            self.n += values.count();
-        } else {
-            moments.iter_mut().for_each(|m| m.push(f64::NAN));
-            histogram.iter_mut().for_each(|h| h.push(f64::NAN));
+            (None, _) if !matches => Match::No,
+            (None, Some(event)) if event.matches(row) => Match::Event,
+            (None, _) => Match::Row,
         }
     }
 }
@@ -377,15 +331,10 @@ mod tests {
         let mut plan = Plan::default();
         plan.environment("production", "production");
         plan.environment("prod", "production");
-        let errors = plan.metric(
-            "errors",
-            MetricKind::Proportion,
-            Signal::Span,
-            filter(json!({"name": "pay"})),
-            Some(filter(json!({"is_error": true}))),
-        );
-        let latency =
-            plan.metric("latency", MetricKind::Quantile, Signal::Span, filter(json!({"name": "pay"})), None);
+        let of = |kind| Definition::new(kind, Signal::Span, filter(json!({"name": "pay"})));
+        let event = Some(filter(json!({"is_error": true})));
+        let errors = plan.metric("errors", Definition { event, ..of(MetricKind::Proportion) });
+        let latency = plan.metric("latency", of(MetricKind::Quantile));
         let switch = ["off", "on"].map(str::to_owned);
         plan.watch("new-checkout", "production", &switch, errors);
         plan.watch("new-checkout", "production", &switch, latency);
@@ -425,6 +374,69 @@ mod tests {
         );
         let histogram = groups[2].4.histogram.as_ref().unwrap();
         assert_eq!((histogram.count(), histogram.invalid()), (1, 1));
+    }
+
+    /// The one group of a metric over some rows.
+    fn folded(definition: Definition, rows: &[Point]) -> State {
+        let mut plan = Plan::default();
+        plan.environment("production", "production");
+        let metric = plan.metric("m", definition);
+        plan.watch("f", "production", &["on".to_owned()], metric);
+        let mut fold = Fold::new(&plan);
+        let mut targets = fold.targets("production", [("f", "on")].into_iter());
+        rows.iter().for_each(|row| fold.row(&mut targets, 1, row));
+        fold.finish().pop().map(|group| group.4).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_capped_mean_counts_what_lies_beyond_as_the_bound() {
+        let values = [Some(-3.0), Some(4.0), Some(1e9), Some(f64::INFINITY), Some(f64::NAN), None];
+        let rows = values.map(|value| Point(Signal::Event, "order", value, None));
+        let mean = Definition::new(MetricKind::Mean, Signal::Event, filter(json!({})));
+        let capped = folded(Definition { cap: Some(8.0), ..mean.clone() }, &rows);
+        let moments = capped.moments.unwrap();
+        // By hand: 0, 4 and 8.
+        assert_eq!((capped.n, moments.sum(), moments.max(), moments.invalid()), (3, Some(12.0), Some(8.0), 3));
+        let free = folded(mean, &rows).moments.unwrap();
+        assert_eq!((free.min(), free.max(), free.invalid()), (Some(-3.0), Some(1e9), 3));
+    }
+
+    #[test]
+    fn a_rate_counts_rows_of_two_kinds() {
+        let per = |json| Some(Per::parse(&json).unwrap());
+        let rate = Definition::new(MetricKind::Rate, Signal::Log, filter(json!({"is_error": true})));
+        let rows = [
+            Point(Signal::Span, "pay", Some(0.5), Some(true)),
+            Point(Signal::Span, "pay", Some(-1.0), None),
+            Point(Signal::Span, "browse", Some(2.0), None),
+            Point(Signal::Log, "pay", Some(3.0), Some(true)),
+            Point(Signal::Log, "pay", Some(0.5), Some(true)),
+            Point(Signal::Log, "pay", Some(1.0), None),
+        ];
+        let per_span = Definition { per: per(json!({"signal": "span", "name": "pay"})), ..rate.clone() };
+        let by_rows = folded(per_span.clone(), &rows);
+        assert_eq!((by_rows.n, by_rows.events, by_rows.moments), (2, 2, None));
+        // A counter's increments are counts; half an event is not one.
+        let by_values = folded(Definition { sum_values: true, ..per_span }, &rows);
+        assert_eq!((by_values.n, by_values.events, by_values.moments.unwrap().invalid()), (2, 3, 1));
+        let seconds = per(json!({"signal": "span", "sum_values": true}));
+        let by_time = folded(Definition { per: seconds, ..rate.clone() }, &rows);
+        let moments = by_time.moments.unwrap();
+        assert_eq!((by_time.n, by_time.events, moments.sum(), moments.invalid()), (2, 2, Some(2.5), 1));
+        // The same row may be in both parts.
+        let of_logs = folded(Definition { per: per(json!({})), ..rate }, &rows);
+        assert_eq!((of_logs.n, of_logs.events), (3, 2));
+    }
+
+    #[test]
+    fn a_ratio_is_a_sum_per_row() {
+        let per = Some(Per::parse(&json!({"name": "session"})).unwrap());
+        let orders = Definition::new(MetricKind::Ratio, Signal::Event, filter(json!({"name": "order"})));
+        let point = |name, value| Point(Signal::Event, name, value, None);
+        let rows = [point("session", None), point("order", Some(5.0)), point("order", None), point("session", None)];
+        let state = folded(Definition { per, ..orders }, &rows);
+        let moments = state.moments.unwrap();
+        assert_eq!((state.n, state.events, moments.sum(), moments.invalid()), (2, 0, Some(5.0), 1));
     }
 
     #[test]

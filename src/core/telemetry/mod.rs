@@ -7,11 +7,17 @@ mod attribution;
 mod exposure;
 mod filter;
 mod fold;
+mod per;
+mod state;
+mod survey;
 
 pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Fold, MetricKind, Plan, State, Targets, Watch};
+pub use fold::{BUCKET_MICROS, Definition, Fold, Plan, Targets, Watch};
+pub use per::Per;
+pub use state::{MetricKind, State};
+pub use survey::Survey;
 
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Histogram;

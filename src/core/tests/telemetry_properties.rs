@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flagscope_core::sketch::{Histogram, Sketch};
-use flagscope_core::telemetry::{BUCKET_MICROS, Filter, Fold, MetricKind, Plan, Row, Scalar, Signal, State};
+use flagscope_core::telemetry::{
+    BUCKET_MICROS, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::json;
@@ -89,11 +91,26 @@ fn plan() -> Plan {
     let filter = |json| Filter::parse(&json).expect("a filter");
     let pay = json!({"name": "pay"});
     let error = Some(filter(json!({"is_error": true})));
-    let share = plan.metric("share", MetricKind::Proportion, Signal::Span, filter(pay.clone()), error);
-    let mean = plan.metric("mean", MetricKind::Mean, Signal::Span, filter(pay.clone()), None);
-    let duration = plan.metric("duration", MetricKind::Quantile, Signal::Span, filter(pay), None);
+    let of = |kind| Definition::new(kind, Signal::Span, filter(pay.clone()));
+    let per = |json| Some(Per::parse(&json).expect("a denominator"));
+    let share = plan.metric("share", Definition { event: error, ..of(MetricKind::Proportion) });
+    let mean = plan.metric("mean", of(MetricKind::Mean));
+    let capped = plan.metric("capped", Definition { cap: Some(100.0), ..of(MetricKind::Mean) });
+    let low = plan.metric("low", Definition { cap: Some(5.0), ..of(MetricKind::Mean) });
+    let duration = plan.metric("duration", of(MetricKind::Quantile));
+    let browse = |json| Definition {
+        filter: filter(json!({"name": "browse"})),
+        per: per(json),
+        ..Definition::new(MetricKind::Rate, Signal::Span, Filter::default())
+    };
+    let by_call = plan.metric("by call", browse(json!({"name": "pay"})));
+    let by_second = plan.metric("by second", browse(json!({"name": "pay", "sum_values": true})));
+    let rate = plan.metric("rate", Definition { per: per(json!({"signal": "log"})), ..of(MetricKind::Rate) });
+    let per_second = per(json!({"sum_values": true, "name": "browse"}));
+    let counter = plan.metric("counter", Definition { per: per_second, sum_values: true, ..of(MetricKind::Rate) });
+    let ratio = plan.metric("ratio", Definition { per: per(json!({"name": "browse"})), ..of(MetricKind::Ratio) });
     for (flag, variant) in [("cart", "on"), ("theme", "red")] {
-        for metric in [share, mean, duration] {
+        for metric in [share, mean, capped, low, duration, rate, counter, ratio, by_call, by_second] {
             plan.watch(flag, "production", &[variant.to_owned()], metric);
         }
     }
@@ -125,8 +142,10 @@ fn merge(into: &mut State, state: State) {
     into.n += state.n;
     into.events += state.events;
     into.last_ts = into.last_ts.max(state.last_ts);
-    if let (Some(a), Some(b)) = (&mut into.moments, &state.moments) {
-        a.merge(b).expect("few values");
+    match (&mut into.moments, state.moments) {
+        (Some(a), Some(b)) => a.merge(&b).expect("few values"),
+        (a @ None, b) => *a = b,
+        (_, None) => {}
     }
     if let (Some(a), Some(b)) = (&mut into.histogram, &state.histogram) {
         a.merge(b).expect("few values");
@@ -205,6 +224,14 @@ fn a_point_of_a_histogram_counts_with_every_value_it_stands_for() {
     // By hand: 294 values of 1 and 6 of 10 about 1.18.
     let exact = 294.0 * 0.18_f64.powi(2) + 6.0 * 8.82_f64.powi(2);
     assert!((moments.m2() / exact - 1.0).abs() < 0.03, "{}", moments.m2());
+    let low = state("low").moments.as_ref().expect("moments");
+    assert_eq!((low.count(), low.min(), low.max()), (300, Some(1.0), Some(5.0)));
+    // By hand 1.08, within the width of a bin.
+    assert!((low.mean().expect("values") / 1.08 - 1.0).abs() < 0.011, "{low:?}");
+    // In a denominator a point is what it stands for, too.
+    assert_eq!((state("by call").n, state("by call").events), (300, 0));
+    let seconds = state("by second").moments.as_ref().and_then(|m| m.sum()).expect("seconds");
+    assert!((seconds - 354.0).abs() < 1e-9, "{seconds}");
     // A proportion counts points.
     assert_eq!(state("share").n, 3);
 }

@@ -51,6 +51,20 @@ impl Histogram {
         Moments::of_group(self.count, mean, spread, (self.min, self.max), self.invalid)
     }
 
+    /// The same of values that are counted as a bound when they lie beyond it. Where some do, the mean is that of the
+    /// bins' middles, too.
+    pub fn bounded_moments(&self, floor: f64, cap: f64) -> Moments {
+        if self.count == 0 || (self.min >= floor && self.max <= cap) {
+            return self.moments();
+        }
+        let bounded = |key| self.middle(key).clamp(floor, cap);
+        let n = self.count as f64;
+        let mean = self.bins.iter().map(|(key, count)| bounded(*key) * *count as f64).sum::<f64>() / n;
+        let spread = self.bins.iter().map(|(key, count)| (bounded(*key) - mean).powi(2) * *count as f64).sum();
+        let extremes = (self.min.clamp(floor, cap), self.max.clamp(floor, cap));
+        Moments::of_group(self.count, mean, spread, extremes, self.invalid)
+    }
+
     /// The key of the bin that holds the quantile at rank p (n - 1), counted from 0; None of no values.
     ///
     /// # Errors

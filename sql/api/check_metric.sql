@@ -1,0 +1,103 @@
+-- check_metric(): what a definition matches, before anybody relies on it.
+
+CREATE TYPE flagscope.metric_finding AS (topic text, flag text, variant text, n bigint, events bigint, value float8, detail text);
+COMMENT ON TYPE flagscope.metric_finding IS
+    'one line of check_metric(): rows, variant, values, example or warning; value: what the metric says of them, of quantiles p95';
+
+CREATE FUNCTION flagscope._survey_query(m flagscope.metric, since timestamptz, until timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH given AS MATERIALIZED (
+        SELECT * FROM flagscope._own_query_rows(m.query, since, until, 60000, flagscope._setting_number('query.rows')::bigint)
+    ), tied AS (
+        SELECT r.flag, CASE WHEN g.variant IS NULL THEN coalesce(CASE WHEN u.treated_at IS NOT NULL THEN r.treatment END, u.variant) ELSE g.variant END AS variant, g.value, g.exposure
+        FROM given g JOIN flagscope.rollout r ON r.status IN ('running', 'paused', 'held')
+            LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
+        WHERE u.subject IS NOT NULL OR g.variant IN (r.treatment, r.control)
+    ), said AS (
+        SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0) WHEN 'rate' THEN sum(t.value)::bigint ELSE 0 END AS events,
+            CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8 WHEN 'mean' THEN avg(CASE WHEN m.cap IS NULL THEN t.value ELSE least(greatest(t.value, 0), m.cap) END)
+                WHEN 'rate' THEN sum(t.value) / nullif(sum(t.exposure), 0) ELSE flagscope.quantile(flagscope.histogram(t.value), 0.95) END AS value
+        FROM tied t GROUP BY GROUPING SETS ((t.flag, t.variant), ())
+    ), total AS (
+        SELECT count(*) AS n, count(g.value) AS values, count(*) - count(g.value) AS invalid, min(g.value) AS min, max(g.value) AS max, flagscope.histogram(g.value) AS h,
+            count(*) FILTER (WHERE g.value < 0) AS below, count(*) FILTER (WHERE g.value > m.cap) AS above FROM given g
+    )
+    SELECT jsonb_build_object('matched', t.n, 'tied', (SELECT s.n FROM said s WHERE s.flag IS NULL), 'n', t.n, 'events', (SELECT s.events FROM said s WHERE s.flag IS NULL),
+        'value', (SELECT s.value FROM said s WHERE s.flag IS NULL), 'variants', (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.flag, s.variant), '[]') FROM said s WHERE s.flag IS NOT NULL),
+        'values', t.values, 'invalid', t.invalid, 'min', t.min, 'max', t.max, 'p50', flagscope.quantile(t.h, 0.5), 'p95', flagscope.quantile(t.h, 0.95), 'p999', flagscope.quantile(t.h, 0.999),
+        'below', t.below, 'above', t.above, 'examples', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') FROM (SELECT * FROM given LIMIT 3) x))
+    FROM total t;
+$$;
+COMMENT ON FUNCTION flagscope._survey_query(flagscope.metric, timestamptz, timestamptz) IS
+    'what a metric''s query gives over a range, with the caller''s own rights, and which units of live rollouts it is about';
+
+CREATE FUNCTION flagscope._survey_warnings(m flagscope.metric, s jsonb) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.words FROM (VALUES
+        (1, CASE WHEN (s ->> 'matched')::bigint = 0 THEN CASE
+            WHEN m.query IS NOT NULL THEN 'the query gives no row'
+            WHEN (s ->> 'of_signal')::bigint = 0 THEN format('there is no row of signal %s', m.signal)
+            ELSE format('no row matches; the names of signal %s are %s', m.signal, (SELECT string_agg(format('"%s" (%s)', n ->> 'name', n ->> 'n'), ', ') FROM jsonb_array_elements(s -> 'names') n)) END END),
+        (2, CASE WHEN (s ->> 'matched')::bigint > 0 AND (s ->> 'tied')::bigint = 0 THEN CASE WHEN m.query IS NULL THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
+            ELSE 'no row is about a unit of a live rollout: its subject must have been exposed, or its variant be one of the rollout''s' END END),
+        (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
+        (4, CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0 AND (s ->> 'values')::bigint > 0 THEN format('%s rows have no finite value and do not count', s ->> 'invalid') END),
+        (5, CASE WHEN m.kind = 'proportion' AND (s ->> 'n')::bigint > 0 AND (s ->> 'events')::bigint IN (0, (s ->> 'n')::bigint)
+            THEN format('%s row is an event', CASE (s ->> 'events')::bigint WHEN 0 THEN 'no' ELSE 'every' END) END),
+        (6, CASE WHEN m.kind IN ('rate', 'ratio') AND m.query IS NULL AND (s ->> 'matched')::bigint > 0 AND (s ->> 'n')::bigint = 0 THEN 'the denominator matches nothing' END),
+        (7, CASE WHEN m.kind = 'rate' AND (s ->> 'matched')::bigint > 0 AND (s ->> 'events')::bigint = 0 THEN 'nothing was counted in the numerator' END),
+        (8, CASE WHEN m.kind = 'mean' AND m.cap IS NULL AND s ->> 'p999' IS NOT NULL
+            THEN format('without a cap the mean cannot be compared with the control; 99.9 %% of the values are at most %s', round((s ->> 'p999')::numeric, 4)) END),
+        (9, CASE WHEN m.cap IS NOT NULL AND (s ->> 'above')::bigint * 100 > (s ->> 'values')::bigint THEN format('%s of %s values are above the cap and count as %s', s ->> 'above', s ->> 'values', m.cap) END),
+        (10, CASE WHEN m.cap IS NOT NULL AND (s ->> 'below')::bigint > 0 THEN format('%s values are below 0 and count as 0', s ->> 'below') END)
+    ) w(nr, words) WHERE w.words IS NOT NULL ORDER BY w.nr;
+$$;
+COMMENT ON FUNCTION flagscope._survey_warnings(flagscope.metric, jsonb) IS 'what looks wrong with what a definition matched';
+
+CREATE FUNCTION flagscope.check_metric(definition jsonb, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
+RETURNS SETOF flagscope.metric_finding
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(definition) WHEN 'object' THEN definition ELSE '{}' END) k
+        WHERE k NOT IN ('name', 'kind', 'signal', 'filter', 'event', 'per', 'sum_values', 'cap', 'query', 'harm', 'unit', 'description', 'owner', 'created_at'));
+    m flagscope.metric;
+    s jsonb;
+BEGIN
+    IF jsonb_typeof(definition) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR NOT definition ? 'kind' OR (definition ->> 'signal' IS NULL) = (definition ->> 'query' IS NULL)
+        OR (definition ->> 'signal' IS NOT NULL AND ((definition ->> 'kind' = 'proportion') <> (definition ->> 'event' IS NOT NULL)
+            OR (definition ->> 'kind' IN ('rate', 'ratio')) <> (definition ->> 'per' IS NOT NULL))) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN format('a metric has no "%s"', unknown)
+                ELSE 'a definition is a JSON object with kind and either signal or query; of telemetry with event exactly for a proportion, with per exactly for a rate or ratio' END,
+            HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
+    END IF;
+    m := jsonb_populate_record(NULL::flagscope.metric, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
+    s := CASE WHEN m.query IS NOT NULL THEN flagscope._survey_query(m, since, until) ELSE flagscope._survey(to_jsonb(m), since, until) END;
+    RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
+        format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_finding;
+    RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
+        FROM jsonb_array_elements(s -> 'variants') v;
+    RETURN QUERY SELECT 'values', NULL, NULL, (s ->> 'values')::bigint, NULL::bigint, NULL::float8, format('from %s to %s; p50 %s, p95 %s, p99.9 %s', round((s ->> 'min')::numeric, 4), round((s ->> 'max')::numeric, 4),
+        round((s ->> 'p50')::numeric, 4), round((s ->> 'p95')::numeric, 4), round((s ->> 'p999')::numeric, 4)) WHERE (s ->> 'values')::bigint > 0;
+    RETURN QUERY SELECT 'example', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, e::text FROM jsonb_array_elements(s -> 'examples') e;
+    RETURN QUERY SELECT 'warning', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, w FROM flagscope._survey_warnings(m, s) w;
+END $$;
+COMMENT ON FUNCTION flagscope.check_metric(jsonb, timestamptz, timestamptz) IS
+    'what a definition of a metric (its columns as JSON) matches in the last hour, before anyone relies on it: rows, by variant, values, examples, and what looks wrong; it reads all rows of the time, a query runs with the caller''s rights';
+
+CREATE FUNCTION flagscope.check_metric(metric text, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
+RETURNS SETOF flagscope.metric_finding
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    definition jsonb := (SELECT to_jsonb(m) FROM flagscope.metric m WHERE m.name = check_metric.metric);
+BEGIN
+    IF definition IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('metric "%s" does not exist', metric),
+            HINT = 'A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
+    END IF;
+    RETURN QUERY SELECT * FROM flagscope.check_metric(definition, since, until);
+END $$;
+COMMENT ON FUNCTION flagscope.check_metric(text, timestamptz, timestamptz) IS 'the same of a metric that is defined';
