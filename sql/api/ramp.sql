@@ -169,14 +169,18 @@ COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
 
 CREATE FUNCTION flagscope._wants_action(r flagscope.rollout) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
+BEGIN
+    -- plpgsql keeps its plan: as an SQL function it was planned anew for each rollout.
+    RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
         OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
-        OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND g.enabled AND g.on_state <> '{}'
-                AND flagscope._wanted(g, s.state, r.status) IS NOT NULL);
-$$;
+        -- OFFSET 0: from the rollout to its rules. As a plain join every rollout scanned the rules of all (200 rollouts with
+        -- 1,000 rules: 200 ms a tick).
+        OR EXISTS (SELECT FROM flagscope.guardrail_status s,
+                LATERAL (SELECT g FROM flagscope.guardrail g WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
+            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND flagscope._wanted(x.g, s.state, r.status) IS NOT NULL);
+END $$;
 COMMENT ON FUNCTION flagscope._wants_action(flagscope.rollout) IS 'may some guardrail of a rollout want something done';
 
 CREATE FUNCTION flagscope._rests_until(r flagscope.rollout) RETURNS timestamptz

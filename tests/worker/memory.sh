@@ -27,3 +27,35 @@ failed=$(private_memory "$pid")
 printf '# %s kB after 5 s of failing ticks\n' "$failed"
 is "failing ticks leave nothing behind" "$((failed - after < limit_kb))" 1
 is "the same worker still" "$(worker_of one)" "$pid"
+
+# The real tick, with data in every one: 20 guardrails, exposures, rows without flags.
+sql 'CREATE DATABASE real'
+in_database real psql -XAtq -v ON_ERROR_STOP=1 >/dev/null <<'SQL'
+CREATE EXTENSION flagscope;
+SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
+SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}');
+SELECT flagscope.create_flag('f' || i), flagscope.create_guardrail('f' || i, 'errors'), flagscope.create_guardrail('f' || i, 'duration'),
+    flagscope.start_rollout(flagscope.create_rollout('f' || i, stages => '{50, 100}', min_duration => '1 day')) FROM generate_series(1, 10) i;
+CREATE PROCEDURE load(until bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    FOR n IN 1..100000 LOOP
+        EXIT WHEN (SELECT ticks >= until FROM flagscope.tick_state);
+        INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, trace_id, flags)
+        SELECT clock_timestamp(), 'span', 'pay', 0.1 + i % 7 * 0.01, i % 50 = 0, md5(i::text)::uuid, CASE WHEN i % 5 > 0 THEN jsonb_build_object('f' || i % 10, CASE WHEN i % 3 = 0 THEN 'on' ELSE 'off' END) END
+        FROM generate_series(n, n + 60) i;
+        INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
+        SELECT clock_timestamp(), 'event', 'feature_flag.evaluation', 'user-' || i % 1000, jsonb_build_object('f' || i % 10, CASE WHEN i % 1000 < 500 THEN 'on' ELSE 'off' END)
+        FROM generate_series(n, n + 20) i;
+        COMMIT;
+    END LOOP;
+END $$;
+SQL
+in_database real poll "its worker ticks" 20 'SELECT ticks > 0 FROM flagscope.tick_state' t
+in_database real sql "CALL load(${WARM_REAL:-300})"
+pid=$(worker_of real)
+before=$(private_memory "$pid")
+in_database real sql "CALL load(${TICKS_REAL:-1200})"
+after=$(private_memory "$pid")
+is "the same worker did them" "$(worker_of real)" "$pid"
+printf '# %s kB before, %s kB after %s real ticks, all with data\n' "$before" "$after" "$(in_database real sql 'SELECT ticks FROM flagscope.tick_state')"
+is "and it grew by less than 16 MB, in steps of the allocator: 10 kB a tick would be more" "$((after - before < 16384))" 1

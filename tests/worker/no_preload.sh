@@ -12,6 +12,6 @@ is "there is no worker" "$(sql "SELECT count(*) FROM pg_stat_activity WHERE back
 is "the settings can be seen" "$(in_database one sql \
   "LOAD 'flagscope'; SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings
    WHERE name IN ('flagscope.enabled', 'flagscope.environment', 'flagscope.interval')")" \
-  'flagscope.enabled=on flagscope.environment=production flagscope.interval=500ms'
+  'flagscope.enabled=on flagscope.environment=production flagscope.interval=400ms'
 sql 'DROP DATABASE one'
 ok "DROP DATABASE works"
