@@ -16,9 +16,9 @@
 //! 1). Over the permutations of fixed values, which is all that randomisation alone gives, it is at most 1 when all scores
 //! have one sign: with w = e^(l g), the mean of a product of w over k of the values is convex in k, because its second
 //! difference is the mean of products of w times (w_a - 1) (w_b - 1), and pi is the chance whose binomial k has the mean
-//! n_T. With scores of both signs, as [`LogScore`] has them, it is not, against what statistics.md says: by enumeration up
-//! to 1.08. So P and Q, which are exact over permutations, stay the default where the values of a tick come from
-//! different endpoints.
+//! n_T. With scores of both signs, as [`LogScore`] has them, it is not, against what statistics.md says: by enumeration
+//! 1.11 for two values, one standard deviation to either side. So P and Q, which are exact over permutations, stay the
+//! default where the values of a tick come from different endpoints.
 
 use super::tilt::{Harm, MAX_TRIALS};
 use crate::sketch::Histogram;

@@ -108,9 +108,12 @@ fn mean_e_value_of_labels_over_permutations() {
             assert!(mean(&[-0.1, -0.2, -0.9, -1.1, -2.0, -3.0], n_t, slope) <= 1.0 + 1e-12, "{n_t} {slope}");
         }
     }
-    // Both signs: 2 cosh(l g) / (1 + cosh(l g)) for two opposite values.
-    let (two, cosh) = (mean(&[-0.5, 0.5], 1, 0.8), 0.4_f64.cosh());
-    assert!((two - 2.0 * cosh / (1.0 + cosh)).abs() < 1e-12 && two > 1.03, "{two}");
+    // Both signs: 2 cosh(l g) / (1 + cosh(l g)) for two opposite values, 1.11 over the slopes.
+    let two = SLOPES.map(|slope| mean(&[-1.0, 1.0], 1, slope));
+    for (got, slope) in two.iter().zip(SLOPES) {
+        assert!((got - 2.0 * slope.cosh() / (1.0 + slope.cosh())).abs() < 1e-12, "{slope}: {got}");
+    }
+    assert!((two.iter().sum::<f64>() / 6.0 - 1.106).abs() < 1e-3, "{two:?}");
 }
 
 /// Every sample of two and three values out of three, with equal means, other laws and a margin.

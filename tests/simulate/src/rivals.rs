@@ -174,7 +174,8 @@ impl Kayenta {
 
 /// The lower end of Mann and Whitney's 98 % interval of the shift of x against y, and Hodges and Lehmann's estimate of it:
 /// the shifts that leave a rank sum z standard errors (and half a pair for continuity) above the expected one, and none.
-/// They are among the sorted differences of pairs. None of an arm without values or without any spread.
+/// They are among the sorted differences of pairs. Ties are those within an arm: between shifted arms there are none but at
+/// the differences themselves. None of an arm without values.
 pub fn shift(x: &[f64], y: &[f64]) -> Option<(f64, f64)> {
     let (n_x, n_y) = (x.len() as f64, y.len() as f64);
     let n = n_x + n_y;

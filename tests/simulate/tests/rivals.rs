@@ -117,10 +117,13 @@ fn kayentas_interval_is_where_its_rank_sum_crosses() {
         assert!(z(&x, &y, low - 1e-9) >= 2.3263 && z(&x, &y, low + 1e-9) <= 2.3264, "{low}");
         assert!(z(&x, &y, middle - 0.05) >= 0.0 && z(&x, &y, middle + 0.05) <= 0.0, "{middle}");
     }
-    let mut judge = Kayenta::default();
-    let high: Vec<bool> =
-        (0..15).map(|i| judge.minute(Some(2.0 + f64::from(i % 3)), Some(f64::from(i % 4)))).collect();
-    assert_eq!(high.iter().position(|x| *x), Some(9), "{high:?}");
+    // Minutes of 4, 5, 6 against 0 to 3: told at the first look, the tenth minute; of 2, 3, 4 only at the second, since at
+    // the first the lower end is 0, the 20th of 100 differences.
+    let first = |base: f64| {
+        let mut judge = Kayenta::default();
+        (0..15).position(|i| judge.minute(Some(base + f64::from(i % 3)), Some(f64::from(i % 4))))
+    };
+    assert_eq!([first(4.0), first(2.0), first(0.5)], [Some(9), Some(14), None]);
     assert_eq!(shift(&[], &[1.0]), None);
-    assert_eq!(shift(&[1.0; 5], &[1.0; 5]), Some((0.0, 0.0)).filter(|_| false));
+    assert_eq!(shift(&[1.0; 5], &[1.0; 5]), Some((0.0, 0.0)), "no shift, and so never high");
 }
