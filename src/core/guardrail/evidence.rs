@@ -91,7 +91,12 @@ mod tests {
         assert_eq!(log_e(MetricKind::Proportion, &gather(&[], &[0.0; 8], false).unwrap()), Ok(0.0));
         // Four quantiles that say the same say what one says.
         let four = gather(&[], &[2.0; 32], false).unwrap();
-        assert!((log_e(MetricKind::Proportion, &four).unwrap() - log_e(MetricKind::Proportion, &gather(&[], &[2.0; 8], false).unwrap()).unwrap()).abs() < 1e-12);
+        assert!(
+            (log_e(MetricKind::Proportion, &four).unwrap()
+                - log_e(MetricKind::Proportion, &gather(&[], &[2.0; 8], false).unwrap()).unwrap())
+            .abs()
+                < 1e-12
+        );
     }
 
     #[test]
