@@ -50,8 +50,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
     END IF;
-    IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query, NEW.harm)
-            IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.harm)
+    IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query, NEW.conversion_window, NEW.harm)
+            IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.conversion_window, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
@@ -93,7 +93,7 @@ COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagsco
     'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean';
 
 CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text, harm flagscope.harm DEFAULT 'increase',
-    unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL) RETURNS void
+    unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -102,14 +102,18 @@ BEGIN
             MESSAGE = CASE WHEN query IS NULL THEN format('metric "%s" has no query', name) ELSE format('metric "%s" is a ratio, and a query gives none', name) END,
             HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
-    INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap)
+    IF conversion_window <= '0' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
+    END IF;
+    INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap, conversion_window)
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
-        create_query_metric.description, create_query_metric.cap);
+        create_query_metric.description, create_query_metric.cap, create_query_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_query_metric.name);
 END $$;
-COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8) IS
-    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to';
+COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
+    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it';
 
 CREATE FUNCTION flagscope._metric_value(m flagscope.metric, quantile float8, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram) RETURNS float8

@@ -19,6 +19,7 @@ AS $$
         SELECT r.flag, r.environment, CASE WHEN u.treated_at <= g.at THEN r.treatment ELSE u.variant END, g.value, g.exposure, g.at
         FROM given g
             JOIN flagscope.unit u ON u.rollout_id = ANY (rollouts) AND u.first_seen <= g.at
+                AND (m.conversion_window IS NULL OR g.at < u.first_seen + m.conversion_window)
                 AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
             JOIN flagscope.rollout r ON r.id = u.rollout_id
         WHERE g.variant IS NULL

@@ -17,6 +17,7 @@ CREATE TABLE flagscope.metric (
     sum_values  boolean NOT NULL DEFAULT false,
     cap         float8,
     query       text,
+    conversion_window interval,
     owner       name NOT NULL DEFAULT current_user,
     harm        flagscope.harm NOT NULL DEFAULT 'increase',
     unit        text NOT NULL DEFAULT '',
@@ -26,6 +27,7 @@ CREATE TABLE flagscope.metric (
     CONSTRAINT metric_reads_telemetry_or_a_query CHECK ((signal IS NULL) = (query IS NOT NULL)),
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (
         query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio')),
+    CONSTRAINT metric_conversion_window_is_positive CHECK (conversion_window > '0' AND query IS NOT NULL),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (kind = 'rate' OR NOT sum_values),
@@ -44,6 +46,8 @@ COMMENT ON COLUMN flagscope.metric.cap IS
     'of a mean: a value above it counts as the cap, one below 0 as 0 (winsorising), from when it comes in; the mean is that of these values. A test against the control needs it: about the 99.9 % quantile, or a timeout';
 COMMENT ON COLUMN flagscope.metric.query IS
     'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is watched; see create_query_metric()';
+COMMENT ON COLUMN flagscope.metric.conversion_window IS
+    'of a query: a subject''s row counts from its first exposure to so long after it; NULL: from its first exposure on';
 COMMENT ON COLUMN flagscope.metric.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
 COMMENT ON COLUMN flagscope.metric.harm IS 'direction in which the metric hurts';
 

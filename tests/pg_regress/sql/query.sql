@@ -145,4 +145,25 @@ SELECT pg_temp.refused($$SELECT * FROM flagscope._own_query_rows('SELECT custome
 CREATE TEMP TABLE own (x integer);
 INSERT INTO own VALUES (1);
 RESET ROLE;
+
+-- A conversion window, over telemetry itself: what customers buy within a minute of their first exposure.
+UPDATE flagscope.guardrail SET enabled = false WHERE flag = 'other';
+SELECT flagscope.set_setting('query.rows', '100000');
+SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', 'SELECT 1 AS subject, 2 AS value', conversion_window => '-1 s')$$),
+    pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, signal, conversion_window) VALUES ('x', 'mean', 'span', '1 day')$$);
+SELECT flagscope.create_query_metric('early orders', 'mean', $$SELECT subject, value, ts FROM flagscope.event WHERE name = 'order' AND ts >= $1 AND ts < $2$$,
+    harm => 'decrease', cap => 100, conversion_window => '1 minute');
+SELECT flagscope.create_flag('window'), flagscope.create_guardrail('window', 'early orders') IS NOT NULL AS made;
+SELECT flagscope._decide(flagscope.create_rollout('window', stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
+INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
+SELECT t, 'event', 'feature_flag.evaluation', 'w' || i, jsonb_build_object('window', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 100) i, unnest('{2040-01-02 13:00:05,2040-01-02 13:00:50}'::timestamptz[]) t;
+SELECT (flagscope.tick('2040-01-02 13:00:09')).at;
+INSERT INTO flagscope.telemetry (ts, signal, name, subject, value)
+SELECT t, 'event', 'order', 'w' || i, n FROM generate_series(1, 100) i, unnest('{2040-01-02 13:00:04,2040-01-02 13:00:30,2040-01-02 13:01:04.999,2040-01-02 13:01:05,2040-01-02 13:01:30}'::timestamptz[]) WITH ORDINALITY x(t, n);
+SELECT (flagscope.tick('2040-01-02 13:02')).strata;
+SELECT count(flagscope.tick('2040-01-02 13:02:01'));
+SELECT until::time, given, counted, problem FROM flagscope.metric_run WHERE metric = 'early orders';
+-- The second and the third of five.
+SELECT variant, n, mean FROM flagscope.variant_summary('window', '[2040-01-02, 2040-01-03)') ORDER BY 1;
+SELECT pg_temp.refused($$UPDATE flagscope.metric SET conversion_window = '1 day' WHERE name = 'early orders'$$);
 DROP OWNED BY regress_analyst, regress_other, regress_reader;
