@@ -62,7 +62,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(definition) WHEN 'object' THEN definition ELSE '{}' END) k
-        WHERE k NOT IN ('name', 'kind', 'signal', 'filter', 'event', 'per', 'sum_values', 'cap', 'query', 'harm', 'unit', 'description', 'owner', 'created_at'));
+        WHERE k NOT IN ('name', 'kind', 'signal', 'filter', 'event', 'per', 'sum_values', 'cap', 'query', 'conversion_window', 'harm', 'unit', 'description', 'owner', 'created_at'));
     m flagscope.metric;
     s jsonb;
 BEGIN

@@ -27,7 +27,8 @@ CREATE TABLE flagscope.metric (
     CONSTRAINT metric_reads_telemetry_or_a_query CHECK ((signal IS NULL) = (query IS NOT NULL)),
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (
         query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio')),
-    CONSTRAINT metric_conversion_window_is_positive CHECK (conversion_window > '0' AND query IS NOT NULL),
+    CONSTRAINT metric_conversion_window_is_positive CHECK (conversion_window > '0'),
+    CONSTRAINT metric_conversion_window_only_of_queries CHECK (query IS NOT NULL OR conversion_window IS NULL),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (kind = 'rate' OR NOT sum_values),
