@@ -152,18 +152,19 @@ fn _find_flags(
         return Ok(TableIterator::empty());
     };
     let (compiled, session) = (compiled(), session());
-    let mut rows = Vec::new();
-    let mut own = Vec::new();
-    for (n, (place, ts)) in places.iter().zip(times.iter()).enumerate() {
+    // pgrx finds an array's n-th element by walking there, so each is walked once.
+    let mut subjects = subjects.iter().flat_map(Array::iter);
+    let mut environments = environments.iter().flat_map(Array::iter);
+    let (mut nanos, mut flags) = (nanos.iter().flat_map(Array::iter), flags.iter().flat_map(Array::iter));
+    let (mut rows, mut own) = (Vec::new(), Vec::new());
+    for ((place, ts), trace) in places.iter().zip(times.iter()).zip(traces.iter()) {
+        let environment = key_of(&compiled.plan, environments.next().flatten(), &session);
+        let subject = subjects.next().flatten().map(|subject| (environment, subject));
+        let (nanos, flags) = (nanos.next().flatten().unwrap_or_default(), flags.next().flatten());
         let (Some(place), Some(ts)) = (place, ts.map(i64::from)) else { continue };
-        let environment = environments.as_ref().and_then(|a| a.get(n).flatten());
-        let environment = key_of(&compiled.plan, environment, &session);
-        let subject = subjects.as_ref().and_then(|a| a.get(n).flatten()).map(|subject| (environment, subject));
-        let row = Loose { ts, trace: traces.get(n).flatten().map(|t| *t.as_bytes()), subject };
-        match flags.as_ref().and_then(|a| a.get(n).flatten()) {
-            Some(flags) => {
-                own.push((row, nanos.as_ref().and_then(|a| a.get(n).flatten()).unwrap_or_default(), flags))
-            }
+        let row = Loose { ts, trace: trace.map(|t| *t.as_bytes()), subject };
+        match flags {
+            Some(flags) => own.push((row, nanos, flags)),
             None => rows.push((place, row)),
         }
     }

@@ -48,10 +48,10 @@ BEGIN
             AND t.ts BETWEEN from_ts AND to_ts AND t.ts > s.first_ts AND t.ts <= s.last_ts
             AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
             AND coalesce(names ->> coalesce(t.environment, session), t.environment, session) = s.environment
-        ORDER BY t.ts DESC LIMIT 10 * most)) e;
+        )) e;
 END $$;
 COMMENT ON FUNCTION flagscope._evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
-    'the stored flag evaluations of some subjects, each in an environment (its key): the latest from since to first_ts, and those up to last_ts, ten times as many at most; n is the subject''s place in the array';
+    'the stored flag evaluations of some subjects, each in an environment (its key): the latest from since to first_ts, and all up to last_ts; n is the subject''s place in the array';
 
 COMMENT ON FUNCTION flagscope._find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
     'as _flags_of(), flags and attribution as text';

@@ -37,10 +37,10 @@ RETURNS SETOF flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bucket AS (
-        SELECT v.bucket, max(v.n) FILTER (WHERE v.variant = r.treatment) AS n_t, max(v.events) FILTER (WHERE v.variant = r.treatment) AS y_t,
+        SELECT v.bucket, sum(v.n) FILTER (WHERE v.variant = r.treatment)::bigint AS n_t, sum(v.events) FILTER (WHERE v.variant = r.treatment)::bigint AS y_t,
             flagscope.rollup(v.moments) FILTER (WHERE v.variant = r.treatment) AS m_t, flagscope.rollup(v.moments) FILTER (WHERE v.variant = r.control) AS m_c,
-            flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.treatment) AS h_t, max(v.n) FILTER (WHERE v.variant = r.control) AS n_c,
-            max(v.events) FILTER (WHERE v.variant = r.control) AS y_c, flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.control) AS h_c
+            flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.treatment) AS h_t, sum(v.n) FILTER (WHERE v.variant = r.control)::bigint AS n_c,
+            sum(v.events) FILTER (WHERE v.variant = r.control)::bigint AS y_c, flagscope.rollup(v.histogram) FILTER (WHERE v.variant = r.control) AS h_c
         FROM flagscope.variant_rollup v WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
             AND v.variant IN (r.treatment, r.control) AND v.bucket >= since AND v.bucket < until GROUP BY v.bucket
     ), judged AS (

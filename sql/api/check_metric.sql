@@ -98,6 +98,11 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('metric "%s" does not exist', metric),
             HINT = 'A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
     END IF;
+    IF definition ->> 'query' IS NOT NULL AND definition ->> 'owner' <> current_user THEN
+        -- It would run somebody else's functions with the caller's rights.
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
+            HINT = 'SET ROLE to its owner; or read its query and give the definition as jsonb, which runs it with your own rights.';
+    END IF;
     RETURN QUERY SELECT * FROM flagscope.check_metric(definition, since, until);
 END $$;
 COMMENT ON FUNCTION flagscope.check_metric(text, timestamptz, timestamptz) IS 'the same of a metric that is defined';

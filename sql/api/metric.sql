@@ -7,7 +7,9 @@ BEGIN
     IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
         RETURN;  -- a restored dump may come before its roles
     END IF;
-    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid, 'MEMBER')) THEN
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid,
+            -- From 16 on a member may be one who cannot act as the role.
+            CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)) THEN
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
             HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
     END IF;

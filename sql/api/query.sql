@@ -49,7 +49,9 @@ CREATE FUNCTION flagscope._run_query(m flagscope.metric, rollouts bigint[], sinc
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    until timestamptz := at - flagscope._setting_interval('query.delay');
+    -- After a pause, and after each failure, in smaller parts: a range that only grew would never fit its limits again.
+    part interval := greatest(interval '1 minute' / 2 ^ coalesce((SELECT least(q.failures, 6) FROM flagscope.metric_run q WHERE q.metric = m.name), 0), interval '1 second');
+    until timestamptz := least(at - flagscope._setting_interval('query.delay'), since + part);
     run record;
 BEGIN
     SELECT * INTO run FROM flagscope._count_query(m, rollouts, since, until);
@@ -76,13 +78,14 @@ BEGIN
         RETURN;
     END IF;
     FOR work IN
-        SELECT m, x.rollouts, greatest(q.until, x.since) AS since
+        SELECT m, x.rollouts, x.since
         FROM flagscope.metric m LEFT JOIN flagscope.metric_run q ON q.metric = m.name CROSS JOIN LATERAL (
-            SELECT array_agg(DISTINCT r.id) AS rollouts, min(s.since) AS since FROM flagscope.guardrail g
+            -- Where the last run ended, also when evidence has begun anew since; or with the evidence.
+            SELECT array_agg(DISTINCT r.id) AS rollouts, CASE WHEN q.until >= min(r.started_at) THEN q.until ELSE greatest(q.until, min(s.since)) END AS since FROM flagscope.guardrail g
                 JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment AND flagscope._is_watched(r, at)
                 JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id AND s.rollout_id = r.id
             WHERE g.metric = m.name AND g.enabled) x
-        WHERE m.query IS NOT NULL AND x.rollouts IS NOT NULL AND greatest(q.until, x.since) < at - flagscope._setting_interval('query.delay')
+        WHERE m.query IS NOT NULL AND x.rollouts IS NOT NULL AND x.since < at - flagscope._setting_interval('query.delay')
             -- A clock that was set back is no reason to wait.
             AND (q.run_at IS NULL OR q.run_at > at OR at >= coalesce(q.retry_at, q.run_at + flagscope._setting_interval('query.interval')))
         ORDER BY q.run_at NULLS FIRST, m.name

@@ -332,12 +332,12 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
-    PERFORM flagscope._tie_late_traces(), flagscope._run_queries(at);
+    -- Units before queries: a query's row counts for who was exposed.
+    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._run_queries(at);
     strata := flagscope._consume_deltas(at);
     result.at := at;
     result.strata := cardinality(strata);
     result.guardrails := flagscope._evaluate_guardrails(strata, at);
-    PERFORM flagscope._watch_health(at);
     result.decisions := flagscope._ramp(at);
     PERFORM flagscope._maintain_when_due(at);
     result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);

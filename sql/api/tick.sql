@@ -142,8 +142,10 @@ BEGIN
         FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.limit_value,
             m.cap, st.centre, g.design_effect, st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.moments, t.histogram,
             coalesce(c.n, 0), coalesce(c.events, 0), c.moments, c.histogram) w;
-        begins_copy := increment <> '{}' AND flagscope._begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
-        status.copied_at := CASE WHEN increment <> '{}' AND (begins_copy OR st.copied_at IS NULL) THEN at ELSE st.copied_at END;
+        -- A tick that compares nothing leaves no stratum, which would say that a copy began with it.
+        begins_copy := increment <> '{}' AND (t.n IS NOT NULL OR c.n IS NOT NULL)
+            AND flagscope._begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
+        status.copied_at := CASE WHEN begins_copy OR (st.copied_at IS NULL AND increment <> '{}' AND (t.n IS NOT NULL OR c.n IS NOT NULL)) THEN at ELSE st.copied_at END;
         status.evidence := flagscope._gather_evidence(st.evidence, increment, begins_copy);
         status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
         status.events_control := flagscope._add(st.events_control, events_control);
@@ -265,6 +267,21 @@ BEGIN
         status.waiting_since := NULL;
         st := status;
     END IF;
+    IF m.kind = 'rate' AND g.test = 'sequential' AND g.comparison <> 'control' THEN
+        -- What is counted and what it is counted per come by different requests, seconds apart (logs at once, spans in
+        -- batches), and evidence is latched at its maximum: they are gathered for a while and weighed as one.
+        treatment := flagscope._merge_strata(st.waiting_treatment, treatment);
+        IF treatment.n IS NOT NULL AND (st.waiting_since IS NULL OR at - st.waiting_since BETWEEN '0' AND pairing - interval '1 microsecond') THEN
+            status.waiting_treatment := treatment;
+            status.waiting_since := coalesce(st.waiting_since, at);
+            treatment := NULL;
+            control := NULL;
+        ELSE
+            status.waiting_treatment := NULL;
+            status.waiting_since := NULL;
+        END IF;
+        RETURN;
+    END IF;
     IF g.comparison <> 'control' OR alone OR (treatment IS NULL AND control IS NULL) THEN
         RETURN;
     END IF;
@@ -311,7 +328,8 @@ BEGIN
     SELECT * INTO stratum FROM flagscope._gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
         setting, at);
     st := stratum.status;
-    IF (arms.treatment).n > 0 THEN  -- what waits for the other arm is not compared yet: the guardrail goes stale
+    -- What waits for the other arm is not compared yet: the guardrail goes stale. A rate that is being gathered is not.
+    IF (arms.treatment).n > 0 OR (m.kind = 'rate' AND g.comparison <> 'control' AND t.n > 0) THEN
         st.last_data_at := at;
     END IF;
     st := flagscope._judge(st, g, r, m, step.min_sample, setting, at);

@@ -11,6 +11,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use flagscope_core::{Error, Kind, Result};
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, PgTryBuilder};
 
@@ -40,10 +41,15 @@ pub type Given = [Option<String>; COLUMNS.len()];
 /// lacks a column; PostgreSQL's own errors are raised.
 pub fn run(role: Option<&str>, query: &str, (since, until): (i64, i64), limits: Limits) -> Result<Vec<Given>> {
     let text = text(query)?;
+    let _alone = Alone::enter()?;
     let confined = Confined::enter(role)?;
     let timer = Timer::start(limits.milliseconds);
     let rows = PgTryBuilder::new(AssertUnwindSafe(|| execute(&text, since, until, limits.rows)))
-        .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |_| Err(canceled(limits.milliseconds)))
+        .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |error| match error {
+            // Somebody cancels the tick itself.
+            CaughtError::PostgresError(ref report) if is_from_outside(report) => error.rethrow(),
+            _ => Err(canceled(limits.milliseconds)),
+        })
         .execute()?;
     drop(timer);
     confined.leave();
@@ -84,6 +90,11 @@ fn bad(message: String) -> Error {
         "It gives columns subject or variant, and value (a number or a boolean); for rates exposure; ts if a row has a time. \
          Its parameters $1 and $2 are the range of time; names are written with their schema.",
     )
+}
+
+/// Whether a cancel came by signal, and not by this query's timer or its own doing.
+fn is_from_outside(report: &ErrorReportWithLevel) -> bool {
+    !FIRED.load(Ordering::Relaxed) && report.function_name() == Some("ProcessInterrupts")
 }
 
 fn canceled(milliseconds: i32) -> Error {
@@ -200,8 +211,9 @@ impl Confined {
     fn leave(self) {
         // SAFETY: as `enter` found it; settings changed inside the query are rolled back with the nest level.
         unsafe {
-            pg_sys::XactReadOnly = self.read_only;
             pg_sys::AtEOXact_GUC(false, self.settings);
+            // After the settings: transaction_read_only is one of them.
+            pg_sys::XactReadOnly = self.read_only;
             pg_sys::SetUserIdAndSecContext(self.role, self.context);
         }
     }
@@ -224,7 +236,7 @@ const USER_TIMEOUT: c_int = if cfg!(any(feature = "pg15", feature = "pg16")) { 1
 // timeout is registered, and SetLatch may be called in a signal handler, where pgrx's own wrapper may not.
 unsafe extern "C" {
     fn RegisterTimeout(id: c_int, handler: extern "C" fn()) -> c_int;
-    fn enable_timeout_after(id: c_int, milliseconds: c_int);
+    fn enable_timeout_every(id: c_int, first: i64, milliseconds: c_int);
     fn disable_timeout(id: c_int, keep_indicator: bool);
     fn SetLatch(latch: *mut pg_sys::Latch);
 }
@@ -233,6 +245,31 @@ thread_local! {
     static TIMEOUT: Cell<Option<c_int>> = const { Cell::new(None) };
 }
 static FIRED: AtomicBool = AtomicBool::new(false);
+
+/// A query that catches its cancellation is cancelled again.
+const AGAIN_MS: c_int = 100;
+
+/// One query at a time: there is one timer, which a second one would take from the first.
+struct Alone;
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+impl Alone {
+    fn enter() -> Result<Self> {
+        if RUNNING.replace(true) {
+            return Err(bad("a metric's query cannot run another one".to_owned()));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+    }
+}
 
 /// Cancels the running query when its time is over.
 struct Timer(c_int);
@@ -244,7 +281,10 @@ impl Timer {
         TIMEOUT.set(Some(id));
         FIRED.store(false, Ordering::Relaxed);
         // SAFETY: the timeout is registered.
-        unsafe { enable_timeout_after(id, milliseconds.max(1)) };
+        unsafe {
+            let first = pg_sys::GetCurrentTimestamp() + i64::from(milliseconds.max(1)) * 1000;
+            enable_timeout_every(id, first, AGAIN_MS);
+        }
         Self(id)
     }
 }

@@ -30,8 +30,9 @@ INSERT INTO flagscope.variant_rollup
 SELECT 'flag-' || i, 'production', v, 'm' || j, b, 100, 2 * (j < 5)::integer, NULL, CASE WHEN j = 5 THEN h.states END, b, true
 FROM (SELECT flagscope.histogram(exp(sin(k)) / 10) AS states FROM generate_series(1, 100) k) h, generate_series(1, 200) i, generate_series(1, 5) j, unnest('{on,off}'::text[]) v,
     generate_series(date_bin('10 s', now(), '2000-01-01Z') - interval '1 day', now() - interval '1 minute', '10 s') b;
-INSERT INTO flagscope.evaluation
-SELECT b, s.evidence_id, -n, s.guardrail_id, s.rollout_id, 1, 50, 'ok', 10, 10, '{0}', '{0}', NULL, array_fill(0::float8, '{8}'), 0, NULL, b
+INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state, n_treatment, n_control,
+    events_treatment, events_control, increment, log_e, watermark)
+SELECT b, s.evidence_id, -n, s.guardrail_id, s.rollout_id, 1, 50, 'ok', 10, 10, '{0}', '{0}', array_fill(0::float8, '{8}'), 0, b
 FROM flagscope.guardrail_status s, generate_series(1, 2880) n, LATERAL (SELECT now() - n * interval '30 s') x(b);
 VACUUM ANALYZE flagscope.variant_rollup;
 SELECT flagscope.tick() \g /dev/null

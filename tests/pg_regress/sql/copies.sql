@@ -14,8 +14,12 @@ CREATE FUNCTION pg_temp.minute(minute integer, bad integer) RETURNS void LANGUAG
         i <= CASE v WHEN 'on' THEN bad ELSE 10 END FROM generate_series(1, 1000) i, unnest('{on,off}'::text[]) v;
     SELECT FROM flagscope.tick(timestamptz '2040-01-02 12:00' + minute * interval '1 minute');
 $$;
--- Healthy for 35 minutes, of which 20 at 10 %; then three times as many errors.
-SELECT FROM (SELECT pg_temp.minute(m, 10) FROM generate_series(1, 35) m) x;
+-- Healthy for 35 minutes, of which 20 at 10 %; then three times as many errors. Just before a copy is due the control
+-- comes alone, and waits: a tick that compares nothing begins no copy, since no stratum would say so.
+SELECT FROM (SELECT pg_temp.minute(m, 10) FROM generate_series(1, 15) m) x;
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040-01-02 12:15:40', 'span', 'pay', '{"pay": "off"}', false FROM generate_series(1, 100);
+SELECT FROM flagscope.tick('2040-01-02 12:16:00.5');
+SELECT FROM (SELECT pg_temp.minute(m, 10) FROM generate_series(17, 35) m) x;
 SELECT FROM (SELECT pg_temp.minute(36, 30), pg_temp.minute(37, 30), pg_temp.minute(38, 30)) x;
 SELECT extract(minute FROM e.at) AS minute, e.percent, round(e.log_e::numeric, 6) AS log_e FROM flagscope.evaluation e WHERE e.begins_copy ORDER BY e.at;
 SELECT s.state, s.reason, extract(minute FROM s.copied_at) AS copied_at, s.evidence[1] AS copies FROM flagscope.guardrail_status s;

@@ -70,6 +70,8 @@ BEGIN
         JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.rollout r ON r.id = s.rollout_id WHERE s.evaluated_at = at ORDER BY g.id;
 END $$;
 SELECT count(*) FROM (SELECT pg_temp.stratum(flag, '2040-01-02 12:01', 200, 1) FROM running) x;
+-- What is gathered of a rate against a limit is weighed as one after this long.
+SELECT flagscope.set_setting('guardrail.pairing', '"30 seconds"');
 SELECT * FROM pg_temp.tick('2040-01-02 12:01');
 DO $$
 DECLARE
