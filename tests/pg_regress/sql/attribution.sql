@@ -61,6 +61,11 @@ INSERT INTO flagscope.telemetry (ts, signal, name, flags, subject, trace_id) VAL
 SELECT logger, flags, attribution FROM flagscope.log WHERE logger = 'bob';
 SELECT * FROM pg_temp.counted ORDER BY 1, 2;
 
+-- A statement over a long time, for a subject that is evaluated all the time: each row has what was said just before it.
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, subject) SELECT '2040-01-01 14:10'::timestamptz + n * interval '1 s', 'event', 'feature_flag.evaluation', jsonb_build_object('x', 'v' || n), 'busy' FROM generate_series(1, 1500) n;
+INSERT INTO flagscope.telemetry (ts, signal, name, subject) SELECT '2040-01-01 14:10:00.5'::timestamptz + n * interval '1 s', 'log', 'busy', 'busy' FROM generate_series(1, 1500) n;
+SELECT count(*), count(*) FILTER (WHERE flags ->> 'x' = 'v' || extract(epoch FROM ts - '2040-01-01 14:10:00.5')::integer) AS just_before FROM flagscope.log WHERE logger = 'busy';
+
 -- Any split and any order of the same rows gives the same rows and the same rollups.
 CREATE TEMP TABLE sent AS SELECT n, timestamptz '2040-01-01 15:00' + n * interval '1 ms' AS ts, CASE WHEN n % 5 = 0 THEN 'event' ELSE 'log' END::flagscope.signal AS signal,
     CASE WHEN n % 5 = 0 THEN 'feature_flag.evaluation' ELSE 'row ' || n END AS name, CASE WHEN n % 3 = 0 THEN 17 END::smallint AS severity, pg_temp.trace(1000 + n / 10) AS trace_id,

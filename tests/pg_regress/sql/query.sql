@@ -126,18 +126,21 @@ CREATE FUNCTION shop.whoami() RETURNS float8 LANGUAGE plpgsql AS $$ BEGIN RAISE 
 SELECT count(flagscope.create_query_metric(name, 'mean', 'SELECT ''on''::text AS variant, ' || value || ' AS value')) FROM (VALUES
     ('a divides', '1 / (extract(year FROM $1) - extract(year FROM $2))'), ('b writes', 'shop.writes()'), ('c reads', '(SELECT count(*) FROM shop.secret)'), ('d becomes', 'shop.becomes(''postgres'')'),
     ('e becomes', 'shop.becomes(''regress_other'')'), ('f resets', 'shop.resets()'), ('g unlocks', 'shop.unlocks()'), ('h numbers', 'nextval(''shop.numbers'')'), ('i asserts', 'shop.asserts()'), ('j cancels', 'shop.cancels()'),
-    ('k sleeps', '(SELECT 1 FROM pg_sleep(60))'), ('l floods', 'generate_series(1, 3)'), ('m words', '''many'''), ('n whoami', 'shop.whoami()'),    ('p files', 'length(pg_read_file(''PG_VERSION''))'), ('q moves', 'shop.moves()'), ('r fine', '1')) v(name, value);
+    ('k sleeps', '(SELECT 1 FROM pg_sleep(60))'), ('l floods', 'generate_series(1, 3)'), ('m words', '''many'''), ('n whoami', 'shop.whoami()'),    ('p files', 'length(pg_read_file(''PG_VERSION''))'), ('q moves', 'shop.moves()'), ('r fine', '1'),
+    ('s nests', '(SELECT 1 FROM flagscope._own_query_rows(''SELECT ''''on''''::text AS variant, 1 AS value'', $1, $2, 2147483647, 1))'), ('t locks', 'length(set_config(''transaction_read_only'', ''on'', true))')) v(name, value);
 RESET ROLE;
 SELECT flagscope.set_setting('query.timeout', '"500 ms"'), flagscope.set_setting('query.rows', '2');
 SELECT flagscope.create_flag('other');
 SELECT count(flagscope.create_guardrail('other', name, limit_value => 5)) FROM flagscope.metric WHERE owner = 'regress_other';
 SELECT flagscope.create_rollout('other', stages => '{50,100}', min_duration => '1 hour') AS id \gset
 SELECT flagscope._decide(:id, 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
-DO $$ BEGIN FOR i IN 1..18 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 13:00:10' + i * interval '1 ms'); END LOOP; END $$;
+DO $$ BEGIN FOR i IN 1..20 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 13:00:10' + i * interval '1 ms'); END LOOP; END $$;
 SELECT metric, given, problem FROM flagscope.metric_run WHERE metric ~ '^. ' ORDER BY 1;
 SELECT g.name, s.state FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.flag = 'other' AND s.state <> 'error' ORDER BY 1;
 SELECT (SELECT count(*) FROM shop.victim) AS written, (SELECT last_value FROM shop.numbers) AS number, current_user = session_user AS same_user, current_setting('statement_timeout') AS timeout, current_setting('transaction_read_only') AS read_only,
     current_setting('search_path') AS search_path;
+-- Somebody else's query is not run with one's own rights, not even to look at it.
+SELECT pg_temp.refused($$SELECT * FROM flagscope.check_metric('refunds')$$);
 -- Nor is anything left behind where the query is the caller's own.
 SET ROLE regress_reader;
 SELECT subject, variant, value, exposure, ts FROM flagscope._own_query_rows($$SELECT 'x' AS subject, true AS value, 2.5 AS exposure, $1 AS ts$$, '2040-01-02', '2040-01-03', 1000, 1);
