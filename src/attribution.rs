@@ -168,18 +168,26 @@ fn _find_flags(
             None => rows.push((place, row)),
         }
     }
+    Ok(TableIterator::new(answered(&rows, &own, &compiled)?))
+}
+
+/// The flags of the rows at their places, from stored evaluations and from those that come with them.
+fn answered(
+    rows: &[(i64, Loose)],
+    own: &[(Loose, i16, &str)],
+    compiled: &Compiled,
+) -> Result<Vec<(i64, String, String)>, spi::Error> {
     let wanted: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
-    let mut evaluated = stored(&wanted, &compiled)?;
+    let mut evaluated = stored(&wanted, compiled)?;
     for (row, nanos, flags) in own {
-        let evaluation = || Evaluation::new(row.ts, nanos, flags);
+        let evaluation = || Evaluation::new(row.ts, *nanos, flags);
         row.trace.into_iter().for_each(|trace| evaluated.add_in_trace(trace, evaluation()));
         row.subject.into_iter().for_each(|(e, subject)| evaluated.add_for_subject(e, subject, evaluation()));
     }
     let mut evaluated = evaluated.sorted();
     let found: Vec<_> = rows.iter().filter_map(|(place, row)| Some((*place, evaluated.find(row)?))).collect();
     let answers = evaluated.answers();
-    let rows = found.iter().map(|(place, n)| (*place, answers[*n].0.clone(), answers[*n].1.label().to_owned()));
-    Ok(TableIterator::new(rows.collect::<Vec<_>>()))
+    Ok(found.iter().map(|(place, n)| (*place, answers[*n].0.clone(), answers[*n].1.label().to_owned())).collect())
 }
 
 fn compiled() -> Rc<Compiled> {
