@@ -31,6 +31,7 @@ SELECT pg_extension_config_dump('flagscope.guardrail', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.evidence_seq', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_status', '');
+SELECT pg_extension_config_dump('flagscope.anomaly_point', '');
 SELECT pg_extension_config_dump('flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');
 SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');

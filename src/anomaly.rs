@@ -103,6 +103,32 @@ fn _anomaly_z_final(state: Internal) -> Option<f64> {
     read::<Series>(&state).and_then(Series::newest).map(|point| point.z)
 }
 
+/// The points of a series from `since` on, with the evidence that adds up from there.
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn _anomaly_scores(
+    at: Vec<TimestampWithTimeZone>,
+    x: Vec<f64>,
+    since: TimestampWithTimeZone,
+) -> Result<
+    TableIterator<'static, (name!(at, TimestampWithTimeZone), name!(usual, f64), name!(score, f64))>,
+    ErrorReport,
+> {
+    let since = microseconds(since);
+    let mut series = Series::learning();
+    let mut rows = Vec::new();
+    let mut judges = false;
+    for (at, x) in at.into_iter().zip(x) {
+        if !judges && microseconds(at) >= since {
+            series.judge_from_here();
+            judges = true;
+        }
+        series.push(microseconds(at), Some(x)).report()?;
+        rows.extend(series.newest().map(|point| (at, point.baseline, point.score)));
+    }
+    Ok(TableIterator::new(rows))
+}
+
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn anomalies(

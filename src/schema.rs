@@ -34,7 +34,8 @@ extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["
 extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state"]);
 extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
-extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["guardrail_state"]);
+extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["guardrail_state"]);
+extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
 extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
 extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["health_state"]);
 extension_sql_file!(
@@ -171,6 +172,7 @@ extension_sql_file!(
         anomaly::_series_accum,
         anomaly::_anomaly_score_final,
         anomaly::_anomaly_z_final,
+        anomaly::_anomaly_scores,
         anomaly::anomalies
     ]
 );
@@ -306,7 +308,8 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["rebuild_api"]);
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
 extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
-extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["chunk_api"]);
+extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["chunk_api"]);
+extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["anomaly_api"]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["ramp_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);

@@ -40,5 +40,7 @@ CREATE AGGREGATE flagscope.anomaly_z(timestamptz, float8) (
 COMMENT ON AGGREGATE flagscope.anomaly_z(timestamptz, float8) IS
     'distance of the last point from the usual value of this time of day (median of earlier days) in robust standard deviations; 3 is unusual; NULL for the first 7 days';
 
+COMMENT ON FUNCTION flagscope._anomaly_scores(timestamptz[], float8[], timestamptz) IS
+    'the points of a series from a time on that can be judged: the usual value, and anomaly_score() of the evidence since that time';
 COMMENT ON FUNCTION flagscope.anomalies(timestamptz[], float8[]) IS
     'every point of a series in order of time with its baseline, band (3 robust standard deviations), anomaly_z and anomaly_score: for charts';

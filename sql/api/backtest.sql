@@ -2,10 +2,10 @@
 
 CREATE TYPE flagscope.history AS (
     era bigint, ordinal bigint, at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
-    increment float8[], begins_copy boolean, value float8, alpha float8
+    increment float8[], begins_copy boolean, value float8, alpha float8, limit_value float8, excused boolean
 );
 COMMENT ON TYPE flagscope.history IS
-    'one stratum of the past, weighed; evidence adds up within an era. begins_copy NULL: it was not live, so time says when a copy begins';
+    'one stratum of the past, weighed; evidence adds up within an era. begins_copy NULL: it was not live, so time says when a copy begins. excused: an anomaly that the control shares';
 
 CREATE FUNCTION flagscope._live_history(g flagscope.guardrail, live flagscope.guardrail, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
@@ -15,7 +15,8 @@ AS $$
     SELECT e.evidence_id, e.stratum, e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control,
         CASE WHEN g.test = 'sequential' THEN flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
             CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
-            m.cap, e.centre, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha
+            m.cap, e.centre, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha, coalesce(g.limit_value, k.limit_value),
+        g.test = 'anomaly' AND e.percent < 100 AND coalesce(e.centre >= k.limit_value / 2, true)
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
@@ -24,7 +25,7 @@ AS $$
             SELECT CASE s.evidence_id WHEN e.evidence_id THEN 2 ELSE 3 END, s.alpha, s.margin, s.limit_value
             FROM flagscope.guardrail_status s WHERE s.guardrail_id = e.guardrail_id AND s.rollout_id = e.rollout_id) x
         ORDER BY x.nr LIMIT 1) k
-    WHERE e.guardrail_id = live.id AND e.at >= since AND e.at < until AND (g.test = 'threshold' OR e.increment <> '{}');
+    WHERE e.guardrail_id = live.id AND e.at >= since AND e.at < until AND (g.test <> 'sequential' OR e.increment <> '{}');
 $$;
 COMMENT ON FUNCTION flagscope._live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
     'the strata that a live guardrail weighed, weighed by another rule on the same counts: exact';
@@ -52,12 +53,53 @@ AS $$
         FROM bucket b
     )
     SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment, NULL::boolean,
-        CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8
-    FROM judged j LEFT JOIN LATERAL flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.limit_value,
-        m.cap, j.centre, g.design_effect, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) w ON g.test = 'sequential';
+        CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8,
+        g.limit_value, false
+    FROM judged j LEFT JOIN LATERAL (SELECT x.* FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.limit_value,
+        m.cap, j.centre, g.design_effect, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) x
+        WHERE g.test = 'sequential') w ON true;  -- within: a threshold may be of what has no sequential test
 $$;
 COMMENT ON FUNCTION flagscope._rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
     'strata of 10 seconds from rollups, for a rule that was not live: thresholds of a quantile come from the control''s past, as they do live';
+
+CREATE FUNCTION flagscope._anomaly_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
+RETURNS SETOF flagscope.history
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH setting AS MATERIALIZED (
+        SELECT w.width, flagscope._anomaly_line(w.width, flagscope._setting_interval('guardrail.anomaly_every')) AS line, greatest(since, r.started_at) AS since
+        FROM (SELECT coalesce(g.time_window, flagscope._setting_interval('guardrail.anomaly_window'))) w(width)
+    ), point AS (
+        SELECT p.* FROM setting s, LATERAL flagscope._anomaly_series(g, m, r.control, greatest(flagscope._floor(s.width, s.since) - interval '22 days', flagscope._anomaly_kept_since(s.width)), flagscope._floor(s.width, until), s.width) p
+    ), scored AS (
+        SELECT y.variant, x.at, x.score FROM setting s, LATERAL (SELECT p.variant, array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM point p GROUP BY 1) y,
+            LATERAL flagscope._anomaly_scores(y.at, y.x, s.since) x
+    )
+    SELECT 0, row_number() OVER (ORDER BY p.at), p.at + s.width, p.n, '{}'::bigint[], 0::bigint, '{}'::bigint[], NULL::float8[], NULL::boolean, w.score, NULL::float8, s.line,
+        -- Where all were served the treatment there was no control to share it.
+        coalesce((SELECT a.percent FROM flagscope.allocation a WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) < 100 AND coalesce(
+            (SELECT max(c.score) FROM scored c WHERE c.variant = r.control AND c.at > p.at - 6 * s.width AND c.at <= p.at) >= s.line / 2, true)
+    FROM setting s, point p LEFT JOIN scored w ON w.variant = '' AND w.at = p.at WHERE p.variant = '' AND p.at >= s.since;
+$$;
+COMMENT ON FUNCTION flagscope._anomaly_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
+    'points of an anomaly guardrail that was not live, from rollups; its sample is that of all variants';
+
+CREATE FUNCTION flagscope._recheck(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, h flagscope.history,
+    min_sample bigint, time_window interval) RETURNS flagscope.guardrail_status
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    st.stage_treatment := st.stage_treatment + h.n_treatment;
+    st.state := CASE
+        WHEN h.value IS NULL THEN 'no_data'
+        WHEN st.stage_treatment < min_sample THEN 'not_enough'
+        WHEN g.test = 'anomaly' THEN CASE WHEN h.value >= h.limit_value AND NOT h.excused THEN 'breached' ELSE 'ok' END
+        WHEN CASE m.harm WHEN 'increase' THEN h.value > h.limit_value ELSE h.value < h.limit_value END THEN 'breached'
+        ELSE 'ok' END::flagscope.data_state;
+    RETURN CASE WHEN g.of_looks > 1 THEN flagscope._look(st, g, time_window, h.at) ELSE st END;
+END $$;
+COMMENT ON FUNCTION flagscope._recheck(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.history, bigint, interval) IS
+    'the state of a threshold or anomaly at one more moment of the past, as _judge() gave or would have given it';
 
 CREATE FUNCTION flagscope._backtest(g flagscope.guardrail, live flagscope.guardrail, since timestamptz, until timestamptz, alpha float8)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[], value float8,
@@ -70,6 +112,10 @@ DECLARE
     r flagscope.rollout := (SELECT x FROM flagscope.rollout x WHERE x.flag = g.flag AND x.environment = g.environment AND x.started_at < until ORDER BY x.started_at DESC LIMIT 1);
     copy_after interval := flagscope._setting_interval('guardrail.copy_after');
     h flagscope.history;
+    stage record;
+    was_in bigint;
+    st flagscope.guardrail_status;
+    kept_since timestamptz;
     era bigint;
     evidence float8[];
     copied_at timestamptz;
@@ -79,18 +125,39 @@ BEGIN
     IF r.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('flag "%s" had no rollout before %s', g.flag, until),
             HINT = 'A backtest takes treatment and control from the flag''s rollout of that time.';
-    ELSIF g.comparison = 'baseline' AND live.id IS NULL THEN
+    ELSIF g.comparison = 'baseline' AND g.test <> 'anomaly' AND live.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'a baseline can be backtested only where it was live',
             HINT = 'Propose it as an absolute limit.';
     END IF;
+    kept_since := CASE WHEN live.id IS NOT NULL THEN flagscope._kept_since('evaluation') WHEN g.test = 'anomaly' THEN '-infinity' ELSE flagscope._kept_since('rollup fine') END;
+    IF since < kept_since AND isfinite(kept_since) THEN
+        RAISE NOTICE USING MESSAGE = format('%s go back to %s only', CASE WHEN live.id IS NOT NULL THEN 'evaluations' ELSE 'rollups by 10 seconds' END, kept_since),
+            HINT = format('Setting %s says for how long they are kept.', CASE WHEN live.id IS NOT NULL THEN 'evaluation.retention' ELSE 'rollup.fine.retention' END);
+    END IF;
     FOR h IN SELECT * FROM flagscope._live_history(g, live, m, since, until) x WHERE live.id IS NOT NULL
-        UNION ALL SELECT * FROM flagscope._rollup_history(g, r, m, since, until) x WHERE live.id IS NULL ORDER BY 1, 2
+        UNION ALL SELECT * FROM flagscope._rollup_history(g, r, m, since, until) x WHERE live.id IS NULL AND g.test <> 'anomaly'
+        UNION ALL SELECT * FROM flagscope._anomaly_history(g, r, m, since, until) x WHERE live.id IS NULL AND g.test = 'anomaly' ORDER BY 1, 2
     LOOP
         IF h.era IS DISTINCT FROM era THEN
             era := h.era;
             evidence := '{}';
             copied_at := NULL;
             fired := false;
+            was_in := NULL;
+        END IF;
+        IF g.test <> 'sequential' THEN
+            -- Every stage counts its sample and its looks from 0.
+            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = d.to_stage
+            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
+            ORDER BY d.id DESC LIMIT 1;
+            IF stage.id IS DISTINCT FROM was_in OR st.stage_treatment IS NULL THEN
+                st.stage_treatment := 0;
+                st.looks := '{}';
+                st.looked_at := NULL;
+                was_in := stage.id;
+            END IF;
+            st := flagscope._recheck(st, g, m, h, greatest(coalesce(g.min_sample, flagscope._setting_number('guardrail.min_sample')::bigint), stage.min_sample),
+                coalesce(g.time_window, flagscope._setting_interval('guardrail.window')));
         END IF;
         IF h.increment <> '{}' THEN
             begins := coalesce(h.begins_copy, flagscope._begins_copy(copied_at, (SELECT max(d.at) FROM flagscope.decision d
@@ -106,11 +173,9 @@ BEGIN
         value := h.value;
         log_e := CASE g.test WHEN 'sequential' THEN flagscope._log_e(m.kind::text, evidence) END;
         line := CASE g.test WHEN 'sequential' THEN -ln(coalesce(alpha, h.alpha, r.alpha * (1 - flagscope._setting_number('rollout.alpha_reserve')))) END;
-        -- Once in an era: sequential evidence is latched, a threshold fires each time it goes beyond.
-        fires := CASE g.test WHEN 'sequential' THEN NOT fired AND log_e >= line
-            ELSE NOT fired AND coalesce(CASE m.harm WHEN 'increase' THEN value > g.limit_value ELSE value < g.limit_value END, false) END;
-        fired := CASE g.test WHEN 'sequential' THEN fired OR fires
-            ELSE coalesce(CASE m.harm WHEN 'increase' THEN value > g.limit_value ELSE value < g.limit_value END, fired) END;
+        -- Once in an era: sequential evidence is latched, the others fire each time they go beyond.
+        fires := NOT fired AND CASE g.test WHEN 'sequential' THEN log_e >= line ELSE st.state = 'breached' END;
+        fired := CASE g.test WHEN 'sequential' THEN fired OR fires ELSE st.state = 'breached' END;
         RETURN NEXT;
     END LOOP;
 END $$;

@@ -23,16 +23,20 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN m.kind IS NULL THEN NULL  -- the foreign key says so
-        WHEN m.kind = 'mean' AND g.comparison <> 'control' AND g.test <> 'threshold'
-            THEN 'a mean is compared with an absolute limit or a baseline by test "threshold" only'
+        WHEN g.test = 'anomaly' AND (g.comparison <> 'baseline' OR g.margin IS NOT NULL)
+            THEN 'an anomaly is one beside the flag''s own past: its comparison is "baseline", and it has no margin'
+        WHEN g.test = 'anomaly' AND NOT (g.time_window BETWEEN '1 minute' AND '1 hour' AND extract(epoch FROM g.time_window)::numeric % 60 = 0)
+            THEN format('a point of an anomaly''s series is whole minutes wide, from 1 to 60, got "%s"', g.time_window)
+        WHEN m.kind = 'mean' AND g.comparison <> 'control' AND g.test = 'sequential'
+            THEN 'a mean is compared with an absolute limit or a baseline by test "threshold", or by test "anomaly"'
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.cap IS NULL
             THEN format('mean "%s" has no cap: only a mean of capped values is compared with the control (create_metric(..., cap => ...))', g.metric)
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
             THEN format('a mean cannot fall by "%s" times itself', g.margin)
         WHEN m.query IS NOT NULL AND g.comparison = 'baseline'
             THEN format('metric "%s" is a query, which runs during rollouts only: it has no past to be a baseline', g.metric)
-        WHEN m.kind = 'ratio' AND (g.test <> 'threshold' OR g.comparison = 'control')
-            THEN 'a ratio is compared with an absolute limit or a baseline by test "threshold" only'
+        WHEN m.kind = 'ratio' AND (g.test = 'sequential' OR g.comparison = 'control')
+            THEN 'a ratio is compared with an absolute limit or a baseline by test "threshold", or by test "anomaly"'
         WHEN m.kind = 'rate' AND g.test = 'sequential' AND g.limit_value <= 0
             THEN format('the limit of a rate is above 0, got "%s"', g.limit_value)
         WHEN m.kind <> 'quantile' AND g.quantile IS NOT NULL
@@ -95,7 +99,8 @@ AS $$
 DECLARE
     env text := flagscope._environment(environment);
     kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = create_guardrail.metric);
-    compared flagscope.comparison := coalesce(comparison, CASE WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
+    compared flagscope.comparison := coalesce(comparison, CASE WHEN test = 'anomaly' THEN 'baseline'
+        WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
     new_id bigint;
 BEGIN
     PERFORM flagscope._check_rollout_variants(flag, env, '{}');

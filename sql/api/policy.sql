@@ -21,7 +21,7 @@ BEGIN
             HINT = format('A rule may have: %s.', array_to_string(flagscope._rule_keys(), ', '));
     END IF;
     g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
-        'comparison', CASE WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
+        'comparison', CASE WHEN rule ->> 'test' = 'anomaly' THEN 'baseline' WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
         'test', flagscope._default_test(m.kind, CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
             WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback', 'on_state', '{}'::jsonb, 'priority', 0,
         'weight', 1, 'design_effect', 1, 'breaches', 1, 'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')

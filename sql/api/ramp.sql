@@ -89,6 +89,8 @@ BEGIN ATOMIC
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
+            'control_score', s.centre)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
     || CASE WHEN m.kind <> 'quantile' AND g.comparison = 'control' THEN flagscope._effect(m, s.evidence_id, s.alpha) ELSE '{}' END
     FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
@@ -244,9 +246,9 @@ CREATE FUNCTION flagscope._may_resume(r flagscope.rollout, at timestamptz) RETUR
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT at >= flagscope._rests_until(r) AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
-        -- Sequential evidence begins anew; a threshold that is still beyond its limit would only hold it again.
+        -- Sequential evidence begins anew; what is still beyond its limit would only hold it again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test = 'threshold' AND g.action <> 'warn');
+            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');
 $$;
 COMMENT ON FUNCTION flagscope._may_resume(flagscope.rollout, timestamptz) IS 'has a ramp that a guardrail held rested long enough';
 

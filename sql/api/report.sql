@@ -48,6 +48,7 @@ DECLARE
     m flagscope.metric;
     e flagscope.evaluation;
     evidence float8[] := '{}';
+    seen integer := 0;
 BEGIN
     SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
     IF NOT FOUND THEN
@@ -59,11 +60,19 @@ BEGIN
         WHERE x.evidence_id = d.evidence_id AND x.stratum <= d.last_stratum AND g.test = 'sequential'
         ORDER BY x.stratum
     LOOP
+        EXIT WHEN e.stratum > seen + 1;
+        seen := e.stratum;
         evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
             (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, m.cap, e.centre, coalesce(g.design_effect, 1),
             e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(m.kind::text, evidence);
     END LOOP;
+    IF seen < d.last_stratum AND g.test = 'sequential' THEN
+        -- What is left would add up to something else.
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, flagscope._kept_since('evaluation')),
+            HINT = 'Setting evaluation.retention says for how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
+    END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
     'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
@@ -94,8 +103,8 @@ AS $$
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
-                WHEN 'baseline' THEN format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
-                    concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit'))
+                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
+                    concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
@@ -108,7 +117,10 @@ AS $$
         'effect      ' || flagscope._effect_words(e, e ->> 'unit') || ' at every look',
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
-        CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id) END)
+        CASE WHEN e ? 'score' THEN format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),
+            round((e ->> 'limit')::numeric, 2), coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
+        CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id)
+             WHEN e ? 'score' THEN format('recompute   SELECT * FROM flagscope.replay_anomaly(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION flagscope._consume_deltas(timestamptz) IS
     'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, anomaly_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
 );
 COMMENT ON TYPE flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -73,7 +73,7 @@ CREATE FUNCTION flagscope._tick_setting() RETURNS flagscope.tick_setting
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(flagscope._setting_number('guardrail.min_sample')::bigint, flagscope._setting_interval('guardrail.window'),
-        flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
+        flagscope._setting_interval('guardrail.anomaly_window'), flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
         flagscope._setting_interval('guardrail.copy_after'), flagscope._setting_interval('guardrail.grace'),
         flagscope._setting_interval('guardrail.stale_after'))::flagscope.tick_setting;
 $$;
@@ -152,7 +152,7 @@ BEGIN
         status.log_e := flagscope._log_e(m.kind::text, status.evidence);
         status.max_log_e := greatest(st.max_log_e, status.log_e);
     END IF;
-    IF g.test = 'threshold' OR increment <> '{}' THEN  -- the first stratum of a quantile or mean has nothing to be judged at: it was not weighed
+    IF g.test <> 'sequential' OR increment <> '{}' THEN  -- the first stratum of a quantile or mean has nothing to be judged at: it was not weighed
         status.n_treatment := st.n_treatment + coalesce(t.n, 0);
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
@@ -199,19 +199,25 @@ COMMENT ON FUNCTION flagscope._look(flagscope.guardrail_status, flagscope.guardr
     'm of n: a threshold is breached when enough of its last looks, one window apart, were beyond the limit';
 
 CREATE FUNCTION flagscope._judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
-    step_sample bigint, setting flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
+    step_sample bigint, alone boolean, setting flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     was flagscope.data_state := st.state;
+    look record;
+    facts jsonb;
 BEGIN
     IF g.test = 'threshold' THEN
         st.value := (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, setting.time_window), at)).value;
+    ELSIF g.test = 'anomaly' THEN
+        SELECT * INTO look FROM flagscope._look_for_anomaly(st, g, r, m, alone, setting, at);
+        st := look.status;
+        facts := look.facts;
     END IF;
     SELECT v.state::flagscope.data_state, v.reason INTO st.state, st.reason
     FROM flagscope._verdict(jsonb_build_object(
         'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
-        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value,
+        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts,
         'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
         'min_sample', greatest(coalesce(g.min_sample, setting.min_sample), step_sample),
@@ -228,14 +234,14 @@ BEGIN
     IF st.state = 'breached' AND st.breached_at IS NULL THEN
         st.breached_at := at;
     END IF;
-    IF g.test = 'threshold' AND st.state <> 'breached' THEN
-        st.breached_at := NULL;  -- a threshold can recover; sequential evidence is latched by its maximum
+    IF g.test <> 'sequential' AND st.state <> 'breached' THEN
+        st.breached_at := NULL;  -- a threshold or an anomaly can recover; sequential evidence is latched by its maximum
     END IF;
     st.state_since := CASE WHEN st.state = was AND st.state_since IS NOT NULL THEN st.state_since ELSE at END;
     RETURN st;
 END $$;
 COMMENT ON FUNCTION flagscope._judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, bigint,
-    flagscope.tick_setting, timestamptz) IS
+    boolean, flagscope.tick_setting, timestamptz) IS
     'the verdict on a guardrail''s status: data state and reason in words';
 
 CREATE FUNCTION flagscope._merge_strata(a flagscope.stratum, b flagscope.stratum) RETURNS flagscope.stratum
@@ -332,7 +338,7 @@ BEGIN
     IF (arms.treatment).n > 0 OR (m.kind = 'rate' AND g.comparison <> 'control' AND t.n > 0) THEN
         st.last_data_at := at;
     END IF;
-    st := flagscope._judge(st, g, r, m, step.min_sample, setting, at);
+    st := flagscope._judge(st, g, r, m, step.min_sample, alone, setting, at);
     is_news := (st.state, st.reason) IS DISTINCT FROM (was.state, was.reason);
     IF NOT is_news AND t IS NULL AND c IS NULL THEN
         RETURN;  -- an idle tick writes nothing
@@ -351,7 +357,7 @@ BEGIN
             n_treatment, n_control, events_treatment, events_control, thresholds, centre, moments_treatment, moments_control, increment,
             begins_copy, log_e, value, watermark)
         VALUES (at, st.evidence_id, st.last_stratum, g.id, r.id, g.version, CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
-            stratum.events_treatment, stratum.events_control, was.thresholds, was.centre, (arms.treatment).moments, (arms.control).moments,
+            stratum.events_treatment, stratum.events_control, was.thresholds, CASE g.test WHEN 'anomaly' THEN st.centre ELSE was.centre END, (arms.treatment).moments, (arms.control).moments,
             stratum.increment, stratum.begins_copy, st.log_e, st.value,
             greatest((arms.treatment).last_ts, (arms.control).last_ts));
     END IF;
@@ -386,14 +392,22 @@ $$;
 COMMENT ON FUNCTION flagscope._note_failure(flagscope.guardrail_status, flagscope.stratum, flagscope.stratum, timestamptz, text) IS
     'a guardrail that failed is in state error, holds the ramp, keeps its data, and is tried again later and later';
 
+CREATE FUNCTION flagscope._newest_point(g flagscope.guardrail, width interval, pairing interval, at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Not all guardrails at the same moment: they are spread over a minute.
+RETURN date_bin(coalesce(g.time_window, width), at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - coalesce(g.time_window, width);
+COMMENT ON FUNCTION flagscope._newest_point(flagscope.guardrail, interval, interval, timestamptz) IS
+    'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come';
+
 CREATE FUNCTION flagscope._needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
-    stale_after interval, at timestamptz) RETURNS boolean
+    setting flagscope.tick_setting, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
+    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM flagscope._newest_point(g, setting.anomaly_window, setting.pairing, at))
     OR (st.last_data_at IS NULL AND st.state <> 'no_data')
-    OR (st.last_data_at < at - coalesce(g.stale_after, stale_after) AND st.state NOT IN ('stale', 'breached'))));
-COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, interval, timestamptz) IS
-    'can the verdict differ from the last one: there is data, a window moves on, data is missing for too long, or a failure may be over';
+    OR (st.last_data_at < at - coalesce(g.stale_after, setting.stale_after) AND st.state NOT IN ('stale', 'breached'))));
+COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, flagscope.tick_setting, timestamptz) IS
+    'can the verdict differ from the last one: there is data, a window moves on, a point of a series is over, data is missing for too long, or a failure may be over';
 
 CREATE FUNCTION flagscope._begin_missing_evidence(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
@@ -436,7 +450,7 @@ BEGIN
         LEFT JOIN flagscope._strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
         WHERE flagscope._is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
-            AND (flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting.stale_after, at)
+            AND (flagscope._needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting, at)
                 OR (q.problem IS NOT NULL AND st.state NOT IN ('error', 'breached')))
         ORDER BY r.id, g.id
     LOOP

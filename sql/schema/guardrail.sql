@@ -4,9 +4,9 @@ CREATE TYPE flagscope.comparison AS ENUM ('control', 'baseline', 'absolute');
 COMMENT ON TYPE flagscope.comparison IS
     'control: treatment against the concurrent control; baseline: against what the control variant was before; absolute: against a limit';
 
-CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold');
+CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold', 'anomaly');
 COMMENT ON TYPE flagscope.guardrail_test IS
-    'sequential: anytime-valid, right under peeking (statistics.md P, Q, M, R, P1); threshold: the value over a window against the limit';
+    'sequential: anytime-valid, right under peeking (statistics.md P, Q, M, R, P1); threshold: the value over a window against the limit; anomaly: the flag''s own past at this time of day (statistics.md A), and not the control''s too';
 
 CREATE TYPE flagscope.action AS ENUM (
     'start', 'advance', 'approve', 'pause', 'resume', 'complete', 'warn', 'hold', 'step_back', 'rollback', 'disable');
@@ -74,6 +74,7 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_control_is_tested_sequentially CHECK (comparison <> 'control' OR test = 'sequential'),
     CONSTRAINT guardrail_breaches_of_looks CHECK (breaches BETWEEN 1 AND of_looks AND of_looks <= 100),
     CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (of_looks = 1 OR test = 'threshold'),
+    CONSTRAINT guardrail_anomaly_is_of_a_baseline CHECK (test <> 'anomaly' OR (comparison = 'baseline' AND margin IS NULL)),
     CONSTRAINT guardrail_times_are_positive CHECK (grace >= interval '0' AND stale_after > interval '0'),
     CONSTRAINT guardrail_weight_is_positive CHECK (weight > 0 AND weight < 'Infinity'),
     CONSTRAINT guardrail_design_effect_from_1 CHECK (design_effect >= 1 AND design_effect < 'Infinity'),
@@ -102,7 +103,7 @@ COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'how many times the variance of independent data points theirs is, when users send many that resemble each other: evidence is divided by it; from design_effect() or suggest_margin() over a past of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of the treatment wanted in each stage before the ramp advances; never delays a breach; NULL: setting guardrail.min_sample';
-COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window';
+COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';
 
@@ -155,9 +156,9 @@ COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
     'this evidence''s share of the rollout''s error budget, fixed when it began; all shares of a rollout add up to its alpha at most';
 COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the evidence began; NULL against a limit';
 COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
-    'the limit tested: of an absolute guardrail, or taken from the baseline once when there was enough of it; NULL against control';
+    'the limit tested: of an absolute guardrail, or taken from the baseline once when there was enough of it; of an anomaly the score of an alarm; NULL against control';
 COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold that counts them: whether each of the last looks was beyond the limit';
-COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last of them';
+COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last of them; of an anomaly start of the last point that was judged';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
     'how many copies of it have begun, then log likelihood ratios summed over strata, one per grid point (8, for quantiles as many for each one tested), copies mixed in; the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
@@ -167,7 +168,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
-    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around';
+    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around; of an anomaly the control''s highest score in the last hour of points';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
     'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing; and data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
@@ -175,7 +176,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
     'data points weighed so far; a quantile against control weighs from its second stratum on, when there are thresholds';
 COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or values above the thresholds, summed over strata';
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
-COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold guardrail';
+COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold guardrail; of an anomaly its last score (anomaly_score())';
 COMMENT ON COLUMN flagscope.guardrail_status.last_data_at IS 'tick that last saw data of the treatment';
 COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all rows judged';
 
@@ -209,7 +210,7 @@ COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: th
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
-COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre in force';
+COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre in force; of an anomaly: the control''s score beside it';
 COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: of the stratum''s values; of a rate: of the denominator''s values, where these are added';
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';

@@ -3,6 +3,7 @@
 //! What is here: the choice of test by metric and comparison, the evidence, and the verdict in words. What is not: the tests
 //! themselves (`stats`), and what a verdict does to a rollout (SQL, `sql/api/ramp.sql`).
 
+mod anomaly;
 mod evidence;
 mod sums;
 mod verdict;

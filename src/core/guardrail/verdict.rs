@@ -5,6 +5,8 @@
 
 use serde::Deserialize;
 
+use super::anomaly::{self, Sighting};
+
 /// Verdict of a guardrail. Only `Ok` lets a ramp advance, only `Breached` acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DataState {
@@ -48,16 +50,18 @@ pub struct Standing {
     pub unit: String,
     /// `increase` or `decrease`.
     pub harm: String,
-    /// `sequential` or `threshold`.
+    /// `sequential`, `threshold` or `anomaly`.
     pub test: String,
     /// `control`, `baseline` (whose limit is known then) or `absolute`.
     pub comparison: String,
-    /// Limit of an absolute comparison.
+    /// Limit of an absolute comparison; score of an alarm of an anomaly.
     pub limit: Option<f64>,
     /// Which quantile.
     pub quantile: Option<f64>,
-    /// Value over the window, for thresholds.
+    /// Value over the window, for thresholds; score of an anomaly.
     pub value: Option<f64>,
+    /// The newest point of an anomaly's series.
+    pub anomaly: Option<Sighting>,
     /// Natural log of the e-value now.
     pub log_e: f64,
     /// Its maximum so far.
@@ -100,6 +104,10 @@ impl Standing {
         self.test == "sequential"
     }
 
+    fn is_threshold(&self) -> bool {
+        self.test == "threshold"
+    }
+
     fn is_beyond_limit(&self) -> bool {
         match (self.value, self.limit) {
             (Some(value), Some(limit)) if self.harm == "decrease" => value < limit,
@@ -108,7 +116,7 @@ impl Standing {
         }
     }
 
-    fn subject(&self) -> String {
+    pub(super) fn subject(&self) -> String {
         let name = &self.metric;
         match (self.kind.as_str(), self.quantile) {
             ("quantile", Some(p)) => format!("p{} of {name}", number(p * 100.0)),
@@ -117,7 +125,7 @@ impl Standing {
         }
     }
 
-    fn amount(&self, x: f64) -> String {
+    pub(super) fn amount(&self, x: f64) -> String {
         if self.unit.is_empty() { number(x) } else { format!("{} {}", number(x), self.unit) }
     }
 
@@ -149,12 +157,12 @@ fn breach(s: &Standing) -> Option<Verdict> {
         return state(DataState::Breached, reason);
     }
     // A threshold controls no error, so it waits for its sample.
-    if !s.is_sequential() && s.stage_sample >= s.min_sample && s.is_beyond_limit() {
+    if s.is_threshold() && s.stage_sample >= s.min_sample && s.is_beyond_limit() {
         let value = s.amount(s.value.unwrap_or_default());
         let side = if s.harm == "decrease" { "below" } else { "above" };
         return state(DataState::Breached, format!("{} is {value}, {side} {}", s.subject(), s.rival()));
     }
-    None
+    anomaly::breach(s)
 }
 
 fn missing(s: &Standing) -> Option<Verdict> {
@@ -182,10 +190,10 @@ fn missing(s: &Standing) -> Option<Verdict> {
             format!("{} of {} data points in this stage", thousands(s.stage_sample), thousands(s.min_sample));
         return state(DataState::NotEnough, reason);
     }
-    if !s.is_sequential() && s.value.is_none() {
+    if s.is_threshold() && s.value.is_none() {
         return state(DataState::NoData, "no data of the treatment in the window".into());
     }
-    None
+    anomaly::missing(s)
 }
 
 /// Half of the line on the log scale (e = 10 at alpha 0.01): widening the exposure now would be a bet.
@@ -195,19 +203,22 @@ fn uncertain(s: &Standing) -> Option<Verdict> {
             format!("evidence of harm is building up: ln e {}, the line is {}", number(s.log_e), number(s.line()));
         return state(DataState::Inconclusive, reason);
     }
-    None
+    anomaly::uncertain(s)
 }
 
 fn clear(s: &Standing) -> Verdict {
-    let reason = match s.value {
-        Some(value) if !s.is_sequential() => format!("{} is {}, within {}", s.subject(), s.amount(value), s.rival()),
+    let reason = match (s.value, &s.anomaly) {
+        (_, Some(a)) => anomaly::clear(s, a),
+        (Some(value), None) if s.is_threshold() => {
+            format!("{} is {}, within {}", s.subject(), s.amount(value), s.rival())
+        }
         _ => format!("no sign of harm: ln e {}, the line is {}", number(s.log_e), number(s.line())),
     };
     Verdict { state: DataState::Ok, reason }
 }
 
 /// A number with three significant digits, without trailing zeros.
-fn number(x: f64) -> String {
+pub(super) fn number(x: f64) -> String {
     if x == 0.0 || !x.is_finite() {
         return format!("{x}");
     }
@@ -238,10 +249,10 @@ fn thousands(n: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn standing() -> Standing {
+    pub(in super::super) fn standing() -> Standing {
         Standing {
             metric: "errors".into(),
             kind: "proportion".into(),
@@ -252,6 +263,7 @@ mod tests {
             limit: None,
             quantile: None,
             value: None,
+            anomaly: None,
             log_e: -0.5,
             max_log_e: 0.25,
             alpha: 0.01,

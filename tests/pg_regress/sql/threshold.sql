@@ -33,6 +33,8 @@ SELECT * FROM pg_temp.tick('looks', '2040-01-02 12:06:01');
 SELECT * FROM pg_temp.tick('looks', '2040-01-02 12:07:30');
 SELECT pg_temp.depth('looks', '2040-01-02 12:08', 300);
 SELECT * FROM pg_temp.tick('looks', '2040-01-02 12:08:01');
+-- A rule that never was, over the same time: it fires at the second of its looks beyond the limit, too.
+SELECT b.at, b.value FROM flagscope.backtest('{"metric": "depth", "limit_value": 100, "min_sample": 1, "time_window": "50 s", "breaches": 2, "of_looks": 3}', 'looks', '2040-01-02', '2040-01-03') b WHERE b.fires;
 \set VERBOSITY terse
 SELECT flagscope.create_guardrail('looks', 'depth', name => 'x', limit_value => 1, breaches => 3, of_looks => 2);
 SELECT flagscope.create_guardrail('looks', 'errors', name => 'x', breaches => 2);
@@ -103,3 +105,10 @@ SELECT n_treatment, n_control, events_treatment, events_control, failures, waiti
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040-01-04 12:20:10', 'span', 'x', jsonb_build_object('mended', v), v = 'on' AND i % 2 = 0 FROM generate_series(1, 40) i, unnest('{on,off}'::text[]) v;
 SELECT * FROM pg_temp.tick('mended', '2040-01-04 12:15');
 SELECT at, n_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FROM flagscope.replay_evidence((SELECT max(id) FROM flagscope.decision WHERE rollout_id = :id));
+
+-- A backtest of what was live: looks, baselines and samples as they were.
+SELECT g.flag, g.name, b.at, b.value, (SELECT array_agg(d.action) FROM flagscope.decision d WHERE d.guardrail_id = g.id AND d.at = b.at AND d.evidence ->> 'state' = 'breached') AS decided
+FROM flagscope.guardrail g, LATERAL flagscope.backtest_guardrail(g.id, '2040-01-01', '2040-02-01') b WHERE g.test = 'threshold' AND b.fires ORDER BY 1, 2, 3;
+SELECT g.flag, g.name, d.at, d.action FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id WHERE g.test = 'threshold' AND d.evidence ->> 'state' = 'breached' ORDER BY 1, 2, 3;
+-- Of what rollups by 10 seconds are gone there is nothing to tell, and it is said.
+SELECT count(*) FROM flagscope.backtest('{"metric": "depth", "limit_value": 100}', 'looks', '2040-01-02', '2040-01-03') b;

@@ -1,0 +1,179 @@
+-- Anomaly guardrails: is a flag's metric unusual for this time of day, and is the treatment to blame (statistics.md A).
+--
+-- The series is that of all variants together: its noise is the same at every stage, while the treatment's own at 1 % would
+-- be ten times that of the past it is compared with. The control's series beside it tells whose doing an anomaly is: what
+-- both show comes from elsewhere. Evidence counts from the start of the rollout: what was wrong before is not its doing.
+
+CREATE FUNCTION flagscope._anomaly_line(width interval, every interval) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Above 4 the detector begins anew (src/core/anomaly/detector.rs).
+RETURN least(4, log(greatest(extract(epoch FROM every) / extract(epoch FROM width), 10))::float8);
+COMMENT ON FUNCTION flagscope._anomaly_line(interval, interval) IS
+    'the score that is an alarm: log10 of how many points of this width there are between two false ones';
+
+CREATE FUNCTION flagscope._anomaly_x(m flagscope.metric, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- Anscombe, Biometrika 35 (1948): transforms that make the variance of a binomial or Poisson count nearly constant.
+RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE -1 END * CASE m.kind
+    WHEN 'proportion' THEN asin(sqrt((events + 0.375) / (n + 0.75)))
+    WHEN 'rate' THEN sqrt((events + 0.375) / coalesce(flagscope.sum(moments), n::float8))
+    WHEN 'quantile' THEN ln(greatest(value, 1e-9))
+    ELSE value END END;
+COMMENT ON FUNCTION flagscope._anomaly_x(flagscope.metric, float8, bigint, bigint, flagscope.moments) IS
+    'a metric''s value on the scale that it is judged on, larger is worse; a quantile of 0 or below counts as 1e-9; NULL without data';
+
+CREATE FUNCTION flagscope._anomaly_value(m flagscope.metric, x float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE m.kind WHEN 'proportion' THEN sin(y) ^ 2 WHEN 'rate' THEN y ^ 2 WHEN 'quantile' THEN exp(least(y, 700)) ELSE y END
+    FROM (SELECT CASE m.harm WHEN 'increase' THEN x ELSE -x END AS y) s;
+END;
+COMMENT ON FUNCTION flagscope._anomaly_value(flagscope.metric, float8) IS 'back from the scale of _anomaly_x() to the metric''s unit';
+
+CREATE FUNCTION flagscope._anomaly_kept_since(width interval) RETURNS timestamptz
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT flagscope._ceiling(width, flagscope._kept_since(CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN 'rollup medium' ELSE 'rollup fine' END));
+END;
+COMMENT ON FUNCTION flagscope._anomaly_kept_since(interval) IS 'since when there are rollups fine enough for points of this width';
+
+CREATE FUNCTION flagscope._anomaly_states(g flagscope.guardrail, since timestamptz, until timestamptz, width interval)
+RETURNS TABLE (variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments, histogram flagscope.histogram)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    IF since >= until - 6 * width AND since >= flagscope._kept_since('rollup fine') THEN
+        -- The plan of this is kept; that of variant_states() is made at each call (15 ms).
+        RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram FROM flagscope.variant_state v
+        WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since AND v.bucket < until;
+    ELSE
+        RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram
+        FROM flagscope.variant_states(g.flag, since, until - interval '1 microsecond',
+            CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END, g.metric, g.environment) v
+        WHERE v.bucket >= since AND v.bucket < until;
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._anomaly_states(flagscope.guardrail, timestamptz, timestamptz, interval) IS
+    'states of a guardrail''s metric in buckets that make whole points';
+
+CREATE FUNCTION flagscope._anomaly_series(g flagscope.guardrail, m flagscope.metric, control text, since timestamptz, until timestamptz, width interval)
+RETURNS TABLE (variant text, at timestamptz, n bigint, value float8, x float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT p.variant, p.at, p.n, p.value, flagscope._anomaly_x(m, p.value, p.n, p.events, p.moments) FROM (
+        SELECT s.*, flagscope._metric_value(m, g.quantile, s.n, s.events, s.moments, s.histogram) AS value FROM (
+            SELECT k.variant, flagscope._floor(width, v.bucket) AS at, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
+                flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+            FROM flagscope._anomaly_states(g, since, until, width) v CROSS JOIN LATERAL (VALUES (''), (v.variant)) k(variant)
+            WHERE k.variant IN ('', control) GROUP BY 1, 2) s) p
+    WHERE p.value IS NOT NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._anomaly_series(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz, interval) IS
+    'points of a guardrail''s metric from rollups: of all variants together (variant empty), and of the control unless it is NULL; those without data are left out';
+
+CREATE FUNCTION flagscope._extend_points(g flagscope.guardrail, m flagscope.metric, control text, newest timestamptz, width interval) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    since timestamptz := (SELECT greatest(min(coalesce((SELECT max(p.at) + width FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = v),
+        newest - interval '22 days')), flagscope._anomaly_kept_since(width)) FROM unnest(ARRAY['', control]) v WHERE v IS NOT NULL);
+BEGIN
+    IF since > newest THEN
+        RETURN;
+    END IF;
+    INSERT INTO flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
+    SELECT g.id, s.* FROM flagscope._anomaly_series(g, m, control, since, newest + width, width) s
+    ON CONFLICT DO NOTHING;  -- what was judged stays as it was
+    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant IN ('', control) AND p.at < newest - interval '36 days';
+END $$;
+COMMENT ON FUNCTION flagscope._extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
+    'adds the points up to the newest one; the first time those of the last 22 days, as far as rollups go back';
+
+CREATE FUNCTION flagscope._score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH series AS (
+        SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
+        WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
+    )
+    UPDATE flagscope.anomaly_point p SET usual = flagscope._anomaly_value(m, s.usual), score = s.score
+    FROM series, flagscope._anomaly_scores(series.at, series.x, since) s
+    WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
+    'judges the points since the rollout began that were not judged yet, each on the 22 days before';
+
+CREATE FUNCTION flagscope._look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+    alone boolean, setting flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    width interval := coalesce(g.time_window, setting.anomaly_window);
+    newest timestamptz := flagscope._newest_point(g, setting.anomaly_window, setting.pairing, at);
+    point flagscope.anomaly_point;
+BEGIN
+    status := st;
+    IF newest >= r.started_at AND status.looked_at IS DISTINCT FROM newest THEN
+        PERFORM flagscope._extend_points(g, m, CASE WHEN NOT alone THEN r.control END, newest, width);
+        PERFORM flagscope._score_points(g, m, v, r.started_at, newest) FROM unnest(ARRAY['', CASE WHEN NOT alone THEN r.control END]) v WHERE v IS NOT NULL;
+    END IF;
+    status.looked_at := newest;
+    SELECT * INTO point FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= r.started_at;
+    status.value := point.score;
+    -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
+    status.centre := (SELECT max(p.score) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
+        AND p.at > newest - 6 * width AND p.at <= newest AND NOT alone);
+    facts := jsonb_build_object('value', point.value, 'usual', point.usual, 'score', point.score, 'control_score', status.centre, 'alone', alone,
+        'has_begun', newest >= r.started_at, 'in_stage', newest >= r.stage_started_at,
+        'days', extract(epoch FROM newest - (SELECT min(p.at) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
+        'minutes', extract(epoch FROM width) / 60, 'at', to_char(newest AT TIME ZONE 'UTC', 'HH24:MI'));
+END $$;
+COMMENT ON FUNCTION flagscope._look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, boolean,
+    flagscope.tick_setting, timestamptz) IS
+    'judges the newest points of a guardrail''s series, and of the control''s unless it is alone; what the verdict wants to know';
+
+CREATE FUNCTION flagscope._forget_points() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = OLD.id;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._forget_points() IS 'trigger: a guardrail that is gone or reads another series has no points';
+CREATE TRIGGER forget_points AFTER DELETE ON flagscope.guardrail
+    FOR EACH ROW WHEN (OLD.test = 'anomaly') EXECUTE FUNCTION flagscope._forget_points();
+CREATE TRIGGER forget_old_points AFTER UPDATE ON flagscope.guardrail
+    FOR EACH ROW WHEN (OLD.test = 'anomaly' AND (OLD.flag, OLD.environment, OLD.metric, OLD.test, OLD.quantile, OLD.time_window)
+        IS DISTINCT FROM (NEW.flag, NEW.environment, NEW.metric, NEW.test, NEW.quantile, NEW.time_window))
+    EXECUTE FUNCTION flagscope._forget_points();
+
+CREATE FUNCTION flagscope.replay_anomaly(decision_id bigint)
+RETURNS TABLE (at timestamptz, variant text, n bigint, value float8, usual float8, score_stored float8, score_recomputed float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    d flagscope.decision;
+    newest timestamptz;
+BEGIN
+    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id);
+    END IF;
+    newest := (d.evidence ->> 'point')::timestamptz;
+    RETURN QUERY
+    WITH series AS (
+        SELECT p.variant, array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
+        WHERE p.guardrail_id = d.guardrail_id AND p.at > newest - interval '22 days' AND p.at <= newest GROUP BY p.variant
+    )
+    SELECT p.at, p.variant, p.n, p.value, p.usual, p.score, s.score
+    FROM series, flagscope._anomaly_scores(series.at, series.x, (SELECT r.started_at FROM flagscope.rollout r WHERE r.id = d.rollout_id)) s,
+        flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = series.variant AND p.at = s.at
+    ORDER BY p.at, p.variant;
+END $$;
+COMMENT ON FUNCTION flagscope.replay_anomaly(bigint) IS
+    'an anomaly''s decision computed anew: the points since the rollout began, of the flag (variant empty) and the control, their usual value, and both scores, which agree at the point decided on (earlier ones were judged on the 22 days before them); for 14 days after it';
