@@ -4,21 +4,22 @@ COMMENT ON FUNCTION flagscope._share_increment(float8, bigint, bigint) IS
     'what newly assigned units add to the evidence of a mismatch: nominal share of the treatment, its units, the other units (statistics.md S)';
 COMMENT ON FUNCTION flagscope._share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
 
-CREATE TYPE flagscope.exposed AS (rollout_id bigint, subject text, variant text, first_ts timestamptz, last_ts timestamptz);
-COMMENT ON TYPE flagscope.exposed IS 'a unit and a variant that it was served, among what one tick consumed';
+CREATE TYPE flagscope.exposed AS (rollout_id bigint, subject text, variant text, first_ts timestamptz, last_ts timestamptz, live boolean);
+COMMENT ON TYPE flagscope.exposed IS
+    'a unit and a variant that it was served, among what one tick consumed; live: its rollout is, else it is on watch after completion';
 
-CREATE FUNCTION flagscope._consume_exposures() RETURNS flagscope.exposed[]
+CREATE FUNCTION flagscope._consume_exposures(at timestamptz) RETURNS flagscope.exposed[]
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH taken AS (DELETE FROM flagscope.unit_delta RETURNING *)
     SELECT coalesce(array_agg(ROW(x.*)::flagscope.exposed), '{}') FROM (
-        SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts)
+        SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts), r.status <> 'completed'
         FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
-            AND r.status IN ('running', 'paused', 'held') AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
+            AND flagscope._is_watched(r, at) AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
     ) x;
 $$;
-COMMENT ON FUNCTION flagscope._consume_exposures() IS 'takes every committed exposure of a live rollout, once';
+COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz) IS 'takes every committed exposure of a rollout that is live or on watch, once';
 
 CREATE FUNCTION flagscope._note_units(exposed flagscope.exposed[])
 RETURNS TABLE (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint)
@@ -125,9 +126,11 @@ DECLARE
     exposed flagscope.exposed[];
 BEGIN
     -- In a subtransaction: what fails here must not stop the judgement; the exposures are then looked at again.
-    exposed := flagscope._consume_exposures();
+    exposed := flagscope._consume_exposures(at);
     IF exposed <> '{}' THEN
-        PERFORM flagscope._gather_health(exposed, at);
+        PERFORM flagscope._gather_health(ARRAY(SELECT e FROM unnest(exposed) e WHERE e.live), at);
+        -- A completed rollout has no split, no way back and no ramp any more; but metrics that are queries count its units.
+        PERFORM flagscope._note_units(ARRAY(SELECT e FROM unnest(exposed) e WHERE NOT e.live));
     END IF;
     PERFORM flagscope._judge_health(at);
 EXCEPTION WHEN OTHERS THEN
