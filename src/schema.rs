@@ -311,7 +311,8 @@ extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = [
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
-extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["margin_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",

@@ -151,33 +151,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.backtest(jsonb, text, timestamptz, timestamptz, float8, text) IS
     'a proposed rule over a past period, for example backtest(''{"metric": "errors", "margin": 0.3}'', ''f'', from, to): when it would have fired, with which numbers; from the strata of a live guardrail of the metric where their counts fit, else from rollups';
-
-CREATE FUNCTION flagscope.suggest_margin(guardrail_id bigint, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    OUT minutes integer, OUT noise float8, OUT design_effect float8, OUT margin float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH minute AS (
-        SELECT date_bin('1 minute', v.bucket, 'epoch') AS at, m.kind, g.id, v.variant = r.treatment AS treated, sum(v.n)::float8 AS n, sum(v.events)::float8 AS y,
-            flagscope.rollup(v.moments) AS moments
-        FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
-            JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment AND r.started_at < until
-            JOIN flagscope.variant_rollup v ON v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant IN (r.treatment, r.control)
-        WHERE g.id = suggest_margin.guardrail_id AND v.bucket >= since AND v.bucket < until
-            AND r.id = (SELECT max(o.id) FROM flagscope.rollout o WHERE o.flag = g.flag AND o.environment = g.environment AND o.started_at < until)
-        GROUP BY 1, m.kind, g.id, v.variant = r.treatment
-    ), arm AS (
-        -- Log odds with half an event added (Haldane), or log mean; with its sampling variance.
-        SELECT at, treated, CASE kind WHEN 'proportion' THEN ln((y + 0.5) / (n - y + 0.5)) WHEN 'mean' THEN ln(nullif(greatest(flagscope.mean(moments), 0), 0)) END AS x,
-            CASE kind WHEN 'proportion' THEN 1 / (y + 0.5) + 1 / (n - y + 0.5) WHEN 'mean' THEN flagscope.variance(moments) / (n * flagscope.mean(moments) ^ 2) END AS v
-        FROM minute WHERE n > 1
-    ), pair AS (SELECT t.x - c.x AS d, 1 / nullif(t.v + c.v, 0) AS w FROM arm t JOIN arm c USING (at) WHERE t.treated AND NOT c.treated
-    ), total AS (SELECT count(*)::integer AS k, sum(w) AS w, sum(w * w) AS ww, sum(w * d) / sum(w) AS mean, sum(w * d * d) AS wdd FROM pair WHERE w IS NOT NULL AND d IS NOT NULL
-    ), moment AS (SELECT k, wdd - w * mean ^ 2 AS q, (wdd - w * mean ^ 2 - (k - 1)) / nullif(w - ww / w, 0) AS tau2 FROM total)
-    -- DerSimonian and Laird's moment estimate of the variance between minutes beyond sampling; twice its root is the margin (statistics.md 9).
-    SELECT k, sqrt(greatest(tau2, 0)), greatest(q / nullif(k - 1, 0), 1),
-        greatest(exp(2 * sqrt(greatest(tau2, 0))) - 1, flagscope._setting_number('guardrail.margin.' || (SELECT m.kind::text
-            FROM flagscope.metric m JOIN flagscope.guardrail g ON g.metric = m.name WHERE g.id = suggest_margin.guardrail_id)))
-    FROM moment WHERE k >= 2;
-$$;
-COMMENT ON FUNCTION flagscope.suggest_margin(bigint, timestamptz, timestamptz) IS
-    'the margin that a service''s own noise needs, from a period in which both variants were alike (an A/A rollout, a shadow guardrail): sd of the log ratio of the arms between minutes beyond sampling, its design effect, and a margin of twice the sd, at least the default; for proportions (odds) and means; NULL before there are two minutes';
