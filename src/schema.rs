@@ -237,7 +237,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/targeting.sql",
     name = "targeting_api",
-    requires = ["flag_api", flag::exchange::check_rule]
+    requires = ["flag_api", flag::exchange::check_rule, flag::exchange::_targeting_outcomes]
 );
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
@@ -314,7 +314,8 @@ extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = [
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
-extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["margin_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",

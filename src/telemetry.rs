@@ -239,13 +239,14 @@ struct Configuration {
     subject_window: f64,
 }
 
-/// A flag with a live rollout.
+/// A flag with a live rollout, or with one that is on watch after its completion: until when (microseconds since 2000).
 #[derive(Deserialize)]
 struct Rollout {
     flag: String,
     environment: String,
     treatment: String,
     control: String,
+    until: Option<i64>,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -301,7 +302,7 @@ impl Configuration {
         }
         let mut rolled_out = RolledOut::default();
         for r in &self.rollouts {
-            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control]);
+            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control], r.until);
         }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;

@@ -11,7 +11,7 @@ AS $$
         SELECT * FROM flagscope._own_query_rows(m.query, since, until, 60000, flagscope._setting_number('query.rows')::bigint)
     ), tied AS (
         SELECT r.flag, CASE WHEN g.variant IS NULL THEN coalesce(CASE WHEN u.treated_at IS NOT NULL THEN r.treatment END, u.variant) ELSE g.variant END AS variant, g.value, g.exposure
-        FROM given g JOIN flagscope.rollout r ON r.status IN ('running', 'paused', 'held')
+        FROM given g JOIN flagscope.rollout r ON flagscope._is_watched(r, until)
             LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
         WHERE u.subject IS NOT NULL OR g.variant IN (r.treatment, r.control)
     ), said AS (

@@ -68,6 +68,12 @@ COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succe
 COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted for a rollout, one for each';
 COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not';
 
+CREATE FUNCTION flagscope._bounded(n numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN least(n, 9223372036854775807)::bigint;
+COMMENT ON FUNCTION flagscope._bounded(numeric) IS
+    'a sum of counts as it is stored: too large a one (a metric that adds up times, say) stays the largest, and stops no tick';
+
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
 CREATE TABLE flagscope.variant_delta (
     flag        text NOT NULL,
