@@ -48,15 +48,6 @@ pub fn for_each_batch(
     labels: &SignalLabels,
     mut fold: impl FnMut(&[(i64, TelemetryRow)]) -> Result<()>,
 ) -> Result<()> {
-    let (query, names) = match wanted {
-        Wanted::All => (ALL, None),
-        Wanted::OfSubjects(names) => (OF_SUBJECTS, names),
-    };
-    let mut types = [pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID];
-    let arguments = [since.into_datum(), until.into_datum(), names.into_datum()];
-    let nulls = arguments.map(|argument| if argument.is_some() { b' ' } else { b'n' } as std::ffi::c_char);
-    let mut values = arguments.map(|argument| argument.unwrap_or(pg_sys::Datum::from(0)));
-    let count = if query == ALL { 2 } else { 3 };
     // SAFETY: the cursor and the SPI connection are given back before returning; an error unwinds to PostgreSQL, whose
     // abort gives them back. A read-only cursor takes the active snapshot, which is the calling query's. Rows are used
     // only until the next ones are fetched, and what is detoasted for them lies in `memory`.
@@ -64,9 +55,7 @@ pub fn for_each_batch(
         // Made before SPI's own context, which would take it along at SPI_finish.
         let mut memory = PgMemoryContexts::new("flagscope stored rows");
         pg_sys::SPI_connect();
-        let (types, values) = (types.as_mut_ptr(), values.as_mut_ptr());
-        let (text, nulls) = (query.as_ptr(), nulls.as_ptr());
-        let portal = pg_sys::SPI_cursor_open_with_args(std::ptr::null(), text, count, types, values, nulls, true, 0);
+        let portal = open(since, until, wanted);
         let mut folded = Ok(());
         while folded.is_ok() {
             pg_sys::SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
@@ -84,6 +73,25 @@ pub fn for_each_batch(
         pg_sys::SPI_cursor_close(portal);
         pg_sys::SPI_finish();
         folded
+    }
+}
+
+/// # Safety
+/// Inside an SPI connection.
+unsafe fn open(since: i64, until: i64, wanted: Wanted) -> pg_sys::Portal {
+    let (query, count, names) = match wanted {
+        Wanted::All => (ALL, 2, None),
+        Wanted::OfSubjects(names) => (OF_SUBJECTS, 3, names),
+    };
+    let mut types = [pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID];
+    let arguments = [since.into_datum(), until.into_datum(), names.into_datum()];
+    let nulls = arguments.map(|argument| if argument.is_some() { b' ' } else { b'n' } as std::ffi::c_char);
+    let mut values = arguments.map(|argument| argument.unwrap_or(pg_sys::Datum::from(0)));
+    let (types, values) = (types.as_mut_ptr(), values.as_mut_ptr());
+    // SAFETY: as many types, values and null marks as there are parameters; SPI copies them.
+    unsafe {
+        let (text, nulls) = (query.as_ptr(), nulls.as_ptr());
+        pg_sys::SPI_cursor_open_with_args(std::ptr::null(), text, count, types, values, nulls, true, 0)
     }
 }
 
