@@ -299,7 +299,9 @@ extension_sql_file!(
     requires = ["tick_api", health::_share_increment, health::_share_log_e]
 );
 extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
-extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["query_api"]);
+extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::_count_telemetry]);
+extension_sql_file!("../sql/api/poll.sql", name = "poll_api", requires = ["window_api"]);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",

@@ -32,7 +32,8 @@ pub struct Compiled {
     /// How far evaluations reach.
     pub reach: Reach,
     rolled_out: RolledOut,
-    signals: Vec<(pg_sys::Oid, Signal)>,
+    /// How this database stores the signals.
+    pub signals: Vec<(pg_sys::Oid, Signal)>,
 }
 
 thread_local! {
@@ -270,6 +271,8 @@ pub struct Defined {
     per: Option<Value>,
     cap: Option<f64>,
     sum_values: bool,
+    /// Its conversion window in microseconds, as `flagscope._metric_definition()` gives it.
+    window: Option<f64>,
 }
 
 impl Defined {
@@ -281,14 +284,10 @@ impl Defined {
             per: self.per.as_ref().map(Per::parse).transpose()?,
             cap: self.cap,
             sum_values: self.sum_values,
+            window: self.window.map(|micros| micros as i64),
             ..Definition::new(kind, signal, Filter::parse(&self.filter)?)
         })
     }
-}
-
-/// How this database stores the signals.
-pub fn signals() -> Result<Vec<(pg_sys::Oid, Signal)>, ErrorReport> {
-    Ok(compiled()?.signals.clone())
 }
 
 impl Configuration {

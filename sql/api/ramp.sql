@@ -344,8 +344,8 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
-    -- Units before queries: a query's row counts for who was exposed.
-    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._run_queries(at);
+    -- Units before what is counted by them.
+    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._poll_metrics(at);
     strata := flagscope._consume_deltas(at);
     result.at := at;
     result.strata := cardinality(strata);

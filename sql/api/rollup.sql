@@ -98,7 +98,7 @@ DECLARE
     recycled integer := 0;
 BEGIN
     -- The slot of this minute is being written, that of the last one may still be; the other two should be empty.
-    -- The parent has only what ticks write, of queries.
+    -- The parent has only what ticks write of queries.
     FOR slot IN SELECT ('flagscope.variant_delta' || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass FROM generate_series(0, 2) k LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
         BEGIN

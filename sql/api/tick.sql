@@ -443,7 +443,7 @@ BEGIN
         SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric m ON m.name = g.metric
-        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND m.query IS NOT NULL
+        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND flagscope._is_polled(m)
         JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN flagscope._strata(strata) t
