@@ -10,13 +10,8 @@ AS $$
     WITH given AS MATERIALIZED (
         SELECT * FROM flagscope._own_query_rows(m.query, since, until, 60000, flagscope._setting_number('query.rows')::bigint)
     ), tied AS (
-<<<<<<< HEAD
-        SELECT r.flag, CASE WHEN g.variant IS NULL THEN coalesce(CASE WHEN u.treated_at IS NOT NULL THEN r.treatment END, u.variant) ELSE g.variant END AS variant, g.value, g.exposure
-        FROM given g JOIN flagscope.rollout r ON flagscope._is_watched(r, until)
-=======
         SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure
-        FROM given g JOIN flagscope.rollout r ON r.status IN ('running', 'paused', 'held')
->>>>>>> part2
+        FROM given g JOIN flagscope.rollout r ON flagscope._is_watched(r, until)
             LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
                 AND flagscope._in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END

@@ -25,7 +25,7 @@ AS $$
         SELECT t.flag, t.environment, t.variant, flagscope._bucket_of(t.at) AS bucket, max(t.at) AS last_ts, count(*) AS rows,
             count(*) FILTER (WHERE abs(t.value) < 'Infinity') AS valid,
             count(*) FILTER (WHERE abs(t.value) < 'Infinity' AND t.value <> 0) AS hits,
-            coalesce(sum(t.value) FILTER (WHERE t.value >= 0 AND t.value < 1e15 AND t.value = trunc(t.value)), 0)::bigint AS total,
+            coalesce(sum(t.value) FILTER (WHERE t.value >= 0 AND t.value <= 1e12 AND t.value = trunc(t.value)), 0)::bigint AS total,
             CASE m.kind
                 WHEN 'mean' THEN flagscope.moments(CASE WHEN NOT abs(t.value) < 'Infinity' OR t.value IS NULL THEN 'NaN' WHEN m.cap IS NULL THEN t.value
                     ELSE least(greatest(t.value, 0), m.cap) END)
