@@ -113,8 +113,8 @@ AS $$
             format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
                 round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(flagscope._setting_number('health.alpha'))::numeric, 2)) END
         WHEN 'crossing' THEN format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control)
-        ELSE coalesce(format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')), 
-            format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))) END;
+        ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
+            ELSE format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
 COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
     'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
