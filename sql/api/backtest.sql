@@ -16,7 +16,7 @@ AS $$
         CASE WHEN g.test = 'sequential' THEN flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
             CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
             m.cap, e.centre, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha, coalesce(g.limit_value, k.limit_value),
-        g.test = 'anomaly' AND e.percent < 100 AND coalesce(e.centre >= k.limit_value / 2, true)
+        g.test = 'anomaly' AND coalesce(e.centre >= k.limit_value / 2, false)
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
@@ -151,8 +151,8 @@ BEGIN
         END IF;
         IF g.test <> 'sequential' THEN
             -- Every stage counts its sample and its looks from 0.
-            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = d.to_stage
-            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
+            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = d.rollout_id AND s.ordinal = d.to_stage
+            WHERE d.flag = g.flag AND d.environment = g.environment AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
             ORDER BY d.id DESC LIMIT 1;
             IF st.n_treatment IS NULL OR stage.id IS DISTINCT FROM was_in THEN
                 st.n_treatment := coalesce(st.n_treatment, 0);

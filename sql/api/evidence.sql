@@ -91,7 +91,7 @@ BEGIN
             WHEN g.shadow THEN least(flagscope._first_share(g, r), r.alpha_left / 2)  -- what it would have, spending nothing
             ELSE flagscope._take_alpha(r.id) END,
         CASE WHEN g.test <> 'anomaly' THEN flagscope._margin(g) END, CASE g.test WHEN 'anomaly' THEN flagscope._anomaly_line(
-            coalesce(g.time_window, flagscope._setting_interval('guardrail.anomaly_window')), flagscope._setting_interval('guardrail.anomaly_every')) ELSE g.limit_value END, at, at
+            g.time_window, flagscope._setting_interval('guardrail.anomaly_every')) ELSE g.limit_value END, at, at
     FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id)
     ORDER BY g.id ON CONFLICT DO NOTHING;

@@ -68,8 +68,12 @@ CREATE FUNCTION flagscope._check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    problem text := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
+    problem text;
 BEGIN
+    IF NEW.test = 'anomaly' AND NEW.time_window IS NULL THEN
+        NEW.time_window := flagscope._setting_interval('guardrail.anomaly_window');  -- a series has points of one width
+    END IF;
+    problem := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('guardrail "%s": %s', NEW.name, problem),

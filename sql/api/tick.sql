@@ -65,7 +65,7 @@ COMMENT ON FUNCTION flagscope._consume_deltas(timestamptz) IS
     'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, anomaly_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
 );
 COMMENT ON TYPE flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -73,7 +73,7 @@ CREATE FUNCTION flagscope._tick_setting() RETURNS flagscope.tick_setting
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(flagscope._setting_number('guardrail.min_sample')::bigint, flagscope._setting_interval('guardrail.window'),
-        flagscope._setting_interval('guardrail.anomaly_window'), flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
+        flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
         flagscope._setting_interval('guardrail.copy_after'), flagscope._setting_interval('guardrail.grace'),
         flagscope._setting_interval('guardrail.stale_after'))::flagscope.tick_setting;
 $$;
@@ -253,7 +253,7 @@ BEGIN
         RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
     END IF;
     RETURN ROW(a.flag, a.environment, a.variant, a.metric, flagscope._bounded(a.n::numeric + b.n), flagscope._bounded(a.events::numeric + b.events), flagscope.merge(a.moments, b.moments),
-        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), a.stage_n + b.stage_n)::flagscope.stratum;
+        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), flagscope._bounded(a.stage_n::numeric + b.stage_n))::flagscope.stratum;
 END $$;
 COMMENT ON FUNCTION flagscope._merge_strata(flagscope.stratum, flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
 
@@ -393,18 +393,18 @@ $$;
 COMMENT ON FUNCTION flagscope._note_failure(flagscope.guardrail_status, flagscope.stratum, flagscope.stratum, timestamptz, text) IS
     'a guardrail that failed is in state error, holds the ramp, keeps its data, and is tried again later and later';
 
-CREATE FUNCTION flagscope._newest_point(g flagscope.guardrail, width interval, pairing interval, at timestamptz) RETURNS timestamptz
+CREATE FUNCTION flagscope._newest_point(g flagscope.guardrail, pairing interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Not all guardrails at the same moment: they are spread over a minute.
-RETURN date_bin(coalesce(g.time_window, width), at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - coalesce(g.time_window, width);
-COMMENT ON FUNCTION flagscope._newest_point(flagscope.guardrail, interval, interval, timestamptz) IS
+RETURN date_bin(g.time_window, at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - g.time_window;
+COMMENT ON FUNCTION flagscope._newest_point(flagscope.guardrail, interval, timestamptz) IS
     'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come';
 
 CREATE FUNCTION flagscope._needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
     setting flagscope.tick_setting, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
-    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM flagscope._newest_point(g, setting.anomaly_window, setting.pairing, at))
+    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM flagscope._newest_point(g, setting.pairing, at))
     OR (st.last_data_at IS NULL AND st.state <> 'no_data')
     OR (st.last_data_at < at - coalesce(g.stale_after, setting.stale_after) AND st.state NOT IN ('stale', 'breached'))));
 COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, flagscope.tick_setting, timestamptz) IS

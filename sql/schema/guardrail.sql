@@ -103,7 +103,7 @@ COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'how many times the variance of independent data points theirs is, when users send many that resemble each other: evidence is divided by it; from design_effect() or suggest_margin() over a past of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of the treatment wanted in each stage before the ramp advances; never delays a sequential breach; a threshold or an anomaly, which controls no error, wants them once, since its evidence began; NULL: setting guardrail.min_sample (take 1 for a gauge that comes every few seconds)';
-COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window';
+COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60, by setting guardrail.anomaly_window when it is made';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';
 
@@ -168,7 +168,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
-    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around; of an anomaly the control''s highest score in the last hour of points';
+    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around; of an anomaly the control''s highest score in the last six points, infinite where it is not known; NULL: no control is left';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
     'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing; and data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
