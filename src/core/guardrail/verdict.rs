@@ -70,6 +70,9 @@ pub struct Standing {
     pub alpha: f64,
     /// Data points of the treatment in this stage.
     pub stage_sample: u64,
+    /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
+    #[serde(default)]
+    pub needs_past: bool,
     /// Data points of the control so far.
     pub control_sample: u64,
     /// Data points wanted in this stage.
@@ -178,11 +181,8 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        let lack = if ["quantile", "mean"].contains(&s.kind.as_str()) {
-            "the control has no past to compare with yet"
-        } else {
-            "no data of the control yet"
-        };
+        let lack =
+            if s.needs_past { "the control has no past to compare with yet" } else { "no data of the control yet" };
         return state(DataState::NotEnough, lack.into());
     }
     if s.stage_sample < s.min_sample {
@@ -268,6 +268,7 @@ pub(super) mod tests {
             max_log_e: 0.25,
             alpha: 0.01,
             stage_sample: 1500,
+            needs_past: false,
             control_sample: 9000,
             min_sample: 1000,
             stage_age: 600.0,
