@@ -7,8 +7,8 @@
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
-ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean) SECURITY DEFINER;
-ALTER FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz) SECURITY DEFINER;
+ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
+ALTER FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) SECURITY DEFINER;
 ALTER FUNCTION flagscope._lock_stages() SECURITY DEFINER;
 ALTER FUNCTION flagscope._keep_flag_state_history() SECURITY DEFINER;
 ALTER FUNCTION flagscope._check_flag_state() SECURITY DEFINER;

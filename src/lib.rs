@@ -21,6 +21,7 @@ mod sketch;
 mod stats;
 mod survey;
 mod telemetry;
+mod window;
 mod worker;
 
 pgrx::pg_module_magic!();

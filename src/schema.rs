@@ -239,7 +239,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/targeting.sql",
     name = "targeting_api",
-    requires = ["flag_api", flag::exchange::check_rule]
+    requires = ["flag_api", flag::exchange::check_rule, flag::exchange::_targeting_outcomes]
 );
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
@@ -301,7 +301,9 @@ extension_sql_file!(
     requires = ["tick_api", health::_share_increment, health::_share_log_e]
 );
 extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
-extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["query_api"]);
+extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::_count_telemetry]);
+extension_sql_file!("../sql/api/poll.sql", name = "poll_api", requires = ["window_api"]);
+extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",
@@ -316,7 +318,8 @@ extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = [
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
-extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["margin_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",

@@ -1,20 +1,24 @@
 //! SQL face of `core::telemetry::Survey`; what it means in words stands in `sql/api/check_metric.sql`.
 
-use flagscope_core::telemetry::Survey;
-use flagscope_core::{Error, Kind};
+use flagscope_core::telemetry::{Definition, Survey};
+use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Report;
 use crate::pg::document::Document;
-use crate::pg::stored;
-use crate::telemetry::{Defined, signals};
+use crate::pg::row::TelemetryRow;
+use crate::pg::stored::{self, Wanted};
+use crate::telemetry::{Compiled, Defined, compiled};
+use crate::window::{Exposed, Live, read};
 
-/// What a metric's definition matches among the rows stored from since to before until.
+/// What a metric's definition matches among the rows stored from since to before until; documented in
+/// `sql/api/check_metric.sql`.
 #[pg_extern(stable, strict)]
 fn _survey(
     definition: Document,
+    rollouts: Document,
     since: TimestampWithTimeZone,
     until: TimestampWithTimeZone,
 ) -> Result<JsonB, ErrorReport> {
@@ -26,10 +30,45 @@ fn _survey(
             })
         })
         .report()?;
-    let mut survey = Survey::new(defined.compile().report()?);
-    stored::for_each_row(i64::from(since), i64::from(until), &signals()?, |ts, row| {
-        let tags = row.flags().map(|flags| flags.text_entries()).unwrap_or_default();
-        survey.row(ts, row, &tags);
-    });
+    let definition = defined.compile().report()?;
+    let (rollouts, compiled) = (read(rollouts).report()?, compiled()?);
+    let mut survey = Survey::new(definition.clone());
+    let range = (i64::from(since), i64::from(until));
+    if definition.window.is_some() {
+        survey_units(&mut survey, &definition, rollouts, &compiled, range).report()?;
+    } else {
+        stored::for_each_row(range.0, range.1, &compiled.signals, |ts, row| {
+            let tags = row.flags().map(|flags| flags.text_entries()).unwrap_or_default();
+            survey.row(ts, row, &tags);
+        });
+    }
     Ok(JsonB(survey.report()))
+}
+
+/// A row counts for what its subject was exposed to, and not for the flags that it carries.
+fn survey_units(
+    survey: &mut Survey,
+    definition: &Definition,
+    rollouts: Vec<Live>,
+    compiled: &Compiled,
+    (since, until): (i64, i64),
+) -> CoreResult<()> {
+    let mut exposed = Exposed::new(rollouts, compiled);
+    stored::for_each_batch(since, until, Wanted::All, &compiled.signals, |rows| {
+        exposed.find(rows.iter().map(|(_, row)| row).filter(|row| definition.matches(*row)))?;
+        for (ts, row) in rows {
+            survey.row(*ts, row, &tags(&exposed, definition, *ts, row));
+        }
+        Ok(())
+    })
+}
+
+fn tags<'a>(
+    exposed: &'a Exposed,
+    definition: &Definition,
+    ts: i64,
+    row: &'a TelemetryRow,
+) -> Vec<(&'a str, &'a str)> {
+    let Some((environment, subject)) = exposed.who(row) else { return Vec::new() };
+    exposed.units.tags(environment, subject, ts, definition.window).collect()
 }

@@ -32,7 +32,8 @@ pub struct Compiled {
     /// How far evaluations reach.
     pub reach: Reach,
     rolled_out: RolledOut,
-    signals: Vec<(pg_sys::Oid, Signal)>,
+    /// How this database stores the signals.
+    pub signals: Vec<(pg_sys::Oid, Signal)>,
 }
 
 thread_local! {
@@ -239,13 +240,14 @@ struct Configuration {
     subject_window: f64,
 }
 
-/// A flag with a live rollout.
+/// A flag with a live rollout, or with one that is on watch after its completion: until when (microseconds since 2000).
 #[derive(Deserialize)]
 struct Rollout {
     flag: String,
     environment: String,
     treatment: String,
     control: String,
+    until: Option<i64>,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -269,6 +271,8 @@ pub struct Defined {
     per: Option<Value>,
     cap: Option<f64>,
     sum_values: bool,
+    /// Its conversion window in microseconds, as `flagscope._metric_definition()` gives it.
+    window: Option<f64>,
 }
 
 impl Defined {
@@ -280,14 +284,10 @@ impl Defined {
             per: self.per.as_ref().map(Per::parse).transpose()?,
             cap: self.cap,
             sum_values: self.sum_values,
+            window: self.window.map(|micros| micros as i64),
             ..Definition::new(kind, signal, Filter::parse(&self.filter)?)
         })
     }
-}
-
-/// How this database stores the signals.
-pub fn signals() -> Result<Vec<(pg_sys::Oid, Signal)>, ErrorReport> {
-    Ok(compiled()?.signals.clone())
 }
 
 impl Configuration {
@@ -301,7 +301,7 @@ impl Configuration {
         }
         let mut rolled_out = RolledOut::default();
         for r in &self.rollouts {
-            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control]);
+            rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control], r.until);
         }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;

@@ -2,6 +2,7 @@
 """Delivers flagscope's notifications to a webhook and to Alertmanager. See README.md beside."""
 
 import argparse
+import http.client
 import json
 import sys
 import urllib.request
@@ -61,7 +62,8 @@ def deliver_one(connection, options):
         row_id, decision, attempts = row
         try:
             deliver(options, row_id, decision)
-        except OSError as problem:  # every failure of urllib and of the network is one
+        # OSError: the network and urllib; the others: an answer that is no HTTP, an URL that is none. A row must never end us.
+        except (OSError, http.client.HTTPException, ValueError) as problem:
             print(f"row {row_id}, attempt {attempts + 1}: {problem}", file=sys.stderr, flush=True)
             connection.execute(AGAIN, [row_id])
         else:

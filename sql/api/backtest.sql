@@ -93,20 +93,23 @@ COMMENT ON FUNCTION flagscope._anomaly_history(flagscope.guardrail, flagscope.ro
     'points of an anomaly guardrail that was not live, from rollups; its sample is that of all variants';
 
 CREATE FUNCTION flagscope._recheck(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, h flagscope.history,
-    min_sample bigint, time_window interval) RETURNS flagscope.guardrail_status
+    min_sample bigint, stage_sample bigint, time_window interval) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    st.n_treatment := st.n_treatment + h.n_treatment;
     st.stage_treatment := st.stage_treatment + h.n_treatment;
     st.state := CASE
         WHEN h.value IS NULL THEN 'no_data'
-        WHEN st.stage_treatment < min_sample THEN 'not_enough'
-        WHEN g.test = 'anomaly' THEN CASE WHEN h.value >= h.limit_value AND NOT h.excused THEN 'breached' ELSE 'ok' END
-        WHEN CASE m.harm WHEN 'increase' THEN h.value > h.limit_value ELSE h.value < h.limit_value END THEN 'breached'
+        WHEN st.n_treatment >= min_sample AND CASE
+            WHEN g.test = 'anomaly' THEN h.value >= h.limit_value AND NOT h.excused
+            WHEN m.harm = 'increase' THEN h.value > h.limit_value
+            ELSE h.value < h.limit_value END THEN 'breached'
+        WHEN st.stage_treatment < greatest(min_sample, stage_sample, 1) THEN 'not_enough'
         ELSE 'ok' END::flagscope.data_state;
     RETURN CASE WHEN g.of_looks > 1 THEN flagscope._look(st, g, time_window, h.at) ELSE st END;
 END $$;
-COMMENT ON FUNCTION flagscope._recheck(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.history, bigint, interval) IS
+COMMENT ON FUNCTION flagscope._recheck(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.history, bigint, bigint, interval) IS
     'the state of a threshold or anomaly at one more moment of the past, as _judge() gave or would have given it';
 
 CREATE FUNCTION flagscope._backtest(g flagscope.guardrail, live flagscope.guardrail, since timestamptz, until timestamptz, alpha float8)
@@ -152,19 +155,21 @@ BEGIN
             copied_at := NULL;
             fired := false;
             was_in := NULL;
+            st.n_treatment := NULL;
         END IF;
         IF g.test <> 'sequential' THEN
             -- Every stage counts its sample and its looks from 0.
             SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = d.to_stage
             WHERE d.rollout_id = r.id AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
             ORDER BY d.id DESC LIMIT 1;
-            IF stage.id IS DISTINCT FROM was_in OR st.stage_treatment IS NULL THEN
+            IF st.n_treatment IS NULL OR stage.id IS DISTINCT FROM was_in THEN
+                st.n_treatment := coalesce(st.n_treatment, 0);
                 st.stage_treatment := 0;
                 st.looks := '{}';
                 st.looked_at := NULL;
                 was_in := stage.id;
             END IF;
-            st := flagscope._recheck(st, g, m, h, greatest(coalesce(g.min_sample, flagscope._setting_number('guardrail.min_sample')::bigint), stage.min_sample),
+            st := flagscope._recheck(st, g, m, h, coalesce(g.min_sample, flagscope._setting_number('guardrail.min_sample')::bigint), stage.min_sample,
                 coalesce(g.time_window, flagscope._setting_interval('guardrail.window')));
         END IF;
         IF h.increment <> '{}' THEN
@@ -224,33 +229,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.backtest(jsonb, text, timestamptz, timestamptz, float8, text) IS
     'a proposed rule over a past period, for example backtest(''{"metric": "errors", "margin": 0.3}'', ''f'', from, to): when it would have fired, with which numbers; from the strata of a live guardrail of the metric where their counts fit, else from rollups';
-
-CREATE FUNCTION flagscope.suggest_margin(guardrail_id bigint, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    OUT minutes integer, OUT noise float8, OUT design_effect float8, OUT margin float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH minute AS (
-        SELECT date_bin('1 minute', v.bucket, 'epoch') AS at, m.kind, g.id, v.variant = r.treatment AS treated, sum(v.n)::float8 AS n, sum(v.events)::float8 AS y,
-            flagscope.rollup(v.moments) AS moments
-        FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
-            JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment AND r.started_at < until
-            JOIN flagscope.variant_rollup v ON v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant IN (r.treatment, r.control)
-        WHERE g.id = suggest_margin.guardrail_id AND v.bucket >= since AND v.bucket < until
-            AND r.id = (SELECT max(o.id) FROM flagscope.rollout o WHERE o.flag = g.flag AND o.environment = g.environment AND o.started_at < until)
-        GROUP BY 1, m.kind, g.id, v.variant = r.treatment
-    ), arm AS (
-        -- Log odds with half an event added (Haldane), or log mean; with its sampling variance.
-        SELECT at, treated, CASE kind WHEN 'proportion' THEN ln((y + 0.5) / (n - y + 0.5)) WHEN 'mean' THEN ln(nullif(greatest(flagscope.mean(moments), 0), 0)) END AS x,
-            CASE kind WHEN 'proportion' THEN 1 / (y + 0.5) + 1 / (n - y + 0.5) WHEN 'mean' THEN flagscope.variance(moments) / (n * flagscope.mean(moments) ^ 2) END AS v
-        FROM minute WHERE n > 1
-    ), pair AS (SELECT t.x - c.x AS d, 1 / nullif(t.v + c.v, 0) AS w FROM arm t JOIN arm c USING (at) WHERE t.treated AND NOT c.treated
-    ), total AS (SELECT count(*)::integer AS k, sum(w) AS w, sum(w * w) AS ww, sum(w * d) / sum(w) AS mean, sum(w * d * d) AS wdd FROM pair WHERE w IS NOT NULL AND d IS NOT NULL
-    ), moment AS (SELECT k, wdd - w * mean ^ 2 AS q, (wdd - w * mean ^ 2 - (k - 1)) / nullif(w - ww / w, 0) AS tau2 FROM total)
-    -- DerSimonian and Laird's moment estimate of the variance between minutes beyond sampling; twice its root is the margin (statistics.md 9).
-    SELECT k, sqrt(greatest(tau2, 0)), greatest(q / nullif(k - 1, 0), 1),
-        greatest(exp(2 * sqrt(greatest(tau2, 0))) - 1, flagscope._setting_number('guardrail.margin.' || (SELECT m.kind::text
-            FROM flagscope.metric m JOIN flagscope.guardrail g ON g.metric = m.name WHERE g.id = suggest_margin.guardrail_id)))
-    FROM moment WHERE k >= 2;
-$$;
-COMMENT ON FUNCTION flagscope.suggest_margin(bigint, timestamptz, timestamptz) IS
-    'the margin that a service''s own noise needs, from a period in which both variants were alike (an A/A rollout, a shadow guardrail): sd of the log ratio of the arms between minutes beyond sampling, its design effect, and a margin of twice the sd, at least the default; for proportions (odds) and means; NULL before there are two minutes';

@@ -1,26 +1,35 @@
 -- What people do with rollouts. Each names its actor and reason, and may say from when it holds (for replay and tests).
 
 CREATE FUNCTION flagscope._by_hand(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
-    override boolean DEFAULT false) RETURNS bigint
+    override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     given text := coalesce(reason, nullif(current_setting('flagscope.reason', true), ''));
     moment timestamptz := coalesce(at, clock_timestamp());
+    person text := coalesce(actor, flagscope._actor());
     evidence jsonb := '{}';
     r flagscope.rollout;
 BEGIN
     IF NOT isfinite(moment) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a decision needs a finite time, got "%s"', moment);
+    ELSIF person = 'flagscope' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decisions by "flagscope" are those of guardrails and the ramp',
+            HINT = 'Say who acts: actor => ''ann'', or SET flagscope.actor.';
     END IF;
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _by_hand.rollout_id;
-    IF FOUND AND action IN ('start', 'resume', 'advance', 'complete') THEN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _by_hand.rollout_id FOR NO KEY UPDATE;
+    IF r.stage <> _by_hand.stage THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, _by_hand.stage),
+            HINT = format('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
+    END IF;
+    IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
         evidence := flagscope._check_widening(r, moment, override, given);
     END IF;
-    RETURN flagscope._decide(rollout_id, action, coalesce(actor, flagscope._actor()), coalesce(given, 'by hand'), moment, evidence => evidence);
+    RETURN flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, evidence => evidence);
 END $$;
-COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean) IS
-    'a decision of a person; what widens is refused while frozen, unless overridden with a reason';
+COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
+    'a decision of a person; what widens is refused while frozen, unless overridden with a reason, and all is refused at another stage than the one given';
 
 CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
@@ -41,16 +50,16 @@ COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text, timestamptz, bo
     'lets a paused or held ramp go on; its stage starts anew, and so does the evidence of breached guardrails; returns the decision''s id';
 
 CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor, at, override);
-COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text, timestamptz, boolean) IS
-    'goes to the next stage without waiting for its gates; from the last stage completes; returns the decision''s id';
+    at timestamptz DEFAULT NULL, override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor, at, override, stage);
+COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text, timestamptz, boolean, integer) IS
+    'goes to the next stage without waiting for its gates; from the last stage completes; with stage only if that is the present one, so that a second call, or the worker''s own step, is not followed by another; returns the decision''s id';
 
 CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor, at);
-COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text, timestamptz) IS
-    'goes back one stage and holds there until resumed; returns the decision''s id';
+    at timestamptz DEFAULT NULL, stage integer DEFAULT NULL) RETURNS bigint
+LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor, at, false, stage);
+COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text, timestamptz, integer) IS
+    'goes back one stage and holds there until resumed; with stage only if that is the present one; returns the decision''s id';
 
 CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
@@ -65,19 +74,19 @@ COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text, timestamptz, 
     'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
 
 CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL) RETURNS bigint
+    at timestamptz DEFAULT NULL, stage integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor, at);
+    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor, at, false, stage);
 BEGIN
     UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
     FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
     WHERE d.id = decided AND s.rollout_id = r.id AND s.ordinal = r.stage;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz) IS
-    'lets the ramp leave its present stage once the other gates are clear; returns the decision''s id';
+COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) IS
+    'lets the ramp leave its present stage once the other gates are clear; with stage only if that is the present one, so that nobody approves what he has not seen; returns the decision''s id';
 
 CREATE FUNCTION flagscope._check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

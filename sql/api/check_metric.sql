@@ -10,10 +10,11 @@ AS $$
     WITH given AS MATERIALIZED (
         SELECT * FROM flagscope._own_query_rows(m.query, since, until, 60000, flagscope._setting_number('query.rows')::bigint)
     ), tied AS (
-        SELECT r.flag, CASE WHEN g.variant IS NULL THEN coalesce(CASE WHEN u.treated_at IS NOT NULL THEN r.treatment END, u.variant) ELSE g.variant END AS variant, g.value, g.exposure
-        FROM given g JOIN flagscope.rollout r ON r.status IN ('running', 'paused', 'held')
+        SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure
+        FROM given g JOIN flagscope.rollout r ON flagscope._is_watched(r, until)
             LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
-        WHERE u.subject IS NOT NULL OR g.variant IN (r.treatment, r.control)
+                AND flagscope._in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
+        WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
         SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0) WHEN 'rate' THEN sum(t.value)::bigint ELSE 0 END AS events,
             CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8 WHEN 'mean' THEN avg(CASE WHEN m.cap IS NULL THEN t.value ELSE least(greatest(t.value, 0), m.cap) END)
@@ -40,7 +41,9 @@ AS $$
             WHEN m.query IS NOT NULL THEN 'the query gives no row'
             WHEN (s ->> 'of_signal')::bigint = 0 THEN format('there is no row of signal %s', m.signal)
             ELSE format('no row matches; the names of signal %s are %s', m.signal, (SELECT string_agg(format('"%s" (%s)', n ->> 'name', n ->> 'n'), ', ') FROM jsonb_array_elements(s -> 'names') n)) END END),
-        (2, CASE WHEN (s ->> 'matched')::bigint > 0 AND (s ->> 'tied')::bigint = 0 THEN CASE WHEN m.query IS NULL THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
+        (2, CASE WHEN (s ->> 'matched')::bigint > 0 AND (s ->> 'tied')::bigint = 0 THEN CASE
+            WHEN NOT flagscope._is_polled(m) THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
+            WHEN m.query IS NULL THEN 'no matching row is about a unit of a live rollout within its window: its subject must have been exposed before it'
             ELSE 'no row is about a unit of a live rollout: its subject must have been exposed, or its variant be one of the rollout''s' END END),
         (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
         (4, CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0 AND (s ->> 'values')::bigint > 0 THEN format('%s rows have no finite value and do not count', s ->> 'invalid') END),
@@ -74,7 +77,9 @@ BEGIN
             HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
     m := jsonb_populate_record(NULL::flagscope.metric, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
-    s := CASE WHEN m.query IS NOT NULL THEN flagscope._survey_query(m, since, until) ELSE flagscope._survey(to_jsonb(m), since, until) END;
+    PERFORM flagscope._check_window(m.name, m.conversion_window);
+    s := CASE WHEN m.query IS NOT NULL THEN flagscope._survey_query(m, since, until)
+        ELSE flagscope._survey(flagscope._metric_definition(m), flagscope._arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
     RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
         format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_finding;
     RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL

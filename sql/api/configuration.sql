@@ -13,14 +13,17 @@ AS $$
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
             JOIN (SELECT f.key, (SELECT jsonb_agg(k) FROM jsonb_object_keys(f.variants) k) AS variants_only FROM flagscope.flag f) f
                 ON f.key = g.flag
-            WHERE g.enabled AND m.query IS NULL),
-        'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', s.flag, 'environment', s.environment,
-                'treatment', s.treatment, 'control', s.control)), '[]') FROM flagscope.flag_state s WHERE s.rollout_id IS NOT NULL),
+            WHERE g.enabled AND NOT flagscope._is_polled(m)),
+        -- Live ones, and after completion those on watch: the end of a watch needs no news, since exposures have times.
+        'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
+                'treatment', r.treatment, 'control', r.control, 'until', CASE WHEN isfinite(r.watch_until)
+                    THEN round(1000000 * extract(epoch FROM r.watch_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
+            FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') OR r.watch_until IS NOT NULL),
         'trace_window', extract(epoch FROM flagscope._setting_interval('attribution.trace_window'))::float8,
         'subject_window', extract(epoch FROM flagscope._setting_interval('attribution.subject_window'))::float8);
 $$;
 COMMENT ON FUNCTION flagscope._configuration() IS
-    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads) by flag, the flags being rolled out, whose exposures count, and how far evaluations reach (s)';
+    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads and that no tick counts) by flag, the flags being rolled out or on watch after that, whose exposures count (until when, microseconds since 2000), and how far evaluations reach (s)';
 
 CREATE FUNCTION flagscope._load_flag(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp

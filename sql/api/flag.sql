@@ -105,6 +105,11 @@ BEGIN
     IF NEW.prerequisites <> '[]' THEN
         PERFORM flagscope._require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
     END IF;
+    IF TG_OP = 'UPDATE' AND NEW.rollout_id = OLD.rollout_id AND flagscope._not_by_chance(NEW, NEW.treatment, NEW.control)
+            IS DISTINCT FROM flagscope._not_by_chance(OLD, OLD.treatment, OLD.control) AND flagscope._not_by_chance(NEW, NEW.treatment, NEW.control) IS NOT NULL THEN
+        RAISE WARNING USING MESSAGE = format('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, flagscope._not_by_chance(NEW, NEW.treatment, NEW.control)),
+            HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
+    END IF;
     IF TG_OP = 'INSERT' AND NEW.version <> 0 THEN
         RETURN NEW;  -- a row of a restored dump: it brings its version and its history along
     END IF;

@@ -61,21 +61,28 @@ CREATE FUNCTION flagscope._check_widening(r flagscope.rollout, at timestamptz, o
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    obstacle text := flagscope._frozen(r.flag, r.environment, at);
+    -- Known at the start; what is targeted later is the users' urgent business, and only told.
+    biased text := CASE r.status WHEN 'draft' THEN (SELECT flagscope._not_by_chance(s, r.treatment, r.control) FROM flagscope.flag_state s
+        WHERE s.flag = r.flag AND s.environment = r.environment) END;
+    obstacle text := concat_ws('; ', flagscope._frozen(r.flag, r.environment, at), biased);
 BEGIN
-    IF obstacle IS NULL THEN
+    IF obstacle = '' THEN
         RETURN '{}';
+    ELSIF NOT coalesce(override, false) AND obstacle = biased THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = format('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
+            HINT = 'Give these users a variant of their own, with the same value; or override => true with a reason.';
     ELSIF NOT coalesce(override, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
             HINT = 'Wait, or give override => true with a reason.';
     ELSIF coalesce(reason, '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('an override needs a reason: flag "%s" is %s', r.flag, obstacle);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('an override needs a reason: %s', obstacle);
     END IF;
     RETURN jsonb_build_object('override', obstacle);
 END $$;
 COMMENT ON FUNCTION flagscope._check_widening(flagscope.rollout, timestamptz, boolean, text) IS
-    'raises while frozen, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
+    'raises while frozen, and at a start while targeting or prerequisites serve an arm of the rollout, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
 
 CREATE FUNCTION flagscope._check_excluded(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

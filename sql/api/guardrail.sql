@@ -48,8 +48,9 @@ AS $$
             THEN format('mean "%s" has no cap: only a mean of capped values is compared with the control (create_metric(..., cap => ...))', g.metric)
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
             THEN format('a mean cannot fall by "%s" times itself', g.margin)
-        WHEN m.query IS NOT NULL AND g.comparison = 'baseline'
-            THEN format('metric "%s" is a query, which runs during rollouts only: it has no past to be a baseline', g.metric)
+        WHEN flagscope._is_polled(m) AND g.comparison = 'baseline'
+            THEN format('metric "%s" %s during rollouts only: it has no past to be a baseline', g.metric,
+                CASE WHEN m.query IS NULL THEN 'has a conversion window and is counted' ELSE 'is a query, which runs' END)
         WHEN m.kind = 'ratio' AND (g.test = 'sequential' OR g.comparison = 'control')
             THEN 'a ratio is compared with an absolute limit or a baseline by test "threshold", or by test "anomaly"'
         WHEN m.kind = 'rate' AND g.test = 'sequential' AND g.limit_value <= 0

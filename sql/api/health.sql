@@ -4,21 +4,22 @@ COMMENT ON FUNCTION flagscope._share_increment(float8, bigint, bigint) IS
     'what newly assigned units add to the evidence of a mismatch: nominal share of the treatment, its units, the other units (statistics.md S)';
 COMMENT ON FUNCTION flagscope._share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
 
-CREATE TYPE flagscope.exposed AS (rollout_id bigint, subject text, variant text, first_ts timestamptz, last_ts timestamptz);
-COMMENT ON TYPE flagscope.exposed IS 'a unit and a variant that it was served, among what one tick consumed';
+CREATE TYPE flagscope.exposed AS (rollout_id bigint, subject text, variant text, first_ts timestamptz, last_ts timestamptz, live boolean);
+COMMENT ON TYPE flagscope.exposed IS
+    'a unit and a variant that it was served, among what one tick consumed; live: its rollout is, else it is on watch after completion';
 
-CREATE FUNCTION flagscope._consume_exposures() RETURNS flagscope.exposed[]
+CREATE FUNCTION flagscope._consume_exposures(at timestamptz) RETURNS flagscope.exposed[]
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH taken AS (DELETE FROM flagscope.unit_delta RETURNING *)
     SELECT coalesce(array_agg(ROW(x.*)::flagscope.exposed), '{}') FROM (
-        SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts)
+        SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts), r.status <> 'completed'
         FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
-            AND r.status IN ('running', 'paused', 'held') AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
+            AND flagscope._is_watched(r, at) AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
     ) x;
 $$;
-COMMENT ON FUNCTION flagscope._consume_exposures() IS 'takes every committed exposure of a live rollout, once';
+COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz) IS 'takes every committed exposure of a rollout that is live or on watch, once';
 
 CREATE FUNCTION flagscope._note_units(exposed flagscope.exposed[])
 RETURNS TABLE (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint)
@@ -63,6 +64,14 @@ $$;
 COMMENT ON FUNCTION flagscope._note_crossings(flagscope.exposed[]) IS
     'marks units that went back from treatment to control though the rollout never narrowed; returns how many';
 
+CREATE FUNCTION flagscope._decided_otherwise(rollout_id bigint) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT flagscope._not_by_chance(s, r.treatment, r.control) FROM flagscope.rollout r
+        JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment WHERE r.id = _decided_otherwise.rollout_id;
+$$;
+COMMENT ON FUNCTION flagscope._decided_otherwise(bigint) IS 'why a rollout''s users are not assigned by its split alone; NULL: they are';
+
 CREATE FUNCTION flagscope._gather_health(exposed flagscope.exposed[], at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -77,6 +86,8 @@ AS $$
                     LATERAL unnest(flagscope._share_increment((s.percent / 100)::float8, s.n_t, s.n_c)) WITH ORDINALITY x(increment, j) GROUP BY x.j) i
              WHERE o.rollout_id = n.rollout_id AND o.rule = 'split') AS evidence
         FROM flagscope._note_units(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
+        -- Units that targeting has put into an arm say nothing of the split, then or later.
+        HAVING flagscope._decided_otherwise(n.rollout_id) IS NULL
     ) x
     WHERE h.rollout_id = x.rollout_id AND h.rule = 'split';
     UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + c.n FROM flagscope._note_crossings(exposed) c
@@ -86,23 +97,23 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._gather_health(flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after the exposures of one tick';
 
-CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, has_targeting boolean, at timestamptz,
+CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN h.rule = 'split' AND NOT has_targeting AND h.max_log_e >= -ln(flagscope._setting_number('health.alpha')) THEN 'breached'
+        WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(flagscope._setting_number('health.alpha')) THEN 'breached'
         WHEN h.rule = 'crossing' AND h.n_treatment >= greatest(10, flagscope._setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - flagscope._setting_interval('health.quiet_after') THEN 'stale'
         ELSE 'ok' END::flagscope.data_state,
     CASE h.rule
-        WHEN 'split' THEN CASE WHEN has_targeting THEN 'not judged: targeting decides, too' ELSE
+        WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
                 round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(flagscope._setting_number('health.alpha'))::numeric, 2)) END
         WHEN 'crossing' THEN format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control)
         ELSE coalesce(format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')), 'no exposure to the treatment yet') END;
 $$;
-COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, boolean, timestamptz) IS
+COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz) IS
     'state and reason of a health rule; a mismatch cannot be judged where targeting puts users into variants, too';
 
 CREATE FUNCTION flagscope._judge_health(at timestamptz) RETURNS void
@@ -113,7 +124,7 @@ AS $$
         JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
         JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
         JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
-        LATERAL flagscope._health_state(o, split, s.targeting IS NOT NULL, at) x
+        LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, at) x
     WHERE h.rollout_id = o.rollout_id AND h.rule = o.rule AND (x.state, x.reason) IS DISTINCT FROM (h.state, h.reason);
 $$;
 COMMENT ON FUNCTION flagscope._judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
@@ -125,15 +136,28 @@ DECLARE
     exposed flagscope.exposed[];
 BEGIN
     -- In a subtransaction: what fails here must not stop the judgement; the exposures are then looked at again.
-    exposed := flagscope._consume_exposures();
+    exposed := flagscope._consume_exposures(at);
     IF exposed <> '{}' THEN
-        PERFORM flagscope._gather_health(exposed, at);
+        PERFORM flagscope._gather_health(ARRAY(SELECT e FROM unnest(exposed) e WHERE e.live), at);
+        -- A completed rollout has no split, no way back and no ramp any more; but metrics that are queries count its units.
+        PERFORM flagscope._note_units(ARRAY(SELECT e FROM unnest(exposed) e WHERE NOT e.live));
     END IF;
     PERFORM flagscope._judge_health(at);
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('health of rollouts could not be judged: %s', SQLERRM);
+    -- Not known is not ok: the ramps wait until it is judged again.
+    UPDATE flagscope.rollout_health h SET state = 'error', reason = SQLERRM, told_at = NULL
+    WHERE h.state <> 'error' AND h.rollout_id IN (SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'));
 END $$;
 COMMENT ON FUNCTION flagscope._watch_health(timestamptz) IS 'health rules in one tick';
+
+CREATE FUNCTION flagscope._renew_health(rollout_id bigint) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.rollout_health h SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
+        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND h.rule <> 'traffic' AND h.state <> 'ok';
+$$;
+COMMENT ON FUNCTION flagscope._renew_health(bigint) IS 'after a resume what was not ok is counted anew';
 
 CREATE FUNCTION flagscope._tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

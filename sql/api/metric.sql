@@ -16,6 +16,30 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._check_query_owner(flagscope.metric) IS 'raises unless the current user may act as a metric''s owner';
 
+CREATE FUNCTION flagscope._is_polled(m flagscope.metric) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN m.query IS NOT NULL OR m.conversion_window IS NOT NULL;
+COMMENT ON FUNCTION flagscope._is_polled(flagscope.metric) IS
+    'is a metric counted by the tick, while a rollout is watched, and not by the ingest trigger: its rollups do not follow from raw rows';
+
+CREATE FUNCTION flagscope._in_window(at timestamptz, first_seen timestamptz, conversion_window interval) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- In seconds: what an interval of days is would depend on the session's time zone. The rule of Units::tags() (core).
+RETURN at >= first_seen AND coalesce(extract(epoch FROM at - first_seen) < extract(epoch FROM conversion_window), true);
+COMMENT ON FUNCTION flagscope._in_window(timestamptz, timestamptz, interval) IS
+    'does a subject''s row of some time count: from its first exposure to before the end of the conversion window; NULL: for ever';
+
+CREATE FUNCTION flagscope._check_window(name text, conversion_window interval) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF conversion_window <= '0' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_window(text, interval) IS 'raises unless a conversion window is longer than nothing';
+
 CREATE FUNCTION flagscope._check_query_of(name text, query text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -68,7 +92,7 @@ CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric
 CREATE FUNCTION flagscope.create_metric(
     name text, kind flagscope.metric_kind, signal flagscope.signal, filter jsonb DEFAULT '{}', event jsonb DEFAULT NULL,
     harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT '', per jsonb DEFAULT NULL,
-    sum_values boolean DEFAULT false, cap float8 DEFAULT NULL
+    sum_values boolean DEFAULT false, cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -85,14 +109,16 @@ BEGIN
                 ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
             HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
     END IF;
-    INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap)
+    PERFORM flagscope._check_window(name, conversion_window);
+    INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap, conversion_window)
     VALUES (create_metric.name, create_metric.kind, create_metric.signal, create_metric.filter, create_metric.event,
-            create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap);
+            create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap,
+            create_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
     RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_metric.name);
 END $$;
-COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8) IS
-    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean';
+COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8, interval) IS
+    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean; with conversion_window a row counts by its subject, not by its flags: for the variant that it was exposed to, from its first exposure to conversion_window after it, read every query.interval while a rollout is watched, some seconds after the row (query.delay)';
 
 CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text, harm flagscope.harm DEFAULT 'increase',
     unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS void
@@ -104,10 +130,7 @@ BEGIN
             MESSAGE = CASE WHEN query IS NULL THEN format('metric "%s" has no query', name) ELSE format('metric "%s" is a ratio, and a query gives none', name) END,
             HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
-    IF conversion_window <= '0' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
-    END IF;
+    PERFORM flagscope._check_window(name, conversion_window);
     INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap, conversion_window)
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
         create_query_metric.description, create_query_metric.cap, create_query_metric.conversion_window);
@@ -130,3 +153,8 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION flagscope._metric_value(flagscope.metric, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what a metric''s state says: share, mean, rate, ratio or quantile; NULL without data, never 0';
+
+CREATE FUNCTION flagscope._poll_milliseconds() RETURNS integer
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT least(ceil(1000 * extract(epoch FROM flagscope._setting_interval('query.timeout'))), 1e9)::integer $$;
+COMMENT ON FUNCTION flagscope._poll_milliseconds() IS 'setting query.timeout';

@@ -160,6 +160,10 @@ DECLARE
     acted boolean := false;
     decided integer := 0;
 BEGIN
+    IF r.status = 'completed' AND (SELECT s.default_variant IS DISTINCT FROM r.treatment FROM flagscope.flag_state s
+        WHERE s.flag = r.flag AND s.environment = r.environment) THEN
+        RETURN 0;  -- somebody has chosen another variant since: it is not ours to take back
+    END IF;
     FOR work IN
         SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
@@ -168,7 +172,10 @@ BEGIN
             AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT flagscope._was_done(s, g, w.action, at)
             AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id
                 WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow
-                    AND flagscope._wanted(og, os.state, r.status) <> 'warn')
+                    AND flagscope._wanted(og, os.state, r.status) <> 'warn'
+                    -- It decided on what there was then; what is found later is not its doing.
+                    AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow
+                        AND d.action <> 'warn' AND d.at < coalesce(s.breached_at, s.state_since)))
         -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
         ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id
     LOOP
@@ -190,6 +197,7 @@ BEGIN ATOMIC
         WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
             WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
+        WHEN NOT served.enabled THEN 'the flag is disabled: nobody is served the treatment'
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
         WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
@@ -199,6 +207,7 @@ BEGIN ATOMIC
         ELSE coalesce(flagscope._frozen(r.flag, r.environment, at), flagscope._exhausted(r, at)) END
     FROM flagscope.rollout r
     JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
+    JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
     LEFT JOIN LATERAL (SELECT h.rule, h.reason FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
@@ -245,7 +254,8 @@ COMMENT ON FUNCTION flagscope._rests_until(flagscope.rollout) IS
 CREATE FUNCTION flagscope._may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT at >= flagscope._rests_until(r) AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
+    SELECT at >= flagscope._rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
+        AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
         -- Sequential evidence begins anew; what is still beyond its limit would only hold it again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');
@@ -334,8 +344,8 @@ BEGIN
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
-    -- Units before queries: a query's row counts for who was exposed.
-    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._run_queries(at);
+    -- Units before what is counted by them.
+    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._poll_metrics(at);
     strata := flagscope._consume_deltas(at);
     result.at := at;
     result.strata := cardinality(strata);

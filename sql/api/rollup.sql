@@ -45,18 +45,18 @@ AS $$
         SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, true FROM taken
         ORDER BY flag, environment, variant, metric, bucket
         ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
-            n = r.n + excluded.n, events = r.events + excluded.events,
+            n = flagscope._bounded(r.n::numeric + excluded.n), events = flagscope._bounded(r.events::numeric + excluded.events),
             moments = flagscope.merge(r.moments, excluded.moments),
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), wider AS (
         INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
-        SELECT t.flag, t.environment, t.variant, t.metric, l.width, flagscope._floor(l.width, t.bucket), sum(t.n), sum(t.events),
+        SELECT t.flag, t.environment, t.variant, t.metric, l.width, flagscope._floor(l.width, t.bucket), flagscope._bounded(sum(t.n)), flagscope._bounded(sum(t.events)),
             flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts)
         FROM taken t CROSS JOIN (VALUES (interval '10 minutes'), (interval '1 day')) l(width)
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET
-            n = h.n + excluded.n, events = h.events + excluded.events,
+            n = flagscope._bounded(h.n::numeric + excluded.n), events = flagscope._bounded(h.events::numeric + excluded.events),
             moments = flagscope.merge(h.moments, excluded.moments),
             histogram = flagscope.merge(h.histogram, excluded.histogram),
             last_ts = greatest(h.last_ts, excluded.last_ts)
@@ -98,7 +98,7 @@ DECLARE
     recycled integer := 0;
 BEGIN
     -- The slot of this minute is being written, that of the last one may still be; the other two should be empty.
-    -- The parent has only what ticks write, of queries.
+    -- The parent has only what ticks write of queries.
     FOR slot IN SELECT ('flagscope.variant_delta' || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass FROM generate_series(0, 2) k LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
         BEGIN

@@ -4,8 +4,8 @@ COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
 COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
     'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
-COMMENT ON FUNCTION flagscope._survey(jsonb, timestamptz, timestamptz) IS
-    'what a metric''s definition matches among the rows of telemetry stored from since to before until, as counts';
+COMMENT ON FUNCTION flagscope._survey(jsonb, jsonb, timestamptz, timestamptz) IS
+    'what a metric''s definition (as _metric_definition()) matches among the rows stored from since to before until; tied by their flags, or with a window by the units of rollouts (as _arms())';
 COMMENT ON FUNCTION flagscope.check_query(text) IS
     'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
 COMMENT ON FUNCTION flagscope._query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS

@@ -39,6 +39,23 @@ $$;
 COMMENT ON FUNCTION flagscope.check_targeting(jsonb) IS
     'what is wrong with a targeting rule, and where (a JSON pointer); no rows: every client of flagd takes it; a problem that is no error works, but hardly as it was meant';
 
+COMMENT ON FUNCTION flagscope._targeting_outcomes(jsonb) IS
+    'the variants that a rule names as its results, and whether it may compute others';
+
+CREATE FUNCTION flagscope._not_by_chance(s flagscope.flag_state, treatment text, control text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN arm.name IS NOT NULL THEN format('targeting serves variant "%s"', arm.name)
+        WHEN o.any THEN 'targeting computes the variant that it serves'
+        WHEN s.prerequisites <> '[]' AND s.default_variant IN (treatment, control)
+            THEN format('who lacks a prerequisite is served variant "%s"', s.default_variant) END
+    FROM (SELECT 1) one LEFT JOIN flagscope._targeting_outcomes(s.targeting) o ON true
+        LEFT JOIN LATERAL (SELECT min(v) FROM unnest(o.variants) v WHERE v IN (treatment, control)) arm(name) ON true;
+$$;
+COMMENT ON FUNCTION flagscope._not_by_chance(flagscope.flag_state, text, text) IS
+    'why users come into the arms of a rollout otherwise than by its split, so that the arms differ in more than the variant; NULL: they do not';
+
 CREATE FUNCTION flagscope._require_targeting(targeting jsonb, owner text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

@@ -39,21 +39,21 @@ AS $$
         RETURNING d.*
     ), merged AS (
         INSERT INTO flagscope.variant_rollup AS r
-        SELECT flag, environment, variant, metric, bucket, sum(n), sum(events),
+        SELECT flag, environment, variant, metric, bucket, flagscope._bounded(sum(n)), flagscope._bounded(sum(events)),
             flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
         FROM taken WHERE NOT rolled_up GROUP BY flag, environment, variant, metric, bucket
         -- One order for all writers of rollups: no deadlock.
         ORDER BY flag, environment, variant, metric, bucket
         ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
-            n = r.n + excluded.n, events = r.events + excluded.events,
+            n = flagscope._bounded(r.n::numeric + excluded.n), events = flagscope._bounded(r.events::numeric + excluded.events),
             moments = flagscope.merge(r.moments, excluded.moments),
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), folded AS (
         -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
-        SELECT t.flag, t.environment, t.variant, t.metric, sum(t.n)::bigint, sum(t.events)::bigint,
+        SELECT t.flag, t.environment, t.variant, t.metric, flagscope._bounded(sum(t.n)), flagscope._bounded(sum(t.events)),
             flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts),
-            coalesce(sum(t.n) FILTER (WHERE t.bucket >= flagscope._bucket_of(r.stage_started_at)), 0)::bigint
+            flagscope._bounded(coalesce(sum(t.n) FILTER (WHERE t.bucket >= flagscope._bucket_of(r.stage_started_at)), 0))
         FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
             AND flagscope._is_watched(r, at)
         WHERE t.bucket >= flagscope._bucket_of(r.started_at)
@@ -90,7 +90,7 @@ CREATE FUNCTION flagscope._window_value(g flagscope.guardrail, m flagscope.metri
     OUT n bigint, OUT value float8)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT coalesce(sum(v.n), 0)::bigint, flagscope._metric_value(m, g.quantile, sum(v.n)::bigint, sum(v.events)::bigint,
+    SELECT flagscope._bounded(coalesce(sum(v.n), 0)), flagscope._metric_value(m, g.quantile, flagscope._bounded(sum(v.n)), flagscope._bounded(sum(v.events)),
         flagscope.rollup(v.moments), flagscope.rollup(v.histogram))
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = m.name AND v.variant = _window_value.variant
@@ -232,6 +232,7 @@ BEGIN
         'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
         'needs_past', g.comparison = 'control' AND (m.kind IN ('quantile', 'mean') OR g.margin_absolute IS NOT NULL),
+        'sample', st.n_treatment, 'breach_sample', coalesce(g.min_sample, setting.min_sample),
         'min_sample', greatest(coalesce(g.min_sample, setting.min_sample), step_sample),
         'stage_age', extract(epoch FROM at - r.stage_started_at),
         'idle', extract(epoch FROM at - st.last_data_at), 'last_data', to_char(st.last_data_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
@@ -263,7 +264,7 @@ BEGIN
     IF a.n IS NULL OR b.n IS NULL THEN
         RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
     END IF;
-    RETURN ROW(a.flag, a.environment, a.variant, a.metric, a.n + b.n, a.events + b.events, flagscope.merge(a.moments, b.moments),
+    RETURN ROW(a.flag, a.environment, a.variant, a.metric, flagscope._bounded(a.n::numeric + b.n), flagscope._bounded(a.events::numeric + b.events), flagscope.merge(a.moments, b.moments),
         flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), a.stage_n + b.stage_n)::flagscope.stratum;
 END $$;
 COMMENT ON FUNCTION flagscope._merge_strata(flagscope.stratum, flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
@@ -455,7 +456,7 @@ BEGIN
         SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric m ON m.name = g.metric
-        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND m.query IS NOT NULL
+        LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND flagscope._is_polled(m)
         JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN flagscope._strata(strata) t

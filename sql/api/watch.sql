@@ -12,14 +12,14 @@ BEGIN
         WHERE g.flag = OLD.flag AND g.environment = OLD.environment AND g.metric = OLD.metric AND g.enabled) THEN
         DELETE FROM flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT m.query IS NULL FROM flagscope.metric m WHERE m.name = NEW.metric) THEN
+    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT flagscope._is_polled(m) FROM flagscope.metric m WHERE m.name = NEW.metric) THEN
         -- The update only takes the row's lock, so that nobody else removes it meanwhile.
         INSERT INTO flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
         ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._keep_watch() IS 'trigger: watch has what enabled guardrails read of telemetry; a query''s rollups have no raw rows';
+COMMENT ON FUNCTION flagscope._keep_watch() IS 'trigger: watch has what enabled guardrails read of telemetry; rollups that a tick counts do not follow from raw rows';
 CREATE TRIGGER keep_watch AFTER INSERT OR UPDATE OR DELETE ON flagscope.guardrail
     FOR EACH ROW EXECUTE FUNCTION flagscope._keep_watch();
 

@@ -96,7 +96,7 @@ COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guard
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
 COMMENT ON COLUMN flagscope.guardrail.on_state IS
     'JSON object {data state: what happens}, for states that are neither ok nor breached: "wait" (the default: the ramp waits), "ignore" (it does not), or an action as on a breach';
-COMMENT ON COLUMN flagscope.guardrail.priority IS 'while one with a higher priority wants an action, those below do not act; among equals the most severe action is taken';
+COMMENT ON COLUMN flagscope.guardrail.priority IS 'while one with a higher priority wants an action, those below do not act on what was there when it acted; among equals the most severe action is taken';
 COMMENT ON COLUMN flagscope.guardrail.breaches IS
     'of a threshold: how many of the last of_looks looks must be beyond the limit; looks are one time window apart';
 COMMENT ON COLUMN flagscope.guardrail.of_looks IS 'how many looks count; breaches = of_looks wants them in a row';
@@ -108,7 +108,7 @@ COMMENT ON COLUMN flagscope.guardrail.weight IS 'share of the rollout''s error b
 COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'how many times the variance of independent data points theirs is, when users send many that resemble each other: evidence is divided by it; from design_effect() or suggest_margin() over a past of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
-    'data points of the treatment wanted in each stage before the ramp advances; never delays a breach; NULL: setting guardrail.min_sample';
+    'data points of the treatment wanted in each stage before the ramp advances; never delays a sequential breach; a threshold or an anomaly, which controls no error, wants them once, since its evidence began; NULL: setting guardrail.min_sample (take 1 for a gauge that comes every few seconds)';
 COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';

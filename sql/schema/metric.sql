@@ -28,7 +28,6 @@ CREATE TABLE flagscope.metric (
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (
         query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio')),
     CONSTRAINT metric_conversion_window_is_positive CHECK (conversion_window > '0'),
-    CONSTRAINT metric_conversion_window_only_of_queries CHECK (query IS NOT NULL OR conversion_window IS NULL),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (kind = 'rate' OR NOT sum_values),
@@ -48,7 +47,7 @@ COMMENT ON COLUMN flagscope.metric.cap IS
 COMMENT ON COLUMN flagscope.metric.query IS
     'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is watched; see create_query_metric()';
 COMMENT ON COLUMN flagscope.metric.conversion_window IS
-    'of a query: a subject''s row counts from its first exposure to so long after it; NULL: from its first exposure on';
+    'a subject''s row counts, for the variant that it was exposed to, from its first exposure to before so long after it (a day is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick as those of a query are, whatever flags they carry. NULL: of a query from the first exposure on, of telemetry by the row''s flags as it comes in';
 COMMENT ON COLUMN flagscope.metric.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
 COMMENT ON COLUMN flagscope.metric.harm IS 'direction in which the metric hurts';
 
@@ -62,11 +61,20 @@ CREATE TABLE flagscope.metric_run (
     retry_at timestamptz,
     problem  text
 );
-COMMENT ON TABLE flagscope.metric_run IS 'where a metric''s query stands: up to when its rows are counted, and what went wrong';
+COMMENT ON TABLE flagscope.metric_run IS
+    'where a metric stands that the tick counts (a query, or one with a conversion window): up to when its rows are counted, and what went wrong';
 COMMENT ON COLUMN flagscope.metric_run.until IS 'end of the last range that was counted; the next one begins here, however often it fails';
-COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succeeded';
+COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succeeded; of telemetry those that match and have a subject';
 COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted for a rollout, one for each';
-COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not';
+COMMENT ON COLUMN flagscope.metric_run.failures IS 'runs that failed since the last one that reached the present; each halves the range of the next';
+COMMENT ON COLUMN flagscope.metric_run.retry_at IS 'when it is due, if not query.interval after the last run: later after a failure, at once when it is behind';
+COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not, or was together with other metrics, and each is tried by itself next';
+
+CREATE FUNCTION flagscope._bounded(n numeric) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN least(n, 9223372036854775807)::bigint;
+COMMENT ON FUNCTION flagscope._bounded(numeric) IS
+    'a sum of counts as it is stored: too large a one (a metric that adds up times, say) stays the largest, and stops no tick';
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
 CREATE TABLE flagscope.variant_delta (

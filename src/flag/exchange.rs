@@ -1,6 +1,6 @@
 //! Definitions in and out: flagd's documents, and the check of a targeting rule.
 
-use flagscope_core::targeting::{Definition, Problem, Stored, check, check_values, flagd};
+use flagscope_core::targeting::{Definition, Problem, Stored, check, check_values, flagd, outcomes};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -33,6 +33,15 @@ fn check_rule(
         Err(error) => vec![Problem { path: String::new(), message: error.message, error: Some(error.kind) }],
     };
     TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some())))
+}
+
+/// Which variants a targeting rule names as results, and whether it may compute others.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _targeting_outcomes(
+    targeting: Document,
+) -> Result<TableIterator<'static, (name!(variants, Vec<String>), name!(any, bool))>, ErrorReport> {
+    let found = outcomes(&targeting.0.report()?);
+    Ok(TableIterator::once((found.variants.into_iter().collect(), found.any)))
 }
 
 #[pg_extern(immutable, parallel_safe)]

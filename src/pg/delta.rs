@@ -73,13 +73,18 @@ fn columns((flag, environment, variant, metric, bucket, state): Delta) -> Column
         variant.into_datum(),
         metric.into_datum(),
         bucket.into_datum(),
-        (state.n as i64).into_datum(),
-        (state.events as i64).into_datum(),
+        stored(state.n).into_datum(),
+        stored(state.events).into_datum(),
         state.moments.as_ref().map(Stored::to_datum),
         state.histogram.as_ref().map(Stored::to_datum),
         state.last_ts.into_datum(),
         false.into_datum(),
     ])
+}
+
+/// Counts beyond what a bigint holds come from damaged histograms; they stay large, and never turn negative.
+fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn filled<const N: usize>(datums: [Option<pg_sys::Datum>; N]) -> Columns<N> {

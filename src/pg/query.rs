@@ -41,19 +41,34 @@ pub type Given = [Option<String>; COLUMNS.len()];
 /// lacks a column; PostgreSQL's own errors are raised.
 pub fn run(role: Option<&str>, query: &str, (since, until): (i64, i64), limits: Limits) -> Result<Vec<Given>> {
     let text = text(query)?;
+    within(limits.milliseconds, "the query", || {
+        let confined = Confined::enter(role)?;
+        let rows = execute(&text, since, until, limits.rows)?;
+        confined.leave();
+        Ok(rows)
+    })
+}
+
+/// Does some work for a limited time; `what` it is in the error's words. The caller is in a transaction that it rolls
+/// back, or a subtransaction, when this fails.
+///
+/// # Errors
+/// [`Kind::LimitExceeded`] when it takes too long, and what the work says.
+pub fn within<T>(milliseconds: i32, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let _alone = Alone::enter()?;
-    let confined = Confined::enter(role)?;
-    let timer = Timer::start(limits.milliseconds);
-    let rows = PgTryBuilder::new(AssertUnwindSafe(|| execute(&text, since, until, limits.rows)))
+    let _timer = Timer::start(milliseconds);
+    // SAFETY: reads a variable of the session.
+    let memory = unsafe { pg_sys::CurrentMemoryContext };
+    let done = PgTryBuilder::new(AssertUnwindSafe(work))
         .catch_when(PgSqlErrorCode::ERRCODE_QUERY_CANCELED, |error| match error {
             // Somebody cancels the tick itself.
             CaughtError::PostgresError(ref report) if is_from_outside(report) => error.rethrow(),
-            _ => Err(canceled(limits.milliseconds)),
+            _ => Err(canceled(what, milliseconds)),
         })
-        .execute()?;
-    drop(timer);
-    confined.leave();
-    Ok(rows)
+        .execute();
+    // SAFETY: the caller's own context; an error leaves the one of where it was raised.
+    unsafe { pg_sys::MemoryContextSwitchTo(memory) };
+    done
 }
 
 /// Raises unless the query can be read by the caller, and gives the wanted columns.
@@ -97,11 +112,11 @@ fn is_from_outside(report: &ErrorReportWithLevel) -> bool {
     !FIRED.load(Ordering::Relaxed) && report.function_name() == Some("ProcessInterrupts")
 }
 
-fn canceled(milliseconds: i32) -> Error {
+fn canceled(what: &str, milliseconds: i32) -> Error {
     let message = if FIRED.load(Ordering::Relaxed) {
-        format!("the query took longer than {milliseconds} ms")
+        format!("{what} took longer than {milliseconds} ms")
     } else {
-        "the query was canceled".to_owned()
+        format!("{what} was canceled")
     };
     Error::new(Kind::LimitExceeded, message)
         .hint("See the settings query.*; an index on the column of time may help.")

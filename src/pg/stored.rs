@@ -1,7 +1,8 @@
-//! Rows of telemetry as they are stored, read by a cursor: what the fold of rebuilding and verifying sees.
+//! Rows of telemetry as they are stored, read by a cursor: what rebuilding, verifying and conversion windows see.
 
 use std::ffi::CStr;
 
+use flagscope_core::Result;
 use pgrx::{IntoDatum, PgMemoryContexts, pg_sys};
 
 use super::row::{Columns, SignalLabels, TelemetryRow};
@@ -9,34 +10,54 @@ use super::row::{Columns, SignalLabels, TelemetryRow};
 /// Rows fetched at a time; their memory is given back before the next.
 const ROWS_PER_FETCH: i64 = 1000;
 
-const QUERY: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
+const ALL: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
     subject, distribution \
     FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2";
+
+const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
+    subject, distribution \
+    FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2 AND subject IS NOT NULL AND ($3::text[] IS NULL OR name = ANY ($3))";
+
+/// Which rows are read.
+#[derive(Debug, Clone)]
+pub enum Wanted {
+    /// All of them.
+    All,
+    /// Those with a subject, and with one of some names.
+    OfSubjects(Option<Vec<String>>),
+}
 
 /// Calls `fold` for every row from `since` to before `until` (microseconds since 2000) that the calling query's own
 /// snapshot sees.
 pub fn for_each_row(since: i64, until: i64, labels: &SignalLabels, mut fold: impl FnMut(i64, &TelemetryRow)) {
-    let mut types = [pg_sys::TIMESTAMPTZOID; 2];
-    let mut values = [since, until].map(|time| time.into_datum().unwrap_or(pg_sys::Datum::from(0)));
+    // A fold that cannot fail.
+    let _ = for_each_batch(since, until, Wanted::All, labels, |rows| {
+        rows.iter().for_each(|(ts, row)| fold(*ts, row));
+        Ok(())
+    });
+}
+
+/// The same by batches of rows, which `fold` may look at together, also by queries of its own.
+///
+/// # Errors
+/// What `fold` says; no more rows are read then.
+pub fn for_each_batch(
+    since: i64,
+    until: i64,
+    wanted: Wanted,
+    labels: &SignalLabels,
+    mut fold: impl FnMut(&[(i64, TelemetryRow)]) -> Result<()>,
+) -> Result<()> {
     // SAFETY: the cursor and the SPI connection are given back before returning; an error unwinds to PostgreSQL, whose
-    // abort gives them back. A read-only cursor takes the active snapshot, which is the calling query's. A row is used
-    // only until the next one is fetched, and what is detoasted for it lies in `memory`.
+    // abort gives them back. A read-only cursor takes the active snapshot, which is the calling query's. Rows are used
+    // only until the next ones are fetched, and what is detoasted for them lies in `memory`.
     unsafe {
         // Made before SPI's own context, which would take it along at SPI_finish.
         let mut memory = PgMemoryContexts::new("flagscope stored rows");
         pg_sys::SPI_connect();
-        let (types, values) = (types.as_mut_ptr(), values.as_mut_ptr());
-        let portal = pg_sys::SPI_cursor_open_with_args(
-            std::ptr::null(),
-            QUERY.as_ptr(),
-            2,
-            types,
-            values,
-            std::ptr::null(),
-            true,
-            0,
-        );
-        loop {
+        let portal = open(since, until, wanted);
+        let mut folded = Ok(());
+        while folded.is_ok() {
             pg_sys::SPI_cursor_fetch(portal, true, ROWS_PER_FETCH);
             let table = pg_sys::SPI_tuptable;
             if pg_sys::SPI_processed == 0 || table.is_null() {
@@ -44,34 +65,54 @@ pub fn for_each_row(since: i64, until: i64, labels: &SignalLabels, mut fold: imp
             }
             let tuples = std::slice::from_raw_parts((*table).vals, pg_sys::SPI_processed as usize);
             let previous = pg_sys::MemoryContextSwitchTo(memory.value());
-            each(tuples, (*table).tupdesc, labels, &mut fold);
+            folded = batch(tuples, (*table).tupdesc, labels, &mut fold);
             pg_sys::MemoryContextSwitchTo(previous);
             memory.reset();
             pg_sys::SPI_freetuptable(table);
         }
         pg_sys::SPI_cursor_close(portal);
         pg_sys::SPI_finish();
+        folded
+    }
+}
+
+/// # Safety
+/// Inside an SPI connection.
+unsafe fn open(since: i64, until: i64, wanted: Wanted) -> pg_sys::Portal {
+    let (query, count, names) = match wanted {
+        Wanted::All => (ALL, 2, None),
+        Wanted::OfSubjects(names) => (OF_SUBJECTS, 3, names),
+    };
+    let mut types = [pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID];
+    let arguments = [since.into_datum(), until.into_datum(), names.into_datum()];
+    let nulls = arguments.map(|argument| if argument.is_some() { b' ' } else { b'n' } as std::ffi::c_char);
+    let mut values = arguments.map(|argument| argument.unwrap_or(pg_sys::Datum::from(0)));
+    let (types, values) = (types.as_mut_ptr(), values.as_mut_ptr());
+    // SAFETY: as many types, values and null marks as there are parameters; SPI copies them.
+    unsafe {
+        let (text, nulls) = (query.as_ptr(), nulls.as_ptr());
+        pg_sys::SPI_cursor_open_with_args(std::ptr::null(), text, count, types, values, nulls, true, 0)
     }
 }
 
 /// # Safety
 /// The tuples are of the descriptor.
-unsafe fn each(
+unsafe fn batch(
     tuples: &[pg_sys::HeapTuple],
     descriptor: pg_sys::TupleDesc,
     labels: &SignalLabels,
-    fold: &mut impl FnMut(i64, &TelemetryRow),
-) {
-    // SAFETY: as the caller promises; both arrays have room for every column.
+    fold: &mut impl FnMut(&[(i64, TelemetryRow)]) -> Result<()>,
+) -> Result<()> {
+    // SAFETY: as the caller promises; each tuple has room for every column in both arrays.
     unsafe {
-        let Some(columns) = Columns::find(descriptor) else { return };
+        let Some(columns) = Columns::find(descriptor) else { return Ok(()) };
         let n = (*descriptor).natts as usize;
-        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0); n], vec![false; n]);
-        for tuple in tuples {
+        let (mut values, mut nulls) = (vec![pg_sys::Datum::from(0); n * tuples.len()], vec![false; n * tuples.len()]);
+        for (tuple, (values, nulls)) in tuples.iter().zip(values.chunks_mut(n).zip(nulls.chunks_mut(n))) {
             pg_sys::heap_deform_tuple(*tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            if let Some((ts, row)) = TelemetryRow::new(&values, &nulls, columns, labels) {
-                fold(ts, &row);
-            }
         }
+        let rows = values.chunks(n).zip(nulls.chunks(n));
+        let rows: Vec<_> = rows.filter_map(|(v, nulls)| TelemetryRow::new(v, nulls, columns, labels)).collect();
+        fold(&rows)
     }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 /// Longest sleep: however rare the ticks are, the worker sees within this time that its extension is gone or that a
 /// statement wants its database (those give up after 5 s).
 const NAP_MAX: Duration = Duration::from_secs(2);
+/// How often free memory is given back, so that the worker is as small after one large tick as before it.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 /// What a turn found.
 enum Turn {
@@ -33,6 +35,7 @@ pub fn run(database: pg_sys::Oid) {
 fn work() -> bool {
     let mut limiter = Limiter::default();
     let mut last: Option<Instant> = None;
+    let mut trimmed = Instant::now();
     loop {
         let now = Instant::now();
         let is_due = last.is_none_or(|last| now - last >= guc::interval());
@@ -45,6 +48,10 @@ fn work() -> bool {
             Err(failure) => report(&failure, &mut limiter, now),
         }
         process::report_idle();
+        if trimmed.elapsed() >= TRIM_EVERY {
+            process::trim_heap();
+            trimmed = Instant::now();
+        }
         let left = last.map_or(Duration::ZERO, |last| guc::interval().saturating_sub(last.elapsed()));
         if !process::wait(left.min(NAP_MAX)) {
             return false;

@@ -10,8 +10,10 @@ SELECT flagscope.set_default_variant('theme', 'red', 'staging');
 SELECT flagscope.create_metric('pay errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
 SELECT flagscope.create_metric('pay duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
 SELECT flagscope.create_metric('queue depth', 'mean', 'metric', '{"name": "queue"}');
+SELECT flagscope.create_metric('early errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}', conversion_window => '1 day');
 SELECT flagscope.create_guardrail('dumped', 'pay errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'pay duration', min_sample => 10);
+SELECT flagscope.create_guardrail('dumped', 'early errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'queue depth', limit_value => 100, min_sample => 10);
 SELECT flagscope.create_policy('queue everywhere', '{"metric": "queue depth", "limit_value": 1000}', tag => 'checkout');
 SELECT flagscope.create_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin', environment => 'staging');
@@ -26,3 +28,6 @@ INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('1970-01-01', 'log', 
 -- After the last tick: deltas that no tick has merged.
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags) VALUES (now(), 'span', 'pay', 0.2, true, '{"dumped": "on"}');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
+-- An anomaly guardrail, and a point of its series.
+SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true, time_window => '1 minute');
+INSERT INTO flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';

@@ -58,4 +58,12 @@ in_database real sql "CALL load(${TICKS_REAL:-1200})"
 after=$(private_memory "$pid")
 is "the same worker did them" "$(worker_of real)" "$pid"
 printf '# %s kB before, %s kB after %s real ticks, all with data\n' "$before" "$after" "$(in_database real sql 'SELECT ticks FROM flagscope.tick_state')"
-is "and it grew by less than 16 MB, in steps of the allocator: 10 kB a tick would be more" "$((after - before < 16384))" 1
+# A large tick (the backfill of a metric's first minutes) leaves its heap behind, 4 to 14 MB; each minute the worker gives back
+# what is free. So not at any moment, but within little more than a minute.
+deadline=$((SECONDS + 90))
+until [ "$((after - before))" -lt 3072 ] || [ "$SECONDS" -ge "$deadline" ]; do
+  sleep 1
+  after=$(private_memory "$pid")
+done
+printf '# %s kB within %s s\n' "$after" "$((SECONDS - deadline + 90))"
+is "and it did not grow by 3 MB: 2.5 kB a tick would be more" "$((after - before < 3072))" 1

@@ -50,7 +50,7 @@ fn told(state: DataState, reason: String) -> Option<Verdict> {
 pub(super) fn breach(s: &Standing) -> Option<Verdict> {
     let (a, line) = (s.anomaly.as_ref()?, s.limit?);
     let score = a.score.filter(|score| *score >= line)?;
-    if s.stage_sample < s.min_sample || a.is_shared(line) != Some(false) {
+    if s.sample < s.breach_sample || a.is_shared(line) != Some(false) {
         return None;
     }
     let side = if a.alone { "" } else { ", and not with the control" };

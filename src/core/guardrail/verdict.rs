@@ -68,6 +68,10 @@ pub struct Standing {
     pub max_log_e: f64,
     /// This guardrail's share of the error budget.
     pub alpha: f64,
+    /// Data points of the treatment since the evidence began.
+    pub sample: u64,
+    /// How many of them a threshold or an anomaly wants before it is believed.
+    pub breach_sample: u64,
     /// Data points of the treatment in this stage.
     pub stage_sample: u64,
     /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
@@ -160,7 +164,7 @@ fn breach(s: &Standing) -> Option<Verdict> {
         return state(DataState::Breached, reason);
     }
     // A threshold controls no error, so it waits for its sample.
-    if s.is_threshold() && s.stage_sample >= s.min_sample && s.is_beyond_limit() {
+    if s.is_threshold() && s.sample >= s.breach_sample && s.is_beyond_limit() {
         let value = s.amount(s.value.unwrap_or_default());
         let side = if s.harm == "decrease" { "below" } else { "above" };
         return state(DataState::Breached, format!("{} is {value}, {side} {}", s.subject(), s.rival()));
@@ -185,9 +189,10 @@ fn missing(s: &Standing) -> Option<Verdict> {
             if s.needs_past { "the control has no past to compare with yet" } else { "no data of the control yet" };
         return state(DataState::NotEnough, lack.into());
     }
-    if s.stage_sample < s.min_sample {
-        let reason =
-            format!("{} of {} data points in this stage", thousands(s.stage_sample), thousands(s.min_sample));
+    // Data of this stage is wanted in any case: what was before it says nothing of it.
+    let wanted = s.min_sample.max(1);
+    if s.stage_sample < wanted {
+        let reason = format!("{} of {} data points in this stage", thousands(s.stage_sample), thousands(wanted));
         return state(DataState::NotEnough, reason);
     }
     if s.is_threshold() && s.value.is_none() {
@@ -267,6 +272,8 @@ pub(super) mod tests {
             log_e: -0.5,
             max_log_e: 0.25,
             alpha: 0.01,
+            sample: 3000,
+            breach_sample: 100,
             stage_sample: 1500,
             needs_past: false,
             control_sample: 9000,
@@ -335,8 +342,11 @@ pub(super) mod tests {
             ..standing()
         };
         assert_eq!(words(limit.clone()), ("breached", "queue depth is 120, above the limit of 100".into()));
-        let small = Standing { stage_sample: 5, ..limit.clone() };
+        let small = Standing { sample: 5, stage_sample: 5, ..limit.clone() };
         assert_eq!(words(small).0, "not_enough");
+        // Once it is believed, no stage starts blind.
+        let next_stage = Standing { stage_sample: 5, ..limit.clone() };
+        assert_eq!(words(next_stage).0, "breached");
         let within = Standing { value: Some(12.0), ..limit.clone() };
         assert_eq!(words(within), ("ok", "queue depth is 12, within the limit of 100".into()));
         let low = Standing { harm: "decrease".into(), value: Some(12.0), ..limit.clone() };

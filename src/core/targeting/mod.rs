@@ -17,6 +17,7 @@ mod explain;
 pub mod flagd;
 mod meter;
 mod operator;
+mod outcome;
 mod prerequisite;
 mod rule;
 mod schema;
@@ -29,6 +30,7 @@ pub use context::{Context, ContextBuilder, MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH,
 pub use definition::{Definition, Flag, Prerequisite, Split, ValueType};
 pub use evaluate::{Answer, ErrorCode, Reason, evaluate};
 pub use explain::{Explanation, explain};
+pub use outcome::{Outcomes, outcomes};
 pub use prerequisite::Lookup;
 pub use rule::Rule;
 pub use schema::check_values;

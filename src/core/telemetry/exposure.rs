@@ -1,9 +1,9 @@
-//! Exposures: which subject was served which variant of a flag that is being rolled out.
+//! Exposures: which subject was served which variant of a flag that is being rolled out, or on watch after its rollout.
 //!
 //! Here are the exposures of one statement, each (flag, variant, subject) once. Not here: who is new, which the tick
 //! finds out (`sql/api/health.sql`).
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// OpenTelemetry's name of the event that says a flag was evaluated.
 pub const EXPOSURE: &str = "feature_flag.evaluation";
@@ -11,14 +11,17 @@ pub const EXPOSURE: &str = "feature_flag.evaluation";
 /// Variants of the flags that are being rolled out, by environment.
 #[derive(Debug, Default)]
 pub struct RolledOut {
-    by_flag: HashMap<String, HashMap<String, HashSet<String>>>,
+    /// environment -> flag -> variant -> the time from which on its exposures no longer count.
+    by_flag: HashMap<String, HashMap<String, HashMap<String, i64>>>,
 }
 
 impl RolledOut {
-    /// Adds a flag with treatment and control.
-    pub fn add(&mut self, environment: &str, flag: &str, variants: [&str; 2]) {
+    /// Adds a flag with treatment and control. Of a rollout that is over `until` is the end of its watch (microseconds
+    /// since 2000): exposures say themselves when they were, so nobody has to be told when a watch ends.
+    pub fn add(&mut self, environment: &str, flag: &str, variants: [&str; 2], until: Option<i64>) {
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
-        flags.entry(flag.to_owned()).or_default().extend(variants.map(str::to_owned));
+        let until = until.unwrap_or(i64::MAX);
+        flags.entry(flag.to_owned()).or_default().extend(variants.map(|variant| (variant.to_owned(), until)));
     }
 
     /// Whether nothing is rolled out.
@@ -51,7 +54,7 @@ impl<'p> Exposures<'p> {
     ) {
         let Some(flags) = self.rolled_out.by_flag.get(environment) else { return };
         for (flag, variant) in tags {
-            if flags.get(flag).is_some_and(|variants| variants.contains(variant)) {
+            if flags.get(flag).and_then(|variants| variants.get(variant)).is_some_and(|until| ts < *until) {
                 let key = (environment.to_owned(), flag.to_owned(), variant.to_owned(), subject.to_owned());
                 let earliest = self.seen.entry(key).or_insert(ts);
                 *earliest = ts.min(*earliest);
@@ -75,7 +78,7 @@ mod tests {
     fn a_subject_counts_once_a_variant_and_with_its_earliest_time() {
         let mut rolled_out = RolledOut::default();
         assert!(rolled_out.is_empty());
-        rolled_out.add("production", "f", ["on", "off"]);
+        rolled_out.add("production", "f", ["on", "off"], None);
         let mut exposures = Exposures::new(&rolled_out);
         for (subject, variant, ts) in [("u", "on", 9), ("u", "on", 5), ("u", "off", 7), ("v", "other", 1)] {
             exposures.note("production", [("f", variant), ("g", "on")].into_iter(), subject, ts);
@@ -83,5 +86,17 @@ mod tests {
         exposures.note("staging", [("f", "on")].into_iter(), "w", 1);
         let seen: Vec<_> = exposures.iter().collect();
         assert_eq!(seen, [("f", "production", "off", "u", 7), ("f", "production", "on", "u", 5)]);
+    }
+
+    #[test]
+    fn after_its_rollout_a_flag_is_on_watch_up_to_a_time() {
+        let mut rolled_out = RolledOut::default();
+        rolled_out.add("production", "f", ["on", "off"], Some(10));
+        let mut exposures = Exposures::new(&rolled_out);
+        for (subject, ts) in [("u", 9), ("v", 10), ("w", 11), ("w", -5)] {
+            exposures.note("production", [("f", "on")].into_iter(), subject, ts);
+        }
+        let seen: Vec<_> = exposures.iter().map(|(.., subject, ts)| (subject, ts)).collect();
+        assert_eq!(seen, [("u", 9), ("w", -5)]);
     }
 }

@@ -29,21 +29,37 @@ pub struct Definition {
     pub cap: Option<f64>,
     /// Of rates: an event counts its value, not 1.
     pub sum_values: bool,
+    /// How long after its subject's first exposure a row counts, in microseconds; for [`Fold::row_of_subject`] alone.
+    pub window: Option<i64>,
 }
 
 impl Definition {
     /// A metric of all rows that match a filter.
     pub fn new(kind: MetricKind, signal: Signal, filter: Filter) -> Self {
-        Self { kind, signal, filter, event: None, per: None, cap: None, sum_values: false }
+        Self { kind, signal, filter, event: None, per: None, cap: None, sum_values: false, window: None }
+    }
+
+    /// Whether it matches a row.
+    pub fn matches(&self, row: &impl Row) -> bool {
+        self.examine(row) != Match::No
+    }
+
+    /// The names that its rows can have; `None`: any.
+    fn row_names(&self) -> Option<Vec<&str>> {
+        let own = self.filter.exact_name()?;
+        match &self.per {
+            Some(per) => Some(vec![own, per.filter.exact_name()?]),
+            None => Some(vec![own]),
+        }
     }
 }
 
 /// A metric, compiled.
 #[derive(Debug, Clone)]
-struct Metric {
+pub(super) struct Metric {
     name: String,
-    definition: Definition,
-    counting: Counting,
+    pub definition: Definition,
+    pub counting: Counting,
     /// Number of the row name that the filter demands, in [`Plan::row_names`].
     row_name: Option<u32>,
 }
@@ -56,27 +72,27 @@ pub struct Watch {
     /// Key of the environment.
     pub environment: String,
     /// Index of the metric in its [`Plan`].
-    metric: usize,
+    pub(super) metric: usize,
 }
 
 /// What is on watch of one flag.
 #[derive(Debug, Default)]
-struct Watched {
+pub(super) struct Watched {
     /// Its variants: telemetry is written by many, and a name that is none of these must not become a rollup.
     variants: HashSet<String>,
-    watches: Vec<usize>,
+    pub watches: Vec<usize>,
 }
 
 /// Everything that is on watch, compiled: made when configuration changes, used by every statement.
 #[derive(Debug, Default)]
 pub struct Plan {
-    metrics: Vec<Metric>,
+    pub(super) metrics: Vec<Metric>,
     /// Row names that some metric demands, numbered: a row's own is looked up once, and then most metrics are ruled out
     /// by comparing numbers (measured with 50 metrics: 5 us a row before).
     row_names: HashMap<String, u32>,
-    watches: Vec<Watch>,
+    pub(super) watches: Vec<Watch>,
     /// environment key -> flag key -> what is watched of it
-    by_flag: HashMap<String, HashMap<String, Watched>>,
+    pub(super) by_flag: HashMap<String, HashMap<String, Watched>>,
     /// environment key or alias -> environment key
     environments: HashMap<String, String>,
 }
@@ -119,6 +135,17 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.watches.is_empty()
     }
+
+    /// Names of the metrics, in the order in which they were added.
+    pub fn metric_names(&self) -> impl Iterator<Item = &str> {
+        self.metrics.iter().map(|metric| metric.name.as_str())
+    }
+
+    /// The names of all rows that can match a metric; `None`: any.
+    pub fn wanted_names(&self) -> Option<Vec<&str>> {
+        let names: Option<Vec<_>> = self.metrics.iter().map(|metric| metric.definition.row_names()).collect();
+        names.map(|names| names.concat())
+    }
 }
 
 /// What a row counts for: a watch and the variant that the row is tied to, and the state that its last row went to.
@@ -156,9 +183,9 @@ struct Group {
 /// The fold of one statement.
 #[derive(Debug)]
 pub struct Fold<'p> {
-    plan: &'p Plan,
+    pub(super) plan: &'p Plan,
     groups: HashMap<Group, usize>,
-    states: Vec<State>,
+    pub(super) states: Vec<State>,
     variants: Vec<String>,
     variant_ids: HashMap<String, u32>,
     matched: Vec<Match>,
@@ -203,7 +230,7 @@ impl<'p> Fold<'p> {
         Targets(targets)
     }
 
-    fn variant(&mut self, name: &str) -> u32 {
+    pub(super) fn variant(&mut self, name: &str) -> u32 {
         if let Some(&id) = self.variant_ids.get(name) {
             return id;
         }
@@ -239,7 +266,7 @@ impl<'p> Fold<'p> {
         }
     }
 
-    fn state(&mut self, watch: usize, variant: u32, bucket: i64, ts: i64) -> usize {
+    pub(super) fn state(&mut self, watch: usize, variant: u32, bucket: i64, ts: i64) -> usize {
         *self.groups.entry(Group { watch, variant, bucket }).or_insert_with(|| {
             self.states.push(State { last_ts: ts, ..State::default() });
             self.states.len() - 1

@@ -1,5 +1,5 @@
 //! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states;
-//! what rows without flags are tied to.
+//! what rows without flags are tied to, and who counts within a conversion window.
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
@@ -10,6 +10,7 @@ mod fold;
 mod per;
 mod state;
 mod survey;
+mod window;
 
 pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
@@ -18,6 +19,7 @@ pub use fold::{BUCKET_MICROS, Definition, Fold, Plan, Targets, Watch};
 pub use per::Per;
 pub use state::{MetricKind, State};
 pub use survey::Survey;
+pub use window::{Arms, Counts, Unit, Units};
 
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Histogram;

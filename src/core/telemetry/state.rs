@@ -4,8 +4,8 @@ use super::Row;
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments, Sketch};
 
-/// The greatest count that a double holds exactly: what a row of a rate may count at most.
-const MAX_ADDEND: f64 = (1_u64 << f64::MANTISSA_DIGITS) as f64;
+/// What a row of a rate may count at most: a million million. More is no count, but a time or an address.
+const MAX_ADDEND: f64 = 1e12;
 
 /// What a metric reads from its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use flagscope_core::sketch::{Histogram, Sketch};
 use flagscope_core::telemetry::{
-    BUCKET_MICROS, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State,
+    Arms, BUCKET_MICROS, Counts, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State, Unit,
+    Units,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -129,6 +130,32 @@ fn consume(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
             .or_insert_with(|| fold.targets(row.environment, row.tags.iter().copied()));
         fold.row(targets, row.ts, row);
     }
+    add(fold, rollups);
+}
+
+/// Folds rows by units instead of tags: each row has a subject of its own, seen long ago in what the row is tagged with.
+fn consume_by_units(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
+    let arms = |flag: &str, treatment: &str| {
+        let [flag, treatment, environment, control] = [flag, treatment, "production", "off"].map(str::to_owned);
+        Arms { flag, environment, treatment, control }
+    };
+    let known = [("cart", "on"), ("theme", "red")];
+    let mut units = Units::new(known.map(|(flag, variant)| arms(flag, variant)).to_vec());
+    let mut fold = Fold::new(plan);
+    let mut counts = vec![Counts::default(); plan.metric_names().count()];
+    for (number, row) in rows.iter().enumerate() {
+        let subject = number.to_string();
+        let seen = |rollout| Unit { rollout, first_seen: i64::MIN, began_treated: false, treated_at: Some(row.ts) };
+        units.note(&subject).extend((0..known.len()).filter(|&n| row.tags.contains(&known[n])).map(seen));
+        if let Some(environment) = plan.environment_key(row.environment) {
+            fold.row_of_subject(&units, (environment, &subject), row.ts, row, &mut counts);
+        }
+    }
+    add(fold, rollups);
+}
+
+/// Adds the states of a fold up with those before.
+fn add(fold: Fold, rollups: &mut Rollups) {
     for (watch, variant, metric, bucket, state) in fold.finish() {
         let key = (watch.flag.clone(), variant, metric.to_owned(), bucket);
         match rollups.entry(key) {
@@ -194,6 +221,15 @@ proptest! {
             consume(&plan, &shuffled[part[0]..part[1]], &mut by_parts);
         }
         assert_same(&at_once, &by_parts);
+    }
+
+    #[test]
+    fn a_window_without_an_end_says_what_flags_say(rows in vec(point(), 0..120)) {
+        let plan = plan();
+        let (mut by_flags, mut by_units) = (Rollups::new(), Rollups::new());
+        consume(&plan, &rows, &mut by_flags);
+        consume_by_units(&plan, &rows, &mut by_units);
+        assert_same(&by_flags, &by_units);
     }
 }
 

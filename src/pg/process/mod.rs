@@ -1,11 +1,13 @@
 //! Processes: what the background worker needs of PostgreSQL that pgrx does not wrap safely.
 //!
 //! Here: preload, registration, signals and the sleep. `child` starts and watches workers, `session` is a worker's
-//! connection (transactions, locks, catalog look-ups), `database` lists the databases, `peer` finds flagscope's
-//! processes from any backend, and `hook` clears the way for DROP DATABASE and its kin. No decision about flags.
+//! connection (transactions, locks, catalog look-ups), `database` lists the databases, `heap` gives memory back, `peer`
+//! finds flagscope's processes from any backend, and `hook` clears the way for DROP DATABASE and its kin. No decision
+//! about flags.
 
 mod child;
 mod database;
+mod heap;
 mod hook;
 mod lock;
 mod peer;
@@ -13,6 +15,7 @@ mod session;
 
 pub use child::Child;
 pub use database::{Database, databases};
+pub use heap::trim as trim_heap;
 pub use hook::install as install_hook;
 pub use lock::{Extension, claim_database, database_is_free, share_extension};
 pub use peer::wake_launcher_on_commit;

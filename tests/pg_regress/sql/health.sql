@@ -50,6 +50,43 @@ BEGIN;
 UPDATE flagscope.flag_state SET targeting = '{"if": [{"in": ["@example.com", {"var": "email"}]}, "on", null]}' WHERE flag = 'f';
 SELECT * FROM pg_temp.health('2040-01-02 12:16') WHERE rule = 'split';
 ROLLBACK;
+-- A person resumes: what was not well is counted anew.
+BEGIN;
+SELECT flagscope.pause_rollout(:id, at => '2040-01-02 12:21') > 0 AS paused, flagscope.resume_rollout(:id, at => '2040-01-02 12:22') > 0 AS resumed;
+SELECT pg_temp.expose('f', 'on', '2040-01-02 12:22:10', 20001, 100), pg_temp.expose('f', 'off', '2040-01-02 12:22:10', 21001, 100);
+SELECT * FROM pg_temp.health('2040-01-02 12:22:20') WHERE rule = 'split';
+ROLLBACK;
+
+-- Arms that users come into otherwise than by chance: refused at the start, and told when it comes about later. Units that
+-- come meanwhile say nothing of the split, also when it is over.
+SELECT flagscope.create_flag('staff', '{"off": false, "on": true, "staff": true}');
+SELECT flagscope.create_rollout('staff', stages => '{50, 100}', min_duration => '1 day') AS id \gset
+SELECT flagscope.set_targeting('staff', '{"if": [{"==": [{"var": "plan"}, "off"]}, "on", null]}') > 0 AS set;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00');
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00', override => true);
+SELECT flagscope.set_targeting('staff', '{"var": "variant"}') > 0 AS set;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00');
+SELECT flagscope.set_targeting('staff', NULL) > 0 AS set, flagscope.set_prerequisites('staff', '[{"flag": "f", "variant": "on"}]') > 0 AS set;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00');
+SELECT flagscope.set_prerequisites('staff', NULL) > 0 AS set, flagscope.set_targeting('staff', '{"if": [{"in": ["@example.com", {"var": "email"}]}, "staff", null]}') > 0 AS set;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS a_variant_of_their_own;
+SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:00:10', 1, 100), pg_temp.expose('staff', 'off', '2040-01-02 12:00:10', 101, 100), pg_temp.expose('staff', 'staff', '2040-01-02 12:00:10', 201, 5000);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 12:01') WHERE rollout = :id AND rule = 'split';
+SELECT flagscope.set_targeting('staff', '{"if": [{"in": ["@example.com", {"var": "email"}]}, "on", null]}') > 0 AS set;
+SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:01:10', 5001, 5000);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 12:02') WHERE rollout = :id AND rule = 'split';
+SELECT flagscope.set_targeting('staff', NULL) > 0 AS set;
+SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:02:10', 20001, 10);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 12:03') WHERE rollout = :id AND rule = 'split';
+SELECT id FROM flagscope.rollout WHERE flag = 'f' \gset
+-- What cannot be judged is not ok: the ramp waits until it can.
+BEGIN;
+ALTER TABLE flagscope.unit ADD CONSTRAINT broken CHECK (subject <> 'user-30001') NOT VALID;
+SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:03:10', 30001, 1);
+SELECT rollout, rule, state, reason LIKE '%violates check constraint "broken"%' AS why FROM pg_temp.health('2040-01-02 12:04') ORDER BY 1, 2;
+ALTER TABLE flagscope.unit DROP CONSTRAINT broken;
+SELECT rollout, rule, state FROM pg_temp.health('2040-01-02 12:05') ORDER BY 1, 2;
+ROLLBACK;
 
 -- Crossing: ten units and a percent.
 SELECT flagscope.create_flag('sticky');
@@ -77,3 +114,44 @@ SELECT count(*) FROM flagscope.unit_delta;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT clock_timestamp(), 'event', 'feature_flag.evaluation', string_agg(md5(i::text), ''), '{"sticky": "on"}' FROM generate_series(1, 1000) i;
 SELECT flagscope.tick() IS NOT NULL AS ticked;
 SELECT subject = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) i)) AS by_md5 FROM flagscope.unit JOIN flagscope.rollout r ON r.id = rollout_id WHERE r.flag = 'sticky';
+
+-- After completion, on watch: exposures make units (a metric that is a query counts them), and health stays as it was.
+CREATE SCHEMA after;
+CREATE TABLE after.orders (at timestamptz, customer text, refunded boolean);
+SELECT flagscope.create_query_metric('refunds', 'proportion', 'SELECT customer AS subject, refunded AS value, at AS ts FROM after.orders WHERE at >= $1 AND at < $2');
+SELECT flagscope.create_flag('late'), flagscope.create_guardrail('late', 'refunds', limit_value => 0.1) IS NOT NULL AS made;
+SELECT flagscope.create_rollout('late', stages => ARRAY[50, 100], min_duration => '1 minute', watch => '1 hour') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 15:00') > 0 AS started;
+SELECT pg_temp.expose('late', 'on', '2040-01-02 15:00:10', 1, 100), pg_temp.expose('late', 'off', '2040-01-02 15:00:10', 101, 100);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 15:00:20') WHERE rollout = :id;
+SELECT flagscope.complete_rollout(:id, at => '2040-01-02 15:10') > 0 AS completed;
+SELECT status, watch_until FROM flagscope.rollout WHERE id = :id;
+CREATE TEMP TABLE healthy AS SELECT * FROM flagscope.rollout_health WHERE rollout_id = :id;
+-- 300 new units; ten of the control that now have the treatment; one that was there before and comes late; one that goes back; and
+-- two that do not count: of another variant, and of a time when the watch is over.
+SELECT pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 1001, 300), pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 101, 10), pg_temp.expose('late', 'on', '2040-01-02 15:05', 2001, 1), pg_temp.expose('late', 'off', '2040-01-02 15:10:10', 1, 1),
+    pg_temp.expose('late', 'none', '2040-01-02 15:10:10', 3001, 1), pg_temp.expose('late', 'on', '2040-01-02 16:10', 4001, 1);
+SELECT count(*) AS noted FROM flagscope.unit_delta;
+SELECT flagscope.tick('2040-01-02 15:10:20') IS NOT NULL AS ticked;
+SELECT variant, date_trunc('minute', first_seen)::time AS first_seen, count(*) AS units, count(treated_at) AS treated, min(treated_at)::time AS treated_at, count(*) FILTER (WHERE crossed) AS crossed
+FROM flagscope.unit WHERE rollout_id = :id GROUP BY 1, 2 ORDER BY 1, 2;
+-- The new ones give back a third of what they order; nobody else orders.
+INSERT INTO after.orders SELECT '2040-01-02 15:10:30', 'user-' || 1000 + i, i % 3 = 0 FROM generate_series(1, 300) i;
+-- A minute of the query's range for each tick, after the ten minutes without one.
+SELECT sum(t.decisions) AS decisions FROM generate_series(0, 11) i, flagscope.tick('2040-01-02 15:10:40'::timestamptz + i * interval '6 seconds') t;
+SELECT sum(n) AS orders, sum(events) AS refunded, string_agg(DISTINCT variant, ' ') AS variants FROM flagscope.variant_rollup WHERE flag = 'late';
+SELECT problem FROM flagscope.metric_run;
+SELECT d.action, d.from_status, d.to_status, d.reason FROM flagscope.decision d WHERE d.rollout_id = :id AND d.guardrail_id IS NOT NULL;
+SELECT count(*) FILTER (WHERE h IS DISTINCT FROM o) AS changed, count(*) AS rules FROM flagscope.rollout_health h JOIN healthy o USING (rollout_id, rule);
+-- Once it is rolled back nothing is noted any more.
+SELECT pg_temp.expose('late', 'on', '2040-01-02 15:11', 5001, 9);
+SELECT count(*) AS noted FROM flagscope.unit_delta;
+-- An exposure that comes in while the watch is on and is looked at when it is over makes no unit.
+SELECT flagscope.create_flag('short');
+SELECT flagscope.create_rollout('short', watch => '1 minute') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-01-02 17:01') > 0 AS completed;
+SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5);
+SELECT count(*) AS noted FROM flagscope.unit_delta;
+SELECT flagscope.tick('2040-01-02 17:02') IS NOT NULL AS ticked;
+SELECT (SELECT count(*) FROM flagscope.unit_delta) AS noted, (SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
+DROP SCHEMA after CASCADE;

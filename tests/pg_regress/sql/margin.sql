@@ -1,126 +1,88 @@
--- Absolute margins: what a drop or a rise in the metric's own unit may be, for every kind of metric, against the control and
--- against a baseline; evidence beside the test_* functions over the same strata, replay, backtest.
+-- suggest_margin(): noise between arms that are served alike, for every kind of metric, beside independent sources.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
-
-SELECT count(flagscope.create_flag(f)) FROM unnest('{within,beyond,taken}'::text[]) f;
-SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}'),
-    flagscope.create_metric('conversion', 'proportion', 'event', '{"name": "visit"}', '{"value_above": 0.5}', harm => 'decrease'),
-    flagscope.create_metric('duration', 'mean', 'span', '{"name": "pay"}', unit => 's', cap => 1),
-    flagscope.create_metric('latency', 'quantile', 'span', '{"name": "pay"}', unit => 's'),
-    flagscope.create_metric('error logs', 'rate', 'log', '{"severity_at_least": 17}', per => '{"signal": "span", "name": "pay"}'),
-    flagscope.create_metric('basket', 'ratio', 'event', '{"name": "visit"}', per => '{"signal": "span", "name": "pay"}', harm => 'decrease');
--- At most a point more errors, three points less conversion, 20 ms more, a twentieth of a log more for each request.
-SELECT count(*) FROM unnest('{within,beyond}'::text[]) f, LATERAL (SELECT
-    flagscope.create_guardrail(f, 'errors', name => 'odds of errors', action => 'warn'),
-    flagscope.create_guardrail(f, 'errors', action => 'warn', margin_absolute => 0.01),
-    flagscope.create_guardrail(f, 'conversion', action => 'warn', margin_absolute => 0.03),
-    flagscope.create_guardrail(f, 'duration', action => 'warn', margin_absolute => 0.02),
-    flagscope.create_guardrail(f, 'latency', action => 'warn', margin_absolute => 0.02),
-    flagscope.create_guardrail(f, 'latency', name => 'p90', quantile => 0.9, action => 'warn', margin_absolute => 0.02),
-    flagscope.create_guardrail(f, 'error logs', action => 'warn', margin_absolute => 0.05, design_effect => 1.5),
-    flagscope.create_guardrail(f, 'errors', name => 'errors before', comparison => 'baseline', action => 'warn', margin_absolute => 0.01),
-    flagscope.create_guardrail(f, 'basket', name => 'basket before', comparison => 'baseline', action => 'warn', margin_absolute => 0.1)) x;
-SELECT name, comparison, test, margin, margin_absolute FROM flagscope.guardrail WHERE flag = 'within' ORDER BY id;
-
-CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN 'done';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ' ' || SQLERRM;
-END $$;
-SELECT args, pg_temp.refused(format('SELECT flagscope.create_guardrail(%s)', args)) FROM unnest(ARRAY[
-    $a$'taken', 'errors', margin => 0.1, margin_absolute => 0.01$a$,
-    $a$'taken', 'errors', limit_value => 0.1, margin_absolute => 0.01$a$,
-    $a$'taken', 'errors', test => 'anomaly', margin_absolute => 0.01$a$,
-    $a$'taken', 'errors', margin_absolute => 0$a$,
-    $a$'taken', 'errors', margin_absolute => -0.01$a$,
-    $a$'taken', 'errors', margin_absolute => 'NaN'$a$,
-    $a$'taken', 'latency', margin_absolute => 'Infinity'$a$,
-    $a$'taken', 'errors', margin_absolute => 1$a$,
-    $a$'taken', 'duration', margin_absolute => 1$a$,
-    $a$'taken', 'basket', margin_absolute => 1$a$]) args;
-SELECT pg_temp.refused($$SELECT flagscope.create_policy('p', '{"metric": "errors", "margin_absolute": 2}')$$),
-    pg_temp.refused($$SELECT flagscope.test_rate('{1}', '{1}', '{1}', '{1}', margin_absolute => -1)$$),
-    pg_temp.refused($$SELECT flagscope.test_proportion('{1}', '{1}', '{1}', '{1}', margin_absolute => 1)$$),
-    pg_temp.refused($$SELECT flagscope.test_quantile('{}', '{}', margin_absolute => 'NaN')$$);
-
--- 400 rows an arm. The control: 2 % errors, 30 % conversion, 0.29 s, 0.1 logs a request, a basket of 0.6. The treatment is
--- worse by a part of the margin, or by some times the margin.
-CREATE FUNCTION pg_temp.stratum(f text, at timestamptz, arms text[], worse float8) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, severity, flags)
-    SELECT at - i * interval '1 ms', s.signal::flagscope.signal, s.name, s.value, s.is_error, s.severity, jsonb_build_object(f, v)
-    FROM generate_series(1, 400) i, unnest(arms) v, LATERAL (SELECT CASE v WHEN 'on' THEN worse ELSE 0 END) a(w), LATERAL (VALUES
-        ('span', 'pay', 0.2 + i % 10 / 50.0 + 0.02 * a.w, i * 7 % 400 < 8 + 4 * a.w, NULL::smallint),
-        ('log', 'pay', NULL, NULL, CASE WHEN i * 11 % 400 < 40 + 20 * a.w THEN 17 ELSE 9 END),
-        ('event', 'visit', CASE WHEN i * 13 % 400 < 120 - 12 * a.w THEN 2 ELSE 0 END, NULL, NULL)) s(signal, name, value, is_error, severity);
+SELECT count(*) FROM (SELECT flagscope.create_metric('cases', 'rate', 'metric', '{"name": "cases"}', sum_values => true, per => '{"name": "persons", "sum_values": true}'),
+    flagscope.create_metric('visits', 'rate', 'span', '{"name": "visit"}', per => '{"name": "pay"}'), flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}', unit => 's'),
+    flagscope.create_metric('time', 'mean', 'span', '{"name": "pay"}', cap => 100), flagscope.create_metric('less time', 'mean', 'span', '{"name": "pay"}', harm => 'decrease', cap => 100),
+    flagscope.create_metric('time visited', 'ratio', 'span', '{"name": "visit"}', per => '{"name": "pay"}')) x;
+SELECT flagscope.create_flag('aa');
+-- Shadows: what is planted here would roll back.
+SELECT g.name, flagscope.create_guardrail('aa', g.metric, name => g.name, quantile => g.quantile, test => coalesce(g.test, 'sequential')::flagscope.guardrail_test, comparison => CASE WHEN g.test IS NULL THEN 'control' ELSE 'baseline' END::flagscope.comparison, shadow => true)
+FROM (VALUES ('cases', 'cases', NULL::float8, NULL), ('visits', 'visits', NULL, NULL), ('mix4', 'duration', NULL, NULL), ('p50', 'duration', 0.5, NULL), ('p90', 'duration', 0.9, NULL), ('p95', 'duration', 0.95, NULL), ('p99', 'duration', 0.99, NULL),
+    ('time', 'time', NULL, NULL), ('less time', 'less time', NULL, NULL), ('time visited', 'time visited', NULL, 'threshold')) g(name, metric, quantile, test);
+SELECT flagscope.start_rollout(flagscope.create_rollout('aa', stages => '{50,100}', min_duration => '1 day'), at => '2040-01-02 12:00') > 0 AS started;
+CREATE FUNCTION pg_temp.suggested(name text, since timestamptz, until timestamptz, OUT minutes integer, OUT noise float8, OUT design_effect float8, OUT margin float8) LANGUAGE sql AS $$
+    SELECT s.* FROM flagscope.guardrail g, flagscope.suggest_margin(g.id, since, until) s WHERE g.name = suggested.name;
 $$;
-CREATE TEMP TABLE running AS SELECT f AS flag, flagscope.create_rollout(f, stages => '{50,100}', min_duration => '1 hour') AS id FROM unnest('{within,beyond}'::text[]) f;
--- A past for the baselines: 4,000 rows of the control.
-SELECT count(*) FROM (SELECT pg_temp.stratum(flag, timestamptz '2040-01-02 11:00' + k * interval '10 s', '{off}', 0) FROM running, generate_series(1, 10) k) x;
-SELECT flagscope.tick('2040-01-02 11:30') IS NOT NULL AS ticked;
-SELECT count(flagscope._decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
-SELECT count(*) FROM (SELECT flagscope._begin_evidence(id, '2040-01-02 12:00') FROM running) x;
-SELECT count(*) FROM (SELECT pg_temp.stratum(flag, '2040-01-02 12:00:05', '{on,off}', 0.5) FROM running) x;
-SELECT flagscope.tick('2040-01-02 12:00:06') IS NOT NULL AS ticked;
--- The first data of the control is the past of the next: it is not weighed, and stored.
-SELECT g.name, s.state, s.n_treatment, s.reason, s.past, s.centre, e.n_control, e.events_control, e.increment
-FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id
-WHERE g.flag = 'within' AND g.comparison = 'control' AND g.margin_absolute IS NOT NULL ORDER BY g.id;
-DO $$
-DECLARE
-    at timestamptz;
-BEGIN
-    FOR k IN 1..9 LOOP
-        at := timestamptz '2040-01-02 12:00:05' + k * interval '10 s';
-        PERFORM pg_temp.stratum(flag, at, '{on,off}', CASE flag WHEN 'within' THEN 0.5 ELSE 4 END) FROM running;
-        PERFORM flagscope.tick(at + interval '1 s');
-    END LOOP;
-END $$;
--- Half a margin is no breach, four margins are.
-SELECT g.flag, g.name, s.state, s.breached_at::time, round(s.log_e::numeric, 6) AS ln_e, s.margin, s.margin_absolute, round(s.limit_value::numeric, 6) AS limit_value
-FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id ORDER BY g.id;
--- The past of the errors: it holds at most 50 of them, in any number of strata. The baseline: Wilson's far end over 4,000 rows and
--- the first 400, a point added.
-SELECT s.past[2] AS events, round((s.past[2] / s.past[1])::numeric, 6) AS share, abs(s.centre - (s.past[2] + 0.5) / (s.past[1] + 1)) < 1e-15 AS centre
-FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id WHERE g.flag = 'within' AND g.name = 'errors';
-SELECT round((0.01 + (0.02 + z ^ 2 / (2 * n) + z * sqrt(0.02 * 0.98 / n + z ^ 2 / (4 * n ^ 2))) / (1 + z ^ 2 / n))::numeric, 6) AS errors_before FROM (VALUES (3.09, 4400.0)) x(z, n);
 
--- The evidence is that of the tests over the same strata, but for the twentieth that is held back for copies.
-CREATE TEMP VIEW arms AS SELECT g.id, g.flag, g.name, m.kind, m.cap, m.harm::text AS harm, s.margin_absolute AS d, s.alpha, g.design_effect, s.log_e, g.quantile,
-    array_agg(e.n_treatment ORDER BY e.stratum) AS nt, array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt, array_agg(e.n_control ORDER BY e.stratum) AS nc, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc,
-    array_agg(e.moments_treatment ORDER BY e.stratum) AS mt, array_agg(e.moments_control ORDER BY e.stratum) AS mc
-    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id
-    WHERE s.margin_absolute IS NOT NULL AND g.comparison = 'control' GROUP BY g.id, m.name, s.margin_absolute, s.alpha, s.log_e;
-CREATE TEMP VIEW histograms AS SELECT flag, array_agg(t ORDER BY bucket) AS t, array_agg(c ORDER BY bucket) AS c FROM (
-    SELECT flag, bucket, flagscope.rollup(histogram) FILTER (WHERE variant = 'on') AS t, flagscope.rollup(histogram) FILTER (WHERE variant = 'off') AS c
-    FROM flagscope.variant_rollup WHERE metric = 'latency' AND bucket >= '2040-01-02 12:00' GROUP BY flag, bucket) x GROUP BY flag;
-SELECT a.flag, a.name, cardinality(a.nt) AS strata, round(t.log_e::numeric, 6) AS ln_e, abs(ln(0.95 * exp(t.log_e) + 0.05) - a.log_e) < 1e-12 * greatest(1, abs(a.log_e)) AS as_test, t.verdict FROM arms a CROSS JOIN LATERAL (
-    SELECT x.log_e, x.verdict FROM flagscope.test_proportion(a.nt, a.yt, a.nc, a.yc, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'proportion'
-    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.test_mean(a.mt, a.mc, a.cap, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'mean'
-    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.test_rate(a.nt::float8[], a.yt, a.nc::float8[], a.yc, harm => a.harm, margin_absolute => a.d, design_effect => a.design_effect, alpha => a.alpha) x WHERE a.kind = 'rate'
-    UNION ALL SELECT x.log_e, x.verdict FROM histograms h, LATERAL flagscope.test_quantile(h.t, h.c, a.quantile, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'quantile' AND h.flag = a.flag) t ORDER BY a.id;
+-- Rates: 13 trials of the BCG vaccine (Colditz et al., JAMA 1994, as in metafor's dat.bcg), a minute each: cases and persons.
+-- tau and Q / 12 by statsmodels 0.15.0: combine_effects(log((a + 0.5) / n) - log((c + 0.5) / m), 1 / (a + 0.5) + 1 / (c + 0.5), method_re="dl");
+-- on its log odds ratios without the halves the same call gives metafor's published tau^2 = 0.3663 and Q = 163.1649.
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+SELECT '2040-01-02 12:00:05'::timestamptz + i * interval '1 minute', 'metric', x.name, x.value, jsonb_build_object('aa', x.variant)
+FROM ROWS FROM (unnest('{4,6,3,62,33,180,8,505,29,17,186,5,27}'::float8[]), unnest('{123,306,231,13598,5069,1541,2545,88391,7499,1716,50634,2498,16913}'::float8[]),
+        unnest('{11,29,11,248,47,372,10,499,45,65,141,3,29}'::float8[]), unnest('{139,303,220,12867,5808,1451,629,88391,7277,1665,27338,2341,17854}'::float8[])) WITH ORDINALITY t(a, n, c, m, i),
+    LATERAL (VALUES ('on', 'cases', a), ('on', 'persons', n), ('off', 'cases', c), ('off', 'persons', m)) x(variant, name, value);
+SELECT flagscope.tick('2040-01-02 12:20') IS NOT NULL AS ticked;
+SELECT minutes, abs(noise - 0.5558954014079638) < 1e-12 AS noise, abs(design_effect - 12.250053013089442) < 1e-10 AS design_effect, abs(margin - (exp(2 * noise) - 1)) < 1e-12 AS twice FROM pg_temp.suggested('cases', '2040-01-02 12:00', '2040-01-02 12:20');
 
--- Decisions say the margin in the metric's unit, and can be computed anew.
-SELECT w.line FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id, regexp_split_to_table(flagscope.explain_decision(d.id), E'\n') WITH ORDINALITY w(line, nr)
-WHERE g.flag = 'beyond' AND w.line ~ '^(guardrail|evidence)' ORDER BY g.id, d.id, w.nr;
-SELECT d.rule ->> 'name' AS guardrail, d.evidence ->> 'margin_absolute' AS margin_absolute, count(*) AS strata, bool_and(r.log_e_stored = r.log_e_recomputed) AS equal
-FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.rule ->> 'test' = 'sequential' AND d.flag = 'beyond' GROUP BY d.id ORDER BY d.id;
-SELECT g.flag, g.name, count(*) AS strata, bool_and(b.log_e = e.log_e) AS equal FROM flagscope.guardrail g, flagscope.backtest_guardrail(g.id, '2040-01-02 12:00', '2040-01-03') b
-    JOIN flagscope.evaluation e ON e.at = b.at WHERE e.guardrail_id = g.id AND g.margin_absolute IS NOT NULL AND g.test = 'sequential' GROUP BY g.id ORDER BY g.id;
--- Proposed: errors on the counts of the rule with the relative margin, the others on rollups; each has the strata of the live one.
-SELECT g.flag, g.name, (array_agg(round(b.log_e::numeric, 6) ORDER BY b.at DESC))[1] AS ln_e, abs((array_agg(b.log_e ORDER BY b.at DESC))[1] - s.log_e) < 1e-9 AS as_live
-FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id, flagscope.backtest(jsonb_strip_nulls(jsonb_build_object('metric', g.metric, 'margin_absolute', g.margin_absolute,
-    'quantile', g.quantile, 'design_effect', g.design_effect)), g.flag, '2040-01-02 12:00', '2040-01-03') b
-WHERE g.margin_absolute IS NOT NULL AND g.comparison = 'control' GROUP BY g.id, s.log_e ORDER BY g.id;
+-- Durations, lognormal (sd of logs 0.5), 1,500 a minute and arm, over a baseline that drifts. From 13:00 both arms are alike; from
+-- 14:00 the treatment's minutes are multiplied by lognormal noise of sd 0.1, and visits by noise of sd 0.2. All from md5, so that it is the same everywhere.
+CREATE FUNCTION pg_temp.z(seed text) RETURNS float8 LANGUAGE sql IMMUTABLE AS $$
+    SELECT sqrt(-2 * ln((('x' || substr(md5(seed), 1, 8))::bit(32)::bigint + 1.0) / 4294967297)) * cos(2 * pi() * (('x' || substr(md5(seed), 9, 8))::bit(32)::bigint) / 4294967296.0);
+$$;
+CREATE TEMP TABLE planted AS
+    SELECT '2040-01-02 13:00'::timestamptz + noisy * interval '1 hour' + k * interval '1 minute' AS at, noisy, k, v.variant,
+        CASE WHEN noisy = 1 AND v.variant = 'on' THEN (d.z - avg(d.z) OVER w) / stddev_samp(d.z) OVER w ELSE 0 END AS z
+    FROM generate_series(0, 1) noisy, generate_series(0, 23) k, unnest('{on,off}'::text[]) v(variant), LATERAL (SELECT pg_temp.z('minute' || k)) d(z) WINDOW w AS (PARTITION BY noisy, v.variant);
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+SELECT p.at + i * interval '30 ms', 'span'::flagscope.signal, 'pay', exp(0.3 * sin(p.k / 8.0) + 0.1 * p.z + 0.5 * pg_temp.z(p.at || p.variant || i)), jsonb_build_object('aa', p.variant) FROM planted p, generate_series(1, 1500) i
+UNION ALL
+SELECT p.at + i * interval '30 ms', 'span', 'visit', 1 + i % 3, jsonb_build_object('aa', p.variant)
+FROM planted p, generate_series(1, round(exp(6 + 0.2 * p.z) + sqrt(exp(6 + 0.2 * p.z)) * pg_temp.z('visits' || p.at || p.variant))::integer) i;
+SELECT flagscope.tick('2040-01-02 14:24') IS NOT NULL AS ticked;
 
--- Another margin measures something else; a policy gives it to others.
-UPDATE flagscope.guardrail SET margin_absolute = 0.02 WHERE flag = 'within' AND name = 'errors' RETURNING version, (SELECT count(*) FROM flagscope.guardrail_status s WHERE s.guardrail_id = id) AS evidence_before;
-SELECT flagscope.create_policy('a point of errors', '{"metric": "errors", "margin_absolute": 0.01}') > 0 AS created;
-SELECT flagscope.start_rollout(flagscope.create_rollout('taken')) > 0 AS started;
-SELECT g.name, g.margin, g.margin_absolute, s.margin, s.margin_absolute FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id WHERE g.flag = 'taken';
--- Values worsened by a margin, and those that it takes beyond what a share or a rate can be.
-SELECT kind, harm, value, d, flagscope._worse(value, kind::flagscope.metric_kind, harm::flagscope.harm, NULL, d) FROM (VALUES ('proportion', 'increase', 0.02, 0.005), ('proportion', 'decrease', 0.3, 0.02),
-    ('proportion', 'increase', 0.9, 0.2), ('proportion', 'decrease', 0.01, 0.02), ('mean', 'increase', 0.2, 0.02), ('quantile', 'decrease', 0.2, 0.3), ('rate', 'decrease', 0.1, 0.3), ('ratio', 'increase', -1, 0.5)) x(kind, harm, value, d);
+-- The same from raw rows: quantiles by percentile_cont, and the moment estimate written with sums of squares.
+CREATE FUNCTION pg_temp.tau(d float8[], w float8[]) RETURNS float8 LANGUAGE sql AS $$
+    SELECT sqrt(greatest((sum(x.w * (x.d - c.mean) ^ 2) - (count(*) - 1)) / (sum(x.w) - sum(x.w ^ 2) / sum(x.w)), 0))
+    FROM unnest(d, w) x(d, w), (SELECT sum(y.d * y.w) / sum(y.w) FROM unnest(d, w) y(d, w)) c(mean);
+$$;
+CREATE TEMP TABLE raw AS
+    SELECT date_trunc('minute', t.ts) AS at, t.flags ->> 'aa' AS variant, t.ts >= '2040-01-02 14:00' AS noisy, q.p, count(*) AS n,
+        ln(percentile_cont(q.p) WITHIN GROUP (ORDER BY t.value)) AS x,
+        (ln(percentile_cont(q.p + sqrt(q.p * (1 - q.p) / 1500)) WITHIN GROUP (ORDER BY t.value)) - ln(percentile_cont(q.p - sqrt(q.p * (1 - q.p) / 1500)) WITHIN GROUP (ORDER BY t.value))) / 2 AS half
+    FROM flagscope.telemetry t, unnest('{0.5,0.9,0.95,0.99}'::float8[]) q(p) WHERE t.name = 'pay' GROUP BY 1, 2, 3, 4;
+SELECT r.noisy, r.p, s.minutes, CASE WHEN r.noisy THEN abs(s.noise / r.tau - 1) < 0.1 ELSE r.tau < 0.03 END AS as_from_raw_rows, CASE WHEN r.noisy THEN s.noise BETWEEN 0.07 AND 0.14 ELSE s.noise < 0.03 END AS as_planted,
+    abs(s.margin - greatest(exp(2 * s.noise) - 1, 0.06)) < 1e-12 AS margin_follows, NOT r.noisy AND s.margin = 0.06 AS is_default
+FROM (SELECT o.noisy, o.p, pg_temp.tau(array_agg(o.x - c.x), array_agg(1 / (o.v + c.v))) AS tau
+      FROM (SELECT *, avg(half) OVER w ^ 2 AS v FROM raw WHERE variant = 'on' WINDOW w AS (PARTITION BY noisy, p)) o
+      JOIN (SELECT *, avg(half) OVER w ^ 2 AS v FROM raw WHERE variant = 'off' WINDOW w AS (PARTITION BY noisy, p)) c USING (at, p) GROUP BY 1, 2) r,
+    LATERAL pg_temp.suggested('p' || r.p * 100, CASE WHEN r.noisy THEN '2040-01-02 14:00' ELSE '2040-01-02 13:00' END::timestamptz, CASE WHEN r.noisy THEN '2040-01-02 14:24' ELSE '2040-01-02 13:24' END::timestamptz) s
+ORDER BY 1, 2;
+-- A rule without a quantile: the noisiest of the four.
+SELECT abs(m.noise - x.noise) < 1e-12 AS largest, abs(m.margin - x.margin) < 1e-12 AS its_margin FROM pg_temp.suggested('mix4', '2040-01-02 14:00', '2040-01-02 14:24') m,
+    (SELECT max(s.noise) AS noise, max(s.margin) AS margin FROM unnest('{p50,p90,p95,p99}'::text[]) p, pg_temp.suggested(p, '2040-01-02 14:00', '2040-01-02 14:24') s) x;
+-- Rates, means and ratios of the same minutes. A mean that must not fall is tested against (1 - margin) times the control's.
+SELECT name, hour, s.minutes, CASE WHEN hour = 13 THEN s.noise < 0.03 WHEN name IN ('visits', 'time visited') THEN s.noise BETWEEN 0.14 AND 0.28 ELSE s.noise BETWEEN 0.07 AND 0.14 END AS as_planted,
+    CASE WHEN hour = 13 THEN round(s.margin::numeric, 2) END AS margin, CASE WHEN hour = 14 THEN abs(s.margin - CASE name WHEN 'less time' THEN 1 - exp(-2 * s.noise) ELSE exp(2 * s.noise) - 1 END) < 1e-12 END AS twice
+FROM unnest('{visits,time,less time,time visited}'::text[]) name, unnest('{13,14}'::integer[]) hour, pg_temp.suggested(name, make_timestamptz(2040, 1, 2, hour, 0, 0), make_timestamptz(2040, 1, 2, hour, 24, 0)) s ORDER BY 2, 1;
+-- The rate from raw rows.
+SELECT abs(s.noise - r.tau) < 1e-9 AS as_from_raw_rows FROM pg_temp.suggested('visits', '2040-01-02 14:00', '2040-01-02 14:24') s,
+    (SELECT pg_temp.tau(array_agg(ln((o.y + 0.5) / (c.y + 0.5))), array_agg(1 / (1 / (o.y + 0.5) + 1 / (c.y + 0.5)))) AS tau FROM
+        (SELECT date_trunc('minute', ts) AS at, count(*)::float8 AS y FROM flagscope.telemetry WHERE name = 'visit' AND flags ->> 'aa' = 'on' AND ts >= '2040-01-02 14:00' GROUP BY 1) o
+        JOIN (SELECT date_trunc('minute', ts) AS at, count(*)::float8 AS y FROM flagscope.telemetry WHERE name = 'visit' AND flags ->> 'aa' = 'off' AND ts >= '2040-01-02 14:00' GROUP BY 1) c USING (at)) r;
+
+-- Few values: 200 a minute are 20 beyond p90 and 10 beyond p95, but 2 beyond p99, of which nothing is said; mix4 goes on without it.
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+SELECT '2040-01-02 15:00'::timestamptz + k * interval '1 minute' + i * interval '200 ms', 'span', 'pay', exp(0.5 * pg_temp.z('few' || k || v || i)), jsonb_build_object('aa', v)
+FROM generate_series(0, 9) k, generate_series(1, 200) i, unnest('{on,off}'::text[]) v;
+-- Nothing but zeros has no logarithm, nor has one minute a spread.
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+SELECT '2040-01-02 16:00'::timestamptz + k * interval '1 minute' + i * interval '100 ms', 'span', 'pay', 0, jsonb_build_object('aa', v) FROM generate_series(0, 2) k, generate_series(1, 100) i, unnest('{on,off}'::text[]) v;
+SELECT flagscope.tick('2040-01-02 16:04') IS NOT NULL AS ticked;
+SELECT name, s.minutes FROM unnest('{mix4,p50,p90,p95,p99}'::text[]) name, pg_temp.suggested(name, '2040-01-02 15:00', '2040-01-02 15:10') s;
+SELECT name, s.* FROM unnest('{mix4,p50,time,visits,time visited}'::text[]) name, pg_temp.suggested(name, '2040-01-02 16:00', '2040-01-02 16:03') s;
+SELECT s.* FROM pg_temp.suggested('p50', '2040-01-02 13:00', '2040-01-02 13:01') s;
+SELECT * FROM flagscope.suggest_margin(99, '2040-01-02 12:00');
+SELECT * FROM flagscope.suggest_margin(NULL, '2040-01-02 12:00');

@@ -125,3 +125,17 @@ SELECT flagscope.rebuild_rollup('2040-01-02', '2040-01-03') > 0 AS rebuilt;
 SELECT * FROM flagscope.verify_rollup('2040-01-02', '2040-01-03');
 SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean FROM flagscope.variant_summary('alike', '[2040-01-02, 2040-01-03)') ORDER BY 1, 2;
 SELECT line FROM running r, flagscope.rollout_report(r.id, '2040-01-02 12:02') line WHERE r.flag IN ('alike', 'poor', 'logs') AND line ~ '(duration|error logs|basket) .*(ratio|difference)';
+
+-- What is no count adds nothing, and what adds up to more than a bigint stays the largest: no tick fails of it.
+SELECT flagscope.create_flag('huge');
+SELECT flagscope.create_metric('microseconds', 'rate', 'metric', '{"name": "now"}', per => '{"signal": "span", "name": "none"}', sum_values => true);
+SELECT flagscope.create_guardrail('huge', 'microseconds') > 0 AS made;
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) SELECT '2040-01-02 12:00', 'metric', 'now', v, '{"huge": "on"}' FROM unnest('{1e12, 1.8e15}'::float8[]) v;
+SELECT events, flagscope.invalid(moments) AS invalid FROM flagscope.variant_delta WHERE metric = 'microseconds';
+SELECT count(flagscope.maintain('2040-01-02 12:00:30')) AS backfilled FROM generate_series(1, 3);
+INSERT INTO flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, last_ts)
+SELECT 'huge', 'production', 'on', 'microseconds', '2040-01-02 12:00', 9e18, 9e18, '2040-01-02 12:00' FROM generate_series(1, 3);
+SELECT count(flagscope.tick('2040-01-02 12:01')) AS ticks FROM generate_series(1, 2);
+SELECT count(flagscope.maintain('2040-01-02 12:30')) AS maintained;
+SELECT n = 9223372036854775807 AS n, events = 9223372036854775807 AS events FROM flagscope.variant_rollup WHERE metric = 'microseconds';
+SELECT DISTINCT n = 9223372036854775807 AS n, events = 9223372036854775807 AS events FROM flagscope.variant_history WHERE metric = 'microseconds';

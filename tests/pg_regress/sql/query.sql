@@ -51,7 +51,7 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $s$UPDATE flagscope.metric SET query = 'SELECT 1 AS subject, 2 AS value' WHERE name = 'refunds'$s$,
     $s$UPDATE flagscope.metric SET owner = 'postgres' WHERE name = 'refunds'$s$,
     $s$SELECT * FROM flagscope._query_rows('postgres', 'SELECT 1 AS subject, 2 AS value', now(), now(), 1000, 1)$s$,
-    $s$SELECT flagscope._run_queries(now())$s$,
+    $s$SELECT flagscope._poll_metrics(now())$s$,
     $s$UPDATE flagscope.metric SET description = 'share of orders given back' WHERE name = 'refunds'$s$]) s;
 RESET ROLE;
 
@@ -152,8 +152,7 @@ RESET ROLE;
 -- A conversion window, over telemetry itself: what customers buy within a minute of their first exposure.
 UPDATE flagscope.guardrail SET enabled = false WHERE flag = 'other';
 SELECT flagscope.set_setting('query.rows', '100000');
-SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', 'SELECT 1 AS subject, 2 AS value', conversion_window => '-1 s')$$),
-    pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, signal, conversion_window) VALUES ('x', 'mean', 'span', '1 day')$$);
+SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', 'SELECT 1 AS subject, 2 AS value', conversion_window => '-1 s')$$);
 SELECT flagscope.create_query_metric('early orders', 'mean', $$SELECT subject, value, ts FROM flagscope.event WHERE name = 'order' AND ts >= $1 AND ts < $2$$,
     harm => 'decrease', cap => 100, conversion_window => '1 minute');
 SELECT flagscope.create_flag('window'), flagscope.create_guardrail('window', 'early orders') IS NOT NULL AS made;

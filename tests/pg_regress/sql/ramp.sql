@@ -145,3 +145,34 @@ SELECT decisions FROM flagscope.tick('2040-03-01 13:11');
 SELECT flagscope.create_rollout('after', treatment => 'off', control => 'on') AS next \gset
 SELECT flagscope.start_rollout(:next, at => '2040-03-01 13:05') > 0 AS started;
 SELECT id = :id AS former, status, watch_until FROM pg_temp.stand WHERE flag = 'after' ORDER BY stand.id;
+
+-- Whoever says which stage he means is not taken for somebody who means the next one; nobody acts in flagscope's name.
+SELECT flagscope.create_flag('twice');
+SELECT flagscope.create_rollout('twice', stages => '{10, 50, 100}', min_duration => '1 min', approval => true) AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00') > 0 AS started;
+SELECT flagscope.advance_rollout(:id, at => '2040-04-01 12:01', stage => 1) > 0 AS advanced;
+SELECT flagscope.advance_rollout(:id, at => '2040-04-01 12:01', stage => 1);
+SELECT flagscope.approve_stage(:id, at => '2040-04-01 12:01', stage => 1);
+SELECT flagscope.step_back_rollout(:id, at => '2040-04-01 12:01', stage => 3);
+SELECT flagscope.approve_stage(:id, at => '2040-04-01 12:01', stage => 2) > 0 AS approved;
+SELECT flagscope.pause_rollout(:id, actor => 'flagscope');
+SELECT stage, percent FROM pg_temp.stand WHERE id = :id;
+-- A flag that is disabled goes no further by itself, though every other gate is clear.
+SELECT flagscope.disable_flag('twice') > 0 AS disabled;
+SELECT flagscope.tick('2040-04-01 12:03') IS NOT NULL AS ticked;
+SELECT flagscope.ramp_gate(:id, '2040-04-01 12:03');
+SELECT stage, percent FROM pg_temp.stand WHERE id = :id;
+SELECT flagscope.enable_flag('twice') > 0 AS enabled;
+SELECT flagscope.tick('2040-04-01 12:03:01') IS NOT NULL AS ticked;
+SELECT stage, percent FROM pg_temp.stand WHERE id = :id;
+
+-- What somebody chose after completion is not taken back by the watch.
+SELECT flagscope.create_flag('chosen', '{"off": false, "on": true, "safe": false}');
+SELECT flagscope.create_guardrail('chosen', 'errors', name => 'limit', limit_value => 0.05, min_sample => 10) > 0 AS made;
+SELECT flagscope.create_rollout('chosen', stages => '{100}', watch => '1 hour') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-04-01 12:01') > 0 AS completed;
+SELECT flagscope.set_default_variant('chosen', 'safe') > 0 AS set;
+SELECT pg_temp.spans('chosen', 'on', '2040-04-01 12:01:30', 200, 190);
+SELECT decisions FROM flagscope.tick('2040-04-01 12:02');
+SELECT g.state FROM flagscope.guardrail_status g WHERE g.rollout_id = :id;
+SELECT status, "default" FROM pg_temp.stand WHERE id = :id;

@@ -112,3 +112,19 @@ FROM flagscope.guardrail g, LATERAL flagscope.backtest_guardrail(g.id, '2040-01-
 SELECT g.flag, g.name, d.at, d.action FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id WHERE g.test = 'threshold' AND d.evidence ->> 'state' = 'breached' ORDER BY 1, 2, 3;
 -- Of what rollups by 10 seconds are gone there is nothing to tell, and it is said.
 SELECT count(*) FROM flagscope.backtest('{"metric": "depth", "limit_value": 100}', 'looks', '2040-01-02', '2040-01-03') b;
+
+-- A hold of a higher priority does not stand before what is found after it; and a stage does not begin blind.
+SELECT flagscope.create_flag('second');
+SELECT flagscope.create_guardrail('second', 'depth', name => 'deep', limit_value => 100, min_sample => 5, action => 'hold', priority => 1),
+    flagscope.create_guardrail('second', 'errors', name => 'broken', min_sample => 100) \g /dev/null
+SELECT flagscope.create_rollout('second', stages => ARRAY[25, 50, 100], min_duration => '1 day', min_sample => 10000) AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-05 12:00') > 0 AS started;
+SELECT pg_temp.depth('second', '2040-01-05 12:00:10', 50);
+SELECT * FROM pg_temp.tick('second', '2040-01-05 12:00:11');
+SELECT flagscope.advance_rollout(:id, at => '2040-01-05 12:01') > 0 AS advanced;
+SELECT pg_temp.depth('second', '2040-01-05 12:01:10', 500);
+SELECT * FROM pg_temp.tick('second', '2040-01-05 12:01:11');
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040-01-05 13:00', 'span', 'x', jsonb_build_object('second', v), v = 'on' FROM generate_series(1, 60) i, unnest('{on,off}'::text[]) v;
+SELECT pg_temp.depth('second', '2040-01-05 13:00', 500);
+SELECT * FROM pg_temp.tick('second', '2040-01-05 13:00:01');
+SELECT at, action, reason FROM flagscope.decision WHERE rollout_id = :id AND guardrail_id IS NOT NULL ORDER BY id;
