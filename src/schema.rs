@@ -200,6 +200,8 @@ extension_sql_file!(
         guardrail::_weigh_counts,
         guardrail::_log_e,
         guardrail::_next_centre,
+        guardrail::_next_past,
+        guardrail::_centre_of_past,
         guardrail::_quantile_bins,
         guardrail::_gather_evidence,
         guardrail::_add_counts,

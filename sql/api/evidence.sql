@@ -22,20 +22,24 @@ CREATE FUNCTION flagscope._margin(g flagscope.guardrail) RETURNS float8
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || CASE g.comparison WHEN 'baseline' THEN 'baseline' ELSE m.kind::text END))
-    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute';
+    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute' AND g.margin_absolute IS NULL;
 END;
-COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s margin, else its default; NULL against a limit';
+COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s relative margin, else its default; NULL against a limit, and where it is absolute';
 
-CREATE FUNCTION flagscope._worse(value float8, kind flagscope.metric_kind, harm flagscope.harm, margin float8) RETURNS float8
+CREATE FUNCTION flagscope._worse(value float8, kind flagscope.metric_kind, harm flagscope.harm, margin float8, margin_absolute float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
+        -- A share beyond 0 or 1, or a rate below 0, is the limit that nothing is worse than; the tests want it inside.
+        WHEN margin_absolute IS NOT NULL THEN CASE kind WHEN 'proportion' THEN least(greatest(y.moved, 1e-9), 1 - 1e-9)
+            WHEN 'rate' THEN greatest(y.moved, 1e-300) ELSE y.moved END
         WHEN kind <> 'proportion' THEN CASE harm WHEN 'increase' THEN value * (1 + margin) ELSE value / (1 + margin) END
         ELSE x.odds / (1 + x.odds) END
-    FROM (SELECT value / nullif(1 - value, 0) * CASE harm WHEN 'increase' THEN 1 + margin ELSE 1 / (1 + margin) END) x(odds);
+    FROM (SELECT value / nullif(1 - value, 0) * CASE harm WHEN 'increase' THEN 1 + margin ELSE 1 / (1 + margin) END) x(odds),
+        (SELECT value + CASE harm WHEN 'increase' THEN margin_absolute ELSE -margin_absolute END) y(moved);
 END;
-COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8) IS
-    'a value worsened by a margin: of the odds for a proportion, of the value otherwise';
+COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8, float8) IS
+    'a value worsened by a margin: relative, of the odds for a proportion and of the value otherwise; or absolute, in the value''s unit';
 
 CREATE FUNCTION flagscope._ratio_end(moments flagscope.moments, n float8, z float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -57,7 +61,7 @@ AS $$
         WHEN 'rate' THEN (x.y + z ^ 2 / 2 + z * sqrt(x.y + z ^ 2 / 4)) / nullif(coalesce(flagscope.sum(x.moments), x.n), 0)
         WHEN 'ratio' THEN flagscope._ratio_end(x.moments, x.n, z)
         ELSE flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n)))) END,
-        m.kind, m.harm, flagscope._margin(g))
+        m.kind, m.harm, flagscope._margin(g), g.margin_absolute)
     FROM (
         SELECT nullif(sum(v.n), 0)::float8 AS n, sum(v.events)::float8 AS y, flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
         FROM flagscope.variant_rollup v
@@ -84,13 +88,13 @@ BEGIN
             THEN flagscope._setting_number('rollout.alpha_reserve') ELSE 1 END
         WHERE x.id = r.id;
     END IF;
-    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, limit_value, since, state_since)
+    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, margin_absolute, limit_value, since, state_since)
     SELECT g.id, r.id, g.version, CASE
             WHEN g.test <> 'sequential' THEN r.alpha
             WHEN is_start THEN flagscope._first_share(g, r)
             WHEN g.shadow THEN least(flagscope._first_share(g, r), r.alpha_left / 2)  -- what it would have, spending nothing
             ELSE flagscope._take_alpha(r.id) END,
-        CASE WHEN g.test <> 'anomaly' THEN flagscope._margin(g) END, CASE g.test WHEN 'anomaly' THEN flagscope._anomaly_line(
+        CASE WHEN g.test <> 'anomaly' THEN flagscope._margin(g) END, g.margin_absolute, CASE g.test WHEN 'anomaly' THEN flagscope._anomaly_line(
             g.time_window, flagscope._setting_interval('guardrail.anomaly_every')) ELSE g.limit_value END, at, at
     FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id)

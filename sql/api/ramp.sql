@@ -82,7 +82,7 @@ BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', s.limit_value, 'value', s.value,
-        'margin', s.margin,
+        'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', flagscope._bucket_of(r.stage_started_at),
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
         'stage_control', flagscope._stage_values(g, r, m, r.control),

@@ -63,7 +63,7 @@ BEGIN
         EXIT WHEN e.stratum > seen + 1;
         seen := e.stratum;
         evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, m.cap, e.centre, coalesce(g.design_effect, 1),
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'margin_absolute')::float8, (d.evidence ->> 'limit')::float8, m.cap, e.centre, coalesce(g.design_effect, 1),
             e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(m.kind::text, evidence);
     END LOOP;
@@ -96,14 +96,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._count_words(jsonb, text) IS 'counts out of a number of data points, for people';
 
+CREATE FUNCTION flagscope._margin_words(evidence jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT evidence ? 'margin_absolute' THEN trim_scale(round(100 * (evidence ->> 'margin')::numeric, 1)) || ' %'
+        WHEN evidence ->> 'kind' = 'proportion' THEN trim_scale(round(100 * (evidence ->> 'margin_absolute')::numeric, 4)) || CASE (evidence ->> 'margin_absolute')::numeric WHEN 0.01 THEN ' percentage point' ELSE ' percentage points' END
+        ELSE concat_ws(' ', evidence ->> 'margin_absolute', evidence ->> 'unit') END;
+$$;
+COMMENT ON FUNCTION flagscope._margin_words(jsonb) IS 'the margin of a decision''s evidence for people: 10 %, 0.5 percentage points, 0.02 s';
+
 CREATE FUNCTION flagscope._explain_evidence(d flagscope.decision) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(E'\n',
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
-                format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
-                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
+                'control, margin ' || flagscope._margin_words(e)
+                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s: the limit of %s', flagscope._margin_words(e),
                     concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,

@@ -74,6 +74,9 @@ pub struct Standing {
     pub breach_sample: u64,
     /// Data points of the treatment in this stage.
     pub stage_sample: u64,
+    /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
+    #[serde(default)]
+    pub needs_past: bool,
     /// Data points of the control so far.
     pub control_sample: u64,
     /// Data points wanted in this stage.
@@ -182,11 +185,8 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        let lack = if ["quantile", "mean"].contains(&s.kind.as_str()) {
-            "the control has no past to compare with yet"
-        } else {
-            "no data of the control yet"
-        };
+        let lack =
+            if s.needs_past { "the control has no past to compare with yet" } else { "no data of the control yet" };
         return state(DataState::NotEnough, lack.into());
     }
     // Data of this stage is wanted in any case: what was before it says nothing of it.
@@ -275,6 +275,7 @@ pub(super) mod tests {
             sample: 3000,
             breach_sample: 100,
             stage_sample: 1500,
+            needs_past: false,
             control_sample: 9000,
             min_sample: 1000,
             stage_age: 600.0,
