@@ -28,3 +28,6 @@ INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('1970-01-01', 'log', 
 -- After the last tick: deltas that no tick has merged.
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags) VALUES (now(), 'span', 'pay', 0.2, true, '{"dumped": "on"}');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
+-- An anomaly guardrail, and a point of its series.
+SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true, time_window => '1 minute');
+INSERT INTO flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';

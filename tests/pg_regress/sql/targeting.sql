@@ -225,7 +225,7 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.archive_flag('limit')$$,
     $$DELETE FROM flagscope.flag WHERE key = 'limit'$$,
     $$UPDATE flagscope.flag_state SET default_variant = 'low' WHERE flag = 'limit'; UPDATE flagscope.flag SET variants = variants - 'high' WHERE key = 'limit'$$,
-    $$SELECT flagscope.start_rollout(flagscope.create_rollout('search')); SELECT flagscope.archive_flag('search')$$,
+    $$SELECT flagscope.start_rollout(flagscope.create_rollout('search'), 'a test', override => true); SELECT flagscope.archive_flag('search')$$,
     $$SELECT flagscope.archive_flag('nobody')$$]) s;
 
 -- Numbers that PostgreSQL stores and no double holds.
