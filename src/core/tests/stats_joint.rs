@@ -56,7 +56,8 @@ struct Alarms {
 /// guardrail begun anew at tick 30 with half of what is left, whatever it had.
 fn play(random: &mut Random, treatment: f64) -> Alarms {
     let mut left = 0.1 * ALPHA;
-    let mut all: Vec<Evidence> = (0..GUARDRAILS).map(|_| Evidence::begin((ALPHA - left) / GUARDRAILS as f64)).collect();
+    let mut all: Vec<Evidence> =
+        (0..GUARDRAILS).map(|_| Evidence::begin((ALPHA - left) / GUARDRAILS as f64)).collect();
     let mut alarms = Alarms::default();
     for tick in 0..TICKS {
         if tick == 30 {
@@ -86,8 +87,8 @@ fn play(random: &mut Random, treatment: f64) -> Alarms {
 fn healthy_rollouts_are_acted_on_within_alpha() {
     let mut random = Random(2021);
     let rollouts: Vec<Alarms> = (0..600).map(|_| play(&mut random, USUAL)).collect();
-    let [alone, together] = [|a: &Alarms| a.alone, |a: &Alarms| a.together]
-        .map(|of| rollouts.iter().filter(|a| of(a).is_some()).count());
+    let [alone, together] =
+        [|a: &Alarms| a.alone, |a: &Alarms| a.together].map(|of| rollouts.iter().filter(|a| of(a).is_some()).count());
     let share = together as f64 / rollouts.len() as f64;
     assert!(share <= ALPHA, "{share} of healthy rollouts were acted on");
     assert!(alone <= together && together > 0, "{alone} alone, {together} together");
@@ -98,7 +99,9 @@ fn what_hurts_everywhere_is_found_earlier_together() {
     let mut random = Random(1912);
     let rollouts: Vec<Alarms> = (0..150).map(|_| play(&mut random, 1.6 * USUAL)).collect();
     // Whoever alone has reached his line has put the sum above its own: together is never later.
-    assert!(rollouts.iter().all(|a| a.alone.is_none_or(|alone| a.together.is_some_and(|together| together <= alone))));
+    assert!(
+        rollouts.iter().all(|a| a.alone.is_none_or(|alone| a.together.is_some_and(|together| together <= alone)))
+    );
     let ticks = |of: fn(&Alarms) -> Option<usize>| -> usize { rollouts.iter().map(|a| of(a).unwrap_or(TICKS)).sum() };
     let (alone, together) = (ticks(|a| a.alone), ticks(|a| a.together));
     assert!(together * 20 < alone * 19, "{together} ticks together, {alone} alone");
