@@ -8,7 +8,7 @@ BEGIN ATOMIC
         AND (NOT o.shadow OR o.id = g.id);
 END;
 COMMENT ON FUNCTION flagscope._first_share(flagscope.guardrail, flagscope.rollout) IS
-    'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names the culprit (statistics.md 10)';
+    'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names the culprit (statistics.md 10); _judge_together adds what they say together';
 
 CREATE FUNCTION flagscope._take_alpha(rollout_id bigint) RETURNS float8
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -109,7 +109,7 @@ AS $$
     UPDATE flagscope.guardrail_status x SET state = 'not_enough', state_since = at, reason = why,
         evidence_id = nextval('flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', copied_at = NULL, alpha = _renew.alpha,
         log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
-        looks = '{}', looked_at = NULL, since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
+        looks = '{}', looked_at = NULL, since = at, breached_at = NULL, joint = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
 $$;
 COMMENT ON FUNCTION flagscope._renew(flagscope.guardrail_status, timestamptz, float8, text) IS 'a guardrail''s evidence begins anew, under a number of its own';

@@ -89,6 +89,7 @@ BEGIN ATOMIC
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
             'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
     || CASE WHEN m.kind <> 'quantile' AND g.comparison = 'control' THEN flagscope._effect(m, s.evidence_id, s.alpha) ELSE '{}' END

@@ -229,7 +229,7 @@ BEGIN
     FROM flagscope._verdict(jsonb_build_object(
         'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
         'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts,
-        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
+        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha, 'joint', st.joint ->> 'reason',
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
         'needs_past', g.comparison = 'control' AND (m.kind IN ('quantile', 'mean') OR g.margin_absolute IS NOT NULL),
         'sample', st.n_treatment, 'breach_sample', coalesce(g.min_sample, setting.min_sample),
@@ -449,6 +449,7 @@ AS $$
 DECLARE
     setting flagscope.tick_setting := flagscope._tick_setting();
     work record;
+    judged bigint[] := '{}';
     done integer := 0;
 BEGIN
     PERFORM flagscope._begin_missing_evidence(at), flagscope._rearm_warnings(at);
@@ -477,8 +478,14 @@ BEGIN
             PERFORM flagscope._note_failure(work.st, work.t, work.c, at, SQLERRM);
         END;
         done := done + 1;
+        IF (work.r).id IS DISTINCT FROM judged[cardinality(judged)] THEN
+            judged := judged || (work.r).id;
+        END IF;
     END LOOP;
+    IF done > 0 THEN
+        PERFORM flagscope._judge_together(judged, at);
+    END IF;
     RETURN done;
 END $$;
 COMMENT ON FUNCTION flagscope._evaluate_guardrails(flagscope.stratum[], timestamptz) IS
-    'evaluates the guardrails of every live rollout whose verdict can differ, each in a subtransaction of its own; returns how many';
+    'evaluates the guardrails of every live rollout whose verdict can differ, each in a subtransaction of its own, then those of a rollout together; returns how many';

@@ -33,7 +33,7 @@ COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollo
 COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
 COMMENT ON COLUMN flagscope.decision.evidence IS
-    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed';
+    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed; of several guardrails together also joint, as in guardrail_status';
 COMMENT ON COLUMN flagscope.decision.actor IS 'who decided, as the caller said; "flagscope": a guardrail or the ramp';
 COMMENT ON COLUMN flagscope.decision.session_role IS 'the role that was logged in, whatever it said: of flagscope''s own decisions whoever called tick()';
 COMMENT ON COLUMN flagscope.decision.at IS 'when it holds from: the time that the tick or the caller gave';

@@ -152,6 +152,7 @@ CREATE TABLE flagscope.guardrail_status (
     last_data_at      timestamptz,
     watermark         timestamptz,
     breached_at       timestamptz,
+    joint             jsonb,
     failures          integer NOT NULL DEFAULT 0,
     retry_at          timestamptz,
     PRIMARY KEY (rollout_id, guardrail_id)
@@ -173,7 +174,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
     'tick in which the latest copy of the evidence began, or the evidence itself: a copy has seen nothing of what was before, so an effect that appears late is not held back by it';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
-COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
+COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha), or earlier together with others (joint); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
@@ -189,6 +190,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or val
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
 COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold guardrail; of an anomaly its last score (anomaly_score())';
 COMMENT ON COLUMN flagscope.guardrail_status.last_data_at IS 'tick that last saw data of the treatment';
+COMMENT ON COLUMN flagscope.guardrail_status.joint IS
+    'of a breach by several guardrails together, in which this one had the greatest part: at, the reason in words, alpha of the rollout, sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; NULL otherwise, and once evidence begins anew';
 COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all rows judged';
 
 CREATE TABLE flagscope.evaluation (
