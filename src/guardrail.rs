@@ -4,6 +4,7 @@
 use flagscope_core::guardrail::{self, Counted, Rule, Side, Standing};
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::exceedance;
+use flagscope_core::stats::margin::{Margin, Past};
 use flagscope_core::stats::mixture::ERROR_GRID;
 use flagscope_core::stats::rate;
 use flagscope_core::stats::score::Score;
@@ -25,6 +26,7 @@ fn _weigh_stratum(
     harm: &str,
     quantile: Option<f64>,
     margin: Option<f64>,
+    margin_absolute: Option<f64>,
     limit_value: Option<f64>,
     cap: Option<f64>,
     centre: Option<f64>,
@@ -45,6 +47,7 @@ fn _weigh_stratum(
     >,
     ErrorReport,
 > {
+    let margin = margin_of(margin, margin_absolute);
     let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
     let rule = rule.scaled(cap, centre).tempered(design_effect);
     let histograms = [&histogram_treatment, &histogram_control].map(|h| h.as_ref().map(|h| &h.0));
@@ -63,6 +66,7 @@ fn _weigh_counts(
     harm: &str,
     quantile: Option<f64>,
     margin: Option<f64>,
+    margin_absolute: Option<f64>,
     limit_value: Option<f64>,
     cap: Option<f64>,
     centre: Option<f64>,
@@ -74,6 +78,7 @@ fn _weigh_counts(
     events_control: Vec<i64>,
     moments_control: Option<Stored<Moments>>,
 ) -> Result<Vec<f64>, ErrorReport> {
+    let margin = margin_of(margin, margin_absolute);
     let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
     let rule = rule.scaled(cap, centre).tempered(design_effect);
     let (n_t, n_c) = (count(n_treatment).report()?, count(n_control).report()?);
@@ -82,6 +87,10 @@ fn _weigh_counts(
     let treatment = Counted { n: n_t, events: &y_t, moments: m_t };
     let control = Counted { n: n_c, events: &y_c, moments: m_c };
     guardrail::weigh_counts(&rule, treatment, control).report()
+}
+
+fn margin_of(relative: Option<f64>, absolute: Option<f64>) -> Option<Margin> {
+    absolute.map(Margin::Absolute).or(relative.map(Margin::Relative))
 }
 
 fn counts(events: Vec<i64>) -> CoreResult<Vec<u64>> {
@@ -114,6 +123,38 @@ fn _log_e(kind: &str, evidence: Vec<f64>) -> Result<f64, ErrorReport> {
 #[pg_extern(immutable, parallel_safe)]
 fn _next_centre(centre: Option<f64>, control: Option<Stored<Moments>>) -> Option<f64> {
     guardrail::next_centre(centre, control.as_ref().map(|c| &c.0))
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _next_past(
+    past: Option<Vec<f64>>,
+    kind: &str,
+    n: Option<i64>,
+    events: Option<i64>,
+    moments: Option<Stored<Moments>>,
+) -> Result<Vec<f64>, ErrorReport> {
+    let kind = MetricKind::from_label(kind).report()?;
+    let control = side(n.unwrap_or(0), events.unwrap_or(0), moments.as_ref().map(|m| &m.0), None).report()?;
+    let Past { exposure, events } = guardrail::next_past(kind, past_of(past).report()?, control);
+    Ok(vec![exposure, events])
+}
+
+#[pg_extern(immutable, parallel_safe)]
+fn _centre_of_past(kind: &str, past: Option<Vec<f64>>) -> Result<Option<f64>, ErrorReport> {
+    let kind = MetricKind::from_label(kind).report()?;
+    Ok(guardrail::centre_of(kind, &past_of(past).report()?))
+}
+
+/// A past as it was stored; none is an empty one.
+fn past_of(numbers: Option<Vec<f64>>) -> CoreResult<Past> {
+    match numbers.as_deref() {
+        None => Ok(Past::default()),
+        Some([exposure, events]) if exposure.is_finite() && events.is_finite() => {
+            Ok(Past { exposure: *exposure, events: *events })
+        }
+        Some(other) => Err(Error::new(Kind::Corrupted, format!("a stored past is damaged: {other:?}"))
+            .hint("Delete the guardrail's row of guardrail_status to begin anew.")),
+    }
 }
 
 #[pg_extern(immutable, parallel_safe)]
@@ -184,6 +225,7 @@ fn odds_ratio(
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
 fn _rate_interval(
     exposure: f64,
     count: i64,

@@ -200,6 +200,8 @@ extension_sql_file!(
         guardrail::_weigh_counts,
         guardrail::_log_e,
         guardrail::_next_centre,
+        guardrail::_next_past,
+        guardrail::_centre_of_past,
         guardrail::_quantile_bins,
         guardrail::_gather_evidence,
         guardrail::_add_counts,
@@ -294,10 +296,11 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["otlp_api"]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
+extension_sql_file!("../sql/api/joint.sql", name = "joint_api", requires = ["tick_api"]);
 extension_sql_file!(
     "../sql/api/health.sql",
     name = "health_api",
-    requires = ["tick_api", health::_share_increment, health::_share_log_e]
+    requires = ["joint_api", health::_share_increment, health::_share_log_e]
 );
 extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
 extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::_count_telemetry]);

@@ -4,6 +4,7 @@
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::answer::{self, Answer, Question};
 use flagscope_core::stats::combine;
+use flagscope_core::stats::margin::Margin;
 use flagscope_core::stats::mixture::anytime_p;
 use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::ratio::Units;
@@ -38,7 +39,19 @@ fn ask(harm: &str, margin: f64, safe_margin: Option<f64>, alpha: f64) -> CoreRes
     if !(0.0..=100.0).contains(&margin) {
         return bad(format!("margin must be between 0 and 100, got \"{margin}\""));
     }
+    let margin = Margin::Relative(margin);
     Ok(Question { harm: direction(harm)?, margin, safe_margin, design_effect: 1.0, alpha })
+}
+
+/// The question with an absolute margin in the place of the relative one, where there is one.
+fn within(margin_absolute: Option<f64>, question: Question) -> CoreResult<Question> {
+    match margin_absolute {
+        None => Ok(question),
+        Some(units) if (0.0..f64::INFINITY).contains(&units) => {
+            Ok(Question { margin: Margin::Absolute(units), ..question })
+        }
+        Some(units) => bad(format!("margin_absolute must be a number of at least 0, got \"{units}\"")),
+    }
 }
 
 /// The entries of an array, none of which may be NULL.
@@ -111,16 +124,16 @@ test!(
         margin: default!(f64, 0.1),
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(String, "'increase'"),
-        points: default!(Option<f64>, "NULL"),
+        margin_absolute: default!(Option<f64>, "NULL"),
         design_effect: default!(f64, 1.0),
         alpha: default!(f64, 0.01),
     ),
     "worse",
     alpha,
     {
-        let question = Question { design_effect, ..ask(&harm, margin, safe_margin, alpha)? };
+        let question = within(margin_absolute, ask(&harm, margin, safe_margin, alpha)?)?;
         let strata = arms(n_treatment, events_treatment, n_control, events_control)?;
-        answer::proportion(&strata, points, &question)
+        answer::proportion(&strata, &Question { design_effect, ..question })
     }
 );
 
@@ -154,11 +167,13 @@ test!(
         harm: default!(String, "'increase'"),
         design_effect: default!(f64, 1.0),
         alpha: default!(f64, 0.01),
+        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     "worse",
     alpha,
     {
-        let question = Question { design_effect, ..ask(&harm, margin, safe_margin, alpha)? };
+        let question = within(margin_absolute, ask(&harm, margin, safe_margin, alpha)?)?;
+        let question = Question { design_effect, ..question };
         let (e_t, e_c) = (known(exposure_treatment)?, known(exposure_control)?);
         let (k_t, k_c) = (counts(count_treatment)?, counts(count_control)?);
         same(&[e_t.len(), k_t.len(), e_c.len(), k_c.len()])?;
@@ -177,10 +192,14 @@ test!(
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(String, "'increase'"),
         alpha: default!(f64, 0.01),
+        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     "worse",
     alpha,
-    answer::mean(&states(treatment, control)?, cap, &ask(&harm, margin, safe_margin, alpha)?)
+    {
+        let question = within(margin_absolute, ask(&harm, margin, safe_margin, alpha)?)?;
+        answer::mean(&states(treatment, control)?, cap, &question)
+    }
 );
 
 test!(
@@ -205,10 +224,14 @@ test!(
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(String, "'increase'"),
         alpha: default!(f64, 0.01),
+        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     "worse",
     alpha,
-    answer::quantile(&states(treatment, control)?, quantile, &ask(&harm, margin, safe_margin, alpha)?)
+    {
+        let question = within(margin_absolute, ask(&harm, margin, safe_margin, alpha)?)?;
+        answer::quantile(&states(treatment, control)?, quantile, &question)
+    }
 );
 
 test!(

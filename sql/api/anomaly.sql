@@ -87,10 +87,16 @@ BEGIN
     INSERT INTO flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
     SELECT g.id, s.* FROM flagscope._anomaly_series(g, m, control, since, newest + width, width) s
     ON CONFLICT DO NOTHING;  -- what was judged stays as it was
-    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant IN ('', control) AND p.at < newest - interval '36 days';
+    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.at < newest - interval '36 days';
 END $$;
 COMMENT ON FUNCTION flagscope._extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
     'adds the points up to the newest one; the first time those of the last 22 days, as far as rollups go back';
+
+CREATE FUNCTION flagscope._anomaly_since(since timestamptz, newest timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN greatest(since, newest - interval '2 days');
+COMMENT ON FUNCTION flagscope._anomaly_since(timestamptz, timestamptz) IS
+    'evidence of an anomaly counts from here: two days at most, so that a look does not take longer from week to week';
 
 CREATE FUNCTION flagscope._score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -101,34 +107,48 @@ BEGIN
         WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
     )
     UPDATE flagscope.anomaly_point p SET usual = flagscope._anomaly_value(m, s.usual), score = s.score
-    FROM series, flagscope._anomaly_scores(series.at, series.x, since) s
+    FROM series, flagscope._anomaly_scores(series.at, series.x, flagscope._anomaly_since(since, newest)) s
     WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
 END $$;
 COMMENT ON FUNCTION flagscope._score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
-    'judges the points since the rollout began that were not judged yet, each on the 22 days before';
+    'judges the points since the evidence began that were not judged yet, each on the 22 days before';
+
+CREATE FUNCTION flagscope._is_free(st flagscope.guardrail_status) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = st.guardrail_id AND s.rollout_id = st.rollout_id FOR NO KEY UPDATE SKIP LOCKED;
+    RETURN FOUND;
+END $$;
+COMMENT ON FUNCTION flagscope._is_free(flagscope.guardrail_status) IS 'takes the lock of a guardrail''s status, unless somebody has it';
 
 CREATE FUNCTION flagscope._look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
     alone boolean, setting flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    width interval := coalesce(g.time_window, setting.anomaly_window);
-    newest timestamptz := flagscope._newest_point(g, setting.anomaly_window, setting.pairing, at);
+    width interval := g.time_window;
+    newest timestamptz := flagscope._newest_point(g, setting.pairing, at);
+    -- A resume begins anew; and what was wrong before the rollout is not its doing.
+    since timestamptz := greatest(r.started_at, st.since);
+    -- In the point that is judged, not now.
+    was_alone boolean := alone AND newest >= CASE r.status WHEN 'completed' THEN r.ended_at ELSE r.stage_started_at END;
     point flagscope.anomaly_point;
 BEGIN
     status := st;
-    IF newest >= r.started_at AND status.looked_at IS DISTINCT FROM newest THEN
-        PERFORM flagscope._extend_points(g, m, CASE WHEN NOT alone THEN r.control END, newest, width);
-        PERFORM flagscope._score_points(g, m, v, r.started_at, newest) FROM unnest(ARRAY['', CASE WHEN NOT alone THEN r.control END]) v WHERE v IS NOT NULL;
+    -- Whoever changes the guardrail has its status, too: then the look waits for the next tick, and nobody for him.
+    IF newest >= since AND status.looked_at IS DISTINCT FROM newest AND flagscope._is_free(st) THEN
+        PERFORM flagscope._extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
+        PERFORM flagscope._score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
     END IF;
     status.looked_at := newest;
-    SELECT * INTO point FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= r.started_at;
+    SELECT * INTO point FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= since;
     status.value := point.score;
     -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
-    status.centre := (SELECT max(p.score) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
-        AND p.at > newest - 6 * width AND p.at <= newest AND NOT alone);
-    facts := jsonb_build_object('value', point.value, 'usual', point.usual, 'score', point.score, 'control_score', status.centre, 'alone', alone,
-        'has_begun', newest >= r.started_at, 'in_stage', newest >= r.stage_started_at,
+    status.centre := CASE WHEN NOT was_alone THEN coalesce((SELECT max(p.score) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
+        AND p.at > newest - 6 * width AND p.at <= newest), 'Infinity') END;
+    facts := jsonb_build_object('value', point.value, 'usual', point.usual, 'score', point.score, 'control_score', nullif(status.centre, 'Infinity'), 'alone', was_alone,
+        'has_begun', newest >= since, 'in_stage', newest >= r.stage_started_at,
         'days', extract(epoch FROM newest - (SELECT min(p.at) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
         'minutes', extract(epoch FROM width) / 60, 'at', to_char(newest AT TIME ZONE 'UTC', 'HH24:MI'));
 END $$;
@@ -171,7 +191,7 @@ BEGIN
         WHERE p.guardrail_id = d.guardrail_id AND p.at > newest - interval '22 days' AND p.at <= newest GROUP BY p.variant
     )
     SELECT p.at, p.variant, p.n, p.value, p.usual, p.score, s.score
-    FROM series, flagscope._anomaly_scores(series.at, series.x, (SELECT r.started_at FROM flagscope.rollout r WHERE r.id = d.rollout_id)) s,
+    FROM series, flagscope._anomaly_scores(series.at, series.x, flagscope._anomaly_since((d.evidence ->> 'counted_since')::timestamptz, newest)) s,
         flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = series.variant AND p.at = s.at
     ORDER BY p.at, p.variant;
 END $$;

@@ -7,6 +7,11 @@ CREATE TYPE flagscope.history AS (
 COMMENT ON TYPE flagscope.history IS
     'one stratum of the past, weighed; evidence adds up within an era. begins_copy NULL: it was not live, so time says when a copy begins. excused: an anomaly that the control shares';
 
+CREATE AGGREGATE flagscope._fading_centre(flagscope.moments) (SFUNC = flagscope._next_centre, STYPE = float8);
+COMMENT ON AGGREGATE flagscope._fading_centre(flagscope.moments) IS 'the control''s fading mean over strata; used over a window in order of time';
+CREATE AGGREGATE flagscope._fading_past(text, bigint, bigint, flagscope.moments) (SFUNC = flagscope._next_past, STYPE = float8[]);
+COMMENT ON AGGREGATE flagscope._fading_past(text, bigint, bigint, flagscope.moments) IS 'the control''s fading trials and events over strata (guardrail_status.past); used over a window in order of time';
+
 CREATE FUNCTION flagscope._live_history(g flagscope.guardrail, live flagscope.guardrail, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -14,10 +19,14 @@ AS $$
     -- The budget, margin and limit that each evidence had: as decided on, else as it stands now.
     SELECT e.evidence_id, e.stratum, e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control,
         CASE WHEN g.test = 'sequential' THEN flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
-            m.cap, e.centre, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha, coalesce(g.limit_value, k.limit_value),
-        g.test = 'anomaly' AND e.percent < 100 AND coalesce(e.centre >= k.limit_value / 2, true)
-    FROM flagscope.evaluation e CROSS JOIN LATERAL (
+            CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, flagscope._margin(g)) END, g.margin_absolute, CASE g.comparison WHEN 'absolute' THEN g.limit_value ELSE k.limit_value END,
+            m.cap, e.before, g.design_effect, e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control) END, e.begins_copy, e.value, k.alpha, coalesce(g.limit_value, k.limit_value),
+        g.test = 'anomaly' AND coalesce(e.centre >= k.limit_value / 2, false)
+    FROM (
+        SELECT x.*, coalesce(x.centre, flagscope._centre_of_past(m.kind::text, flagscope._fading_past(m.kind::text, x.n_control, x.events_control[1], x.moments_control)
+            FILTER (WHERE flagscope._adds_margin(g, m)) OVER (PARTITION BY x.evidence_id ORDER BY x.stratum ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING))) AS before
+        FROM flagscope.evaluation x WHERE x.guardrail_id = live.id AND x.at >= since AND x.at < until
+    ) e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
             FROM flagscope.decision d WHERE d.rollout_id = e.rollout_id AND d.evidence_id = e.evidence_id
@@ -25,13 +34,11 @@ AS $$
             SELECT CASE s.evidence_id WHEN e.evidence_id THEN 2 ELSE 3 END, s.alpha, s.margin, s.limit_value
             FROM flagscope.guardrail_status s WHERE s.guardrail_id = e.guardrail_id AND s.rollout_id = e.rollout_id) x
         ORDER BY x.nr LIMIT 1) k
-    WHERE e.guardrail_id = live.id AND e.at >= since AND e.at < until AND (g.test <> 'sequential' OR e.increment <> '{}');
+    -- Another margin may weigh what this one took for a past only; an absolute one takes its own from counts that were weighed.
+    WHERE g.test <> 'sequential' OR e.increment <> '{}' OR (e.events_control <> '{}' AND m.kind IN ('proportion', 'rate'));
 $$;
 COMMENT ON FUNCTION flagscope._live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
     'the strata that a live guardrail weighed, weighed by another rule on the same counts: exact';
-
-CREATE AGGREGATE flagscope._fading_centre(flagscope.moments) (SFUNC = flagscope._next_centre, STYPE = float8);
-COMMENT ON AGGREGATE flagscope._fading_centre(flagscope.moments) IS 'the control''s fading mean over strata; used over a window in order of time';
 
 CREATE FUNCTION flagscope._rollup_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
@@ -49,13 +56,14 @@ AS $$
             CASE WHEN m.kind = 'quantile' AND g.comparison = 'control' THEN
                 flagscope._next_thresholds(g, r, flagscope._setting_interval('guardrail.reference_window'), b.bucket - interval '10 seconds') END AS thresholds,
             -- As live, from strata before this one.
-            CASE WHEN m.kind = 'mean' THEN flagscope._fading_centre(b.m_c) OVER (ORDER BY b.bucket ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) END AS centre
-        FROM bucket b
+            CASE WHEN m.kind = 'mean' THEN flagscope._fading_centre(b.m_c) OVER past
+                WHEN flagscope._adds_margin(g, m) THEN flagscope._centre_of_past(m.kind::text, flagscope._fading_past(m.kind::text, b.n_c, b.y_c, b.m_c) OVER past) END AS centre
+        FROM bucket b WINDOW past AS (ORDER BY b.bucket ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
     )
     SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment, NULL::boolean,
         CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8,
         g.limit_value, false
-    FROM judged j LEFT JOIN LATERAL (SELECT x.* FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.limit_value,
+    FROM judged j LEFT JOIN LATERAL (SELECT x.* FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.margin_absolute, g.limit_value,
         m.cap, j.centre, g.design_effect, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) x
         WHERE g.test = 'sequential') w ON true;  -- within: a threshold may be of what has no sequential test
 $$;
@@ -151,8 +159,8 @@ BEGIN
         END IF;
         IF g.test <> 'sequential' THEN
             -- Every stage counts its sample and its looks from 0.
-            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = d.to_stage
-            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
+            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = d.rollout_id AND s.ordinal = d.to_stage
+            WHERE d.flag = g.flag AND d.environment = g.environment AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
             ORDER BY d.id DESC LIMIT 1;
             IF st.n_treatment IS NULL OR stage.id IS DISTINCT FROM was_in THEN
                 st.n_treatment := coalesce(st.n_treatment, 0);

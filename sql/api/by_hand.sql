@@ -10,6 +10,7 @@ DECLARE
     person text := coalesce(actor, flagscope._actor());
     evidence jsonb := '{}';
     r flagscope.rollout;
+    decided bigint;
 BEGIN
     IF NOT isfinite(moment) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a decision needs a finite time, got "%s"', moment);
@@ -26,7 +27,11 @@ BEGIN
     IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
         evidence := flagscope._check_widening(r, moment, override, given);
     END IF;
-    RETURN flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, evidence => evidence);
+    decided := flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, evidence => evidence);
+    IF action = 'resume' THEN
+        PERFORM flagscope._renew_health(rollout_id);  -- he has looked at it; a rest of the ramp has not
+    END IF;
+    RETURN decided;
 END $$;
 COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
     'a decision of a person; what widens is refused while frozen, unless overridden with a reason, and all is refused at another stage than the one given';

@@ -140,7 +140,7 @@ BEGIN
     IF action = 'start' THEN
         PERFORM flagscope._begin_evidence(r.id, at);
     ELSIF action = 'resume' THEN
-        PERFORM flagscope._renew_evidence(r.id, at), flagscope._renew_health(r.id);
+        PERFORM flagscope._renew_evidence(r.id, at);
     END IF;
     RETURN r;
 END $$;

@@ -8,7 +8,7 @@ BEGIN ATOMIC
         AND (NOT o.shadow OR o.id = g.id);
 END;
 COMMENT ON FUNCTION flagscope._first_share(flagscope.guardrail, flagscope.rollout) IS
-    'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names the culprit (statistics.md 10)';
+    'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names the culprit (statistics.md 10); _judge_together adds what they say together';
 
 CREATE FUNCTION flagscope._take_alpha(rollout_id bigint) RETURNS float8
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -22,20 +22,24 @@ CREATE FUNCTION flagscope._margin(g flagscope.guardrail) RETURNS float8
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(g.margin, flagscope._setting_number('guardrail.margin.' || CASE g.comparison WHEN 'baseline' THEN 'baseline' ELSE m.kind::text END))
-    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute';
+    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute' AND g.margin_absolute IS NULL;
 END;
-COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s margin, else its default; NULL against a limit';
+COMMENT ON FUNCTION flagscope._margin(flagscope.guardrail) IS 'a guardrail''s relative margin, else its default; NULL against a limit, and where it is absolute';
 
-CREATE FUNCTION flagscope._worse(value float8, kind flagscope.metric_kind, harm flagscope.harm, margin float8) RETURNS float8
+CREATE FUNCTION flagscope._worse(value float8, kind flagscope.metric_kind, harm flagscope.harm, margin float8, margin_absolute float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
+        -- A share beyond 0 or 1, or a rate below 0, is the limit that nothing is worse than; the tests want it inside.
+        WHEN margin_absolute IS NOT NULL THEN CASE kind WHEN 'proportion' THEN least(greatest(y.moved, 1e-9), 1 - 1e-9)
+            WHEN 'rate' THEN greatest(y.moved, 1e-300) ELSE y.moved END
         WHEN kind <> 'proportion' THEN CASE harm WHEN 'increase' THEN value * (1 + margin) ELSE value / (1 + margin) END
         ELSE x.odds / (1 + x.odds) END
-    FROM (SELECT value / nullif(1 - value, 0) * CASE harm WHEN 'increase' THEN 1 + margin ELSE 1 / (1 + margin) END) x(odds);
+    FROM (SELECT value / nullif(1 - value, 0) * CASE harm WHEN 'increase' THEN 1 + margin ELSE 1 / (1 + margin) END) x(odds),
+        (SELECT value + CASE harm WHEN 'increase' THEN margin_absolute ELSE -margin_absolute END) y(moved);
 END;
-COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8) IS
-    'a value worsened by a margin: of the odds for a proportion, of the value otherwise';
+COMMENT ON FUNCTION flagscope._worse(float8, flagscope.metric_kind, flagscope.harm, float8, float8) IS
+    'a value worsened by a margin: relative, of the odds for a proportion and of the value otherwise; or absolute, in the value''s unit';
 
 CREATE FUNCTION flagscope._ratio_end(moments flagscope.moments, n float8, z float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -64,7 +68,7 @@ AS $$
     -- and not a random one; of a quantile by normal order statistics.
     SELECT flagscope._worse(CASE m.kind WHEN 'quantile' THEN flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n))))
         ELSE flagscope._value_end(m, x.n, x.y, x.moments, z) END,
-        m.kind, m.harm, flagscope._margin(g))
+        m.kind, m.harm, flagscope._margin(g), g.margin_absolute)
     FROM (
         SELECT nullif(sum(v.n), 0)::float8 AS n, sum(v.events)::float8 AS y, flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
         FROM flagscope.variant_rollup v
@@ -91,14 +95,14 @@ BEGIN
             THEN flagscope._setting_number('rollout.alpha_reserve') ELSE 1 END
         WHERE x.id = r.id;
     END IF;
-    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, limit_value, since, state_since)
+    INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, margin_absolute, limit_value, since, state_since)
     SELECT g.id, r.id, g.version, CASE
             WHEN g.test <> 'sequential' THEN r.alpha
             WHEN is_start THEN flagscope._first_share(g, r)
             WHEN g.shadow THEN least(flagscope._first_share(g, r), r.alpha_left / 2)  -- what it would have, spending nothing
             ELSE flagscope._take_alpha(r.id) END,
-        CASE WHEN g.test <> 'anomaly' THEN flagscope._margin(g) END, CASE g.test WHEN 'anomaly' THEN flagscope._anomaly_line(
-            coalesce(g.time_window, flagscope._setting_interval('guardrail.anomaly_window')), flagscope._setting_interval('guardrail.anomaly_every')) ELSE g.limit_value END, at, at
+        CASE WHEN g.test <> 'anomaly' THEN flagscope._margin(g) END, g.margin_absolute, CASE g.test WHEN 'anomaly' THEN flagscope._anomaly_line(
+            g.time_window, flagscope._setting_interval('guardrail.anomaly_every')) ELSE g.limit_value END, at, at
     FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id)
     ORDER BY g.id ON CONFLICT DO NOTHING;
@@ -112,7 +116,7 @@ AS $$
     UPDATE flagscope.guardrail_status x SET state = 'not_enough', state_since = at, reason = why,
         evidence_id = nextval('flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', copied_at = NULL, alpha = _renew.alpha,
         log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}', events_control = '{}',
-        looks = '{}', looked_at = NULL, since = at, breached_at = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
+        looks = '{}', looked_at = NULL, since = at, breached_at = NULL, joint = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
 $$;
 COMMENT ON FUNCTION flagscope._renew(flagscope.guardrail_status, timestamptz, float8, text) IS 'a guardrail''s evidence begins anew, under a number of its own';

@@ -18,12 +18,27 @@ RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') T
 COMMENT ON FUNCTION flagscope._default_test(flagscope.metric_kind, flagscope.comparison) IS
     'sequential, but for what has no sequential test: ratios, and means against a limit or a baseline';
 
+CREATE FUNCTION flagscope._margin_absolute_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN g.margin_absolute IS NULL THEN NULL
+        WHEN g.margin IS NOT NULL THEN 'its margin is relative (margin) or in the metric''s unit (margin_absolute), not both'
+        WHEN g.comparison = 'absolute' THEN 'a limit has no margin: set limit_value to what is tolerated'
+        WHEN NOT (g.margin_absolute > 0 AND g.margin_absolute < 'Infinity') THEN format('margin_absolute is a positive number, got "%s"', g.margin_absolute)
+        WHEN m.kind = 'proportion' AND g.margin_absolute >= 1
+            THEN format('margin_absolute of a proportion is a share below 1 (half a percentage point is 0.005), got "%s"', g.margin_absolute)
+        WHEN m.kind = 'mean' AND g.comparison = 'control' AND g.margin_absolute >= m.cap
+            THEN format('values between 0 and the cap "%s" have no mean that differs by "%s"', m.cap, g.margin_absolute) END;
+$$;
+COMMENT ON FUNCTION flagscope._margin_absolute_problem(flagscope.guardrail, flagscope.metric) IS 'why an absolute margin does not fit a rule; NULL: it does';
+
 CREATE FUNCTION flagscope._guardrail_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN m.kind IS NULL THEN NULL  -- the foreign key says so
-        WHEN g.test = 'anomaly' AND (g.comparison <> 'baseline' OR g.margin IS NOT NULL)
+        WHEN g.test = 'anomaly' AND (g.comparison <> 'baseline' OR g.margin IS NOT NULL OR g.margin_absolute IS NOT NULL)
             THEN 'an anomaly is one beside the flag''s own past: its comparison is "baseline", and it has no margin'
         WHEN g.test = 'anomaly' AND NOT (g.time_window BETWEEN '1 minute' AND '1 hour' AND extract(epoch FROM g.time_window)::numeric % 60 = 0)
             THEN format('a point of an anomaly''s series is whole minutes wide, from 1 to 60, got "%s"', g.time_window)
@@ -48,7 +63,7 @@ AS $$
             THEN 'a baseline of a quantile metric needs a quantile'
         WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
             THEN format('the limit of a proportion lies between 0 and 1, got "%s"', g.limit_value)
-        ELSE flagscope._on_state_problem(g.on_state) END;
+        ELSE coalesce(flagscope._margin_absolute_problem(g, m), flagscope._on_state_problem(g.on_state)) END;
 $$;
 COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric) IS
     'why a rule does not fit a metric; NULL: it does';
@@ -68,8 +83,12 @@ CREATE FUNCTION flagscope._check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    problem text := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
+    problem text;
 BEGIN
+    IF NEW.test = 'anomaly' AND NEW.time_window IS NULL THEN
+        NEW.time_window := flagscope._setting_interval('guardrail.anomaly_window');  -- a series has points of one width
+    END IF;
+    problem := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('guardrail "%s": %s', NEW.name, problem),
@@ -93,7 +112,8 @@ CREATE FUNCTION flagscope.create_guardrail(
     action flagscope.action DEFAULT 'rollback', test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL,
     time_window interval DEFAULT NULL, weight float8 DEFAULT 1, shadow boolean DEFAULT false, environment text DEFAULT NULL,
     description text DEFAULT '', on_state jsonb DEFAULT '{}', priority integer DEFAULT 0, breaches integer DEFAULT 1,
-    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1
+    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1,
+    margin_absolute float8 DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -110,14 +130,14 @@ BEGIN
             HINT = 'Define it with flagscope.create_metric(name, kind, signal).';
     END IF;
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
-        action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect)
+        action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect, margin_absolute)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env, create_guardrail.metric,
         compared, coalesce(create_guardrail.test, flagscope._default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
         coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace, create_guardrail.stale_after,
-        create_guardrail.design_effect)
+        create_guardrail.design_effect, create_guardrail.margin_absolute)
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
@@ -126,5 +146,5 @@ EXCEPTION WHEN unique_violation THEN
         HINT = 'Give this one another name.';
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,
-    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval, float8) IS
+    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval, float8, float8) IS
     'puts a metric of a flag on watch: against the control, or with limit_value against an absolute limit; returns its id';

@@ -11,7 +11,15 @@ COMMENT ON TYPE flagscope.exposed IS
 CREATE FUNCTION flagscope._consume_exposures(at timestamptz) RETURNS flagscope.exposed[]
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH taken AS (DELETE FROM flagscope.unit_delta RETURNING *)
+    WITH watched AS MATERIALIZED (
+        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
+            AND EXISTS (SELECT FROM flagscope.unit_delta d WHERE d.flag = r.flag AND d.environment = r.environment)
+    ), free AS MATERIALIZED (
+        -- The tick waits for nobody: exposures of a rollout that somebody's open transaction is changing are left for later.
+        SELECT r.id FROM flagscope.rollout r WHERE r.id IN (SELECT w.id FROM watched w) ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+    ), taken AS (
+        DELETE FROM flagscope.unit_delta d WHERE NOT EXISTS (SELECT FROM watched w
+            WHERE w.flag = d.flag AND w.environment = d.environment AND w.id NOT IN (SELECT f.id FROM free f)) RETURNING *)
     SELECT coalesce(array_agg(ROW(x.*)::flagscope.exposed), '{}') FROM (
         SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts), r.status <> 'completed'
         FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
@@ -119,6 +127,14 @@ $$;
 COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
     'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
 
+CREATE FUNCTION flagscope._free_health(rollout_id bigint, rule flagscope.health_rule) RETURNS SETOF integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY SELECT 1 FROM flagscope.rollout_health h WHERE h.rollout_id = _free_health.rollout_id AND h.rule = _free_health.rule FOR NO KEY UPDATE SKIP LOCKED;
+END $$;
+COMMENT ON FUNCTION flagscope._free_health(bigint, flagscope.health_rule) IS 'one row, and its lock, unless somebody else has it';
+
 CREATE FUNCTION flagscope._judge_health(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -128,7 +144,8 @@ AS $$
         JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
         JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
         LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
-    WHERE h.rollout_id = o.rollout_id AND h.rule = o.rule AND (x.state, x.reason) IS DISTINCT FROM (h.state, h.reason);
+    WHERE h.rollout_id = o.rollout_id AND h.rule = o.rule AND (x.state, x.reason) IS DISTINCT FROM (h.state, h.reason)
+        AND EXISTS (SELECT FROM flagscope._free_health(h.rollout_id, h.rule));
 $$;
 COMMENT ON FUNCTION flagscope._judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
 
@@ -150,7 +167,9 @@ EXCEPTION WHEN OTHERS THEN
     RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('health of rollouts could not be judged: %s', SQLERRM);
     -- Not known is not ok: the ramps wait until it is judged again.
     UPDATE flagscope.rollout_health h SET state = 'error', reason = SQLERRM, told_at = NULL
-    WHERE h.state <> 'error' AND h.rollout_id IN (SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'));
+    FROM (SELECT x.rollout_id, x.rule FROM flagscope.rollout_health x WHERE x.state <> 'error'
+        AND x.rollout_id IN (SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')) FOR NO KEY UPDATE SKIP LOCKED) free
+    WHERE h.rollout_id = free.rollout_id AND h.rule = free.rule;
 END $$;
 COMMENT ON FUNCTION flagscope._watch_health(timestamptz) IS 'health rules in one tick';
 
@@ -158,9 +177,9 @@ CREATE FUNCTION flagscope._renew_health(rollout_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.rollout_health h SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
-        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND h.rule <> 'traffic' AND h.state <> 'ok';
+        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND h.rule <> 'traffic' AND h.state = 'breached';
 $$;
-COMMENT ON FUNCTION flagscope._renew_health(bigint) IS 'after a resume what was not ok is counted anew';
+COMMENT ON FUNCTION flagscope._renew_health(bigint) IS 'after a resume by a person what was breached is counted anew';
 
 CREATE FUNCTION flagscope._tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

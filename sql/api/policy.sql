@@ -2,7 +2,7 @@
 
 CREATE FUNCTION flagscope._rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN '{name,metric,comparison,test,quantile,margin,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect}'::text[];
+RETURN '{name,metric,comparison,test,quantile,margin,margin_absolute,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect}'::text[];
 COMMENT ON FUNCTION flagscope._rule_keys() IS 'columns of guardrail that a rule as JSON may have';
 
 CREATE FUNCTION flagscope._proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
@@ -81,13 +81,13 @@ DECLARE
 BEGIN
     -- A guardrail of the flag's own with that name stays: who wrote it knew better.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin, limit_value, action, on_state,
-        priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, design_effect, policy_id)
+        priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, design_effect, margin_absolute, policy_id)
     VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value, g.action, g.on_state,
-        g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace, g.stale_after, g.shadow, g.description, g.design_effect, p.id)
+        g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace, g.stale_after, g.shadow, g.description, g.design_effect, g.margin_absolute, p.id)
     ON CONFLICT (flag, environment, name) DO UPDATE SET metric = g.metric, comparison = g.comparison, test = g.test, quantile = g.quantile,
         margin = g.margin, limit_value = g.limit_value, action = g.action, on_state = g.on_state, priority = g.priority, weight = g.weight,
         min_sample = g.min_sample, time_window = g.time_window, breaches = g.breaches, of_looks = g.of_looks, grace = g.grace,
-        stale_after = g.stale_after, shadow = g.shadow, description = g.description, design_effect = g.design_effect, enabled = true
+        stale_after = g.stale_after, shadow = g.shadow, description = g.description, design_effect = g.design_effect, margin_absolute = g.margin_absolute, enabled = true
     WHERE x.policy_id = p.id;
 EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),

@@ -32,7 +32,7 @@ BEGIN
     INSERT INTO flagscope.metric_run AS q (metric, until, run_at, given, counted, retry_at)
     SELECT c.metric, until, at, c.given, c.counted, CASE WHEN behind THEN at END FROM flagscope._count_due(due, until) c
     ON CONFLICT (metric) DO UPDATE SET until = excluded.until, run_at = excluded.run_at, given = excluded.given, counted = excluded.counted,
-        failures = CASE WHEN behind THEN q.failures ELSE 0 END, retry_at = excluded.retry_at, problem = NULL;
+        failures = CASE WHEN behind THEN greatest(q.failures - 1, 0) ELSE 0 END, retry_at = excluded.retry_at, problem = NULL;
 EXCEPTION WHEN assert_failure OR OTHERS THEN
     -- Of several each is tried by itself at the next tick: what one cannot do is not the others' failure.
     INSERT INTO flagscope.metric_run AS q (metric, until, run_at, failures, retry_at, problem)

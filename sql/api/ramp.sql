@@ -20,15 +20,16 @@ BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', s.limit_value, 'value', s.value,
-        'margin', s.margin,
+        'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', flagscope._bucket_of(r.stage_started_at),
         'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
         'stage_control', flagscope._stage_values(g, r, m, r.control),
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
-            'control_score', s.centre)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
+            'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
     || flagscope._effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
@@ -108,12 +109,14 @@ BEGIN
             LATERAL flagscope._wanted(g, s.state, r.status) w(action)
         WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL AND flagscope._is_due(w.action, r.status)
             AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT flagscope._was_done(s, g, w.action, at)
-            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id
-                WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow
-                    AND flagscope._wanted(og, os.state, r.status) <> 'warn'
-                    -- It decided on what there was then; what is found later is not its doing.
-                    AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow
-                        AND d.action <> 'warn' AND d.at < coalesce(s.breached_at, s.state_since)))
+            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id,
+                    LATERAL flagscope._wanted(og, os.state, r.status) ow(action)
+                WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow AND ow.action <> 'warn'
+                    AND (r.status <> 'completed' OR og.comparison <> 'control')
+                    -- It is about to act, or has acted on what there was then; what is found later is not its doing.
+                    AND ((flagscope._is_due(ow.action, r.status) AND NOT flagscope._was_done(os, og, ow.action, at))
+                        OR EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
+                            AND d.at >= greatest(coalesce(os.breached_at, os.state_since), coalesce(s.breached_at, s.state_since)))))
         -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
         ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id
     LOOP
@@ -194,6 +197,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT at >= flagscope._rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
         AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
+        AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok')
         -- Sequential evidence begins anew; what is still beyond its limit would only hold it again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');

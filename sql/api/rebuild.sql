@@ -120,6 +120,10 @@ BEGIN
     PERFORM flagscope._rebuild_days(span.since, span.until, watches);
     UPDATE flagscope.watch w SET since = least(w.since, span.since) FROM flagscope._keys(watches) k
     WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since <= span.until;
+    -- A series whose past was too short to say anything has more of it now: it is read anew.
+    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id IN (SELECT g.id FROM flagscope.guardrail g JOIN flagscope._keys(watches) k
+            ON (g.flag, g.environment, g.metric) = (k.flag, k.environment, k.metric) WHERE g.test = 'anomaly')
+        AND NOT EXISTS (SELECT FROM flagscope.anomaly_point o WHERE o.guardrail_id = p.guardrail_id AND o.score IS NOT NULL);
     RETURN states;
 END $$;
 COMMENT ON FUNCTION flagscope.rebuild_rollup(timestamptz, timestamptz) IS

@@ -36,46 +36,85 @@ $$;
 COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
     'a rollout over time: share served, and a metric of treatment and control with a bar of the treatment''s';
 
-CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
+CREATE FUNCTION flagscope._replay(g flagscope.guardrail, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    d flagscope.decision;
-    g flagscope.guardrail;
     m flagscope.metric;
     e flagscope.evaluation;
     evidence float8[] := '{}';
     seen integer := 0;
 BEGIN
-    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id);
-    END IF;
-    g := jsonb_populate_record(NULL::flagscope.guardrail, d.rule);
     SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
     FOR e IN SELECT * FROM flagscope.evaluation x
-        WHERE x.evidence_id = d.evidence_id AND x.stratum <= d.last_stratum AND g.test = 'sequential'
+        WHERE x.evidence_id = _replay.evidence_id AND x.stratum <= _replay.last_stratum AND g.test = 'sequential'
         ORDER BY x.stratum
     LOOP
         EXIT WHEN e.stratum > seen + 1;
         seen := e.stratum;
         evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8, m.cap, e.centre, coalesce(g.design_effect, 1),
+            _replay.margin, g.margin_absolute, _replay.limit_value, m.cap, e.centre, coalesce(g.design_effect, 1),
             e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(m.kind::text, evidence);
     END LOOP;
-    IF seen < d.last_stratum AND g.test = 'sequential' THEN
+    IF seen < last_stratum AND g.test = 'sequential' THEN
         -- What is left would add up to something else.
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = format('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, flagscope._kept_since('evaluation')),
             HINT = 'Setting evaluation.retention says for how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
     END IF;
 END $$;
+COMMENT ON FUNCTION flagscope._replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
+    'evidence computed anew from the counts in evaluation up to a stratum, for a decision';
+
+CREATE FUNCTION flagscope._decision_to_replay(decision_id bigint) RETURNS flagscope.decision
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    d flagscope.decision;
+BEGIN
+    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id);
+    END IF;
+    RETURN d;
+END $$;
+COMMENT ON FUNCTION flagscope._decision_to_replay(bigint) IS 'a decision; raises where there is none';
+
+CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
+RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
+    log_e_stored float8, log_e_recomputed float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT x.* FROM flagscope._decision_to_replay(replay_evidence.decision_id) d,
+        flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8,
+            d.evidence_id, d.last_stratum, d.id) x;
+$$;
 COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
     'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
+
+CREATE FUNCTION flagscope.replay_joint(decision_id bigint)
+RETURNS TABLE (guardrail text, alpha float8, strata bigint, log_e_stored float8, log_e_recomputed float8, part float8, sum_stored float8, sum_recomputed float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Every row of _replay is one stratum, in order: the last one is where the evidence stood.
+    SELECT x.name, x.alpha, x.strata, x.stored, x.recomputed, x.part, x.sum_stored, sum(x.part) OVER ()
+    FROM (
+        SELECT p.value ->> 'guardrail' AS name, a.alpha, l.strata, e.stored, l.recomputed, (d.evidence #>> '{joint,sum}')::float8 AS sum_stored, p.place,
+            exp(least(greatest(l.recomputed + ln(a.alpha), -700), 700)) AS part
+        FROM flagscope._decision_to_replay(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
+            LATERAL (SELECT (p.value ->> 'alpha')::float8) a(alpha), LATERAL (SELECT (p.value ->> 'log_e')::float8) e(stored),
+            LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e_recomputed ORDER BY r.place DESC))[1], 0) AS recomputed
+                FROM flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit')::float8,
+                    (p.value ->> 'evidence_id')::bigint, (p.value ->> 'last_stratum')::integer, d.id)
+                    WITH ORDINALITY r(at, n_treatment, events_treatment, n_control, events_control, log_e_stored, log_e_recomputed, place)) l
+    ) x ORDER BY x.place;
+$$;
+COMMENT ON FUNCTION flagscope.replay_joint(bigint) IS
+    'a decision on several guardrails together computed anew: ln e of each from its counts in evaluation, part = alpha e, and their sum, which was acted on from 1; stored and recomputed must agree; no row for other decisions';
 
 CREATE FUNCTION flagscope._value_words(value jsonb, kind text, unit text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -96,14 +135,34 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._count_words(jsonb, text) IS 'counts out of a number of data points, for people';
 
+CREATE FUNCTION flagscope._margin_words(evidence jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN NOT evidence ? 'margin_absolute' THEN trim_scale(round(100 * (evidence ->> 'margin')::numeric, 1)) || ' %'
+        WHEN evidence ->> 'kind' = 'proportion' THEN trim_scale(round(100 * (evidence ->> 'margin_absolute')::numeric, 4)) || CASE (evidence ->> 'margin_absolute')::numeric WHEN 0.01 THEN ' percentage point' ELSE ' percentage points' END
+        ELSE concat_ws(' ', evidence ->> 'margin_absolute', evidence ->> 'unit') END;
+$$;
+COMMENT ON FUNCTION flagscope._margin_words(jsonb) IS 'the margin of a decision''s evidence for people: 10 %, 0.5 percentage points, 0.02 s';
+
+CREATE FUNCTION flagscope._joint_words(joint jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('alpha e adds up to %s, the line is 1: ', round((joint ->> 'sum')::numeric, 3))
+        || string_agg(format('%s of %s (ln e %s, alpha 1/%s)', round((p.value ->> 'part')::numeric, 3), p.value ->> 'guardrail',
+            round((p.value ->> 'log_e')::numeric, 2), round(1 / (p.value ->> 'alpha')::numeric)), ', ' ORDER BY p.place)
+    FROM jsonb_array_elements(joint -> 'parts') WITH ORDINALITY p(value, place);
+$$;
+COMMENT ON FUNCTION flagscope._joint_words(jsonb) IS 'what each of several guardrails said, the greatest part first; NULL of a guardrail alone';
+
 CREATE FUNCTION flagscope._explain_evidence(d flagscope.decision) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(E'\n',
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
-                format('control, margin %s %%', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)))
-                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s %%: the limit of %s', trim_scale(round(100 * (e ->> 'margin')::numeric, 1)),
+                'control, margin ' || flagscope._margin_words(e)
+                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s: the limit of %s', flagscope._margin_words(e),
                     concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
@@ -119,8 +178,10 @@ AS $$
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'score' THEN format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),
             round((e ->> 'limit')::numeric, 2), coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
+        'together    ' || flagscope._joint_words(e -> 'joint'),
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id)
-             WHEN e ? 'score' THEN format('recompute   SELECT * FROM flagscope.replay_anomaly(%s);', d.id) END)
+             WHEN e ? 'score' THEN format('recompute   SELECT * FROM flagscope.replay_anomaly(%s);', d.id) END,
+        CASE WHEN e ? 'joint' THEN format('            SELECT * FROM flagscope.replay_joint(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;

@@ -16,16 +16,20 @@ COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[],
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
 COMMENT ON FUNCTION flagscope._rate_interval(float8, bigint, float8) IS
     'the rates that a count over an exposure leaves possible, at every look: those that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
-COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
+COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
     flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';
-COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
+COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
     bigint, bigint[], flagscope.moments) IS
     'what stored counts add to a guardrail''s evidence: the increment of _weigh_stratum once more';
 COMMENT ON FUNCTION flagscope._log_e(text, float8[]) IS
     'natural log of the e-value of some evidence of a kind of metric: mixture over the grid, mean over quantiles, and the reserve for copies';
 COMMENT ON FUNCTION flagscope._next_centre(float8, flagscope.moments) IS
     'the control''s fading mean after one more stratum of it; NULL: it had no value yet';
+COMMENT ON FUNCTION flagscope._next_past(float8[], text, bigint, bigint, flagscope.moments) IS
+    'trials and events of the control''s past after one more stratum of it, the older ones fading: it holds about 50 of the rarer outcome (src/core/stats/margin.rs); of a rate exposure and events; NULL: nothing yet';
+COMMENT ON FUNCTION flagscope._centre_of_past(text, float8[]) IS
+    'the control''s share or rate in such a past, that an absolute margin is added to; NULL: it has none yet';
 COMMENT ON FUNCTION flagscope._quantile_bins(flagscope.histogram, float8) IS
     'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
 COMMENT ON FUNCTION flagscope._gather_evidence(float8[], float8[], boolean) IS
@@ -44,17 +48,17 @@ COMMENT ON AGGREGATE flagscope.sparkline(float8) IS 'a line chart of a series: s
 -- where an entry is a state. All return estimate, its interval (valid at every look), log_e, the anytime p-value of the
 -- greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a verdict.
 COMMENT ON FUNCTION flagscope.test_proportion(bigint[], bigint[], bigint[], bigint[], float8, float8, text, float8, float8, float8) IS
-    'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds; with points: percentage points / 100 of the control''s earlier rate); exact whatever the baseline does; estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
+    'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds: exact whatever the baseline does; or margin_absolute, a share such as 0.005 that is added to the control''s in earlier strata, the first of which gives that only); estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.test_limit(bigint[], bigint[], float8, text, float8, float8) IS
     'test P1: is the chance of an event above (below) a limit; exact; estimate: the rate, with a beta-binomial interval; verdict worse or open';
-COMMENT ON FUNCTION flagscope.test_rate(float8[], bigint[], float8[], bigint[], float8, float8, text, float8, float8) IS
-    'test R: are counts per exposure higher (lower) in the treatment by more than the margin; exact for Poisson counts, whatever the intensity does; estimate: ratio of rates; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_mean(flagscope.moments[], flagscope.moments[], float8, float8, float8, text, float8) IS
-    'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin; exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum gives the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_rate(float8[], bigint[], float8[], bigint[], float8, float8, text, float8, float8, float8) IS
+    'test R: are counts per exposure higher (lower) in the treatment by more than the margin (of the rate: exact for Poisson counts, whatever the intensity does; or margin_absolute, added to the control''s in earlier strata, the first of which gives that only); estimate: ratio of rates; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_mean(flagscope.moments[], flagscope.moments[], float8, float8, float8, text, float8, float8) IS
+    'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin (of the mean; or margin_absolute in its unit); exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum gives the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.test_mean_t(flagscope.moments[], flagscope.moments[], float8, text, float8) IS
     'test Mt: the stratified t mixture of means; asymptotic, errs for decreases of skewed values: use it for symmetric values or logarithms; estimate: difference of means beyond the margin; verdict worse or open';
-COMMENT ON FUNCTION flagscope.test_quantile(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, text, float8) IS
-    'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum gives thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
+COMMENT ON FUNCTION flagscope.test_quantile(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, text, float8, float8) IS
+    'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin (of its value; or margin_absolute in its unit) in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum gives thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.test_quantile_strict(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
     'test Qs: is the treatment''s quantile itself higher (lower) than the control''s; one look at all strata, for a control that does not drift; estimate: the treatment''s quantile, interval: of the control''s; verdict worse or open';
 COMMENT ON FUNCTION flagscope.test_distribution(flagscope.histogram[], flagscope.histogram[], text, float8) IS

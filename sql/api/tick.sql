@@ -65,7 +65,7 @@ COMMENT ON FUNCTION flagscope._consume_deltas(timestamptz) IS
     'merges every committed delta into variant_rollup; what one call consumes of a live rollout is one stratum per metric and variant';
 
 CREATE TYPE flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, anomaly_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
 );
 COMMENT ON TYPE flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -73,7 +73,7 @@ CREATE FUNCTION flagscope._tick_setting() RETURNS flagscope.tick_setting
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT ROW(flagscope._setting_number('guardrail.min_sample')::bigint, flagscope._setting_interval('guardrail.window'),
-        flagscope._setting_interval('guardrail.anomaly_window'), flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
+        flagscope._setting_interval('guardrail.reference_window'), flagscope._setting_interval('guardrail.pairing'),
         flagscope._setting_interval('guardrail.copy_after'), flagscope._setting_interval('guardrail.grace'),
         flagscope._setting_interval('guardrail.stale_after'))::flagscope.tick_setting;
 $$;
@@ -117,6 +117,12 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION flagscope._tested_as(flagscope.comparison) IS 'a baseline, once taken, is a limit like any other';
 
+CREATE FUNCTION flagscope._adds_margin(g flagscope.guardrail, m flagscope.metric) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.margin_absolute IS NOT NULL AND g.comparison = 'control' AND m.kind IN ('proportion', 'rate');
+COMMENT ON FUNCTION flagscope._adds_margin(flagscope.guardrail, flagscope.metric) IS
+    'is a guardrail''s margin added to the control''s share or rate just before, to be a ratio: means need no such past, quantiles have their thresholds';
+
 CREATE FUNCTION flagscope._begins_copy(copied_at timestamptz, stage_started_at timestamptz, at timestamptz, copy_after interval)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -139,7 +145,7 @@ BEGIN
     begins_copy := false;
     IF g.test = 'sequential' AND (g.comparison = 'control' OR st.limit_value IS NOT NULL) THEN
         SELECT w.* INTO events_treatment, events_control, increment
-        FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.limit_value,
+        FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.margin_absolute, st.limit_value,
             m.cap, st.centre, g.design_effect, st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.moments, t.histogram,
             coalesce(c.n, 0), coalesce(c.events, 0), c.moments, c.histogram) w;
         -- A tick that compares nothing leaves no stratum, which would say that a copy began with it.
@@ -147,12 +153,14 @@ BEGIN
             AND flagscope._begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
         status.copied_at := CASE WHEN begins_copy OR (st.copied_at IS NULL AND increment <> '{}' AND (t.n IS NOT NULL OR c.n IS NOT NULL)) THEN at ELSE st.copied_at END;
         status.evidence := flagscope._gather_evidence(st.evidence, increment, begins_copy);
-        status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
-        status.events_control := flagscope._add(st.events_control, events_control);
+        IF increment <> '{}' THEN
+            status.events_treatment := flagscope._add(st.events_treatment, events_treatment);
+            status.events_control := flagscope._add(st.events_control, events_control);
+        END IF;
         status.log_e := flagscope._log_e(m.kind::text, status.evidence);
         status.max_log_e := greatest(st.max_log_e, status.log_e);
     END IF;
-    IF g.test <> 'sequential' OR increment <> '{}' THEN  -- the first stratum of a quantile or mean has nothing to be judged at: it was not weighed
+    IF g.test <> 'sequential' OR increment <> '{}' THEN  -- the first stratum of a quantile, a mean or an absolute margin has nothing to be judged at: it was not weighed
         status.n_treatment := st.n_treatment + coalesce(t.n, 0);
         status.n_control := st.n_control + coalesce(c.n, 0);
     END IF;
@@ -165,6 +173,9 @@ BEGIN
         status.thresholds := coalesce(flagscope._next_thresholds(g, r, setting.reference_window, at), st.thresholds);
     ELSIF m.kind = 'mean' AND g.comparison = 'control' THEN
         status.centre := flagscope._next_centre(st.centre, c.moments);
+    ELSIF flagscope._adds_margin(g, m) AND c.n IS NOT NULL THEN
+        status.past := flagscope._next_past(st.past, m.kind::text, c.n, c.events, c.moments);
+        status.centre := flagscope._centre_of_past(m.kind::text, status.past);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
@@ -225,8 +236,9 @@ BEGIN
     FROM flagscope._verdict(jsonb_build_object(
         'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
         'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts, 'is_eventless', flagscope._is_eventless(st, g, m),
-        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha,
+        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha, 'joint', st.joint ->> 'reason',
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
+        'needs_past', g.comparison = 'control' AND (m.kind IN ('quantile', 'mean') OR g.margin_absolute IS NOT NULL),
         'sample', st.n_treatment, 'breach_sample', coalesce(g.min_sample, setting.min_sample),
         'min_sample', greatest(coalesce(g.min_sample, setting.min_sample), step_sample),
         'stage_age', extract(epoch FROM at - r.stage_started_at),
@@ -260,7 +272,7 @@ BEGIN
         RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
     END IF;
     RETURN ROW(a.flag, a.environment, a.variant, a.metric, flagscope._bounded(a.n::numeric + b.n), flagscope._bounded(a.events::numeric + b.events), flagscope.merge(a.moments, b.moments),
-        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), a.stage_n + b.stage_n)::flagscope.stratum;
+        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), flagscope._bounded(a.stage_n::numeric + b.stage_n))::flagscope.stratum;
 END $$;
 COMMENT ON FUNCTION flagscope._merge_strata(flagscope.stratum, flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
 
@@ -306,8 +318,9 @@ BEGIN
     status.waiting_treatment := NULL;
     status.waiting_control := NULL;
     status.waiting_since := NULL;
-    -- The first control data of a quantile gives its thresholds, of a mean its centre; there is nothing to compare yet.
-    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) OR (m.kind = 'mean' AND st.centre IS NULL) THEN
+    -- The first control data of a quantile gives its thresholds, of a mean its centre, of an absolute margin what it is added to; there is nothing to compare yet.
+    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) OR (m.kind = 'mean' AND st.centre IS NULL)
+        OR (flagscope._adds_margin(g, m) AND st.centre IS NULL AND control.n > 0) THEN
         RETURN;
     END IF;
     -- An arm that comes alone tells a stratified test nothing; together with the other arm's next data it does. When
@@ -371,7 +384,7 @@ BEGIN
     END IF;
     UPDATE flagscope.guardrail_status s SET state = st.state, state_since = st.state_since, reason = st.reason, last_stratum = st.last_stratum,
         limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, copied_at = st.copied_at, log_e = st.log_e,
-        max_log_e = st.max_log_e, thresholds = st.thresholds, centre = st.centre, waiting_treatment = st.waiting_treatment,
+        max_log_e = st.max_log_e, thresholds = st.thresholds, centre = st.centre, past = st.past, waiting_treatment = st.waiting_treatment,
         waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
         n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,
         stage_treatment = st.stage_treatment, value = st.value, evaluated_at = at, last_data_at = st.last_data_at,
@@ -400,18 +413,18 @@ $$;
 COMMENT ON FUNCTION flagscope._note_failure(flagscope.guardrail_status, flagscope.stratum, flagscope.stratum, timestamptz, text) IS
     'a guardrail that failed is in state error, holds the ramp, keeps its data, and is tried again later and later';
 
-CREATE FUNCTION flagscope._newest_point(g flagscope.guardrail, width interval, pairing interval, at timestamptz) RETURNS timestamptz
+CREATE FUNCTION flagscope._newest_point(g flagscope.guardrail, pairing interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Not all guardrails at the same moment: they are spread over a minute.
-RETURN date_bin(coalesce(g.time_window, width), at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - coalesce(g.time_window, width);
-COMMENT ON FUNCTION flagscope._newest_point(flagscope.guardrail, interval, interval, timestamptz) IS
+RETURN date_bin(g.time_window, at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - g.time_window;
+COMMENT ON FUNCTION flagscope._newest_point(flagscope.guardrail, interval, timestamptz) IS
     'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come';
 
 CREATE FUNCTION flagscope._needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
     setting flagscope.tick_setting, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
-    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM flagscope._newest_point(g, setting.anomaly_window, setting.pairing, at))
+    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM flagscope._newest_point(g, setting.pairing, at))
     OR (st.last_data_at IS NULL AND st.state <> 'no_data')
     OR (st.last_data_at < at - coalesce(g.stale_after, setting.stale_after) AND st.state NOT IN ('stale', 'breached'))));
 COMMENT ON FUNCTION flagscope._needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, flagscope.tick_setting, timestamptz) IS
@@ -443,6 +456,7 @@ AS $$
 DECLARE
     setting flagscope.tick_setting := flagscope._tick_setting();
     work record;
+    judged bigint[] := '{}';
     done integer := 0;
 BEGIN
     PERFORM flagscope._begin_missing_evidence(at), flagscope._rearm_warnings(at);
@@ -471,8 +485,14 @@ BEGIN
             PERFORM flagscope._note_failure(work.st, work.t, work.c, at, SQLERRM);
         END;
         done := done + 1;
+        IF (work.r).id IS DISTINCT FROM judged[cardinality(judged)] THEN
+            judged := judged || (work.r).id;
+        END IF;
     END LOOP;
+    IF done > 0 THEN
+        PERFORM flagscope._judge_together(judged, at);
+    END IF;
     RETURN done;
 END $$;
 COMMENT ON FUNCTION flagscope._evaluate_guardrails(flagscope.stratum[], timestamptz) IS
-    'evaluates the guardrails of every live rollout whose verdict can differ, each in a subtransaction of its own; returns how many';
+    'evaluates the guardrails of every live rollout whose verdict can differ, each in a subtransaction of its own, then those of a rollout together; returns how many';

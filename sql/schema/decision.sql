@@ -24,6 +24,7 @@ CREATE TABLE flagscope.decision (
     watermark         timestamptz,
     actor             text NOT NULL,
     reason            text NOT NULL,
+    session_role      text NOT NULL DEFAULT session_user,
     recorded_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     transaction       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
@@ -32,7 +33,9 @@ COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollo
 COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
 COMMENT ON COLUMN flagscope.decision.evidence IS
-    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed';
+    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed; of several guardrails together also joint, as in guardrail_status';
+COMMENT ON COLUMN flagscope.decision.actor IS 'who decided, as the caller said; "flagscope": a guardrail or the ramp';
+COMMENT ON COLUMN flagscope.decision.session_role IS 'the role that was logged in, whatever it said: of flagscope''s own decisions whoever called tick()';
 COMMENT ON COLUMN flagscope.decision.at IS 'when it holds from: the time that the tick or the caller gave';
 COMMENT ON COLUMN flagscope.decision.recorded_at IS 'when it was written, by the server''s clock';
 COMMENT ON COLUMN flagscope.decision.evidence_id IS

@@ -44,6 +44,7 @@ CREATE TABLE flagscope.guardrail (
     test          flagscope.guardrail_test NOT NULL DEFAULT 'sequential',
     quantile      float8,
     margin        float8,
+    margin_absolute float8,
     limit_value   float8,
     action        flagscope.action NOT NULL DEFAULT 'rollback',
     on_state      jsonb NOT NULL DEFAULT '{}',
@@ -70,6 +71,9 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_limit_is_finite CHECK (limit_value > '-Infinity' AND limit_value < 'Infinity'),
     CONSTRAINT guardrail_margin_not_of_a_limit CHECK (margin IS NULL OR comparison <> 'absolute'),
     CONSTRAINT guardrail_margin_within_0_and_10 CHECK (margin >= 0 AND margin <= 10),
+    CONSTRAINT guardrail_margin_is_one_of_two CHECK (margin IS NULL OR margin_absolute IS NULL),
+    CONSTRAINT guardrail_margin_absolute_not_of_a_limit CHECK (margin_absolute IS NULL OR (comparison <> 'absolute' AND test <> 'anomaly')),
+    CONSTRAINT guardrail_margin_absolute_is_positive CHECK (margin_absolute > 0 AND margin_absolute < 'Infinity'),
     CONSTRAINT guardrail_quantile_between_0_and_1 CHECK (quantile > 0 AND quantile < 1),
     CONSTRAINT guardrail_control_is_tested_sequentially CHECK (comparison <> 'control' OR test = 'sequential'),
     CONSTRAINT guardrail_breaches_of_looks CHECK (breaches BETWEEN 1 AND of_looks AND of_looks <= 100),
@@ -85,7 +89,9 @@ COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
     'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
-    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; below 1 for a mean that must not fall; NULL: setting guardrail.margin.*';
+    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; below 1 for a mean that must not fall; NULL: setting guardrail.margin.*, unless there is a margin_absolute';
+COMMENT ON COLUMN flagscope.guardrail.margin_absolute IS
+    'tolerated worsening in the metric''s unit, of a proportion as a share (0.005: half a percentage point), in the place of margin: against the control it is added to what the control was just before';
 COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
 COMMENT ON COLUMN flagscope.guardrail.on_state IS
@@ -103,7 +109,7 @@ COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'how many times the variance of independent data points theirs is, when users send many that resemble each other: evidence is divided by it; from design_effect() or suggest_margin() over a past of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of the treatment wanted in each stage before the ramp advances; never delays a sequential breach; a threshold or an anomaly, which controls no error, wants them once, since its evidence began; NULL: setting guardrail.min_sample (take 1 for a gauge that comes every few seconds)';
-COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window';
+COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail looks back; NULL: setting guardrail.window. Of an anomaly the width of a point, whole minutes from 1 to 60, by setting guardrail.anomaly_window when it is made';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';
 
@@ -121,6 +127,7 @@ CREATE TABLE flagscope.guardrail_status (
     reason            text NOT NULL DEFAULT '',
     alpha             float8 NOT NULL,
     margin            float8,
+    margin_absolute   float8,
     limit_value       float8,
     evidence          float8[] NOT NULL DEFAULT '{}',
     copied_at         timestamptz,
@@ -128,6 +135,7 @@ CREATE TABLE flagscope.guardrail_status (
     max_log_e         float8 NOT NULL DEFAULT 0,
     thresholds        integer[],
     centre            float8,
+    past              float8[],
     waiting_treatment flagscope.stratum,
     waiting_control   flagscope.stratum,
     waiting_since     timestamptz,
@@ -144,6 +152,7 @@ CREATE TABLE flagscope.guardrail_status (
     last_data_at      timestamptz,
     watermark         timestamptz,
     breached_at       timestamptz,
+    joint             jsonb,
     failures          integer NOT NULL DEFAULT 0,
     retry_at          timestamptz,
     PRIMARY KEY (rollout_id, guardrail_id)
@@ -154,7 +163,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.last_stratum IS 'rows of evaluation
 COMMENT ON COLUMN flagscope.guardrail_status.state_since IS 'tick at which the state became what it is';
 COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
     'this evidence''s share of the rollout''s error budget, fixed when it began; all shares of a rollout add up to its alpha at most';
-COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the evidence began; NULL against a limit';
+COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the margin tested, fixed when the evidence began; NULL against a limit, and where it is absolute';
+COMMENT ON COLUMN flagscope.guardrail_status.margin_absolute IS 'the margin tested in the metric''s unit, of a proportion as a share; NULL where it is relative';
 COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
     'the limit tested: of an absolute guardrail, or taken from the baseline once when there was enough of it; of an anomaly the score of an alarm; NULL against control';
 COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold that counts them: whether each of the last looks was beyond the limit';
@@ -164,20 +174,24 @@ COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
     'tick in which the latest copy of the evidence began, or the evidence itself: a copy has seen nothing of what was before, so an effect that appears late is not held back by it';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
-COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha); exp(-max) is the anytime p-value';
+COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'its maximum: breached once it reaches ln(1/alpha), or earlier together with others (joint); exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins that the next stratum is judged at, taken from the control''s past only (so that the test stays valid)';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
-    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around; of an anomaly the control''s highest score in the last hour of points';
+    'of a mean against control: the control''s fading mean, from its past only, that the next stratum is judged around; of a proportion or rate with an absolute margin the control''s share or rate just before, that the margin is added to; of an anomaly the control''s highest score in the last six points, infinite where it is not known; NULL: no control is left';
+COMMENT ON COLUMN flagscope.guardrail_status.past IS
+    'what that share or rate is of: the trials (of a rate the exposure) and events of the control''s last strata, the older ones fading; NULL where nothing is taken from it';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
     'data that came without data of the other arm: it waits for it, as one stratum, at most setting guardrail.pairing; and data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
-    'data points weighed so far; a quantile against control weighs from its second stratum on, when there are thresholds';
+    'data points weighed so far; against the control a quantile, a mean and an absolute margin weigh from the second stratum on, when there is a past';
 COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or values above the thresholds, summed over strata';
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
 COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold guardrail; of an anomaly its last score (anomaly_score())';
 COMMENT ON COLUMN flagscope.guardrail_status.last_data_at IS 'tick that last saw data of the treatment';
+COMMENT ON COLUMN flagscope.guardrail_status.joint IS
+    'of a breach by several guardrails together, in which this one had the greatest part: at, the reason in words, alpha of the rollout, sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; NULL otherwise, and once evidence begins anew';
 COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all rows judged';
 
 CREATE TABLE flagscope.evaluation (
@@ -210,7 +224,7 @@ COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: th
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
-COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre in force; of an anomaly: the control''s score beside it';
+COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre in force; of an absolute margin: the control''s share or rate that it was added to; of an anomaly: the control''s score beside it';
 COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: of the stratum''s values; of a rate: of the denominator''s values, where these are added';
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';

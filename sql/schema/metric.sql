@@ -72,7 +72,7 @@ COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL
 
 CREATE FUNCTION flagscope._bounded(n numeric) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN least(n, 9223372036854775807)::bigint;
+RETURN CASE WHEN n IS NOT NULL THEN least(n, 9223372036854775807)::bigint END;  -- LEAST takes NULL for absent
 COMMENT ON FUNCTION flagscope._bounded(numeric) IS
     'a sum of counts as it is stored: too large a one (a metric that adds up times, say) stays the largest, and stops no tick';
 

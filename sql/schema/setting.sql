@@ -45,7 +45,7 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('guardrail.window', '"1 minute"',
      'time over which a threshold guardrail reads its metric'),
     ('guardrail.anomaly_window', '"10 minutes"',
-     'width of a point of an anomaly guardrail''s series'),
+     'width of a point of an anomaly guardrail''s series, for guardrails made from now on'),
     ('guardrail.anomaly_every', '"7 days"',
      'time in which an anomaly guardrail of a healthy flag gives one false alarm: its line is the logarithm of so many points, at most 4'),
     ('guardrail.reference_window', '"10 minutes"',

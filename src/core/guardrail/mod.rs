@@ -10,6 +10,6 @@ mod verdict;
 mod weigh;
 
 pub use evidence::{gather, log_e};
-pub use sums::next_centre;
+pub use sums::{centre_of, next_centre, next_past};
 pub use verdict::{DataState, Standing, Verdict, verdict};
 pub use weigh::{Against, Counted, Rule, Side, Weighed, levels, weigh, weigh_counts};

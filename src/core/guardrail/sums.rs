@@ -3,11 +3,11 @@
 use super::weigh::{Against, Rule, Side};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Moments;
-use crate::stats::margin::FADING;
-use crate::stats::mean::{self, Group, Margin, Scale};
+use crate::stats::margin::{FADING, Past};
+use crate::stats::mean::{self, Group, Scale};
 use crate::stats::mixture::ERROR_GRID;
 use crate::stats::rate::{self, Counts};
-use crate::stats::tilt::Harm;
+use crate::telemetry::MetricKind;
 
 /// Test M against the control: its eight increments; none before the control has a past to take the centre from.
 pub(super) fn mean_increment(rule: &Rule, t: Option<&Moments>, c: Option<&Moments>) -> Result<Vec<f64>> {
@@ -16,10 +16,8 @@ pub(super) fn mean_increment(rule: &Rule, t: Option<&Moments>, c: Option<&Moment
             .hint("Give the metric a cap; or compare it with a limit or a baseline by test \"threshold\"."));
     };
     let Some(centre) = rule.centre else { return Ok(Vec::new()) };
-    let relative = if rule.harm == Harm::Increase { margin } else { -margin };
     let group = |moments: Option<&Moments>| moments.map(Group::from).unwrap_or_default();
-    let line = Margin { relative, absolute: 0.0 };
-    mean::increment(&group(t), &group(c), &Scale::new(cap, centre), &line, rule.harm)
+    mean::increment(&group(t), &group(c), &Scale::new(cap, centre), &margin.line(rule.harm), rule.harm)
 }
 
 /// The centre for the next stratum: the control's mean, fading over strata. A stratum without control leaves it.
@@ -30,27 +28,49 @@ pub fn next_centre(centre: Option<f64>, control: Option<&Moments>) -> Option<f64
     }
 }
 
+/// The past that the margin of the next stratum is taken from, with the control of this one: its trials, or what the
+/// events of a rate were counted over, and its events.
+#[must_use]
+pub fn next_past(kind: MetricKind, mut past: Past, control: Side) -> Past {
+    match kind {
+        MetricKind::Rate => past.add_exposure(control.exposure(), control.events),
+        _ => past.add_trials(control.n, control.events),
+    }
+    past
+}
+
+/// The chance or rate of the control's past; `None`: it has none yet.
+pub fn centre_of(kind: MetricKind, past: &Past) -> Option<f64> {
+    if kind == MetricKind::Rate { past.rate() } else { past.chance() }
+}
+
 /// Test R against the control, or its one-sample form against a limit.
-pub(super) fn rate_increment(rule: &Rule, (t, count_t): (Side, u64), (c, count_c): (Side, u64)) -> Result<Vec<f64>> {
+pub(super) fn rate_increment(rule: &Rule, t: Side, c: Side) -> Result<Vec<f64>> {
     let (exposure_t, exposure_c) = (t.exposure(), c.exposure());
-    match rule.against {
-        Against::Limit(limit) => rate::limit_increment(exposure_t, count_t, limit, rule.harm, &ERROR_GRID),
+    let margin = match rule.against {
+        Against::Limit(limit) => return rate::limit_increment(exposure_t, t.events, limit, rule.harm, &ERROR_GRID),
+        Against::Control(margin) => margin.rate_ratio(rule.centre, rule.harm)?,
+    };
+    match margin {
+        None => Ok(Vec::new()),
         // What was counted before its exposure came, or without any, has nothing to be compared with.
-        Against::Control(_) if exposure_t == 0.0 || exposure_c == 0.0 => Ok(ERROR_GRID.zeros()),
-        Against::Control(margin) => {
-            let counts = Counts { exposure_t, count_t, exposure_c, count_c };
-            rate::increment(&counts, 1.0 + margin, rule.harm, &ERROR_GRID)
+        Some(_) if exposure_t == 0.0 || exposure_c == 0.0 => Ok(ERROR_GRID.zeros()),
+        Some(margin) => {
+            let counts = Counts { exposure_t, count_t: t.events, exposure_c, count_c: c.events };
+            rate::increment(&counts, margin, rule.harm, &ERROR_GRID)
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Counted, gather, log_e, weigh, weigh_counts};
+    use super::super::weigh::Counted;
+    use super::super::{gather, log_e, weigh, weigh_counts};
     use super::*;
     use crate::stats::answer::{self, Question};
+    use crate::stats::margin::Margin;
     use crate::stats::process::with_reserve;
-    use crate::telemetry::MetricKind;
+    use crate::stats::tilt::{Arms, Harm};
 
     fn values(n: u32, mean: f64) -> Moments {
         let mut moments = Moments::default();
@@ -59,11 +79,11 @@ mod tests {
     }
 
     fn rule(kind: &str, harm: &str, margin: f64) -> Rule {
-        Rule::new(kind, "control", harm, None, Some(margin), None).unwrap()
+        Rule::new(kind, "control", harm, None, Some(Margin::Relative(margin)), None).unwrap()
     }
 
     fn question(harm: Harm, margin: f64, design_effect: f64) -> Question {
-        Question { harm, margin, safe_margin: None, design_effect, alpha: 0.01 }
+        Question { harm, margin: Margin::Relative(margin), safe_margin: None, design_effect, alpha: 0.01 }
     }
 
     #[test]
@@ -125,5 +145,63 @@ mod tests {
     fn a_ratio_has_no_test() {
         let rule = rule("ratio", "increase", 0.1);
         assert_eq!(weigh(&rule, None, Side::default(), Side::default()).unwrap_err().kind, Kind::InvalidParameter);
+    }
+
+    fn counted<'a>(events: &'a [u64], side: Side<'a>) -> Counted<'a> {
+        Counted { n: side.n, events, moments: side.moments }
+    }
+
+    /// The evidence of strata as the worker gathers it, with the past that it keeps; checked against the stored counts.
+    fn gathered(kind: &str, harm: &str, margin: f64, strata: &[(Side, Side)]) -> f64 {
+        let rule = Rule::new(kind, "control", harm, None, Some(Margin::Absolute(margin)), None).unwrap();
+        let (mut evidence, mut past) = (Vec::new(), Past::default());
+        for (t, c) in strata {
+            let rule = rule.scaled(None, centre_of(rule.kind, &past));
+            let weighed = weigh(&rule, None, *t, *c).unwrap();
+            assert_eq!(weighed.increment.is_empty(), past == Past::default());
+            let again =
+                weigh_counts(&rule, counted(&weighed.events_treatment, *t), counted(&weighed.events_control, *c));
+            assert_eq!(again.unwrap(), weighed.increment);
+            evidence = gather(&evidence, &weighed.increment, false).unwrap();
+            past = next_past(rule.kind, past, *c);
+        }
+        log_e(rule.kind, &evidence).unwrap()
+    }
+
+    #[test]
+    fn absolute_margins_give_the_evidence_of_the_tests() {
+        for (label, harm) in [("increase", Harm::Increase), ("decrease", Harm::Decrease)] {
+            let side = |n, events| Side { n, events, ..Side::default() };
+            let counts = |k: u64| (side(100 + k, 6 + k % 5), side(900, 60 + k % 7));
+            let strata: Vec<_> = (0..50).map(counts).collect();
+            let margin = Margin::Absolute(0.02);
+            let question = Question { margin, ..question(harm, 0.0, 1.0) };
+            let arms = |(t, c): &(Side, Side)| Arms { n_t: t.n, y_t: t.events, n_c: c.n, y_c: c.events };
+            let expected = answer::proportion(&strata.iter().map(arms).collect::<Vec<_>>(), &question).unwrap();
+            let found = gathered("proportion", label, 0.02, &strata);
+            assert!((found - with_reserve(expected.log_e, 0.0)).abs() < 1e-12, "{found} {}", expected.log_e);
+            let over = |(t, c): &(Side, Side)| Counts {
+                exposure_t: t.exposure(),
+                count_t: t.events,
+                exposure_c: c.exposure(),
+                count_c: c.events,
+            };
+            let expected = answer::rate(&strata.iter().map(over).collect::<Vec<_>>(), &question).unwrap();
+            let found = gathered("rate", label, 0.02, &strata);
+            assert!((found - with_reserve(expected.log_e, 0.0)).abs() < 1e-12, "{found} {}", expected.log_e);
+            // A mean's line needs no past but the centre.
+            let means: Vec<_> = (1..=20).map(|k| (values(40 + k, 0.25), values(400, 0.2))).collect();
+            let (mut evidence, mut centre) = (Vec::new(), None);
+            for (t, c) in &means {
+                let rule = Rule::new("mean", "control", label, None, Some(margin), None).unwrap();
+                let side = |m| Side { moments: Some(m), ..Side::default() };
+                let weighed = weigh(&rule.scaled(Some(2.0), centre), None, side(t), side(c)).unwrap();
+                evidence = gather(&evidence, &weighed.increment, false).unwrap();
+                centre = next_centre(centre, Some(c));
+            }
+            let expected = answer::mean(&means, 2.0, &question).unwrap();
+            let found = log_e(MetricKind::Mean, &evidence).unwrap();
+            assert!((found - with_reserve(expected.log_e, 0.0)).abs() < 1e-12, "{found} {}", expected.log_e);
+        }
     }
 }

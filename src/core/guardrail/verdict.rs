@@ -70,12 +70,17 @@ pub struct Standing {
     pub max_log_e: f64,
     /// This guardrail's share of the error budget.
     pub alpha: f64,
+    /// Why it is breached together with others, in words; `None`: it is not.
+    pub joint: Option<String>,
     /// Data points of the treatment since the evidence began.
     pub sample: u64,
     /// How many of them a threshold or an anomaly wants before it is believed.
     pub breach_sample: u64,
     /// Data points of the treatment in this stage.
     pub stage_sample: u64,
+    /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
+    #[serde(default)]
+    pub needs_past: bool,
     /// Data points of the control so far.
     pub control_sample: u64,
     /// Data points wanted in this stage.
@@ -162,6 +167,10 @@ fn breach(s: &Standing) -> Option<Verdict> {
         );
         return state(DataState::Breached, reason);
     }
+    // The e-values may fall again; what they said together once stays, as one's own maximum does.
+    if let Some(reason) = &s.joint {
+        return state(DataState::Breached, reason.clone());
+    }
     // A threshold controls no error, so it waits for its sample.
     if s.is_threshold() && s.sample >= s.breach_sample && s.is_beyond_limit() {
         let value = s.amount(s.value.unwrap_or_default());
@@ -184,11 +193,8 @@ fn missing(s: &Standing) -> Option<Verdict> {
         _ => {}
     }
     if s.comparison == "control" && s.control_sample == 0 {
-        let lack = if ["quantile", "mean"].contains(&s.kind.as_str()) {
-            "the control has no past to compare with yet"
-        } else {
-            "no data of the control yet"
-        };
+        let lack =
+            if s.needs_past { "the control has no past to compare with yet" } else { "no data of the control yet" };
         return state(DataState::NotEnough, lack.into());
     }
     // Data of this stage is wanted in any case: what was before it says nothing of it.
@@ -282,9 +288,11 @@ pub(super) mod tests {
             log_e: -0.5,
             max_log_e: 0.25,
             alpha: 0.01,
+            joint: None,
             sample: 3000,
             breach_sample: 100,
             stage_sample: 1500,
+            needs_past: false,
             control_sample: 9000,
             min_sample: 1000,
             stage_age: 600.0,
@@ -326,6 +334,13 @@ pub(super) mod tests {
         let s = Standing { log_e: 1.0, max_log_e: 4.7, stage_sample: 3, idle: Some(9000.0), ..standing() };
         let reason = "errors is worse than control: ln e 4.7 reached the line 4.61 (anytime p 0.0091)";
         assert_eq!(words(s), ("breached", reason.into()));
+    }
+
+    #[test]
+    fn what_several_said_together_stays_until_one_says_it_alone() {
+        let s = Standing { log_e: -3.0, joint: Some("errors and duration".into()), idle: Some(9000.0), ..standing() };
+        assert_eq!(words(s.clone()), ("breached", "errors and duration".into()));
+        assert!(words(Standing { max_log_e: 4.7, ..s }).1.starts_with("errors is worse than control: ln e 4.7"));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 
 use super::sums;
 use crate::error::{Error, Kind, Result};
-use crate::sketch::histogram::{DEFAULT_SCALE, shift_for_margin};
+use crate::sketch::histogram::DEFAULT_SCALE;
 use crate::sketch::{Histogram, Moments};
 use crate::stats::exceedance::{self, MIX4};
+use crate::stats::margin::Margin;
 use crate::stats::mixture::{self, ERROR_GRID};
 use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 use crate::telemetry::MetricKind;
@@ -25,7 +26,7 @@ pub struct Rule {
     pub against: Against,
     /// Of a mean: no value is above it.
     pub cap: Option<f64>,
-    /// Of a mean: about the control's mean in earlier strata; `None`: there were none.
+    /// About the control's mean in earlier strata; for an absolute margin its chance or rate; `None`: there were none.
     pub centre: Option<f64>,
     /// How much more data points resemble each other than independent ones: all evidence is divided by it.
     pub design_effect: f64,
@@ -34,8 +35,8 @@ pub struct Rule {
 /// What the treatment is compared with.
 #[derive(Debug, Clone, Copy)]
 pub enum Against {
-    /// The concurrent control; tolerated relative worsening.
-    Control(f64),
+    /// The concurrent control; tolerated worsening.
+    Control(Margin),
     /// An absolute limit in the metric's unit.
     Limit(f64),
 }
@@ -78,7 +79,7 @@ pub struct Weighed {
     pub events_treatment: Vec<u64>,
     /// The same of the control; empty against a limit.
     pub events_control: Vec<u64>,
-    /// Added to the evidence; empty when there is no threshold yet.
+    /// Added to the evidence; empty when there is no threshold yet, or no past of the control for an absolute margin.
     pub increment: Vec<f64>,
 }
 
@@ -89,7 +90,7 @@ impl Rule {
         comparison: &str,
         harm: &str,
         quantile: Option<f64>,
-        margin: Option<f64>,
+        margin: Option<Margin>,
         limit: Option<f64>,
     ) -> Result<Self> {
         let against = match (comparison, margin, limit) {
@@ -105,7 +106,7 @@ impl Rule {
         Ok(Self { kind, harm, quantile, against, cap: None, centre: None, design_effect: 1.0 })
     }
 
-    /// The rule with what a mean is judged on.
+    /// The rule with what a mean, or an absolute margin, is judged on.
     #[must_use]
     pub fn scaled(self, cap: Option<f64>, centre: Option<f64>) -> Self {
         Self { cap, centre, ..self }
@@ -137,7 +138,7 @@ fn weigh_independent(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, c
     match (rule.kind, rule.against) {
         (MetricKind::Proportion, Against::Control(margin)) => {
             let arms = Arms { n_t: treatment.n, y_t: treatment.events, n_c: control.n, y_c: control.events };
-            compare(&[arms], 1.0 + margin, rule.harm)
+            compare(&[arms], margin.odds_ratio(rule.centre, rule.harm)?, rule.harm)
         }
         (MetricKind::Proportion, Against::Limit(limit)) => limited(treatment.n, treatment.events, limit, rule.harm),
         (MetricKind::Quantile, Against::Control(margin)) => {
@@ -149,7 +150,7 @@ fn weigh_independent(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, c
             Ok(Weighed { increment, ..Weighed::default() })
         }
         (MetricKind::Rate, against) => {
-            let increment = sums::rate_increment(rule, (treatment, treatment.events), (control, control.events))?;
+            let increment = sums::rate_increment(rule, treatment, control)?;
             let events_control = if matches!(against, Against::Control(_)) { vec![control.events] } else { vec![] };
             Ok(Weighed { events_treatment: vec![treatment.events], events_control, increment })
         }
@@ -158,14 +159,19 @@ fn weigh_independent(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, c
     }
 }
 
-fn compare(arms: &[Arms], margin_or: f64, harm: Harm) -> Result<Weighed> {
+/// Counts, and their increments where there is a margin.
+fn compare(arms: &[Arms], margin_or: Option<f64>, harm: Harm) -> Result<Weighed> {
     let mut weighed = Weighed::default();
     for stratum in arms {
         weighed.events_treatment.push(stratum.y_t);
         weighed.events_control.push(stratum.y_c);
-        weighed.increment.extend(fisher_increment(stratum, margin_or, harm, &ERROR_GRID)?);
+        weighed.increment.extend(tilted(stratum, margin_or, harm)?);
     }
     Ok(weighed)
+}
+
+fn tilted(arms: &Arms, margin_or: Option<f64>, harm: Harm) -> Result<Vec<f64>> {
+    margin_or.map_or(Ok(Vec::new()), |margin_or| fisher_increment(arms, margin_or, harm, &ERROR_GRID))
 }
 
 fn limited(n: u64, events: u64, p0: f64, harm: Harm) -> Result<Weighed> {
@@ -173,15 +179,14 @@ fn limited(n: u64, events: u64, p0: f64, harm: Harm) -> Result<Weighed> {
     Ok(Weighed { events_treatment: vec![events], events_control: Vec::new(), increment })
 }
 
-fn exceeding(harm: Harm, margin: f64, thresholds: Option<&[i32]>, t: Side, c: Side) -> Result<Weighed> {
+fn exceeding(harm: Harm, margin: Margin, thresholds: Option<&[i32]>, t: Side, c: Side) -> Result<Weighed> {
     let Some(thresholds) = thresholds else {
         return Ok(Weighed::default()); // the first stratum: the control has no past yet
     };
     let empty = Histogram::default();
-    let bins = shift_for_margin(margin, DEFAULT_SCALE)?;
-    let shift = if harm == Harm::Increase { bins } else { -bins };
-    let arms = exceedance::arms(t.histogram.unwrap_or(&empty), c.histogram.unwrap_or(&empty), thresholds, shift);
-    compare(&arms, 1.0, harm)
+    let moved = exceedance::moved(thresholds, margin, harm, DEFAULT_SCALE)?;
+    let arms = exceedance::arms(t.histogram.unwrap_or(&empty), c.histogram.unwrap_or(&empty), thresholds, &moved);
+    compare(&arms, Some(1.0), harm)
 }
 
 fn above_limit(rule: &Rule, limit: f64, treatment: Side) -> Result<Weighed> {
@@ -217,11 +222,11 @@ fn weigh_count(rule: &Rule, (t, y_t): (&Counted, u64), (c, y_c): (&Counted, u64)
     let arms = Arms { n_t: t.n, y_t, n_c: c.n, y_c };
     match (rule.kind, rule.against) {
         (MetricKind::Rate, _) => {
-            let of = |n, moments| Side { n, moments, ..Side::default() };
-            sums::rate_increment(rule, (of(t.n, t.moments), y_t), (of(c.n, c.moments), y_c))
+            let of = |n, events, moments| Side { n, events, moments, ..Side::default() };
+            sums::rate_increment(rule, of(t.n, y_t, t.moments), of(c.n, y_c, c.moments))
         }
         (MetricKind::Proportion, Against::Control(margin)) => {
-            fisher_increment(&arms, 1.0 + margin, rule.harm, &ERROR_GRID)
+            tilted(&arms, margin.odds_ratio(rule.centre, rule.harm)?, rule.harm)
         }
         (_, Against::Control(_)) => fisher_increment(&arms, 1.0, rule.harm, &ERROR_GRID),
         (MetricKind::Quantile, Against::Limit(_)) => {
@@ -242,7 +247,7 @@ mod tests {
     }
 
     fn rule(kind: &str, comparison: &str, quantile: Option<f64>) -> Rule {
-        Rule::new(kind, comparison, "increase", quantile, Some(0.0), Some(0.05)).unwrap()
+        Rule::new(kind, comparison, "increase", quantile, Some(Margin::Relative(0.0)), Some(0.05)).unwrap()
     }
 
     fn side(n: u64, events: u64) -> Side<'static> {

@@ -83,14 +83,14 @@ const LEAST_CAP: f64 = 1e-140;
 
 /// The line between harmless and harmful: mu_T = (1 + relative) mu_C + absolute.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Margin {
+pub struct Line {
     /// Tolerated change as a share of the control's mean; negative when a decrease is harmful.
     pub relative: f64,
     /// Tolerated change in the metric's unit; negative when a decrease is harmful.
     pub absolute: f64,
 }
 
-fn check(t: &Group, c: &Group, scale: &Scale, margin: &Margin) -> Result<()> {
+fn check(t: &Group, c: &Group, scale: &Scale, margin: &Line) -> Result<()> {
     let bad = |message: String| Err(Error::new(Kind::InvalidParameter, message));
     if !(LEAST_CAP..=LEAST_CAP.recip()).contains(&scale.cap) {
         return bad(format!("the cap of a mean must be between 1e-140 and 1e140, got \"{}\"", scale.cap));
@@ -126,7 +126,7 @@ fn check(t: &Group, c: &Group, scale: &Scale, margin: &Margin) -> Result<()> {
 /// # Errors
 /// [`Kind::InvalidParameter`] for a mean outside [0, cap] or a scale or margin out of range,
 /// [`Kind::LimitExceeded`] beyond [`MAX_TRIALS`] values.
-pub fn increment(t: &Group, c: &Group, scale: &Scale, margin: &Margin, harm: Harm) -> Result<Vec<f64>> {
+pub fn increment(t: &Group, c: &Group, scale: &Scale, margin: &Line, harm: Harm) -> Result<Vec<f64>> {
     check(t, c, scale, margin)?;
     if t.n == 0 || c.n == 0 {
         return Ok(vec![0.0; LAMBDAS.len()]);

@@ -9,7 +9,7 @@
 //! Source: the two-sided e-value is the anytime-valid t of Lindon, Ham, Tingley and Bojinov (arXiv 2210.08589, package
 //! savvi); the one-sided closed form is its half-normal counterpart, checked by quadrature (tests/data/stat-vectors).
 
-use super::mean::{Group, Margin};
+use super::mean::{Group, Line};
 use super::normal::check_alpha;
 use super::special::ln_student_cdf;
 use crate::Result;
@@ -23,7 +23,7 @@ pub const PHI: f64 = 100.0;
 /// Sums over strata for one margin.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sums {
-    margin: Margin,
+    margin: Line,
     s: f64,
     v: f64,
     h: f64,
@@ -34,12 +34,12 @@ pub struct Sums {
 
 impl Sums {
     /// The sums of no strata.
-    pub fn new(margin: Margin) -> Self {
+    pub fn new(margin: Line) -> Self {
         Self::pooling(margin, LEAST)
     }
 
     /// The sums of no strata, where a stratum needs `least` values in each arm, 2 at least.
-    pub fn pooling(margin: Margin, least: u64) -> Self {
+    pub fn pooling(margin: Line, least: u64) -> Self {
         Self { margin, s: 0.0, v: 0.0, h: 0.0, nu: 0.0, least: least.max(2), waiting: Default::default() }
     }
 

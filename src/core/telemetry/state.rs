@@ -7,6 +7,10 @@ use crate::sketch::{Histogram, Moments, Sketch};
 /// What a row of a rate may count at most: a million million. More is no count, but a time or an address.
 const MAX_ADDEND: f64 = 1e12;
 
+/// What a row that stands for many values may stand for. Sketches count to 2^53 and refuse more: a row of that size would
+/// leave no room, and every later tick would fail of it.
+const MAX_VALUES: u64 = 1_000_000_000;
+
 /// What a metric reads from its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
@@ -159,16 +163,19 @@ impl State {
             MetricKind::Ratio => matched != Match::Row,
             MetricKind::Mean | MetricKind::Proportion => true,
         };
-        let fits = if merges_moments {
+        let fits = if values.count() > MAX_VALUES {
+            false
+        } else if merges_moments {
             let bounded = values.bounded_moments(counting.floor, counting.cap);
             moments.get_or_insert_default().merge(&bounded).is_ok()
         } else {
             counting.kind != MetricKind::Quantile || histogram.get_or_insert_default().merge(values).is_ok()
         };
-        if !fits {
-            moments.iter_mut().for_each(|m| m.push(f64::NAN));
-            histogram.iter_mut().for_each(|h| h.push(f64::NAN));
-        } else if matched != Match::Lone {
+        if !fits && merges_moments {
+            moments.get_or_insert_default().push(f64::NAN);
+        } else if !fits && counting.kind == MetricKind::Quantile {
+            histogram.get_or_insert_default().push(f64::NAN);
+        } else if fits && matched != Match::Lone {
             self.n += values.count();
         }
         if fits && counting.kind == MetricKind::Rate && matched != Match::Row {

@@ -2,12 +2,13 @@
 
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::answer::{self, Question};
+use flagscope_core::stats::margin::Margin;
 use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::ratio::Units;
 use flagscope_core::stats::tilt::{Arms, Harm};
 
 fn ask(harm: Harm, margin: f64) -> Question {
-    Question { harm, margin, safe_margin: Some(0.5), design_effect: 1.0, alpha: 0.01 }
+    Question { harm, margin: Margin::Relative(margin), safe_margin: Some(0.5), design_effect: 1.0, alpha: 0.01 }
 }
 
 fn tables(y_t: u64, y_c: u64) -> Vec<Arms> {
@@ -17,30 +18,31 @@ fn tables(y_t: u64, y_c: u64) -> Vec<Arms> {
 #[test]
 fn proportions_are_worse_safe_or_open() {
     let question = ask(Harm::Increase, 0.1);
-    let worse = answer::proportion(&tables(10, 5), None, &question).unwrap();
+    let worse = answer::proportion(&tables(10, 5), &question).unwrap();
     assert_eq!(worse.verdict(0.01, "worse"), "worse");
     // (10 / 490) / (5 / 495) = 2.0204
     assert!((worse.estimate.unwrap() - 2.020_408).abs() < 1e-5 && worse.low.unwrap() > 1.1);
-    let safe = answer::proportion(&tables(5, 5), None, &question).unwrap();
+    let safe = answer::proportion(&tables(5, 5), &question).unwrap();
     assert_eq!((safe.verdict(0.01, "worse"), safe.estimate), ("safe", Some(1.0)));
-    let open = answer::proportion(&tables(5, 5)[..2], None, &question).unwrap();
+    let open = answer::proportion(&tables(5, 5)[..2], &question).unwrap();
     assert_eq!(open.verdict(0.01, "worse"), "open");
-    let fewer = answer::proportion(&tables(100, 150), None, &ask(Harm::Decrease, 0.02)).unwrap();
+    let fewer = answer::proportion(&tables(100, 150), &ask(Harm::Decrease, 0.02)).unwrap();
     assert_eq!(fewer.verdict(0.01, "worse"), "worse");
     // Half a point over 1 % is an odds ratio of 1.508: twice the errors are more, half more are not.
-    let points = |y| answer::proportion(&tables(y, 5), Some(0.005), &question).unwrap().verdict(0.01, "worse");
+    let half_a_point = Question { margin: Margin::Absolute(0.005), ..question };
+    let points = |y| answer::proportion(&tables(y, 5), &half_a_point).unwrap().verdict(0.01, "worse");
     assert_eq!((points(10), points(7) == "worse"), ("worse", false));
-    assert_eq!(answer::proportion(&[], None, &question).unwrap().estimate, None);
+    assert_eq!(answer::proportion(&[], &question).unwrap().estimate, None);
 }
 
 #[test]
 fn a_design_effect_makes_evidence_smaller() {
     let question = Question { design_effect: 4.0, ..ask(Harm::Increase, 0.0) };
     let [plain, tempered] =
-        [ask(Harm::Increase, 0.0), question].map(|q| answer::proportion(&tables(10, 5), None, &q).unwrap().log_e);
+        [ask(Harm::Increase, 0.0), question].map(|q| answer::proportion(&tables(10, 5), &q).unwrap().log_e);
     assert!(tempered < plain / 3.0 && tempered > 0.0);
     let bad = Question { design_effect: 0.5, ..question };
-    assert!(answer::proportion(&[], None, &bad).is_err());
+    assert!(answer::proportion(&[], &bad).is_err());
 }
 
 #[test]

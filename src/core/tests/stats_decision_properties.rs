@@ -7,7 +7,7 @@ use flagscope_core::stats::beta_binomial::{chance_interval, quantile_interval};
 use flagscope_core::stats::combine::{calibrated, combine, e_bh};
 use flagscope_core::stats::label::{self, Bin, LogScore, SLOPES};
 use flagscope_core::stats::margin::{Past, odds_of_points};
-use flagscope_core::stats::mean::{self, Group, Margin, Scale};
+use flagscope_core::stats::mean::{self, Group, Line, Scale};
 use flagscope_core::stats::mixture::{ERROR_GRID, log_e, mix, temper};
 use flagscope_core::stats::process::{Process, RESERVE};
 use flagscope_core::stats::rate::{self, Counts};
@@ -123,7 +123,7 @@ fn mean_e_value_of_means_is_at_most_one() {
     let mean_of = |p: &[f64; 3]| values.iter().zip(p).map(|(x, p)| x * p).sum::<f64>();
     let control = [0.5, 0.3, 0.2];
     for treatment in [control, [0.71, 0.0, 0.29], [0.0, 1.0, 0.0]] {
-        let margin = Margin { relative: 0.0, absolute: mean_of(&treatment) - mean_of(&control) };
+        let margin = Line { relative: 0.0, absolute: mean_of(&treatment) - mean_of(&control) };
         for (harm, centre) in
             [(Harm::Increase, 2.9), (Harm::Decrease, 2.9), (Harm::Increase, 0.5), (Harm::Decrease, 8.0)]
         {
@@ -151,15 +151,13 @@ fn increments_of_means_are_finite_whatever_the_unit() {
         let n = 1_000_000_000_000;
         let group = |mean: f64| Group { n, mean: mean * cap, m2: 0.25 * n as f64 * cap * cap };
         for (harm, relative) in [(Harm::Increase, 1e3), (Harm::Increase, 0.0), (Harm::Decrease, -0.5)] {
-            let (scale, margin) = (Scale::new(cap, 0.4 * cap), Margin { relative, absolute: 0.0 });
+            let (scale, margin) = (Scale::new(cap, 0.4 * cap), Line { relative, absolute: 0.0 });
             let ell = mean::increment(&group(1.0), &group(0.3), &scale, &margin, harm).unwrap();
             assert!(ell.iter().all(|l| l.is_finite()), "{cap} {harm:?}: {ell:?}");
         }
     }
     let scale = Scale { cap: 1e150, centre: 1.0 };
-    assert!(
-        mean::increment(&Group::default(), &Group::default(), &scale, &Margin::default(), Harm::Increase).is_err()
-    );
+    assert!(mean::increment(&Group::default(), &Group::default(), &scale, &Line::default(), Harm::Increase).is_err());
 }
 
 /// The safe process of P is the other direction with the inverse margin: mean 1 when the effect is as bad as that.
@@ -185,7 +183,7 @@ fn an_empty_arm_gives_exact_zeros() {
     let bins = |t, c| vec![Bin { score: 1.0, t, c }];
     for harm in HARMS {
         for (t, c) in [(some, Group::default()), (Group::default(), some), Default::default()] {
-            assert_eq!(mean::increment(&t, &c, &scale, &Margin::default(), harm).unwrap(), [0.0; 8]);
+            assert_eq!(mean::increment(&t, &c, &scale, &Line::default(), harm).unwrap(), [0.0; 8]);
         }
         let counts = Counts { exposure_t: 5.0, count_t: 2, ..Counts::default() };
         for counts in [counts, counts.exchanged(), Counts { exposure_c: 3.0, count_t: 0, ..counts }] {
@@ -196,7 +194,7 @@ fn an_empty_arm_gives_exact_zeros() {
     assert_eq!(label::increment(&bins(5, 0), &SLOPES).unwrap(), [0.0; 6]);
     assert_eq!(share::increment(0.3, 0, 0).unwrap(), [0.0; 14]);
     assert_eq!(ratio::log_e(&Units::default(), &Units::default(), 0.0, Harm::Increase), 0.0);
-    assert_eq!(Sums::new(Margin::default()).log_e(PHI), 0.0);
+    assert_eq!(Sums::new(Line::default()).log_e(PHI), 0.0);
 }
 
 proptest! {
@@ -213,7 +211,7 @@ proptest! {
         prop_assert!(share::increment(pi, n.0, n.1).unwrap().iter().all(|l| l.is_finite()));
         let group = |n: u64, share: f64| Group { n, mean: 7.0 * share, m2: spread * 49.0 * n as f64 };
         let scale = Scale::new(7.0, 7.0 * pi);
-        let margin = Margin { relative: pi, absolute: 0.0 };
+        let margin = Line { relative: pi, absolute: 0.0 };
         let ell = mean::increment(&group(n.0, share.0), &group(n.1, share.1), &scale, &margin, harm).unwrap();
         prop_assert!(ell.iter().all(|l| l.is_finite()));
         let bins = [Bin { score: -3.0, t: n.0 / 2, c: n.1 / 3 }, Bin { score: 5.9, t: n.0 / 2, c: n.1 / 2 }];
@@ -348,9 +346,9 @@ fn combinations_name_their_culprits() {
 #[test]
 fn margins_in_points_follow_the_past() {
     let mut past = Past::default();
-    assert_eq!(past.rate(), None);
-    past.add(10_000, 100);
-    let rate = past.rate().unwrap();
+    assert_eq!(past.chance(), None);
+    past.add_trials(10_000, 100);
+    let rate = past.chance().unwrap();
     assert!((rate - 0.01).abs() < 1e-4);
     let up = odds_of_points(0.01, 0.005, Harm::Increase).unwrap();
     assert!((up - (0.015 / 0.985) / (0.01 / 0.99)).abs() < 1e-12);
@@ -419,15 +417,15 @@ fn impossible_input_is_refused() {
     let group = Group { n: 2, mean: 11.0, m2: 0.0 };
     let scale = Scale { cap: 10.0, centre: 5.0 };
     let kind = |g, scale, margin| mean::increment(&g, &g, &scale, &margin, Harm::Increase).unwrap_err().kind;
-    assert_eq!(kind(group, scale, Margin::default()), Kind::InvalidParameter);
+    assert_eq!(kind(group, scale, Line::default()), Kind::InvalidParameter);
     let inside = Group { mean: 5.0, ..group };
     for scale in
         [Scale { cap: 0.0, centre: 0.0 }, Scale { cap: 10.0, centre: 10.0 }, Scale { cap: f64::NAN, centre: 1.0 }]
     {
-        assert_eq!(kind(inside, scale, Margin::default()), Kind::InvalidParameter);
+        assert_eq!(kind(inside, scale, Line::default()), Kind::InvalidParameter);
     }
-    assert_eq!(kind(inside, scale, Margin { relative: -1.0, absolute: 0.0 }), Kind::InvalidParameter);
-    assert_eq!(kind(Group { n: MAX_TRIALS + 1, ..inside }, scale, Margin::default()), Kind::LimitExceeded);
+    assert_eq!(kind(inside, scale, Line { relative: -1.0, absolute: 0.0 }), Kind::InvalidParameter);
+    assert_eq!(kind(Group { n: MAX_TRIALS + 1, ..inside }, scale, Line::default()), Kind::LimitExceeded);
     let counts = Counts { count_t: 3, ..Counts::default() };
     assert_eq!(rate::increment(&counts, 1.0, Harm::Increase, &ERROR_GRID).unwrap_err().kind, Kind::InvalidParameter);
     assert_eq!(share::increment(1.0, 1, 1).unwrap_err().kind, Kind::InvalidParameter);

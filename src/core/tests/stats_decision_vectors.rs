@@ -5,7 +5,7 @@ mod vectors;
 use flagscope_core::stats::beta_binomial::{BetaBinomial, chance_interval};
 use flagscope_core::stats::combine::{calibrated, calibrated_average, combine, e_bh};
 use flagscope_core::stats::label::{self, Bin};
-use flagscope_core::stats::mean::{self, Group, Margin, Scale, bernstein};
+use flagscope_core::stats::mean::{self, Group, Line, Scale, bernstein};
 use flagscope_core::stats::mixture::{self, Grid, mix};
 use flagscope_core::stats::ratio::Units;
 use flagscope_core::stats::student::{self, Sums};
@@ -48,8 +48,8 @@ fn groups(row: &[f64]) -> (Group, Group) {
     (group(0), group(3))
 }
 
-fn margin(input: &Value) -> Margin {
-    Margin { relative: number(&input["rel_margin"]), absolute: number(&input["abs_margin"]) }
+fn margin(input: &Value) -> Line {
+    Line { relative: number(&input["rel_margin"]), absolute: number(&input["abs_margin"]) }
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn savvi_anytime_t() {
 fn statsmodels_stratified_mean() {
     // Their variance is pooled over strata and arms, ours is not.
     run("statsmodels_stratified_mean", 4, &["se_ols", "t", "df", "sigma2"], |input, _| {
-        let mut sums = Sums::pooling(Margin::default(), 2);
+        let mut sums = Sums::pooling(Line::default(), 2);
         for row in rows(&input["strata"]) {
             let group = |at: usize| {
                 let (n, mean) = (row[at], row[at + 1] / row[at]);

@@ -3,7 +3,8 @@
 
 use flagscope_core::Kind;
 use flagscope_core::sketch::{Histogram, Sketch};
-use flagscope_core::stats::exceedance::{MIX4, arms, exceedances, thresholds};
+use flagscope_core::stats::exceedance::{MIX4, arms, exceedances, moved, shifted, thresholds};
+use flagscope_core::stats::margin::Margin;
 use flagscope_core::stats::mixture::{ERROR_GRID, Grid, log_e, log_sum_exp, mix};
 use flagscope_core::stats::proportion::{Z_95, wilson};
 use flagscope_core::stats::score::Score;
@@ -145,9 +146,25 @@ proptest! {
         xs.iter().for_each(|x| h.push(*x));
         let keys = thresholds(&h, &MIX4).unwrap().unwrap();
         prop_assert!(keys.is_sorted());
-        for (key, n) in keys.iter().zip(exceedances(&h, &keys, shift)) {
+        for (key, n) in keys.iter().zip(exceedances(&h, &shifted(&keys, shift))) {
             let edge = h.upper_bound(key + shift).unwrap();
             prop_assert_eq!(n, xs.iter().filter(|x| **x > edge).count() as u64);
+        }
+    }
+
+    #[test]
+    fn an_absolute_margin_moves_a_threshold_at_least_so_far(xs in prop::collection::vec(-1e3..1e3, 1..200), units in 1e-6..1e3) {
+        let mut h = Histogram::default();
+        xs.iter().for_each(|x| h.push(*x));
+        let keys = thresholds(&h, &MIX4).unwrap().unwrap();
+        let further = |harm| moved(&keys, Margin::Absolute(units), harm, h.scale()).unwrap();
+        for (key, (up, down)) in keys.iter().zip(further(Harm::Increase).into_iter().zip(further(Harm::Decrease))) {
+            let edge = h.upper_bound(*key).unwrap();
+            // At least as far, and by less than a bin further; values between two edges are in the bin of the upper one.
+            let is_above = |x: f64, key| h.key(x).unwrap() > key;
+            prop_assert!(up >= *key && down <= *key);
+            prop_assert!(!is_above(edge + units, up) && is_above((edge + units) + (edge + units).abs() * 0.03 + 1e-9, up));
+            prop_assert!(is_above((edge - units).next_up(), down) && !is_above((edge - units) - (edge - units).abs() * 0.03 - 1e-9, down));
         }
     }
 }
@@ -157,10 +174,10 @@ fn an_empty_past_gives_no_thresholds() {
     let empty = Histogram::default();
     assert_eq!(thresholds(&empty, &MIX4), Ok(None));
     assert_eq!(thresholds(&empty, &[1.5]).unwrap_err().kind, Kind::InvalidParameter);
-    assert_eq!(exceedances(&empty, &[i32::MIN, 0, i32::MAX], 7), [0, 0, 0]);
+    assert_eq!(exceedances(&empty, &shifted(&[i32::MIN, 0, i32::MAX], 7)), [0, 0, 0]);
     let mut other = Histogram::default();
     other.push(1.0);
-    assert_eq!(arms(&other, &empty, &[-100], 0), [Arms { n_t: 1, y_t: 1, n_c: 0, y_c: 0 }]);
+    assert_eq!(arms(&other, &empty, &[-100], &[-100]), [Arms { n_t: 1, y_t: 1, n_c: 0, y_c: 0 }]);
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn ref_exceedance_histogram() {
         for tick in input["ticks"].as_array().expect("ticks") {
             let threshold = tick["threshold_bin"].as_i64().expect("a bin") as i32;
             let (t, c) = (from_bins(&tick["t"]), from_bins(&tick["c"]));
-            let arms = exceedance::arms(&t, &c, &[threshold], shift)[0];
+            let arms = exceedance::arms(&t, &c, &[threshold], &[threshold + shift])[0];
             add(&mut ell, &fisher_increment(&arms, 1.0, Harm::Increase, &grid).expect("increment"));
         }
         vec![("log_e", vec![mixture::log_e(&ell, &grid).expect("log e")])]

@@ -80,8 +80,8 @@ SELECT round(s.log_e::numeric, 6) AS ln_e, abs(s.log_e - pg_temp.ln_e(g.id, 0.1,
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'floor';
 -- Against control, fewer events are more non-events.
 SELECT round(s.log_e::numeric, 6) AS ln_e, s.evidence = (SELECT flagscope._gather_evidence(flagscope._gather_evidence('{}',
-        flagscope._weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, 1, 400, '{356}', NULL, 400, '{360}', NULL), false),
-        flagscope._weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, 1, 400, '{396}', NULL, 400, '{360}', NULL), false)) AS as_non_events
+        flagscope._weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, NULL, 1, 400, '{356}', NULL, 400, '{360}', NULL), false),
+        flagscope._weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, NULL, 1, 400, '{396}', NULL, 400, '{360}', NULL), false)) AS as_non_events
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'as before';
 SELECT action, rule ->> 'name' AS guardrail, from_status, to_status, key FROM flagscope.decision WHERE flag = 'conversion' AND guardrail_id IS NOT NULL ORDER BY id;
 

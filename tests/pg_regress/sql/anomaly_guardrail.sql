@@ -75,6 +75,25 @@ SELECT b.at = d.at AS as_live, b.value >= 3 AS beyond FROM flagscope.decision d,
 SELECT f AS flag, count(*) AS points, min(b.at) FILTER (WHERE b.fires) = (SELECT (d.evidence ->> 'point')::timestamptz + interval '10 minutes' FROM flagscope.decision d WHERE d.flag = f AND d.guardrail_id IS NOT NULL) AS same_point
 FROM unnest('{pay,search}'::text[]) f, LATERAL flagscope.backtest('{"metric": "errors", "test": "anomaly", "name": "x"}', f, '2040-01-17', '2040-01-17 14:00') b GROUP BY 1 ORDER BY 1;
 
+-- A person resumes after a hold: evidence begins anew, and the point that held is not judged once more.
+SELECT r.id AS search_rollout FROM flagscope.rollout r WHERE r.flag = 'search' \gset
+SELECT pg_temp.step('2040-01-17 14:10', 0.05, 0.05, 1) \g /dev/null
+BEGIN;
+UPDATE flagscope.guardrail SET on_state = '{"inconclusive": "hold"}' WHERE id = :search;
+SELECT flagscope.tick('2040-01-17 14:12:30') IS NOT NULL AS ticked;
+SELECT status FROM flagscope.rollout WHERE id = :search_rollout;
+SELECT flagscope.resume_rollout(:search_rollout, at => '2040-01-17 14:13') > 0 AS resumed;
+UPDATE flagscope.guardrail_status SET since = '2040-01-17 14:13', looked_at = NULL WHERE rollout_id = :search_rollout;  -- as for a breach
+SELECT flagscope.tick('2040-01-17 14:13:01') IS NOT NULL AS ticked;
+SELECT status, state, reason FROM pg_temp.where_it_stands WHERE flag = 'search';
+ROLLBACK;
+-- When no control is left it is not the point before that is charged to the treatment.
+BEGIN;
+SELECT flagscope.complete_rollout(:search_rollout, at => '2040-01-17 14:13') > 0 AS completed;
+SELECT flagscope.tick('2040-01-17 14:13:01') IS NOT NULL AS ticked;
+SELECT status, state <> 'breached' AS not_breached FROM pg_temp.where_it_stands WHERE flag = 'search';
+ROLLBACK;
+
 -- A policy gives it to every rollout; another series forgets the points of the old one, and so does the end of the guardrail.
 SELECT flagscope.create_policy('unusual', '{"metric": "errors", "test": "anomaly", "action": "warn"}') > 0 AS made;
 UPDATE flagscope.guardrail SET description = 'x' WHERE id = :search;

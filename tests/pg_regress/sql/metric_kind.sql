@@ -139,3 +139,9 @@ SELECT count(flagscope.tick('2040-01-02 12:01')) AS ticks FROM generate_series(1
 SELECT count(flagscope.maintain('2040-01-02 12:30')) AS maintained;
 SELECT n = 9223372036854775807 AS n, events = 9223372036854775807 AS events FROM flagscope.variant_rollup WHERE metric = 'microseconds';
 SELECT DISTINCT n = 9223372036854775807 AS n, events = 9223372036854775807 AS events FROM flagscope.variant_history WHERE metric = 'microseconds';
+-- A histogram of more values than anybody counts is invalid.
+SELECT flagscope.create_metric('sizes', 'quantile', 'metric', '{"name": "sizes"}'), flagscope.create_guardrail('huge', 'sizes') > 0 AS made;
+INSERT INTO flagscope.telemetry (ts, signal, name, distribution, flags) SELECT '2040-01-02 12:40', 'metric', 'sizes', flagscope.histogram_from_otlp(format('{"scale": 0, "positive": {"bucketCounts": ["%s"]}, "zeroCount": 1}', n)::jsonb), '{"huge": "on"}'
+FROM unnest('{9007199254740990,9007199254740990,7}'::bigint[]) n;
+SELECT n, flagscope.invalid(histogram) AS invalid FROM flagscope.variant_delta WHERE metric = 'sizes';
+SELECT count(flagscope.tick('2040-01-02 12:41')) AS ticks FROM generate_series(1, 2);

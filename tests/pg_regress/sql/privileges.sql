@@ -90,7 +90,7 @@ RESET flagscope.actor;
 UPDATE flagscope.guardrail SET limit_value = 0.5, comparison = 'absolute', test = 'threshold';
 SELECT strata FROM flagscope.tick('2040-01-02 12:00:10');
 RESET ROLE;
-SELECT action, CASE actor WHEN session_user THEN 'session user' ELSE actor END AS actor, reason FROM flagscope.decision ORDER BY id;
+SELECT action, CASE actor WHEN session_user THEN 'session user' ELSE actor END AS actor, reason, session_role = session_user AS logged_in FROM flagscope.decision ORDER BY id;
 -- Partitions made later, too, can be read by who may read telemetry, through it.
 SELECT made > 0 AS made FROM flagscope.maintain('2040-02-02');
 SELECT pg_temp.may('regress_flagscope_reader', 'SELECT count(*) FROM flagscope.telemetry WHERE ts > ''2040-02-01''');

@@ -19,7 +19,7 @@ SELECT verdict FROM flagscope.test_proportion(pg_temp.many(500, 40), pg_temp.man
     pg_temp.many(150, 40), harm => 'decrease');
 -- A margin of one percentage point: 2 % against 1 % is not beyond it.
 SELECT verdict FROM flagscope.test_proportion(pg_temp.many(500, 40), pg_temp.many(10, 40), pg_temp.many(500, 40),
-    pg_temp.many(5, 40), points => 0.01);
+    pg_temp.many(5, 40), margin_absolute => 0.01);
 -- Evidence of clustered trials is divided by their design effect.
 SELECT round((a.log_e / b.log_e)::numeric) > 3 AS is_less FROM
     flagscope.test_proportion('{2000}', '{60}', '{2000}', '{20}', margin => 0) a,

@@ -128,3 +128,30 @@ INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040
 SELECT pg_temp.depth('second', '2040-01-05 13:00', 500);
 SELECT * FROM pg_temp.tick('second', '2040-01-05 13:00:01');
 SELECT at, action, reason FROM flagscope.decision WHERE rollout_id = :id AND guardrail_id IS NOT NULL ORDER BY id;
+
+-- Two holds do not hide a failure that comes after them: neither the one that held, nor the one that found it held.
+SELECT flagscope.create_flag('third');
+SELECT flagscope.create_guardrail('third', 'depth', name => 'deep', limit_value => 100, min_sample => 5, action => 'hold', priority => 1),
+    flagscope.create_guardrail('third', 'depth', name => 'deeper', limit_value => 400, min_sample => 5, action => 'hold', priority => 1),
+    flagscope.create_guardrail('third', 'errors', name => 'broken', min_sample => 100) \g /dev/null
+SELECT flagscope.create_rollout('third', stages => ARRAY[25, 50, 100], min_duration => '1 day') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-05 14:00') > 0 AS started;
+SELECT pg_temp.depth('third', '2040-01-05 14:00:10', 200);
+SELECT guardrail, state, rollout FROM pg_temp.tick('third', '2040-01-05 14:00:11');
+SELECT pg_temp.depth('third', '2040-01-05 14:05', 500);
+SELECT guardrail, state, rollout FROM pg_temp.tick('third', '2040-01-05 14:05:01');
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040-01-05 15:00', 'span', 'x', jsonb_build_object('third', v), v = 'on' FROM generate_series(1, 60) i, unnest('{on,off}'::text[]) v;
+SELECT pg_temp.depth('third', '2040-01-05 15:00', 500);
+SELECT guardrail, state, rollout FROM pg_temp.tick('third', '2040-01-05 15:00:01');
+
+-- A window without data is no value, of every kind.
+SELECT flagscope._bounded(NULL) IS NULL AS nothing, flagscope._bounded(1e30) AS most;
+SELECT flagscope.create_flag('silent');
+SELECT flagscope.create_metric('retries', 'rate', 'metric', '{"name": "retries"}', per => '{"signal": "span"}'), flagscope.create_metric('sums', 'ratio', 'metric', '{"name": "sum"}', per => '{"signal": "span"}', harm => 'decrease');
+SELECT flagscope.create_guardrail('silent', 'errors', test => 'threshold', limit_value => 0.05, min_sample => 5), flagscope.create_guardrail('silent', 'retries', test => 'threshold', limit_value => 0.05, min_sample => 5),
+    flagscope.create_guardrail('silent', 'sums', limit_value => 0.5, min_sample => 5) \g /dev/null
+SELECT flagscope.create_rollout('silent', stages => ARRAY[25, 100], min_duration => '1 day') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-05 12:00') > 0 AS started;
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) SELECT timestamptz '2040-01-05 12:00:10', s.signal::flagscope.signal, s.name, 10, '{"silent": "on"}' FROM (VALUES ('span', 'x', 10), ('metric', 'sum', 1)) s(signal, name, n), generate_series(1, s.n);
+SELECT guardrail, state, rollout FROM pg_temp.tick('silent', '2040-01-05 12:00:11');
+SELECT guardrail, state, reason, rollout FROM pg_temp.tick('silent', '2040-01-05 12:01:40');

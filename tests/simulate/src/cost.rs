@@ -6,7 +6,7 @@ use std::time::Instant;
 use flagscope_core::sketch::Histogram;
 use flagscope_core::stats::exceedance::{self, MIX4};
 use flagscope_core::stats::label::{LogScore, increment};
-use flagscope_core::stats::mean::{self, Group, Margin, Scale};
+use flagscope_core::stats::mean::{self, Group, Line, Scale};
 use flagscope_core::stats::mixture::ERROR_GRID;
 use flagscope_core::stats::rate::{self, Counts};
 use flagscope_core::stats::share;
@@ -45,9 +45,10 @@ pub fn measure() {
     let counts = Counts { exposure_t: 50.0, count_t: 120, exposure_c: 950.0, count_c: 2000 };
     let group = |n, mean| Group { n, mean, m2: n as f64 };
     let scale = Scale { cap: 10.0, centre: 1.0 };
-    let margin = Margin { relative: 0.05, absolute: 0.0 };
+    let margin = Line { relative: 0.05, absolute: 0.0 };
+    let moved = exceedance::shifted(&thresholds, 3);
     let mix4 = || -> Vec<Vec<f64>> {
-        let arms = exceedance::arms(black_box(&t), &c, &thresholds, 3);
+        let arms = exceedance::arms(black_box(&t), &c, &thresholds, &moved);
         arms.iter().map(|a| fisher_increment(a, 1.0, Harm::Increase, &ERROR_GRID).expect("a table")).collect()
     };
     println!("| one increment | us | aim |\n|---|---|---|");

@@ -6,7 +6,7 @@ use flagscope_core::sketch::histogram::DEFAULT_SCALE;
 use flagscope_core::stats::combine::combine;
 use flagscope_core::stats::exceedance::MIX4;
 use flagscope_core::stats::label::{self, Bin, SLOPES};
-use flagscope_core::stats::mean::{self, Group, Margin, Scale};
+use flagscope_core::stats::mean::{self, Group, Line, Scale};
 use flagscope_core::stats::mixture::{ERROR_GRID, mix, temper};
 use flagscope_core::stats::process::Process;
 use flagscope_core::stats::ratio::Units;
@@ -370,7 +370,7 @@ impl<'a> Watch<'a> {
         let (t, c) = (t.winsorised(self.cap), c.winsorised(self.cap));
         for (i, harm) in [Harm::Increase, Harm::Decrease].into_iter().enumerate() {
             let relative = if harm == Harm::Increase { self.plan.margin } else { -self.plan.margin };
-            let margin = Margin { relative, absolute: 0.0 };
+            let margin = Line { relative, absolute: 0.0 };
             let increment = mean::increment(&t, &c, &scale, &margin, harm).expect("a stratum");
             self.means[i].add(&increment).expect("the grid");
             self.alarms.note(2 + i, tick, self.means[i].log_e() >= LINE);

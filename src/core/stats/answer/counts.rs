@@ -2,7 +2,7 @@
 
 use super::{Answer, Question, check, opposite};
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
-use crate::stats::margin::{Past, odds_of_points};
+use crate::stats::margin::{Margin, Past};
 use crate::stats::mixture::{ERROR_GRID, Grid, temper};
 use crate::stats::process::Process;
 use crate::stats::rate::{self, Counts};
@@ -55,24 +55,19 @@ fn odds(score: &Score, answer: Answer, alpha: f64) -> Result<Answer> {
     Ok(answer.with(score.odds_ratio(), interval))
 }
 
-/// Test P. With `points`, the margin is that many percentage points (0.005) of the control's rate in earlier strata, and
-/// the first stratum only gives the rate. The estimate is the Mantel-Haenszel odds ratio.
+/// Test P. An absolute margin (0.005: half a percentage point) is added to the control's chance in earlier strata, so
+/// the first one with control data only gives that. The estimate is the Mantel-Haenszel odds ratio.
 ///
 /// # Errors
-/// As [`fisher_increment`] and [`odds_of_points`].
-pub fn proportion(strata: &[Arms], points: Option<f64>, question: &Question) -> Result<Answer> {
+/// As [`fisher_increment`] and [`Margin::odds_ratio`].
+pub fn proportion(strata: &[Arms], question: &Question) -> Result<Answer> {
     let mut pair = Pair::new(question)?;
     let (mut score, mut past) = (Score::default(), Past::default());
-    if let Some(points) = points {
-        odds_of_points(0.5, points, question.harm)?;
-    }
+    question.margin.odds_ratio(Some(0.5), question.harm)?;
     for arms in strata {
         score.add(arms)?;
-        let margin = match (points, past.rate()) {
-            (None, _) => Some(1.0 + question.margin),
-            (Some(points), rate) => rate.map(|rate| odds_of_points(rate, points, question.harm)).transpose()?,
-        };
-        past.add(arms.n_c, arms.y_c);
+        let margin = question.margin.odds_ratio(past.chance(), question.harm)?;
+        past.add_trials(arms.n_c, arms.y_c);
         if let Some(margin) = margin {
             pair.add(margin, question.harm, |margin, harm, grid| fisher_increment(arms, margin, harm, grid))?;
         }
@@ -99,16 +94,22 @@ pub fn limit(strata: &[(u64, u64)], limit: f64, question: &Question) -> Result<A
     Ok(Answer::of(&process, None).with(rate, interval))
 }
 
-/// Test R. The estimate is the ratio of rates, stratified as by Mantel and Haenszel.
+/// Test R. An absolute margin is added to the control's rate in earlier strata, so the first one with control data only
+/// gives that. The estimate is the ratio of rates, stratified as by Mantel and Haenszel.
 ///
 /// # Errors
-/// As [`rate::increment`].
+/// As [`rate::increment`] and [`Margin::rate_ratio`].
 pub fn rate(strata: &[Counts], question: &Question) -> Result<Answer> {
     let mut pair = Pair::new(question)?;
-    let mut score = Score::default();
+    let (mut score, mut past) = (Score::default(), Past::default());
+    question.margin.rate_ratio(Some(1.0), question.harm)?;
     for counts in strata {
+        counts.check()?;
         let at = |margin, harm, grid: &Grid| rate::increment(counts, margin, harm, grid);
-        pair.add(1.0 + question.margin, question.harm, at)?;
+        if let Some(margin) = question.margin.rate_ratio(past.rate(), question.harm)? {
+            pair.add(margin, question.harm, at)?;
+        }
+        past.add_exposure(counts.exposure_c, counts.count_c);
         let share = counts.exposure_t / (counts.exposure_t + counts.exposure_c);
         score.add_share(counts.count_t, counts.count_t + counts.count_c, share);
     }
@@ -139,12 +140,12 @@ pub fn share(strata: &[(f64, u64, u64)], alpha: f64) -> Result<Answer> {
 pub fn ratio(t: &Units, c: &Units, question: &Question) -> Result<Answer> {
     check(question)?;
     let sign = if question.harm == Harm::Increase { 1.0 } else { -1.0 };
-    let q = sign * question.margin;
+    let Margin::Relative(margin) = question.margin else {
+        return Err(Error::new(Kind::InvalidParameter, "a ratio is tested with a relative margin"));
+    };
+    let q = sign * margin;
     if !(q > -1.0 && q.is_finite()) {
-        return Err(Error::new(
-            Kind::InvalidParameter,
-            format!("margin is out of range, got \"{}\"", question.margin),
-        ));
+        return Err(Error::new(Kind::InvalidParameter, format!("margin is out of range, got \"{margin}\"")));
     }
     let log_e = ratio::log_e(t, c, q, question.harm);
     let safe = question.safe_margin.map(|margin| ratio::log_e(t, c, sign * margin, opposite(question.harm)));

@@ -10,6 +10,7 @@ mod values;
 pub use counts::{limit, proportion, rate, ratio, share};
 pub use values::{distribution, mean, mean_t, quantile, quantile_strict};
 
+use super::margin::Margin;
 use super::process::Process;
 use super::tilt::Harm;
 use crate::Result;
@@ -19,9 +20,9 @@ use crate::Result;
 pub struct Question {
     /// The direction that hurts.
     pub harm: Harm,
-    /// The tolerated relative worsening: evidence of harm is evidence of more than this.
-    pub margin: f64,
-    /// Evidence of safety is evidence of less worsening than this; None: not asked.
+    /// The tolerated worsening: evidence of harm is evidence of more than this.
+    pub margin: Margin,
+    /// Evidence of safety is evidence of less relative worsening than this; None: not asked.
     pub safe_margin: Option<f64>,
     /// Every log likelihood ratio is divided by it, 1 when trials are independent.
     pub design_effect: f64,

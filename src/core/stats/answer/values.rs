@@ -6,19 +6,14 @@ use crate::sketch::{Histogram, Moments, Sketch};
 use crate::stats::beta_binomial::quantile_interval;
 use crate::stats::exceedance::{self, MIX4};
 use crate::stats::label::{self, LogScore, SLOPES};
-use crate::stats::margin::FADING;
-use crate::stats::mean::{self, Group, LAMBDAS, Margin, Scale};
+use crate::stats::margin::{FADING, Margin};
+use crate::stats::mean::{self, Group, LAMBDAS, Line, Scale};
 use crate::stats::mixture::{ERROR_GRID, Grid, mix};
 use crate::stats::process::Process;
 use crate::stats::strict::{CONTROL_PART, strict};
 use crate::stats::student::{PHI, Sums};
-use crate::stats::tilt::{Harm, fisher_increment};
+use crate::stats::tilt::{Arms, Harm, fisher_increment};
 use crate::{Error, Kind, Result};
-
-/// The margin of a mean in a direction: what hurts by an increase may grow by it, what hurts by a decrease may shrink.
-fn line(harm: Harm, margin: f64) -> Margin {
-    Margin { relative: if harm == Harm::Increase { margin } else { -margin }, absolute: 0.0 }
-}
 
 /// Test M over strata of treatment and control, whose values lie in [0, cap]. The centre is the fading mean of the
 /// control in earlier strata, so the first one with control data only gives it. The estimate is the difference of means
@@ -30,7 +25,7 @@ pub fn mean(strata: &[(Moments, Moments)], cap: f64, question: &Question) -> Res
     check(question)?;
     let mut harm = Process::uniform(LAMBDAS.len());
     let mut safe = question.safe_margin.map(|margin| (margin, harm.clone()));
-    let (mut centre, mut sums) = (None, Sums::new(Margin::default()));
+    let (mut centre, mut sums) = (None, Sums::new(Line::default()));
     for (t, c) in strata {
         for moments in [t, c] {
             check_values(moments, cap)?;
@@ -38,9 +33,9 @@ pub fn mean(strata: &[(Moments, Moments)], cap: f64, question: &Question) -> Res
         let (t, c) = (Group::from(t), Group::from(c));
         if let Some(centre) = centre {
             let scale = Scale::new(cap, centre);
-            harm.add(&mean::increment(&t, &c, &scale, &line(question.harm, question.margin), question.harm)?)?;
+            harm.add(&mean::increment(&t, &c, &scale, &question.margin.line(question.harm), question.harm)?)?;
             if let Some((margin, process)) = &mut safe {
-                let line = line(question.harm, *margin);
+                let line = Margin::Relative(*margin).line(question.harm);
                 process.add(&mean::increment(&t, &c, &scale, &line, opposite(question.harm))?)?;
             }
         }
@@ -70,14 +65,12 @@ fn check_values(moments: &Moments, cap: f64) -> Result<()> {
 /// [`Kind::InvalidParameter`] for a margin that is not above -1 or an alpha that is no chance.
 pub fn mean_t(strata: &[(Moments, Moments)], question: &Question) -> Result<Answer> {
     check(question)?;
-    let margin = line(question.harm, question.margin);
-    if !(margin.relative > -1.0 && margin.relative.is_finite()) {
-        return Err(Error::new(
-            Kind::InvalidParameter,
-            format!("margin is out of range, got \"{}\"", question.margin),
-        ));
+    let line = question.margin.line(question.harm);
+    if !(line.relative > -1.0 && line.relative.is_finite() && line.absolute.is_finite()) {
+        let margin = line.relative + line.absolute;
+        return Err(Error::new(Kind::InvalidParameter, format!("margin is out of range, got \"{margin}\"")));
     }
-    let mut sums = Sums::new(margin);
+    let mut sums = Sums::new(line);
     let mut answer = Answer::default();
     for (t, c) in strata {
         sums.add(&Group::from(t), &Group::from(c));
@@ -129,9 +122,11 @@ pub fn quantile(strata: &[(Histogram, Histogram)], level: Option<f64>, question:
     for (t, c) in strata {
         let thresholds = past.as_ref().map(|past| exceedance::thresholds(past, &levels)).transpose()?.flatten();
         if let Some(cuts) = thresholds {
-            add_levels(&mut harm, (t, c), &cuts, question.margin, (question.harm, question.harm))?;
+            let moved = exceedance::moved(&cuts, question.margin, question.harm, c.scale())?;
+            add_levels(&mut harm, &exceedance::arms(t, c, &cuts, &moved), question.harm)?;
             if let Some((margin, safe)) = &mut safe {
-                add_levels(safe, (t, c), &cuts, *margin, (question.harm, opposite(question.harm)))?;
+                let moved = exceedance::shifted(&cuts, safe_shift(*margin, question.harm, c.scale())?);
+                add_levels(safe, &exceedance::arms(t, c, &cuts, &moved), opposite(question.harm))?;
             }
         }
         match &mut past {
@@ -152,21 +147,19 @@ pub fn quantile(strata: &[(Histogram, Histogram)], level: Option<f64>, question:
     Ok(Answer { estimate: all.quantile(p)?, low, high, ..answer })
 }
 
-/// Adds one stratum: the margin moves the treatment's threshold in the harmful direction, the test looks in the other.
-fn add_levels(
-    levels: &mut Levels,
-    (t, c): (&Histogram, &Histogram),
-    cuts: &[i32],
-    margin: f64,
-    (harm, tested): (Harm, Harm),
-) -> Result<()> {
-    let up = shift_for_margin(margin, c.scale())?;
-    // Whole bins, towards the conservative side of each claim.
-    let is_more = (f64::from(up) / 2_f64.powi(c.scale())).exp2() > (1.0 + margin) * (1.0 + 1e-9);
-    let bins = if tested == harm || !is_more { up } else { up - 1 };
-    let shift = if harm == Harm::Increase { bins } else { -bins };
-    for (process, arms) in levels.each.iter_mut().zip(exceedance::arms(t, c, cuts, shift)) {
-        process.add(&fisher_increment(&arms, 1.0, tested, &ERROR_GRID)?)?;
+/// How far a safe margin moves the treatment's threshold: whole bins, towards the conservative side of its claim, which
+/// is the other one than [`exceedance::moved`] takes.
+fn safe_shift(margin: f64, harm: Harm, scale: i32) -> Result<i32> {
+    let up = shift_for_margin(margin, scale)?;
+    let is_more = (f64::from(up) / 2_f64.powi(scale)).exp2() > (1.0 + margin) * (1.0 + 1e-9);
+    let bins = if is_more { up - 1 } else { up };
+    Ok(if harm == Harm::Increase { bins } else { -bins })
+}
+
+/// Adds one stratum, a table for each level, tested in a direction.
+fn add_levels(levels: &mut Levels, arms: &[Arms], tested: Harm) -> Result<()> {
+    for (process, arms) in levels.each.iter_mut().zip(arms) {
+        process.add(&fisher_increment(arms, 1.0, tested, &ERROR_GRID)?)?;
     }
     levels.look();
     Ok(())
