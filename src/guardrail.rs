@@ -5,6 +5,8 @@ use flagscope_core::guardrail::{self, Counted, Rule, Side, Standing};
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::exceedance;
 use flagscope_core::stats::margin::{Margin, Past};
+use flagscope_core::stats::mixture::ERROR_GRID;
+use flagscope_core::stats::rate;
 use flagscope_core::stats::score::Score;
 use flagscope_core::stats::tilt::Arms;
 use flagscope_core::telemetry::MetricKind;
@@ -220,6 +222,17 @@ fn odds_ratio(
     let interval = score.log_or_interval(alpha).report()?;
     let (low, high) = interval.map(|(low, high)| (low.exp(), high.exp())).unzip();
     Ok(TableIterator::once((score.odds_ratio(), low, high)))
+}
+
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _rate_interval(
+    exposure: f64,
+    count: i64,
+    alpha: f64,
+) -> Result<TableIterator<'static, (name!(low, Option<f64>), name!(high, Option<f64>))>, ErrorReport> {
+    let count = self::count(count).report()?;
+    let (low, high) = rate::limit_interval(exposure, count, alpha, &ERROR_GRID).report()?.unzip();
+    Ok(TableIterator::once((low, high)))
 }
 
 fn arms(n_t: Option<i64>, y_t: Option<i64>, n_c: Option<i64>, y_c: Option<i64>) -> CoreResult<Arms> {

@@ -207,6 +207,7 @@ extension_sql_file!(
         guardrail::_add_counts,
         guardrail::_verdict,
         guardrail::odds_ratio,
+        guardrail::_rate_interval,
         stats::test_proportion,
         stats::test_limit,
         stats::test_rate,
@@ -314,7 +315,8 @@ extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["r
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
 extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
 extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["chunk_api"]);
-extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["anomaly_api"]);
+extension_sql_file!("../sql/api/effect.sql", name = "effect_api", requires = ["anomaly_api"]);
+extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["ramp_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);

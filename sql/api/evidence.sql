@@ -48,19 +48,26 @@ RETURN (coalesce(flagscope.sum(moments), 0) + z * sqrt(coalesce(flagscope.count(
 COMMENT ON FUNCTION flagscope._ratio_end(flagscope.moments, float8, float8) IS
     'sum by number of rows, moved by z standard errors of a compound Poisson sum';
 
+CREATE FUNCTION flagscope._value_end(m flagscope.metric, n float8, y float8, moments flagscope.moments, z float8) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT CASE m.kind
+        WHEN 'proportion' THEN (y / n + z ^ 2 / (2 * n) + z * sqrt(y / n * (1 - y / n) / n + z ^ 2 / (4 * n ^ 2))) / (1 + z ^ 2 / n)
+        WHEN 'mean' THEN flagscope.mean(moments) + z * coalesce(flagscope.stddev(moments), 0) / sqrt(n)
+        WHEN 'rate' THEN (y + z ^ 2 / 2 + z * sqrt(y + z ^ 2 / 4)) / nullif(coalesce(flagscope.sum(moments), n), 0)
+        WHEN 'ratio' THEN flagscope._ratio_end(moments, n, z) END;
+END;
+COMMENT ON FUNCTION flagscope._value_end(flagscope.metric, float8, float8, flagscope.moments, float8) IS
+    'share, mean, rate or ratio moved by z standard errors: Wilson''s score interval, the mean''s standard error, the score interval of a Poisson count, of a ratio that of a compound Poisson sum, root of the sum of squares; NULL for a quantile';
+
 CREATE FUNCTION flagscope._baseline(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, min_sample bigint, at timestamptz)
 RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- The far end of an interval of 3.09 standard errors (one-sided 0.1 %), so that a small sample makes a lenient limit
-    -- and not a random one: Wilson's score interval, normal order statistics, the mean's standard error, the score interval of a
-    -- Poisson count; of a ratio the standard error of a compound Poisson sum, root of the sum of squares.
-    SELECT flagscope._worse(CASE m.kind
-        WHEN 'proportion' THEN (x.y / x.n + z ^ 2 / (2 * x.n) + z * sqrt(x.y / x.n * (1 - x.y / x.n) / x.n + z ^ 2 / (4 * x.n ^ 2))) / (1 + z ^ 2 / x.n)
-        WHEN 'mean' THEN flagscope.mean(x.moments) + z * coalesce(flagscope.stddev(x.moments), 0) / sqrt(x.n)
-        WHEN 'rate' THEN (x.y + z ^ 2 / 2 + z * sqrt(x.y + z ^ 2 / 4)) / nullif(coalesce(flagscope.sum(x.moments), x.n), 0)
-        WHEN 'ratio' THEN flagscope._ratio_end(x.moments, x.n, z)
-        ELSE flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n)))) END,
+    -- and not a random one; of a quantile by normal order statistics.
+    SELECT flagscope._worse(CASE m.kind WHEN 'quantile' THEN flagscope.quantile(x.histogram, least(1, greatest(0, g.quantile + z * sqrt(g.quantile * (1 - g.quantile) / x.n))))
+        ELSE flagscope._value_end(m, x.n, x.y, x.moments, z) END,
         m.kind, m.harm, flagscope._margin(g), g.margin_absolute)
     FROM (
         SELECT nullif(sum(v.n), 0)::float8 AS n, sum(v.events)::float8 AS y, flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram

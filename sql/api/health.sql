@@ -105,7 +105,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._gather_health(flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after the exposures of one tick';
 
-CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, at timestamptz,
+CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -113,16 +113,19 @@ AS $$
         WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(flagscope._setting_number('health.alpha')) THEN 'breached'
         WHEN h.rule = 'crossing' AND h.n_treatment >= greatest(10, flagscope._setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - flagscope._setting_interval('health.quiet_after') THEN 'stale'
+        -- There are rules only where somebody was exposed, so the control was; rollouts whose exposures nobody sends have none.
+        WHEN h.rule = 'traffic' AND h.last_at IS NULL AND since < at - flagscope._setting_interval('health.quiet_after') THEN 'no_data'
         ELSE 'ok' END::flagscope.data_state,
     CASE h.rule
         WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
                 round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(flagscope._setting_number('health.alpha'))::numeric, 2)) END
         WHEN 'crossing' THEN format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control)
-        ELSE coalesce(format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')), 'no exposure to the treatment yet') END;
+        ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
+            ELSE format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
-COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz) IS
-    'state and reason of a health rule; a mismatch cannot be judged where targeting puts users into variants, too';
+COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
+    'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
 
 CREATE FUNCTION flagscope._free_health(rollout_id bigint, rule flagscope.health_rule) RETURNS SETOF integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -140,7 +143,7 @@ AS $$
         JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
         JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
         JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
-        LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, at) x
+        LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
     WHERE h.rollout_id = o.rollout_id AND h.rule = o.rule AND (x.state, x.reason) IS DISTINCT FROM (h.state, h.reason)
         AND EXISTS (SELECT FROM flagscope._free_health(h.rollout_id, h.rule));
 $$;

@@ -14,68 +14,6 @@ END;
 COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
     'what a variant looked like since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
 
-CREATE FUNCTION flagscope._odds_ratio(evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
-    FROM (
-        SELECT array_agg(e.n_treatment ORDER BY e.stratum) AS nt, array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt,
-            array_agg(e.n_control ORDER BY e.stratum) AS nc, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc
-        FROM flagscope.evaluation e
-        WHERE e.evidence_id = _odds_ratio.evidence_id AND e.events_treatment <> '{}'
-    ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, alpha) x;
-END;
-COMMENT ON FUNCTION flagscope._odds_ratio(bigint, float8) IS
-    'odds ratio of a proportion against control over all strata, with its anytime-valid interval';
-
-CREATE FUNCTION flagscope._mean_difference(m flagscope.metric, evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
-    FROM (
-        SELECT coalesce(array_agg(e.moments_treatment ORDER BY e.stratum), '{}') AS t, coalesce(array_agg(e.moments_control ORDER BY e.stratum), '{}') AS c
-        FROM flagscope.evaluation e WHERE e.evidence_id = _mean_difference.evidence_id AND e.increment <> '{}'
-    ) a, LATERAL flagscope.test_mean(a.t, a.c, m.cap, 0, NULL, 'increase', alpha) x;
-END;
-COMMENT ON FUNCTION flagscope._mean_difference(flagscope.metric, bigint, float8) IS
-    'difference of the means of treatment and control over all strata, in the metric''s unit, with the asymptotic interval of test Mt';
-
-CREATE FUNCTION flagscope._rate_ratio(evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
-    FROM (
-        SELECT coalesce(array_agg(s.et ORDER BY s.stratum), '{}') AS et, coalesce(array_agg(s.yt ORDER BY s.stratum), '{}') AS yt,
-            coalesce(array_agg(s.ec ORDER BY s.stratum), '{}') AS ec, coalesce(array_agg(s.yc ORDER BY s.stratum), '{}') AS yc
-        FROM (SELECT e.stratum, coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8) AS et, e.events_treatment[1] AS yt,
-                coalesce(flagscope.sum(e.moments_control), e.n_control::float8) AS ec, e.events_control[1] AS yc
-            FROM flagscope.evaluation e WHERE e.evidence_id = _rate_ratio.evidence_id AND e.events_treatment <> '{}') s
-        WHERE s.et > 0 AND s.ec > 0
-    ) a, LATERAL flagscope.test_rate(a.et, a.yt, a.ec, a.yc, 0, NULL, 'increase', 1, alpha) x;
-END;
-COMMENT ON FUNCTION flagscope._rate_ratio(bigint, float8) IS
-    'ratio of the rates of treatment and control over all strata, with its anytime-valid interval';
-
-CREATE FUNCTION flagscope._effect(m flagscope.metric, evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT CASE m.kind WHEN 'proportion' THEN jsonb_build_object('odds_ratio', flagscope._odds_ratio(evidence_id, alpha))
-        WHEN 'mean' THEN jsonb_build_object('difference', flagscope._mean_difference(m, evidence_id, alpha))
-        WHEN 'rate' THEN jsonb_build_object('rate_ratio', flagscope._rate_ratio(evidence_id, alpha)) ELSE '{}' END;
-END;
-COMMENT ON FUNCTION flagscope._effect(flagscope.metric, bigint, float8) IS
-    'what a test against the control estimates, as {odds_ratio | difference | rate_ratio: {estimate, low, high}}';
-
-CREATE FUNCTION flagscope._effect_words(effect jsonb, unit text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT concat_ws(' ', format('%s %s (%s to %s)', replace(e.key, '_', ' '), round((e.value ->> 'estimate')::numeric, d.digits),
-        round((e.value ->> 'low')::numeric, d.digits), round((e.value ->> 'high')::numeric, d.digits)), CASE e.key WHEN 'difference' THEN nullif(unit, '') END)
-    FROM jsonb_each(effect) e, LATERAL (SELECT CASE e.key WHEN 'difference' THEN 4 ELSE 2 END AS digits) d
-    WHERE e.key IN ('odds_ratio', 'difference', 'rate_ratio') AND e.value ->> 'estimate' IS NOT NULL AND e.value ->> 'low' IS NOT NULL;
-$$;
-COMMENT ON FUNCTION flagscope._effect_words(jsonb, text) IS 'an effect with its interval, for people; NULL where the strata do not tell';
-
 CREATE FUNCTION flagscope._evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -92,7 +30,7 @@ BEGIN ATOMIC
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
             'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
-    || CASE WHEN m.kind <> 'quantile' AND g.comparison = 'control' THEN flagscope._effect(m, s.evidence_id, s.alpha) ELSE '{}' END
+    || flagscope._effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;

@@ -173,7 +173,7 @@ AS $$
             'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
             ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
         'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
-        'effect      ' || flagscope._effect_words(e, e ->> 'unit') || ' at every look',
+        'effect      ' || flagscope._effect_words(e, e ->> 'kind', e ->> 'unit') || CASE WHEN e ? 'window' THEN '' ELSE ' at every look' END,
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'score' THEN format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),

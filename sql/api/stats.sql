@@ -14,6 +14,8 @@ COMMENT ON FUNCTION flagscope._own_query_rows(text, timestamptz, timestamptz, in
     'the same with the caller''s own rights';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
+COMMENT ON FUNCTION flagscope._rate_interval(float8, bigint, float8) IS
+    'the rates that a count over an exposure leaves possible, at every look: those that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
 COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
     flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';

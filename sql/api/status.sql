@@ -46,6 +46,10 @@ AS $$
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             JOIN flagscope.rollout r ON r.id = s.rollout_id
         WHERE s.state = 'error' AND r.status IN ('running', 'paused', 'held') ORDER BY g.id)
+    UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
+            JOIN flagscope.rollout r ON r.id = s.rollout_id
+        WHERE s.state = 'ok' AND flagscope._is_eventless(s, g, m) AND r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id)
     UNION ALL SELECT 'backfill', format('%s metrics on watch have no complete rollups yet for %s', count(*), flagscope._setting_text('rollup.backfill'))
         FROM flagscope.watch w WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0
     UNION ALL SELECT 'stray rows', format('%s rows of telemetry without a partition: from %s to %s UTC', count(*),
@@ -53,4 +57,4 @@ AS $$
         FROM flagscope.telemetry_stray t HAVING count(*) > 0;
 $$;
 COMMENT ON FUNCTION flagscope.status() IS
-    'in words: does the worker run, what did it last do, where does every live rollout stand, what is wrong';
+    'in words: does the worker run, what did it last do, where does every live rollout stand, what is wrong, which guardrails have seen no event at all';

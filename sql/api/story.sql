@@ -19,24 +19,26 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._story_stages(flagscope.rollout) IS 'a rollout''s stages: share, when it was entered or what it asks for';
 
-CREATE FUNCTION flagscope._story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric) RETURNS text
+CREATE FUNCTION flagscope._story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, r flagscope.rollout) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN g.comparison = 'control' THEN flagscope._effect_words(flagscope._effect(m, s.evidence_id, s.alpha), m.unit)
-        WHEN s.value IS NOT NULL THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END;
+    SELECT CASE WHEN g.test = 'anomaly' THEN 'score ' || round(s.value::numeric, 2) ELSE
+        coalesce(flagscope._effect_words(flagscope._effect(g, s, m, r), m.kind::text, m.unit),
+            -- Its rollups are gone: the value is left.
+            CASE WHEN g.test = 'threshold' THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END) END;
 $$;
-COMMENT ON FUNCTION flagscope._story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric) IS
-    'what a guardrail estimates: the effect with its interval that is valid at every look, or a threshold''s value';
+COMMENT ON FUNCTION flagscope._story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.rollout) IS
+    'what a guardrail estimates, with its interval; of an anomaly its score';
 
 CREATE FUNCTION flagscope._story_guardrails(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH line AS (
         SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state, s.n_treatment::text AS n_t, s.n_control::text AS n_c,
-            coalesce(flagscope._story_effect(s, g, m), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
+            coalesce(flagscope._story_effect(s, g, m, r), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
         WHERE s.rollout_id = r.id
-        UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect', 'in words'
+        UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect (interval at every look)', 'in words'
     ), width AS (SELECT max(length(name)) AS name, max(length(state)) AS state, max(length(n_t)) AS n_t, max(length(n_c)) AS n_c, max(length(effect)) AS effect FROM line)
     SELECT format('  %s  %s  %s  %s  %s  %s', rpad(l.name, w.name), rpad(l.state, w.state), lpad(l.n_t, w.n_t), lpad(l.n_c, w.n_c), rpad(l.effect, w.effect), l.reason)
     FROM line l, width w WHERE (SELECT count(*) FROM line) > 1 ORDER BY l.id;

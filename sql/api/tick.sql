@@ -209,6 +209,13 @@ END $$;
 COMMENT ON FUNCTION flagscope._look(flagscope.guardrail_status, flagscope.guardrail, interval, timestamptz) IS
     'm of n: a threshold is breached when enough of its last looks, one window apart, were beyond the limit';
 
+CREATE FUNCTION flagscope._is_eventless(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN m.kind IN ('proportion', 'rate') AND CASE g.test WHEN 'sequential' THEN 0 = ALL (st.events_treatment || st.events_control)
+    WHEN 'threshold' THEN coalesce(st.value = 0, false) ELSE false END;
+COMMENT ON FUNCTION flagscope._is_eventless(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric) IS
+    'has a guardrail that counts events seen none: all is well, or its metric''s event is not what was meant';
+
 CREATE FUNCTION flagscope._judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
     step_sample bigint, alone boolean, setting flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -228,7 +235,7 @@ BEGIN
     SELECT v.state::flagscope.data_state, v.reason INTO st.state, st.reason
     FROM flagscope._verdict(jsonb_build_object(
         'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
-        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts,
+        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts, 'is_eventless', flagscope._is_eventless(st, g, m),
         'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha, 'joint', st.joint ->> 'reason',
         'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
         'needs_past', g.comparison = 'control' AND (m.kind IN ('quantile', 'mean') OR g.margin_absolute IS NOT NULL),

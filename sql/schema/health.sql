@@ -30,7 +30,7 @@ COMMENT ON COLUMN flagscope.unit.crossed IS 'seen with the control after the tre
 
 CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
 COMMENT ON TYPE flagscope.health_rule IS
-    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: exposures have stopped';
+    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: exposures to the treatment have stopped, or never came though the control has some';
 
 CREATE TABLE flagscope.rollout_health (
     rollout_id  bigint NOT NULL,

@@ -73,7 +73,7 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('health.crossing', '0.01',
      'share of units (and ten at least) seen in two variants that holds a rollout'),
     ('health.quiet_after', '"10 minutes"',
-     'time without exposures to the treatment, once there were some, that holds a rollout'),
+     'time without exposures to the treatment, since the last one or, while the control alone has some, since the stage began, that holds a rollout'),
     ('telemetry.chunk_interval', '"auto"',
      'width of a time partition of telemetry, in UTC; "auto": a day, 6 hours or an hour, by volume'),
     ('telemetry.chunk_bytes', '4e9',

@@ -62,6 +62,8 @@ pub struct Standing {
     pub value: Option<f64>,
     /// The newest point of an anomaly's series.
     pub anomaly: Option<Sighting>,
+    /// Of what counts events: there was none in any arm that is looked at.
+    pub is_eventless: bool,
     /// Natural log of the e-value now.
     pub log_e: f64,
     /// Its maximum so far.
@@ -221,7 +223,14 @@ fn clear(s: &Standing) -> Verdict {
     let reason = match (s.value, &s.anomaly) {
         (_, Some(a)) => anomaly::clear(s, a),
         (Some(value), None) if s.is_threshold() => {
-            format!("{} is {}, within {}", s.subject(), s.amount(value), s.rival())
+            let doubt =
+                if s.is_eventless { "; no event in the window (is the event right? check_metric)" } else { "" };
+            format!("{} is {}, within {}{doubt}", s.subject(), s.amount(value), s.rival())
+        }
+        // What everybody hopes for, and what a misspelt event looks like.
+        _ if s.is_eventless => {
+            let whose = if s.comparison == "control" { "in either arm" } else { "of the treatment" };
+            format!("no event {whose} so far (is the event right? check_metric)")
         }
         _ => format!("no sign of harm: ln e {}, the line is {}", number(s.log_e), number(s.line())),
     };
@@ -275,6 +284,7 @@ pub(super) mod tests {
             quantile: None,
             value: None,
             anomaly: None,
+            is_eventless: false,
             log_e: -0.5,
             max_log_e: 0.25,
             alpha: 0.01,
@@ -301,6 +311,22 @@ pub(super) mod tests {
     #[test]
     fn a_quiet_guardrail_is_ok() {
         assert_eq!(words(standing()), ("ok", "no sign of harm: ln e -0.5, the line is 4.61".into()));
+    }
+
+    #[test]
+    fn no_event_at_all_is_ok_and_said() {
+        let none = Standing { is_eventless: true, log_e: 0.0, max_log_e: 0.0, ..standing() };
+        let reason = "no event in either arm so far (is the event right? check_metric)";
+        assert_eq!(words(none.clone()), ("ok", reason.into()));
+        let limit = Standing { comparison: "absolute".into(), limit: Some(0.05), log_e: -3.0, ..none.clone() };
+        let reason = "no event of the treatment so far (is the event right? check_metric)";
+        assert_eq!(words(limit.clone()), ("ok", reason.into()));
+        let threshold = Standing { test: "threshold".into(), value: Some(0.0), ..limit };
+        let reason =
+            "errors is 0, within the limit of 0.05; no event in the window (is the event right? check_metric)";
+        assert_eq!(words(threshold), ("ok", reason.into()));
+        // Before there is a sample it says nothing.
+        assert_eq!(words(Standing { stage_sample: 412, ..none }).0, "not_enough");
     }
 
     #[test]

@@ -10,7 +10,9 @@
 //!
 //! Counts must be Poisson given their intensity. Retries and bursts are not: divide by a design effect ([`super::mixture::temper`]).
 
-use super::mixture::{Grid, MAX_ODDS_RATIO};
+use super::mixture::{Grid, MAX_ODDS_RATIO, log_e};
+use super::normal::check_alpha;
+use super::special::root;
 use super::tilt::{Harm, MAX_TRIALS};
 use crate::{Error, Kind, Result};
 
@@ -105,6 +107,32 @@ pub fn limit_increment(exposure: f64, count: u64, limit: f64, harm: Harm, grid: 
     Ok(grid.log_or().iter().map(one).collect())
 }
 
+/// The rates that a count over an exposure leaves possible, at every look but for a chance of alpha: those that the
+/// one-sample form ([`limit_increment`], mixed over the grid) shows neither to be too low nor too high, each at half of
+/// alpha. A low end of 0 is one that the count does not exclude; None without exposure.
+///
+/// # Errors
+/// As [`limit_increment`], and [`Kind::InvalidParameter`] for an alpha that is no chance.
+pub fn limit_interval(exposure: f64, count: u64, alpha: f64, grid: &Grid) -> Result<Option<(f64, f64)>> {
+    let line = (2.0 / check_alpha(alpha)?).ln();
+    Counts { exposure_t: exposure, count_t: if exposure == 0.0 { 0 } else { count }, ..Counts::default() }.check()?;
+    if exposure == 0.0 {
+        return Ok(None);
+    }
+    let beyond = |limit: f64, harm: Harm| {
+        let log_e = limit_increment(exposure, count, limit, harm, grid).and_then(|ell| log_e(&ell, grid));
+        log_e.map_or(f64::NAN, |log_e| log_e - line)
+    };
+    let rate = count as f64 / exposure;
+    let (least, unit) = (rate * 1e-9, exposure.recip());
+    let is_above_0 = count > 0 && beyond(least, Harm::Increase) > 0.0;
+    let low = if is_above_0 { root(least, rate, |limit| beyond(limit, Harm::Increase)) } else { 0.0 };
+    // Expectations grow by steps of the standard error, at least one event, until too few were counted.
+    let step = unit * (count as f64).sqrt().max(1.0);
+    let most = (0..60).map(|k| rate + step * 2_f64.powi(k)).find(|limit| beyond(*limit, Harm::Decrease) > 0.0);
+    Ok(most.map(|most| (low, root(rate.max(unit * 1e-9), most, |limit| beyond(limit, Harm::Decrease)))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::mixture::ERROR_GRID;
@@ -136,5 +164,27 @@ mod tests {
         assert!(limit_increment(1.0, 1, 0.0, Harm::Increase, &ERROR_GRID).is_err());
         assert!(limit_increment(f64::NAN, 1, 1.0, Harm::Increase, &ERROR_GRID).is_err());
         assert!(limit_increment(-1.0, 1, 1.0, Harm::Increase, &ERROR_GRID).is_err());
+    }
+
+    /// The ends are where the one-sample test stands exactly at its line; few counts exclude little.
+    #[test]
+    fn the_interval_of_a_rate_is_what_its_test_does_not_exclude() {
+        for (exposure, count) in [(1000.0, 20), (3.5, 400), (1e6, 5), (50.0, 100_000)] {
+            let (low, high) = limit_interval(exposure, count, 0.01, &ERROR_GRID).unwrap().unwrap();
+            let at = |limit, harm| {
+                log_e(&limit_increment(exposure, count, limit, harm, &ERROR_GRID).unwrap(), &ERROR_GRID).unwrap()
+            };
+            assert!(low < count as f64 / exposure && count as f64 / exposure < high);
+            for (limit, harm) in [(low, Harm::Increase), (high, Harm::Decrease)] {
+                assert!((at(limit, harm) - 200_f64.ln()).abs() < 1e-6, "{limit} {harm:?}");
+            }
+            assert!(at(low * 0.99, Harm::Increase) > 200_f64.ln() && at(high * 1.01, Harm::Decrease) > 200_f64.ln());
+        }
+        // None in 1000: at most as many as make 0 a surprise, and nothing at the low end.
+        let (low, high) = limit_interval(1000.0, 0, 0.01, &ERROR_GRID).unwrap().unwrap();
+        assert!(low == 0.0 && 0.005 < high && high < 0.02, "{high}");
+        assert_eq!(limit_interval(0.0, 0, 0.01, &ERROR_GRID).unwrap(), None);
+        assert!(limit_interval(1.0, 1, 0.0, &ERROR_GRID).is_err());
+        assert!(limit_interval(f64::NAN, 1, 0.1, &ERROR_GRID).is_err());
     }
 }

@@ -115,6 +115,25 @@ INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT clock_
 SELECT flagscope.tick() IS NOT NULL AS ticked;
 SELECT subject = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) i)) AS by_md5 FROM flagscope.unit JOIN flagscope.rollout r ON r.id = rollout_id WHERE r.flag = 'sticky';
 
+-- Nobody is served the treatment, though the control has users: not well once the stage is as old as a silence may be; told once, until
+-- somebody is. A rollout whose exposures nobody sends goes on.
+SELECT flagscope.create_flag('unseen'), flagscope.create_flag('silent');
+SELECT flagscope.create_rollout('unseen', stages => '{10, 50, 100}', min_duration => '11 min') AS id, flagscope.create_rollout('silent', stages => '{10, 50, 100}', min_duration => '11 min') AS silent \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 14:00') > 0 AS started, flagscope.start_rollout(:silent, at => '2040-01-02 14:00') > 0 AS started;
+SELECT pg_temp.expose('unseen', 'off', '2040-01-02 14:00:10', 1, 50);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:10') WHERE rollout = :id;
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:10:01') WHERE rollout = :id;
+SELECT count(*) AS ticks FROM generate_series(0, 2) i, flagscope.tick('2040-01-02 14:11'::timestamptz + i * interval '1 s') t;
+SELECT id = :silent AS silent, stage, flagscope.ramp_gate(id, '2040-01-02 14:11:03') FROM flagscope.rollout WHERE id IN (:id, :silent) ORDER BY id;
+SELECT action, reason FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope' ORDER BY id;
+-- A person resumes: the stage begins anew, and so does its patience.
+SELECT flagscope.pause_rollout(:id, at => '2040-01-02 14:12') > 0 AS paused, flagscope.resume_rollout(:id, at => '2040-01-02 14:13') > 0 AS resumed;
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:23') WHERE rollout = :id AND rule = 'traffic';
+SELECT rule, state FROM pg_temp.health('2040-01-02 14:23:01') WHERE rollout = :id AND rule = 'traffic';
+SELECT pg_temp.expose('unseen', 'on', '2040-01-02 14:23:30', 51, 5);
+SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:24') WHERE rollout = :id AND rule = 'traffic';
+SELECT stage FROM flagscope.rollout WHERE id = :id;
+
 -- After completion, on watch: exposures make units (a metric that is a query counts them), and health stays as it was.
 CREATE SCHEMA after;
 CREATE TABLE after.orders (at timestamptz, customer text, refunded boolean);

@@ -176,3 +176,37 @@ SELECT pg_temp.spans('chosen', 'on', '2040-04-01 12:01:30', 200, 190);
 SELECT decisions FROM flagscope.tick('2040-04-01 12:02');
 SELECT g.state FROM flagscope.guardrail_status g WHERE g.rollout_id = :id;
 SELECT status, "default" FROM pg_temp.stand WHERE id = :id;
+
+-- The watch against a baseline: worse after completion than the flag was before the rollout.
+SELECT flagscope.create_flag('before');
+SELECT flagscope.create_guardrail('before', 'errors', name => 'as before', comparison => 'baseline', min_sample => 50) > 0 AS made;
+SELECT pg_temp.spans('before', 'off', '2040-05-01 11:50', 1000, 20);
+SELECT flagscope.tick('2040-05-01 11:50:01') IS NOT NULL AS ticked;
+SELECT flagscope.create_rollout('before', stages => '{50, 100}', watch => '1 hour') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-05-01 12:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-05-01 12:10') > 0 AS completed;
+SELECT pg_temp.spans('before', 'on', '2040-05-01 12:15', 200, 4);
+SELECT decisions FROM flagscope.tick('2040-05-01 12:15:01');
+SELECT pg_temp.spans('before', 'on', '2040-05-01 12:16', 200, 40);
+SELECT decisions FROM flagscope.tick('2040-05-01 12:16:01');
+SELECT d.action, d.from_status, d.to_status, d.from_percent, d.to_percent, (d.evidence ->> 'limit')::float8 BETWEEN 0.025 AND 0.06 AS limit_near_the_past
+FROM flagscope.decision d WHERE d.rollout_id = :id AND d.guardrail_id IS NOT NULL;
+SELECT status, "default" FROM pg_temp.stand WHERE id = :id;
+
+-- A stage that waits for approval, a freeze, a spent day's limit: none of them delays a rollback.
+SELECT flagscope.set_setting('rollout.max_automatic', '1');
+SELECT flagscope.create_flag('waits');
+SELECT flagscope.create_guardrail('waits', 'errors', min_sample => 10) > 0 AS made;
+SELECT flagscope.create_rollout('waits', stages => '{10, 50, 100}', min_duration => '1 min', approval => true) AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-05-02 12:00') > 0 AS started, flagscope.approve_stage(:id, at => '2040-05-02 12:00') > 0 AS approved;
+SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:00:30', 50, 1), pg_temp.spans('waits', 'off', '2040-05-02 12:00:30', 50, 1);
+SELECT decisions FROM flagscope.tick('2040-05-02 12:01');
+SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:01:30', 50, 1), pg_temp.spans('waits', 'off', '2040-05-02 12:01:30', 50, 1);
+SELECT decisions FROM flagscope.tick('2040-05-02 12:02:30');
+SELECT flagscope.ramp_gate(:id, '2040-05-02 12:02:30');
+SELECT flagscope.create_freeze('nothing moves in May', during => '[2040-05-01, 2040-06-01)') > 0 AS frozen;
+SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:02:40', 50, 40), pg_temp.spans('waits', 'off', '2040-05-02 12:02:40', 50, 1);
+SELECT decisions FROM flagscope.tick('2040-05-02 12:02:41');
+SELECT at, action, from_percent, to_percent FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope' ORDER BY id;
+SELECT status, percent, "default" FROM pg_temp.stand WHERE id = :id;
+DELETE FROM flagscope.freeze;
+SELECT flagscope.set_setting('rollout.max_automatic', '20');
