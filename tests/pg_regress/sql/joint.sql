@@ -23,13 +23,14 @@ FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardra
 CREATE FUNCTION pg_temp.start(name text, at timestamptz DEFAULT '2040-01-02 12:00') RETURNS bigint LANGUAGE sql AS $$
     SELECT flagscope.start_rollout(flagscope.create_rollout(name, stages => ARRAY[50, 100], min_duration => '1 day'), at => at) $$;
 
--- Three guardrails; one of three; two that only warn; two shadows beside three; three margins of one metric.
+-- Three guardrails; one of three; two that only warn; two shadows beside three; three margins of one metric, one of them absolute.
 SELECT count(flagscope.create_flag(f)) FROM unnest('{pay,one,told,shade,margins,hold}'::text[]) f;
 SELECT count(flagscope.create_guardrail(f, m, quantile => CASE m WHEN 'duration' THEN 0.9 END, shadow => f = 'shade' AND m <> 'errors',
     action => CASE WHEN f = 'told' AND m <> 'errors' THEN 'warn' WHEN f = 'hold' AND m = 'errors' THEN 'hold' ELSE 'rollback' END::flagscope.action))
 FROM unnest('{pay,told,shade,hold}'::text[]) f, unnest('{errors,declined,duration}'::text[]) m;
 SELECT flagscope.create_guardrail('one', 'errors'), count(flagscope.create_guardrail(f, 'silent', name => 'silent ' || i)) FROM unnest('{one,shade}'::text[]) f, generate_series(1, 2) i;
-SELECT count(flagscope.create_guardrail('margins', 'errors', name => 'margin ' || m, margin => m)) FROM unnest('{0.1,0.12,0.15}'::float8[]) m;
+SELECT count(flagscope.create_guardrail('margins', 'errors', name => 'margin ' || m, margin => m)) FROM unnest('{0.1,0.12}'::float8[]) m;
+SELECT flagscope.create_guardrail('margins', 'errors', name => 'points', margin_absolute => 0.008) IS NOT NULL AS made;
 SELECT count(pg_temp.start(f)) FROM unnest('{pay,one,told,shade,margins,hold}'::text[]) f;
 SELECT pg_temp.feed('{pay,one,told,shade,margins,hold}', '2040-01-02 12:01');
 SELECT guardrails, decisions FROM flagscope.tick('2040-01-02 12:01');
@@ -53,6 +54,8 @@ DELETE FROM flagscope.guardrail WHERE flag = 'pay' AND name = 'declined';
 SELECT guardrail, alpha, strata, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same, round(part::numeric, 6) AS part, round(sum_recomputed::numeric, 6) AS sum, abs(sum_stored - sum_recomputed) < 1e-12 AS same_sum
 FROM flagscope.replay_joint(:decision);
 SELECT count(*) AS strata, bool_and(abs(log_e_stored - log_e_recomputed) < 1e-12) AS same FROM flagscope.replay_evidence(:decision);
+SELECT j.guardrail, j.strata, abs(j.log_e_stored - j.log_e_recomputed) < 1e-12 AS same, abs(j.sum_stored - j.sum_recomputed) < 1e-12 AS same_sum
+FROM flagscope.decision d, flagscope.replay_joint(d.id) j WHERE d.flag = 'margins' AND d.action = 'rollback';
 SELECT count(*) AS of_a_start FROM flagscope.replay_joint(1);
 SELECT * FROM flagscope.replay_joint(99);
 
