@@ -177,14 +177,9 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    d flagscope.decision;
-    newest timestamptz;
+    d flagscope.decision := flagscope._decision(decision_id);
+    newest timestamptz := (d.evidence ->> 'point')::timestamptz;
 BEGIN
-    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', decision_id);
-    END IF;
-    newest := (d.evidence ->> 'point')::timestamptz;
     RETURN QUERY
     WITH series AS (
         SELECT p.variant, array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
