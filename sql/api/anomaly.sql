@@ -132,16 +132,20 @@ DECLARE
     -- A resume begins anew; and what was wrong before the rollout is not its doing.
     since timestamptz := greatest(r.started_at, st.since);
     -- In the point that is judged, not now.
-    was_alone boolean := alone AND newest >= CASE r.status WHEN 'completed' THEN r.ended_at ELSE r.stage_started_at END;
+    was_alone boolean := alone AND newest >= CASE WHEN r.status = 'completed' AND flagscope._percent(r.id, r.stage) < 100 THEN r.ended_at ELSE r.stage_started_at END;
     point flagscope.anomaly_point;
 BEGIN
     status := st;
     -- Whoever changes the guardrail has its status, too: then the look waits for the next tick, and nobody for him.
-    IF newest >= since AND status.looked_at IS DISTINCT FROM newest AND flagscope._is_free(st) THEN
-        PERFORM flagscope._extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
-        PERFORM flagscope._score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
+    IF newest >= since AND status.looked_at IS DISTINCT FROM newest THEN
+        IF flagscope._is_free(st) THEN
+            PERFORM flagscope._extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
+            PERFORM flagscope._score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
+            status.looked_at := newest;
+        END IF;
+    ELSE
+        status.looked_at := newest;
     END IF;
-    status.looked_at := newest;
     SELECT * INTO point FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= since;
     status.value := point.score;
     -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.

@@ -209,7 +209,7 @@ BEGIN
     RETURN QUERY SELECT * FROM flagscope._backtest(g, g, since, until, alpha);
 END $$;
 COMMENT ON FUNCTION flagscope.backtest_guardrail(bigint, timestamptz, timestamptz, float8) IS
-    'a guardrail over a past period: when it fired, with which numbers, from the strata it weighed; alpha NULL: each evidence''s own, so that live decisions come out exactly';
+    'a guardrail over a past period: when it fired, with which numbers, from the strata it weighed; alpha NULL: each evidence''s own, so that live decisions come out exactly, but for those on several guardrails together, which replay_joint() computes';
 
 CREATE FUNCTION flagscope.backtest(rule jsonb, flag text, since timestamptz, until timestamptz, alpha float8 DEFAULT NULL, environment text DEFAULT NULL)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[], value float8,

@@ -31,6 +31,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE
         -- A share beyond 0 or 1, or a rate below 0, is the limit that nothing is worse than; the tests want it inside.
+        WHEN margin_absolute IS NOT NULL AND value IS NULL THEN NULL  -- GREATEST takes NULL for absent
         WHEN margin_absolute IS NOT NULL THEN CASE kind WHEN 'proportion' THEN least(greatest(y.moved, 1e-9), 1 - 1e-9)
             WHEN 'rate' THEN greatest(y.moved, 1e-300) ELSE y.moved END
         WHEN kind <> 'proportion' THEN CASE harm WHEN 'increase' THEN value * (1 + margin) ELSE value / (1 + margin) END

@@ -111,7 +111,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(flagscope._setting_number('health.alpha')) THEN 'breached'
-        WHEN h.rule = 'crossing' AND h.n_treatment >= greatest(10, flagscope._setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
+        WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.n_treatment >= greatest(10, flagscope._setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - flagscope._setting_interval('health.quiet_after') THEN 'stale'
         -- There are rules only where somebody was exposed, so the control was; rollouts whose exposures nobody sends have none.
         WHEN h.rule = 'traffic' AND h.last_at IS NULL AND since < at - flagscope._setting_interval('health.quiet_after') THEN 'no_data'
@@ -120,32 +120,32 @@ AS $$
         WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
                 round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(flagscope._setting_number('health.alpha'))::numeric, 2)) END
-        WHEN 'crossing' THEN format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control)
+        WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
+            format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control) END
         ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
             ELSE format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
 COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
     'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
 
-CREATE FUNCTION flagscope._free_health(rollout_id bigint, rule flagscope.health_rule) RETURNS SETOF integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    RETURN QUERY SELECT 1 FROM flagscope.rollout_health h WHERE h.rollout_id = _free_health.rollout_id AND h.rule = _free_health.rule FOR NO KEY UPDATE SKIP LOCKED;
-END $$;
-COMMENT ON FUNCTION flagscope._free_health(bigint, flagscope.health_rule) IS 'one row, and its lock, unless somebody else has it';
-
 CREATE FUNCTION flagscope._judge_health(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE flagscope.rollout_health h SET state = x.state, reason = x.reason, told_at = CASE WHEN x.state = h.state THEN h.told_at END
-    FROM flagscope.rollout_health o
-        JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
-        JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
-        JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
-        LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
-    WHERE h.rollout_id = o.rollout_id AND h.rule = o.rule AND (x.state, x.reason) IS DISTINCT FROM (h.state, h.reason)
-        AND EXISTS (SELECT FROM flagscope._free_health(h.rollout_id, h.rule));
+    WITH news AS MATERIALIZED (
+        SELECT o.rollout_id, o.rule, x.state, x.reason
+        FROM flagscope.rollout_health o
+            JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
+            JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
+            JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
+            LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
+        WHERE (x.state, x.reason) IS DISTINCT FROM (o.state, o.reason)
+    ), free AS MATERIALIZED (
+        -- What somebody's open transaction has changed is judged when he is done.
+        SELECT h.rollout_id, h.rule FROM flagscope.rollout_health h JOIN news n ON n.rollout_id = h.rollout_id AND n.rule = h.rule
+        FOR NO KEY UPDATE OF h SKIP LOCKED
+    )
+    UPDATE flagscope.rollout_health h SET state = n.state, reason = n.reason, told_at = CASE WHEN n.state = h.state THEN h.told_at END
+    FROM free f JOIN news n ON n.rollout_id = f.rollout_id AND n.rule = f.rule WHERE h.rollout_id = f.rollout_id AND h.rule = f.rule;
 $$;
 COMMENT ON FUNCTION flagscope._judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
 
@@ -177,7 +177,9 @@ CREATE FUNCTION flagscope._renew_health(rollout_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.rollout_health h SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
-        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND h.rule <> 'traffic' AND h.state = 'breached';
+        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND (h.rule <> 'traffic' AND h.state = 'breached'
+        -- Crossings are counted beside the units of the split: they begin anew together.
+        OR h.rule = 'crossing' AND EXISTS (SELECT FROM flagscope.rollout_health s WHERE s.rollout_id = h.rollout_id AND s.rule = 'split' AND s.state = 'breached'));
 $$;
 COMMENT ON FUNCTION flagscope._renew_health(bigint) IS 'after a resume by a person what was breached is counted anew';
 

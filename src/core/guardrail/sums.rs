@@ -57,7 +57,7 @@ pub(super) fn rate_increment(rule: &Rule, t: Side, c: Side) -> Result<Vec<f64>> 
         Some(_) if exposure_t == 0.0 || exposure_c == 0.0 => Ok(ERROR_GRID.zeros()),
         Some(margin) => {
             let counts = Counts { exposure_t, count_t: t.events, exposure_c, count_c: c.events };
-            rate::increment(&counts, margin, rule.harm, &ERROR_GRID)
+            margin.tilt_rate(&counts, rule.harm, &ERROR_GRID)
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::sketch::histogram::DEFAULT_SCALE;
 use crate::sketch::{Histogram, Moments};
 use crate::stats::exceedance::{self, MIX4};
-use crate::stats::margin::Margin;
+use crate::stats::margin::{Margin, Tolerated};
 use crate::stats::mixture::{self, ERROR_GRID};
 use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 use crate::telemetry::MetricKind;
@@ -160,18 +160,18 @@ fn weigh_independent(rule: &Rule, thresholds: Option<&[i32]>, treatment: Side, c
 }
 
 /// Counts, and their increments where there is a margin.
-fn compare(arms: &[Arms], margin_or: Option<f64>, harm: Harm) -> Result<Weighed> {
+fn compare(arms: &[Arms], tolerated: Option<Tolerated>, harm: Harm) -> Result<Weighed> {
     let mut weighed = Weighed::default();
     for stratum in arms {
         weighed.events_treatment.push(stratum.y_t);
         weighed.events_control.push(stratum.y_c);
-        weighed.increment.extend(tilted(stratum, margin_or, harm)?);
+        weighed.increment.extend(tilted(stratum, tolerated, harm)?);
     }
     Ok(weighed)
 }
 
-fn tilted(arms: &Arms, margin_or: Option<f64>, harm: Harm) -> Result<Vec<f64>> {
-    margin_or.map_or(Ok(Vec::new()), |margin_or| fisher_increment(arms, margin_or, harm, &ERROR_GRID))
+fn tilted(arms: &Arms, tolerated: Option<Tolerated>, harm: Harm) -> Result<Vec<f64>> {
+    tolerated.map_or(Ok(Vec::new()), |tolerated| tolerated.tilt(arms, harm, &ERROR_GRID))
 }
 
 fn limited(n: u64, events: u64, p0: f64, harm: Harm) -> Result<Weighed> {
@@ -186,7 +186,7 @@ fn exceeding(harm: Harm, margin: Margin, thresholds: Option<&[i32]>, t: Side, c:
     let empty = Histogram::default();
     let moved = exceedance::moved(thresholds, margin, harm, DEFAULT_SCALE)?;
     let arms = exceedance::arms(t.histogram.unwrap_or(&empty), c.histogram.unwrap_or(&empty), thresholds, &moved);
-    compare(&arms, Some(1.0), harm)
+    compare(&arms, Some(Tolerated::Ratio(1.0)), harm)
 }
 
 fn above_limit(rule: &Rule, limit: f64, treatment: Side) -> Result<Weighed> {

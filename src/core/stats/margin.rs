@@ -7,8 +7,9 @@
 //! statistics.md section 3). Means need none of it: their line has an absolute part, whatever the baseline is.
 
 use super::mean::Line;
-use super::mixture::MAX_ODDS_RATIO;
-use super::tilt::Harm;
+use super::mixture::{Grid, MAX_ODDS_RATIO};
+use super::rate::{self, Counts};
+use super::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 use crate::{Error, Kind, Result};
 
 /// The worsening that a test tolerates.
@@ -20,14 +21,57 @@ pub enum Margin {
     Absolute(f64),
 }
 
+/// What of an effect is tolerated, given the margin and what the control was before.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Tolerated {
+    /// This ratio of odds or rates.
+    Ratio(f64),
+    /// Up to this chance or rate of the treatment: beside a control with hardly any event the ratio would be beyond what the
+    /// tests take, and a smaller one would be narrower than the margin (a treatment of half the margin was a breach).
+    Limit(f64),
+    /// Whatever can be: the margin reaches beyond 0 or 1.
+    Anything,
+}
+
+impl Tolerated {
+    /// The log likelihood ratios that a stratum of test P adds; with a limit those of test P1.
+    ///
+    /// # Errors
+    /// As [`fisher_increment`] and [`one_sample_increment`].
+    pub fn tilt(self, arms: &Arms, harm: Harm, grid: &Grid) -> Result<Vec<f64>> {
+        match self {
+            Self::Ratio(ratio) => fisher_increment(arms, ratio, harm, grid),
+            Self::Limit(chance) => one_sample_increment(arms.n_t, arms.y_t, chance, harm, grid),
+            Self::Anything => Ok(grid.zeros()),
+        }
+    }
+
+    /// The same of test R.
+    ///
+    /// # Errors
+    /// As [`rate::increment`] and [`rate::limit_increment`].
+    pub fn tilt_rate(self, counts: &Counts, harm: Harm, grid: &Grid) -> Result<Vec<f64>> {
+        match self {
+            Self::Ratio(ratio) => rate::increment(counts, ratio, harm, grid),
+            Self::Limit(limit) => rate::limit_increment(counts.exposure_t, counts.count_t, limit, harm, grid),
+            Self::Anything => Ok(grid.zeros()),
+        }
+    }
+
+    /// The worst of the treatment that is tolerated (`end`), as a ratio where the tests take it.
+    fn of(ratio: f64, end: f64) -> Self {
+        if ratio <= MAX_ODDS_RATIO { Self::Ratio(ratio) } else { Self::Limit(end) }
+    }
+}
+
 impl Margin {
     /// The odds ratio that test P tolerates, given the control's chance before; None: an absolute margin without a past.
     ///
     /// # Errors
     /// As [`odds_of_points`].
-    pub fn odds_ratio(self, past: Option<f64>, harm: Harm) -> Result<Option<f64>> {
+    pub fn odds_ratio(self, past: Option<f64>, harm: Harm) -> Result<Option<Tolerated>> {
         match self {
-            Self::Relative(margin) => Ok(Some(1.0 + margin)),
+            Self::Relative(margin) => Ok(Some(Tolerated::Ratio(1.0 + margin))),
             Self::Absolute(points) => past.map(|chance| odds_of_points(chance, points, harm)).transpose(),
         }
     }
@@ -36,9 +80,9 @@ impl Margin {
     ///
     /// # Errors
     /// As [`ratio_of_units`].
-    pub fn rate_ratio(self, past: Option<f64>, harm: Harm) -> Result<Option<f64>> {
+    pub fn rate_ratio(self, past: Option<f64>, harm: Harm) -> Result<Option<Tolerated>> {
         match self {
-            Self::Relative(margin) => Ok(Some(1.0 + margin)),
+            Self::Relative(margin) => Ok(Some(Tolerated::Ratio(1.0 + margin))),
             Self::Absolute(units) => past.map(|rate| ratio_of_units(rate, units, harm)).transpose(),
         }
     }
@@ -106,33 +150,38 @@ impl Past {
 /// The margin of the odds that stands for `points` (0.005: half a percentage point) of harm at the control's chance: the
 /// odds ratio of chance + points against chance, for a decrease of chance against chance - points.
 ///
-/// A chance that the points take beyond 0 or 1 gives the widest margin there is: nothing can be worse than tolerated.
+/// Where the points take a chance beyond 0 or 1, nothing can be worse than tolerated.
 ///
 /// # Errors
 /// [`Kind::InvalidParameter`] when the points are not in [0, 1) or the chance is not strictly between 0 and 1.
-pub fn odds_of_points(chance: f64, points: f64, harm: Harm) -> Result<f64> {
+pub fn odds_of_points(chance: f64, points: f64, harm: Harm) -> Result<Tolerated> {
     if !((0.0..1.0).contains(&points) && chance > 0.0 && chance < 1.0) {
         let message = format!("margin must be in [0, 1) and rate between 0 and 1, got \"{points}\" and \"{chance}\"");
         return Err(Error::new(Kind::InvalidParameter, message).hint("Half a percentage point is 0.005."));
     }
     let odds = |p: f64| p / (1.0 - p);
     let (low, high) = ends(chance, points, harm);
-    let ratio = if low <= 0.0 || high >= 1.0 { MAX_ODDS_RATIO } else { odds(high) / odds(low) };
-    Ok(ratio.min(MAX_ODDS_RATIO))
+    if low <= 0.0 || high >= 1.0 {
+        return Ok(Tolerated::Anything);
+    }
+    Ok(Tolerated::of(odds(high) / odds(low), if harm == Harm::Increase { high } else { low }))
 }
 
 /// The rate ratio that stands for `units` (0.1: a tenth of an event more for each unit of exposure) of harm at the
-/// control's rate; the widest there is where a rate would fall to 0.
+/// control's rate; anything where a rate would fall to 0.
 ///
 /// # Errors
 /// [`Kind::InvalidParameter`] when the units are negative, the rate is not above 0, or one of them is not finite.
-pub fn ratio_of_units(rate: f64, units: f64, harm: Harm) -> Result<f64> {
+pub fn ratio_of_units(rate: f64, units: f64, harm: Harm) -> Result<Tolerated> {
     if !((0.0..f64::INFINITY).contains(&units) && rate > 0.0 && rate.is_finite()) {
         let message = format!("margin must be at least 0 and rate above 0, got \"{units}\" and \"{rate}\"");
         return Err(Error::new(Kind::InvalidParameter, message));
     }
     let (low, high) = ends(rate, units, harm);
-    Ok(if low <= 0.0 { MAX_ODDS_RATIO } else { (high / low).min(MAX_ODDS_RATIO) })
+    if low <= 0.0 {
+        return Ok(Tolerated::Anything);
+    }
+    Ok(Tolerated::of(high / low, if harm == Harm::Increase { high } else { low }))
 }
 
 /// The smaller and the larger of the control's value and the worst that is tolerated.

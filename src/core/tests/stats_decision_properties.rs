@@ -6,7 +6,7 @@ use flagscope_core::sketch::Histogram;
 use flagscope_core::stats::beta_binomial::{chance_interval, quantile_interval};
 use flagscope_core::stats::combine::{calibrated, combine, e_bh};
 use flagscope_core::stats::label::{self, Bin, LogScore, SLOPES};
-use flagscope_core::stats::margin::{Past, odds_of_points};
+use flagscope_core::stats::margin::{Past, Tolerated, odds_of_points};
 use flagscope_core::stats::mean::{self, Group, Line, Scale};
 use flagscope_core::stats::mixture::{ERROR_GRID, log_e, mix, temper};
 use flagscope_core::stats::process::{Process, RESERVE};
@@ -350,11 +350,17 @@ fn margins_in_points_follow_the_past() {
     past.add_trials(10_000, 100);
     let rate = past.chance().unwrap();
     assert!((rate - 0.01).abs() < 1e-4);
-    let up = odds_of_points(0.01, 0.005, Harm::Increase).unwrap();
+    let ratio = |found| match found {
+        Ok(Tolerated::Ratio(ratio)) => ratio,
+        other => panic!("{other:?}"),
+    };
+    let up = ratio(odds_of_points(0.01, 0.005, Harm::Increase));
     assert!((up - (0.015 / 0.985) / (0.01 / 0.99)).abs() < 1e-12);
-    let down = odds_of_points(0.30, 0.02, Harm::Decrease).unwrap();
+    let down = ratio(odds_of_points(0.30, 0.02, Harm::Decrease));
     assert!((down - (0.30 / 0.70) / (0.28 / 0.72)).abs() < 1e-12);
-    assert_eq!(odds_of_points(0.01, 0.02, Harm::Decrease).unwrap(), 1e3);
+    assert_eq!(odds_of_points(0.01, 0.02, Harm::Decrease), Ok(Tolerated::Anything));
+    assert_eq!(odds_of_points(0.5, 0.5, Harm::Increase), Ok(Tolerated::Anything));
+    assert_eq!(odds_of_points(1e-6, 0.01, Harm::Increase), Ok(Tolerated::Limit(1e-6 + 0.01)));
     assert!(odds_of_points(0.0, 0.01, Harm::Increase).is_err() && odds_of_points(0.5, 1.0, Harm::Increase).is_err());
 }
 

@@ -4,7 +4,7 @@
 use std::f64::consts::TAU;
 
 use flagscope_core::stats::answer::{self, Question};
-use flagscope_core::stats::margin::{MEMORY, Margin, Past, ratio_of_units};
+use flagscope_core::stats::margin::{MEMORY, Margin, Past, Tolerated, ratio_of_units};
 use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::tilt::{Arms, Harm};
 
@@ -145,10 +145,27 @@ fn a_past_holds_its_last_events() {
 
 #[test]
 fn units_become_ratios() {
-    assert!((ratio_of_units(0.2, 0.1, Harm::Increase).expect("a ratio") - 1.5).abs() < 1e-15);
-    assert!((ratio_of_units(0.2, 0.1, Harm::Decrease).expect("a ratio") - 2.0).abs() < 1e-15);
-    assert_eq!(ratio_of_units(0.2, 0.2, Harm::Decrease).expect("the widest"), 1e3);
+    let near = |found, expected: f64| matches!(found, Ok(Tolerated::Ratio(r)) if (r - expected).abs() < 1e-15);
+    assert!(near(ratio_of_units(0.2, 0.1, Harm::Increase), 1.5));
+    assert!(near(ratio_of_units(0.2, 0.1, Harm::Decrease), 2.0));
+    assert_eq!(ratio_of_units(0.2, 0.2, Harm::Decrease), Ok(Tolerated::Anything));
+    assert_eq!(ratio_of_units(1e-6, 0.1, Harm::Increase), Ok(Tolerated::Limit(1e-6 + 0.1)));
     for (rate, units) in [(0.0, 0.1), (f64::NAN, 0.1), (0.2, -0.1), (0.2, f64::NAN), (0.2, f64::INFINITY)] {
         assert!(ratio_of_units(rate, units, Harm::Increase).is_err());
     }
+}
+
+/// Events of something new: the control has none at all, and what the margin tolerates is no breach, however long it lasts;
+/// three times the margin is found.
+#[test]
+fn a_control_without_events_keeps_the_margin() {
+    let rollout = |chance: f64, random: &mut Random| {
+        let strata: Vec<_> =
+            (0..1000).map(|_| Arms { n_t: 30, y_t: random.binomial(30, chance), n_c: 2970, y_c: 0 }).collect();
+        answer::proportion(&strata, &question(0.005)).expect("an answer").max_log_e >= -ALPHA.ln()
+    };
+    let share = |chance| (0..100).filter(|seed| rollout(chance, &mut Random(seed * 104_729 + 5))).count();
+    assert!(share(0.0025) <= 1, "half of the margin: {}", share(0.0025));
+    assert!(share(0.005) <= 10, "the margin: {}", share(0.005));
+    assert!(share(0.015) >= 99, "three times: {}", share(0.015));
 }

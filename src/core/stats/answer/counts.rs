@@ -2,14 +2,14 @@
 
 use super::{Answer, Question, check, opposite};
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
-use crate::stats::margin::{Margin, Past};
+use crate::stats::margin::{Margin, Past, Tolerated};
 use crate::stats::mixture::{ERROR_GRID, Grid, temper};
 use crate::stats::process::Process;
-use crate::stats::rate::{self, Counts};
+use crate::stats::rate::Counts;
 use crate::stats::ratio::{self, Units};
 use crate::stats::score::Score;
 use crate::stats::share;
-use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
+use crate::stats::tilt::{Arms, Harm, one_sample_increment};
 use crate::{Error, Kind, Result};
 
 /// The two processes of a test on a grid of odds or rate ratios.
@@ -33,12 +33,17 @@ impl Pair {
     }
 
     /// Add a stratum, given its increments at a margin, in a direction, over a grid.
-    fn add(&mut self, margin: f64, harm: Harm, at: impl Fn(f64, Harm, &Grid) -> Result<Vec<f64>>) -> Result<()> {
+    fn add(
+        &mut self,
+        margin: Tolerated,
+        harm: Harm,
+        at: impl Fn(Tolerated, Harm, &Grid) -> Result<Vec<f64>>,
+    ) -> Result<()> {
         let mut increment = at(margin, harm, &ERROR_GRID)?;
         temper(&mut increment, self.design_effect)?;
         self.harm.add(&increment)?;
         if let Some((margin, grid, process)) = &mut self.safe {
-            let mut increment = at(margin.recip(), opposite(harm), grid)?;
+            let mut increment = at(Tolerated::Ratio(margin.recip()), opposite(harm), grid)?;
             temper(&mut increment, self.design_effect)?;
             process.add(&increment)?;
         }
@@ -59,7 +64,7 @@ fn odds(score: &Score, answer: Answer, alpha: f64) -> Result<Answer> {
 /// the first one with control data only gives that. The estimate is the Mantel-Haenszel odds ratio.
 ///
 /// # Errors
-/// As [`fisher_increment`] and [`Margin::odds_ratio`].
+/// As [`Tolerated::tilt`] and [`Margin::odds_ratio`].
 pub fn proportion(strata: &[Arms], question: &Question) -> Result<Answer> {
     let mut pair = Pair::new(question)?;
     let (mut score, mut past) = (Score::default(), Past::default());
@@ -69,7 +74,7 @@ pub fn proportion(strata: &[Arms], question: &Question) -> Result<Answer> {
         let margin = question.margin.odds_ratio(past.chance(), question.harm)?;
         past.add_trials(arms.n_c, arms.y_c);
         if let Some(margin) = margin {
-            pair.add(margin, question.harm, |margin, harm, grid| fisher_increment(arms, margin, harm, grid))?;
+            pair.add(margin, question.harm, |margin, harm, grid| margin.tilt(arms, harm, grid))?;
         }
     }
     odds(&score, pair.answer(), question.alpha)
@@ -98,14 +103,14 @@ pub fn limit(strata: &[(u64, u64)], limit: f64, question: &Question) -> Result<A
 /// gives that. The estimate is the ratio of rates, stratified as by Mantel and Haenszel.
 ///
 /// # Errors
-/// As [`rate::increment`] and [`Margin::rate_ratio`].
+/// As [`Tolerated::tilt_rate`] and [`Margin::rate_ratio`].
 pub fn rate(strata: &[Counts], question: &Question) -> Result<Answer> {
     let mut pair = Pair::new(question)?;
     let (mut score, mut past) = (Score::default(), Past::default());
     question.margin.rate_ratio(Some(1.0), question.harm)?;
     for counts in strata {
         counts.check()?;
-        let at = |margin, harm, grid: &Grid| rate::increment(counts, margin, harm, grid);
+        let at = |margin: Tolerated, harm, grid: &Grid| margin.tilt_rate(counts, harm, grid);
         if let Some(margin) = question.margin.rate_ratio(past.rate(), question.harm)? {
             pair.add(margin, question.harm, at)?;
         }
