@@ -92,26 +92,30 @@ END $$;
 COMMENT ON FUNCTION flagscope._extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
     'adds the points up to the newest one; the first time those of the last 22 days, as far as rollups go back';
 
-CREATE FUNCTION flagscope._anomaly_since(since timestamptz, newest timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN greatest(since, newest - interval '2 days');
-COMMENT ON FUNCTION flagscope._anomaly_since(timestamptz, timestamptz) IS
-    'evidence of an anomaly counts from here: two days at most, so that a look does not take longer from week to week';
+CREATE FUNCTION flagscope._judged_points(guardrail_id bigint, variant text, since timestamptz, newest timestamptz)
+RETURNS TABLE (at timestamptz, usual float8, score float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY SELECT s.at, s.usual, s.score FROM (
+        SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
+        WHERE p.guardrail_id = _judged_points.guardrail_id AND p.variant = _judged_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
+    ) series, flagscope._anomaly_scores(series.at, series.x, greatest(since, newest - interval '2 days')) s;
+END $$;
+COMMENT ON FUNCTION flagscope._judged_points(bigint, text, timestamptz, timestamptz) IS
+    'points of a series up to the newest one, judged on the 22 days before that (usual as x): evidence counts from a time on, two days at most, so that a look does not take longer from week to week';
 
 CREATE FUNCTION flagscope._score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    WITH series AS (
-        SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
-        WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
-    )
     UPDATE flagscope.anomaly_point p SET usual = flagscope._anomaly_value(m, s.usual), score = s.score
-    FROM series, flagscope._anomaly_scores(series.at, series.x, flagscope._anomaly_since(since, newest)) s
+    FROM flagscope._judged_points(g.id, _score_points.variant, since, newest) s
     WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
 END $$;
 COMMENT ON FUNCTION flagscope._score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
-    'judges the points since the evidence began that were not judged yet, each on the 22 days before';
+    'keeps the score of the points since the evidence began that were not judged yet';
 
 CREATE FUNCTION flagscope._is_free(st flagscope.guardrail_status) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -185,14 +189,11 @@ DECLARE
     newest timestamptz := (d.evidence ->> 'point')::timestamptz;
 BEGIN
     RETURN QUERY
-    WITH series AS (
-        SELECT p.variant, array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
-        WHERE p.guardrail_id = d.guardrail_id AND p.at > newest - interval '22 days' AND p.at <= newest GROUP BY p.variant
-    )
     SELECT p.at, p.variant, p.n, p.value, p.usual, p.score, s.score
-    FROM series, flagscope._anomaly_scores(series.at, series.x, flagscope._anomaly_since((d.evidence ->> 'counted_since')::timestamptz, newest)) s,
-        flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = series.variant AND p.at = s.at
+    FROM (SELECT DISTINCT o.variant FROM flagscope.anomaly_point o WHERE o.guardrail_id = d.guardrail_id) v,
+        flagscope._judged_points(d.guardrail_id, v.variant, (d.evidence ->> 'counted_since')::timestamptz, newest) s,
+        flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = v.variant AND p.at = s.at
     ORDER BY p.at, p.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.replay_anomaly(bigint) IS
-    'an anomaly''s decision computed anew: the points since the rollout began, of the flag (variant empty) and the control, their usual value, and both scores, which agree at the point decided on (earlier ones were judged on the 22 days before them); for 14 days after it';
+    'an anomaly''s decision computed anew: the points since the evidence began, of the flag (variant empty) and the control, their usual value, and both scores, which agree at the point decided on (earlier ones were judged on the 22 days before them); for 14 days after it';

@@ -159,8 +159,9 @@ BEGIN
         END IF;
         IF g.test <> 'sequential' THEN
             -- Every stage counts its sample and its looks from 0.
-            SELECT d.id, s.min_sample INTO stage FROM flagscope.decision d LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = d.rollout_id AND s.ordinal = d.to_stage
-            WHERE d.flag = g.flag AND d.environment = g.environment AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
+            SELECT d.id, s.min_sample INTO stage FROM flagscope.rollout x JOIN flagscope.decision d ON d.rollout_id = x.id
+                LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = d.rollout_id AND s.ordinal = d.to_stage
+            WHERE x.flag = g.flag AND x.environment = g.environment AND NOT d.shadow AND d.at < h.at AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
             ORDER BY d.id DESC LIMIT 1;
             IF st.n_treatment IS NULL OR stage.id IS DISTINCT FROM was_in THEN
                 st.n_treatment := coalesce(st.n_treatment, 0);

@@ -105,10 +105,13 @@ BEGIN
     IF NEW.prerequisites <> '[]' THEN
         PERFORM flagscope._require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
     END IF;
-    IF TG_OP = 'UPDATE' AND NEW.rollout_id = OLD.rollout_id AND flagscope._not_by_chance(NEW, NEW.treatment, NEW.control)
-            IS DISTINCT FROM flagscope._not_by_chance(OLD, OLD.treatment, OLD.control) AND flagscope._not_by_chance(NEW, NEW.treatment, NEW.control) IS NOT NULL THEN
-        RAISE WARNING USING MESSAGE = format('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, flagscope._not_by_chance(NEW, NEW.treatment, NEW.control)),
-            HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
+    IF TG_OP = 'UPDATE' AND NEW.rollout_id = OLD.rollout_id
+        AND (NEW.targeting, NEW.prerequisites, NEW.default_variant) IS DISTINCT FROM (OLD.targeting, OLD.prerequisites, OLD.default_variant) THEN
+        wrong := flagscope._not_by_chance(NEW, NEW.treatment, NEW.control);
+        IF wrong <> coalesce(flagscope._not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
+            RAISE WARNING USING MESSAGE = format('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
+                HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
+        END IF;
     END IF;
     IF TG_OP = 'INSERT' AND NEW.version <> 0 THEN
         RETURN NEW;  -- a row of a restored dump: it brings its version and its history along

@@ -361,8 +361,8 @@ BEGIN
     END IF;
     st := flagscope._judge(st, g, r, m, step.min_sample, alone, setting, at);
     is_news := (st.state, st.reason) IS DISTINCT FROM (was.state, was.reason);
-    IF NOT is_news AND t IS NULL AND c IS NULL THEN
-        RETURN;  -- an idle tick writes nothing
+    IF NOT is_news AND t IS NULL AND c IS NULL AND st.looked_at IS NOT DISTINCT FROM was.looked_at THEN
+        RETURN;  -- an idle tick writes nothing, but that a point of an anomaly was looked at: else the next one looks again
     END IF;
     -- Never write over what somebody changed meanwhile (a resume, a stage, the rule itself), and never wait for him.
     PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id

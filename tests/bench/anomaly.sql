@@ -16,8 +16,8 @@ SELECT flagscope.set_setting('maintenance.interval', '"1 day"') \g /dev/null
 CREATE TEMP TABLE ticks (what text, place integer, guardrails integer, ms float8);
 -- Two minutes after a point's end every guardrail has its turn.
 INSERT INTO ticks SELECT 'first look: 22 days of ten-minute points', 1, 50, (flagscope.tick(:'start'::timestamptz + interval '12 minutes')).milliseconds;
-INSERT INTO ticks SELECT 'nothing new', 2, 50, (flagscope.tick(:'start'::timestamptz + interval '13 minutes')).milliseconds;
 INSERT INTO ticks SELECT 'later look: one point more', 3, 50, (flagscope.tick(:'start'::timestamptz + k * interval '10 minutes' + interval '2 minutes')).milliseconds FROM generate_series(2, 4) k;
+INSERT INTO ticks SELECT 'nothing new', 2, 50, (flagscope.tick(:'start'::timestamptz + interval '42 minutes' + k * interval '1 second')).milliseconds FROM generate_series(1, 3) k;
 DELETE FROM flagscope.guardrail WHERE flag <> 'flag-1';
 UPDATE flagscope.guardrail SET time_window = '1 minute';
 INSERT INTO flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)

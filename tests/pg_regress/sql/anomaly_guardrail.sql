@@ -6,7 +6,7 @@ SELECT setseed(0.5);
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}'),
     flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
 SELECT flagscope.create_flag(f) FROM unnest('{pay,search,speed,young}'::text[]) f;
-SELECT flagscope.create_guardrail('pay', 'errors', test => 'anomaly') AS pay, flagscope.create_guardrail('search', 'errors', test => 'anomaly', action => 'hold') AS search,
+SELECT flagscope.create_guardrail('pay', 'errors', test => 'anomaly', action => 'hold') AS pay, flagscope.create_guardrail('search', 'errors', test => 'anomaly', action => 'hold') AS search,
     flagscope.create_guardrail('speed', 'duration', test => 'anomaly', quantile => 0.9) AS speed, flagscope.create_guardrail('young', 'errors', test => 'anomaly') AS young \gset
 SELECT name, flag, comparison, test, margin, time_window FROM flagscope.guardrail ORDER BY id;
 
@@ -75,17 +75,19 @@ SELECT b.at = d.at AS as_live, b.value >= 3 AS beyond FROM flagscope.decision d,
 SELECT f AS flag, count(*) AS points, min(b.at) FILTER (WHERE b.fires) = (SELECT (d.evidence ->> 'point')::timestamptz + interval '10 minutes' FROM flagscope.decision d WHERE d.flag = f AND d.guardrail_id IS NOT NULL) AS same_point
 FROM unnest('{pay,search}'::text[]) f, LATERAL flagscope.backtest('{"metric": "errors", "test": "anomaly", "name": "x"}', f, '2040-01-17', '2040-01-17 14:00') b GROUP BY 1 ORDER BY 1;
 
--- A person resumes after a hold: evidence begins anew, and the point that held is not judged once more.
+-- A person resumes after a hold: evidence begins anew, and the point that held is not judged once more. A flag without data
+-- is looked at once for each point.
+SELECT r.id AS pay_rollout FROM flagscope.rollout r WHERE r.flag = 'pay' \gset
 SELECT r.id AS search_rollout FROM flagscope.rollout r WHERE r.flag = 'search' \gset
-SELECT pg_temp.step('2040-01-17 14:10', 0.05, 0.05, 1) \g /dev/null
+SELECT pg_temp.step('2040-01-17 14:10', 0.4, 0.25, 1.5) \g /dev/null
 BEGIN;
-UPDATE flagscope.guardrail SET on_state = '{"inconclusive": "hold"}' WHERE id = :search;
-SELECT flagscope.tick('2040-01-17 14:12:30') IS NOT NULL AS ticked;
-SELECT status FROM flagscope.rollout WHERE id = :search_rollout;
-SELECT flagscope.resume_rollout(:search_rollout, at => '2040-01-17 14:13') > 0 AS resumed;
-UPDATE flagscope.guardrail_status SET since = '2040-01-17 14:13', looked_at = NULL WHERE rollout_id = :search_rollout;  -- as for a breach
-SELECT flagscope.tick('2040-01-17 14:13:01') IS NOT NULL AS ticked;
-SELECT status, state, reason FROM pg_temp.where_it_stands WHERE flag = 'search';
+SELECT flagscope.resume_rollout(:pay_rollout, at => '2040-01-17 14:13') > 0 AS resumed;
+SELECT pg_temp.traffic('2040-01-17 14:13', '2040-01-17 14:14', '{"pay": "on"}', per_point => 150) AS rows;
+SELECT flagscope.tick('2040-01-17 14:14') IS NOT NULL AS ticked;
+SELECT status, state, reason FROM pg_temp.where_it_stands WHERE flag = 'pay';
+SELECT flagscope.tick('2040-01-17 16:00') IS NOT NULL AS ticked;
+SELECT flagscope.tick('2040-01-17 16:12') IS NOT NULL AS ticked;
+SELECT count(*) FILTER (WHERE looked_at = '2040-01-17 16:00') AS looked, count(*) AS live FROM flagscope.guardrail_status s JOIN flagscope.rollout r ON r.id = s.rollout_id WHERE r.status = 'running' OR r.flag = 'young';
 ROLLBACK;
 -- When no control is left it is not the point before that is charged to the treatment.
 BEGIN;
