@@ -2,7 +2,7 @@
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL, 15 to 18.
 export PG_CONFIG
 
-.PHONY: help setup build demo demo-stop check accept lint bench fuzz simulate simulate-sql install clean
+.PHONY: help setup build demo demo-stop check check-versions accept lint bench fuzz simulate simulate-sql install clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -17,7 +17,12 @@ demo-stop: ## stop the demo's PostgreSQL and remove its data
 check: build ## run all tests
 	@tools/check
 
-install: setup ## install into your own PostgreSQL: make install PG_CONFIG=/path/to/pg_config
+check-versions: build ## run the tests of SQL, worker and dumps on PostgreSQL 16, 17 and 18, those that can be had
+	@tools/check versions 16 17 18
+
+install: ## install into your own PostgreSQL: make install PG_CONFIG=/path/to/pg_config
+	@tools/install check
+	@tools/setup
 	@tools/install
 
 build: setup ## build the extension into target/package
@@ -32,8 +37,8 @@ lint: build ## formatting, clippy and the rules of the house
 accept: ## take the last result of a test as expected: make accept NAME="flag rollout"
 	@tools/accept $(NAME)
 
-bench: build ## measure (tests/bench/run)
-	@if [ -x tests/bench/run ]; then tests/bench/run; else echo "there is no tests/bench/run"; fi
+bench: build ## measure (tests/bench/run), or some parts: make bench PARTS="tick growth"
+	@tests/bench/run $(PARTS)
 
 simulate: ## play the decision tests and their rivals on simulated rollouts, within an hour: make simulate ARGS="--only B1"
 	@cargo run --quiet --release --locked -p flagscope-simulate -- $(ARGS)

@@ -11,6 +11,7 @@ use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::{given, known};
 use crate::error::{Report, error_report};
 use crate::pg::aggregate::{change, read, update};
 
@@ -48,8 +49,7 @@ fn _ewma_accum(
         change::<Ewma, ()>(&mut state, |ewma| ewma.push(value));
         return Ok(state);
     }
-    let missing = || Error::new(Kind::InvalidParameter, "the weight of an average cannot be NULL");
-    let fresh = weight.ok_or_else(missing).and_then(Ewma::new).report()?;
+    let fresh = given("the weight of an average", weight).and_then(Ewma::new).report()?;
     Ok(update(state, fcinfo, || fresh, |ewma| ewma.push(value)))
 }
 
@@ -80,8 +80,7 @@ fn _series_accum(
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Internal {
     update(state, fcinfo, Series::default, |series| {
-        let missing = || Error::new(Kind::InvalidParameter, "the time of a point cannot be NULL");
-        let at = at.map(microseconds).ok_or_else(missing);
+        let at = given("the time of a point", at).map(microseconds);
         if let Err(error) = at.and_then(|at| series.push(at, value)) {
             error_report(error).report(pgrx::PgLogLevel::ERROR);
         }
@@ -107,8 +106,8 @@ fn _anomaly_z_final(state: Internal) -> Option<f64> {
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn _anomaly_scores(
-    at: Vec<TimestampWithTimeZone>,
-    x: Vec<f64>,
+    at: Vec<Option<TimestampWithTimeZone>>,
+    x: Vec<Option<f64>>,
     since: TimestampWithTimeZone,
 ) -> Result<
     TableIterator<'static, (name!(at, TimestampWithTimeZone), name!(usual, f64), name!(score, f64))>,
@@ -118,7 +117,7 @@ fn _anomaly_scores(
     let mut series = Series::learning();
     let mut rows = Vec::new();
     let mut judges = false;
-    for (at, x) in at.into_iter().zip(x) {
+    for (at, x) in known(at).report()?.into_iter().zip(known(x).report()?) {
         if !judges && microseconds(at) >= since {
             series.judge_from_here();
             judges = true;
@@ -156,8 +155,7 @@ fn anomalies(
     let mut series = Series::default();
     let mut rows = Vec::with_capacity(at.len());
     for (at, value) in at.into_iter().zip(value) {
-        let missing = || Error::new(Kind::InvalidParameter, "the time of a point cannot be NULL");
-        let at = at.ok_or_else(missing).report()?;
+        let at = given("the time of a point", at).report()?;
         series.push(microseconds(at), value).report()?;
         let point = series.newest();
         let (baseline, lower) = (point.map(|p| p.baseline), point.map(|p| p.lower));

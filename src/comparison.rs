@@ -1,16 +1,17 @@
 //! SQL face of `core::stats::report`: classical tests for one look. What each column means stands with its `COMMENT` in
 //! `sql/api/comparison.sql`. Where a test says nothing, its columns are NULL.
 
+use flagscope_core::Result as CoreResult;
 use flagscope_core::sketch::{Histogram, Moments, Ratio};
 use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::report::means::{self, Group};
 use flagscope_core::stats::report::multiple::{Correction, adjust};
 use flagscope_core::stats::report::{chi_square, proportions, ranks, rates};
 use flagscope_core::stats::tilt::Arms;
-use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::{count, counts, known};
 use crate::error::Report;
 use crate::pg::value::Stored;
 
@@ -160,8 +161,7 @@ fn rate_test(
 
 #[pg_extern(immutable, strict, parallel_safe)]
 fn adjust_p_values(p: Vec<Option<f64>>, correction: default!(&str, "'holm'")) -> Result<Vec<f64>, ErrorReport> {
-    let ps: CoreResult<Vec<f64>> = p.into_iter().map(known).collect();
-    adjust(&ps.report()?, Correction::from_label(correction).report()?).report()
+    adjust(&known(p).report()?, Correction::from_label(correction).report()?).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
@@ -201,17 +201,7 @@ fn chi_square_test(
     TableIterator<'static, (name!(chi2, Option<f64>), name!(df, Option<f64>), name!(p_value, Option<f64>))>,
     ErrorReport,
 > {
-    let counts: CoreResult<Vec<u64>> = counts.into_iter().map(|n| known(n).and_then(count)).collect();
-    let weights: CoreResult<Vec<f64>> = weights.into_iter().map(known).collect();
-    let test = chi_square::goodness_of_fit(&counts.report()?, &weights.report()?).report()?;
+    let (counts, weights) = (self::counts(counts).report()?, known(weights).report()?);
+    let test = chi_square::goodness_of_fit(&counts, &weights).report()?;
     Ok(TableIterator::once((test.map(|t| t.chi2), test.map(|t| t.df), test.map(|t| t.p_value))))
-}
-
-fn known<T>(value: Option<T>) -> CoreResult<T> {
-    value.ok_or_else(|| Error::new(Kind::InvalidParameter, "a number in a list cannot be NULL"))
-}
-
-fn count(n: i64) -> CoreResult<u64> {
-    u64::try_from(n)
-        .map_err(|_| Error::new(Kind::InvalidParameter, format!("a count cannot be negative, got \"{n}\"")))
 }

@@ -16,13 +16,35 @@ impl<T> Report<T> for flagscope_core::Result<T> {
     }
 }
 
+/// The longest message or hint in bytes: what a client sent is repeated in it, and may be of any size.
+pub const LONGEST: usize = 600;
+
 /// PostgreSQL's form of a core error.
 pub fn error_report(error: Error) -> ErrorReport {
-    let report = ErrorReport::new(sqlstate(error.kind), error.message, "flagscope");
+    let report = ErrorReport::new(sqlstate(error.kind), cut(error.message), "flagscope");
     match error.hint {
-        Some(hint) => report.set_hint(hint),
+        Some(hint) => report.set_hint(cut(hint)),
         None => report,
     }
+}
+
+/// A text of a readable length.
+pub fn cut(text: String) -> String {
+    if text.len() <= LONGEST {
+        return text;
+    }
+    format!("{} ... ({} bytes in all)", &text[..text.floor_char_boundary(LONGEST)], text.len())
+}
+
+/// Keeps from clients what only developers want: pgrx adds a backtrace to the DETAIL of every error that comes up through
+/// Rust while RUST_BACKTRACE is set in the server's environment. Where a panic was goes to the server's log.
+pub fn keep_backtraces_from_clients() {
+    std::panic::set_hook(Box::new(|info| {
+        // An error of PostgreSQL is a panic, too, on its way through Rust, but not one with a text.
+        if let (Some(message), Some(place)) = (info.payload_as_str(), info.location()) {
+            eprintln!("flagscope: internal error at {place}: {}", cut(message.to_owned()));
+        }
+    }));
 }
 
 fn sqlstate(kind: Kind) -> PgSqlErrorCode {
@@ -31,7 +53,17 @@ fn sqlstate(kind: Kind) -> PgSqlErrorCode {
         Kind::InvalidText => PgSqlErrorCode::ERRCODE_INVALID_TEXT_REPRESENTATION,
         Kind::InvalidBinary => PgSqlErrorCode::ERRCODE_INVALID_BINARY_REPRESENTATION,
         Kind::Undefined => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
+        Kind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         Kind::LimitExceeded => PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
         Kind::Corrupted => PgSqlErrorCode::ERRCODE_DATA_CORRUPTED,
     }
+}
+
+/// The SQLSTATE of five characters, as SQL has it of an error that it caught; None where PostgreSQL has none such.
+pub fn named(sqlstate: &str) -> Option<PgSqlErrorCode> {
+    // Six bits for each character, the first one lowest (MAKE_SQLSTATE).
+    let packed =
+        |code: i32, (place, byte): (usize, u8)| code | (i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place));
+    let code = PgSqlErrorCode::from(sqlstate.bytes().take(5).enumerate().fold(0, packed));
+    (sqlstate.len() == 5 && (code != PgSqlErrorCode::ERRCODE_INTERNAL_ERROR || sqlstate == "XX000")).then_some(code)
 }

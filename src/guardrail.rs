@@ -11,33 +11,34 @@ use flagscope_core::stats::score::Score;
 use flagscope_core::stats::tilt::Arms;
 use flagscope_core::telemetry::MetricKind;
 use flagscope_core::{Error, Kind, Result as CoreResult};
-use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::{count, counts, given, known};
 use crate::error::Report;
+use crate::pg::document::Document;
 use crate::pg::value::Stored;
 
 #[pg_extern(immutable, parallel_safe)]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)] // an SQL signature: named arguments, columns of a row
 fn _weigh_stratum(
-    kind: &str,
-    comparison: &str,
-    harm: &str,
+    kind: Option<&str>,
+    comparison: Option<&str>,
+    harm: Option<&str>,
     quantile: Option<f64>,
     margin: Option<f64>,
     margin_absolute: Option<f64>,
     limit_value: Option<f64>,
     cap: Option<f64>,
     centre: Option<f64>,
-    design_effect: f64,
-    thresholds: Option<Vec<i32>>,
-    n_treatment: i64,
-    events_treatment: i64,
+    design_effect: Option<f64>,
+    thresholds: Option<Vec<Option<i32>>>,
+    n_treatment: Option<i64>,
+    events_treatment: Option<i64>,
     moments_treatment: Option<Stored<Moments>>,
     histogram_treatment: Option<Stored<Histogram>>,
-    n_control: i64,
-    events_control: i64,
+    n_control: Option<i64>,
+    events_control: Option<i64>,
     moments_control: Option<Stored<Moments>>,
     histogram_control: Option<Stored<Histogram>>,
 ) -> Result<
@@ -48,12 +49,13 @@ fn _weigh_stratum(
     ErrorReport,
 > {
     let margin = margin_of(margin, margin_absolute);
-    let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
-    let rule = rule.scaled(cap, centre).tempered(design_effect);
+    let rule =
+        rule([kind, comparison, harm], quantile, margin, limit_value, design_effect).report()?.scaled(cap, centre);
     let histograms = [&histogram_treatment, &histogram_control].map(|h| h.as_ref().map(|h| &h.0));
     let moments = [&moments_treatment, &moments_control].map(|m| m.as_ref().map(|m| &m.0));
     let treatment = side(n_treatment, events_treatment, moments[0], histograms[0]).report()?;
     let control = side(n_control, events_control, moments[1], histograms[1]).report()?;
+    let thresholds = thresholds.map(known).transpose().report()?;
     let weighed = guardrail::weigh(&rule, thresholds.as_deref(), treatment, control).report()?;
     Ok(TableIterator::once((signed(weighed.events_treatment), signed(weighed.events_control), weighed.increment)))
 }
@@ -61,54 +63,64 @@ fn _weigh_stratum(
 #[pg_extern(immutable, parallel_safe)]
 #[allow(clippy::too_many_arguments)] // an SQL signature: named arguments
 fn _weigh_counts(
-    kind: &str,
-    comparison: &str,
-    harm: &str,
+    kind: Option<&str>,
+    comparison: Option<&str>,
+    harm: Option<&str>,
     quantile: Option<f64>,
     margin: Option<f64>,
     margin_absolute: Option<f64>,
     limit_value: Option<f64>,
     cap: Option<f64>,
     centre: Option<f64>,
-    design_effect: f64,
-    n_treatment: i64,
-    events_treatment: Vec<i64>,
+    design_effect: Option<f64>,
+    n_treatment: Option<i64>,
+    events_treatment: Option<Vec<Option<i64>>>,
     moments_treatment: Option<Stored<Moments>>,
-    n_control: i64,
-    events_control: Vec<i64>,
+    n_control: Option<i64>,
+    events_control: Option<Vec<Option<i64>>>,
     moments_control: Option<Stored<Moments>>,
 ) -> Result<Vec<f64>, ErrorReport> {
     let margin = margin_of(margin, margin_absolute);
-    let rule = Rule::new(kind, comparison, harm, quantile, margin, limit_value).report()?;
-    let rule = rule.scaled(cap, centre).tempered(design_effect);
-    let (n_t, n_c) = (count(n_treatment).report()?, count(n_control).report()?);
-    let (y_t, y_c) = (counts(events_treatment).report()?, counts(events_control).report()?);
+    let rule =
+        rule([kind, comparison, harm], quantile, margin, limit_value, design_effect).report()?.scaled(cap, centre);
+    let (n_t, n_c) = (a_count(n_treatment).report()?, a_count(n_control).report()?);
+    let events = |list| given("a list of events", list).and_then(counts);
+    let (y_t, y_c) = (events(events_treatment).report()?, events(events_control).report()?);
     let [m_t, m_c] = [&moments_treatment, &moments_control].map(|m| m.as_ref().map(|m| &m.0));
     let treatment = Counted { n: n_t, events: &y_t, moments: m_t };
     let control = Counted { n: n_c, events: &y_c, moments: m_c };
     guardrail::weigh_counts(&rule, treatment, control).report()
 }
 
+/// A rule by its labels: kind, comparison, harm.
+fn rule(
+    labels: [Option<&str>; 3],
+    quantile: Option<f64>,
+    margin: Option<Margin>,
+    limit_value: Option<f64>,
+    design_effect: Option<f64>,
+) -> CoreResult<Rule> {
+    let [kind, comparison, harm] = labels.map(|label| given("a rule's kind, comparison or harm", label));
+    let rule = Rule::new(kind?, comparison?, harm?, quantile, margin, limit_value)?;
+    Ok(rule.tempered(given("a design effect", design_effect)?))
+}
+
+/// A count that is there.
+fn a_count(n: Option<i64>) -> CoreResult<u64> {
+    given("a count", n).and_then(count)
+}
+
 fn margin_of(relative: Option<f64>, absolute: Option<f64>) -> Option<Margin> {
     absolute.map(Margin::Absolute).or(relative.map(Margin::Relative))
 }
 
-fn counts(events: Vec<i64>) -> CoreResult<Vec<u64>> {
-    events.into_iter().map(count).collect()
-}
-
 fn side<'a>(
-    n: i64,
-    events: i64,
+    n: Option<i64>,
+    events: Option<i64>,
     moments: Option<&'a Moments>,
     histogram: Option<&'a Histogram>,
 ) -> CoreResult<Side<'a>> {
-    Ok(Side { n: count(n)?, events: count(events)?, moments, histogram })
-}
-
-fn count(n: i64) -> CoreResult<u64> {
-    u64::try_from(n)
-        .map_err(|_| Error::new(Kind::InvalidParameter, format!("a count cannot be negative, got \"{n}\"")))
+    Ok(Side { n: a_count(n)?, events: a_count(events)?, moments, histogram })
 }
 
 fn signed(counts: Vec<u64>) -> Vec<i64> {
@@ -116,8 +128,8 @@ fn signed(counts: Vec<u64>) -> Vec<i64> {
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
-fn _log_e(kind: &str, evidence: Vec<f64>) -> Result<f64, ErrorReport> {
-    guardrail::log_e(MetricKind::from_label(kind).report()?, &evidence).report()
+fn _log_e(kind: &str, evidence: Vec<Option<f64>>) -> Result<f64, ErrorReport> {
+    guardrail::log_e(MetricKind::from_label(kind).report()?, &known(evidence).report()?).report()
 }
 
 #[pg_extern(immutable, parallel_safe)]
@@ -127,27 +139,27 @@ fn _next_centre(centre: Option<f64>, control: Option<Stored<Moments>>) -> Option
 
 #[pg_extern(immutable, parallel_safe)]
 fn _next_past(
-    past: Option<Vec<f64>>,
-    kind: &str,
+    past: Option<Vec<Option<f64>>>,
+    kind: Option<&str>,
     n: Option<i64>,
     events: Option<i64>,
     moments: Option<Stored<Moments>>,
 ) -> Result<Vec<f64>, ErrorReport> {
-    let kind = MetricKind::from_label(kind).report()?;
-    let control = side(n.unwrap_or(0), events.unwrap_or(0), moments.as_ref().map(|m| &m.0), None).report()?;
+    let kind = given("a kind of metric", kind).and_then(MetricKind::from_label).report()?;
+    let control = side(n.or(Some(0)), events.or(Some(0)), moments.as_ref().map(|m| &m.0), None).report()?;
     let Past { exposure, events } = guardrail::next_past(kind, past_of(past).report()?, control);
     Ok(vec![exposure, events])
 }
 
 #[pg_extern(immutable, parallel_safe)]
-fn _centre_of_past(kind: &str, past: Option<Vec<f64>>) -> Result<Option<f64>, ErrorReport> {
-    let kind = MetricKind::from_label(kind).report()?;
+fn _centre_of_past(kind: Option<&str>, past: Option<Vec<Option<f64>>>) -> Result<Option<f64>, ErrorReport> {
+    let kind = given("a kind of metric", kind).and_then(MetricKind::from_label).report()?;
     Ok(guardrail::centre_of(kind, &past_of(past).report()?))
 }
 
 /// A past as it was stored; none is an empty one.
-fn past_of(numbers: Option<Vec<f64>>) -> CoreResult<Past> {
-    match numbers.as_deref() {
+fn past_of(numbers: Option<Vec<Option<f64>>>) -> CoreResult<Past> {
+    match numbers.map(known).transpose()?.as_deref() {
         None => Ok(Past::default()),
         Some([exposure, events]) if exposure.is_finite() && events.is_finite() => {
             Ok(Past { exposure: *exposure, events: *events })
@@ -169,12 +181,17 @@ fn _quantile_bins(
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
-fn _gather_evidence(evidence: Vec<f64>, increment: Vec<f64>, begins_copy: bool) -> Result<Vec<f64>, ErrorReport> {
-    guardrail::gather(&evidence, &increment, begins_copy).report()
+fn _gather_evidence(
+    evidence: Vec<Option<f64>>,
+    increment: Vec<Option<f64>>,
+    begins_copy: bool,
+) -> Result<Vec<f64>, ErrorReport> {
+    guardrail::gather(&known(evidence).report()?, &known(increment).report()?, begins_copy).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "_add")]
-fn _add_counts(a: Vec<i64>, b: Vec<i64>) -> Result<Vec<i64>, ErrorReport> {
+fn _add_counts(a: Vec<Option<i64>>, b: Vec<Option<i64>>) -> Result<Vec<i64>, ErrorReport> {
+    let (a, b) = (known(a).report()?, known(b).report()?);
     match (a.len(), b.len()) {
         (_, 0) => Ok(a),
         (0, _) => Ok(b),
@@ -187,9 +204,9 @@ fn _add_counts(a: Vec<i64>, b: Vec<i64>) -> Result<Vec<i64>, ErrorReport> {
 
 #[pg_extern(immutable, strict, parallel_safe)]
 fn _verdict(
-    standing: JsonB,
+    standing: Document,
 ) -> Result<TableIterator<'static, (name!(state, String), name!(reason, String))>, ErrorReport> {
-    let standing: Standing = serde_json::from_value(standing.0)
+    let standing: Standing = serde_json::from_value(standing.0.report()?)
         .map_err(|problem| Error::new(Kind::InvalidParameter, format!("a standing cannot be read: {problem}")))
         .report()?;
     let verdict = guardrail::verdict(&standing);
@@ -237,9 +254,5 @@ fn _rate_interval(
 }
 
 fn arms(n_t: Option<i64>, y_t: Option<i64>, n_c: Option<i64>, y_c: Option<i64>) -> CoreResult<Arms> {
-    let known = |n: Option<i64>| match n {
-        Some(n) => count(n),
-        None => Err(Error::new(Kind::InvalidParameter, "a count cannot be NULL")),
-    };
-    Ok(Arms { n_t: known(n_t)?, y_t: known(y_t)?, n_c: known(n_c)?, y_c: known(y_c)? })
+    Ok(Arms { n_t: a_count(n_t)?, y_t: a_count(y_t)?, n_c: a_count(n_c)?, y_c: a_count(y_c)? })
 }

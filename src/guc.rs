@@ -2,7 +2,7 @@
 //!
 //! Not here: what the settings do. Nobody else knows that a setting is a GUC; `pg::process` reserves the prefix.
 
-use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
+use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
@@ -16,11 +16,21 @@ const INTERVAL_MAX: i32 = 3_600_000;
 /// The environment that the install script seeds.
 const ENVIRONMENT_DEFAULT: &CStr = c"production";
 
+/// How flags split users that do not say it themselves; SQL reads it (`_default_bucketing()`).
+#[derive(Clone, Copy, PostgresGucEnum)]
+enum DefaultBucketing {
+    #[name = c"v2"]
+    V2,
+    #[name = c"v3"]
+    V3,
+}
+
 static ENABLED: GucSetting<bool> = GucSetting::<bool>::new(true);
 static INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(INTERVAL_DEFAULT);
 static ATTRIBUTION: GucSetting<bool> = GucSetting::<bool>::new(true);
 static ENVIRONMENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(ENVIRONMENT_DEFAULT));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
+static BUCKETING: GucSetting<DefaultBucketing> = GucSetting::<DefaultBucketing>::new(DefaultBucketing::V2);
 static REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Make the settings known to PostgreSQL. Called once, by `_PG_init`.
@@ -56,6 +66,14 @@ fn register_session() {
         c"Looks up the flags of telemetry rows that are inserted without any: by trace, else by subject.",
         c"Off saves the look-up for a writer whose rows never belong to a flag.",
         &ATTRIBUTION,
+        GucContext::Userset,
+        GucFlags::default(),
+    );
+    GucRegistry::define_enum_guc(
+        c"flagscope.bucketing",
+        c"How new flags split users: v2 as flagd up to 0.16 and JavaScript's core, v3 as Python's core from 2.0.",
+        c"Flags that exist keep theirs: another one moves about half of their users to another variant.",
+        &BUCKETING,
         GucContext::Userset,
         GucFlags::default(),
     );

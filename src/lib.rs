@@ -5,6 +5,7 @@
 use pgrx::prelude::*;
 
 mod anomaly;
+mod argument;
 mod attribution;
 mod chart;
 mod comparison;
@@ -13,14 +14,18 @@ mod flag;
 mod guardrail;
 mod guc;
 mod health;
+mod lock;
+mod message;
 mod otlp;
 mod pg;
 mod query;
+mod refusal;
 mod schema;
 mod sketch;
 mod stats;
 mod survey;
 mod telemetry;
+mod uncounted;
 mod window;
 mod worker;
 
@@ -29,6 +34,7 @@ pgrx::pg_module_magic!();
 /// Called once by PostgreSQL when it loads the library.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
+    error::keep_backtraces_from_clients();
     guc::register();
     pg::process::reserve_settings();
     worker::register();

@@ -7,6 +7,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
 
+use crate::argument::given;
 use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::value::Stored;
@@ -123,8 +124,8 @@ fn account(account: Account) -> Columns {
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn _otlp_since(
     previous: Option<Document>,
-    point: Document,
-    is_new: bool,
+    point: Option<Document>,
+    is_new: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
@@ -132,8 +133,9 @@ fn _otlp_since(
     >,
     ErrorReport,
 > {
-    let (previous, point) = (previous.map(|previous| previous.0).transpose().report()?, point.0.report()?);
-    let since = since(previous.as_ref(), &point, is_new);
+    let point = given("a point", point).and_then(|point| point.0).report()?;
+    let previous = previous.map(|previous| previous.0).transpose().report()?;
+    let since = since(previous.as_ref(), &point, is_new.unwrap_or_default());
     let row = (since.change.label().to_owned(), since.value, since.distribution.map(Stored));
     Ok(TableIterator::once(row))
 }

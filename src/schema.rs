@@ -26,7 +26,11 @@ extension_sql_file!(
         sketch::ratio::ratio_send,
     ]
 );
-extension_sql_file!("../sql/schema/setting.sql", name = "setting_state", requires = ["sketch_state"]);
+extension_sql_file!(
+    "../sql/schema/setting.sql",
+    name = "setting_state",
+    requires = ["sketch_state", refusal::_refuse]
+);
 extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
@@ -37,12 +41,14 @@ extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", req
 extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["guardrail_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
 extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
-extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["health_state"]);
+extension_sql_file!("../sql/schema/uncounted.sql", name = "uncounted_state", requires = ["health_state"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["uncounted_state"]);
+extension_sql_file!("../sql/schema/restore.sql", name = "restore_state", requires = ["worker_state"]);
 extension_sql_file!(
     "../sql/aggregate/moments.sql",
     name = "moments_aggregate",
     requires = [
-        "worker_state",
+        "restore_state",
         sketch::moments::moments_in,
         sketch::moments::moments_out,
         sketch::moments::moments_recv,
@@ -190,7 +196,13 @@ extension_sql_file!(
         comparison::chi_square_test
     ]
 );
-extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["comparison_api"]);
+extension_sql_file!("../sql/api/message.sql", name = "message_api", requires = ["comparison_api", message::_message]);
+extension_sql_file!(
+    "../sql/api/names.sql",
+    name = "names_api",
+    requires = ["message_api", refusal::_refuse, refusal::_raise_for_caller, refusal::_unknown, refusal::_names_hint]
+);
+extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["names_api"]);
 extension_sql_file!(
     "../sql/api/stats.sql",
     name = "stats_api",
@@ -250,10 +262,12 @@ extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["g
 extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
 extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
+extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_hand_api"]);
+extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api"]);
 extension_sql_file!(
     "../sql/api/partition.sql",
     name = "partition_api",
-    requires = ["by_hand_api", telemetry::_fold_telemetry]
+    requires = ["alert_api", telemetry::_fold_telemetry]
 );
 extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
 extension_sql_file!(
@@ -294,9 +308,11 @@ extension_sql_file!(
     name = "otlp_api",
     requires = ["exchange_api", otlp::_decode_otlp, otlp::_otlp_since]
 );
-extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["otlp_api"]);
+extension_sql_file!("../sql/api/uncounted.sql", name = "uncounted_api", requires = ["otlp_api"]);
+extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["uncounted_api"]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
-extension_sql_file!("../sql/api/joint.sql", name = "joint_api", requires = ["tick_api"]);
+extension_sql_file!("../sql/api/judge.sql", name = "judge_api", requires = ["tick_api"]);
+extension_sql_file!("../sql/api/joint.sql", name = "joint_api", requires = ["judge_api"]);
 extension_sql_file!(
     "../sql/api/health.sql",
     name = "health_api",
@@ -314,19 +330,24 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["rebuild_api"]);
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
 extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["watch_api"]);
-extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["chunk_api"]);
+extension_sql_file!("../sql/api/retention.sql", name = "retention_api", requires = ["chunk_api"]);
+extension_sql_file!("../sql/api/maintain.sql", name = "maintain_api", requires = ["retention_api"]);
+extension_sql_file!("../sql/api/budget.sql", name = "budget_api", requires = ["maintain_api"]);
+extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["budget_api"]);
 extension_sql_file!("../sql/api/effect.sql", name = "effect_api", requires = ["anomaly_api"]);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
-extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["ramp_api"]);
+extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::_lockers]);
+extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
 extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
 extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["margin_api"]);
+extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = ["check_metric_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["check_metric_api", _preloaded, worker::_wake_launcher]
+    requires = ["restore_api", _preloaded, worker::_wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -13,6 +13,7 @@ use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::{counts, known};
 use crate::error::Report;
 use crate::pg::value::Stored;
 
@@ -36,8 +37,9 @@ fn direction(harm: &str) -> CoreResult<Harm> {
 }
 
 fn ask(harm: &str, margin: f64, safe_margin: Option<f64>, alpha: f64) -> CoreResult<Question> {
-    if !(0.0..=100.0).contains(&margin) {
-        return bad(format!("margin must be between 0 and 100, got \"{margin}\""));
+    if !(0.0..=1.0).contains(&margin) {
+        let message = format!("margin is a share between 0 and 1, got \"{margin}\"");
+        return Err(Error::new(Kind::InvalidParameter, message).hint("2 % is 0.02."));
     }
     let margin = Margin::Relative(margin);
     Ok(Question { harm: direction(harm)?, margin, safe_margin, design_effect: 1.0, alpha })
@@ -52,16 +54,6 @@ fn within(margin_absolute: Option<f64>, question: Question) -> CoreResult<Questi
         }
         Some(units) => bad(format!("margin_absolute must be a number of at least 0, got \"{units}\"")),
     }
-}
-
-/// The entries of an array, none of which may be NULL.
-fn known<T>(entries: Vec<Option<T>>) -> CoreResult<Vec<T>> {
-    entries.into_iter().map(|x| x.map_or_else(|| bad("an entry of a stratum cannot be NULL"), Ok)).collect()
-}
-
-fn counts(entries: Vec<Option<i64>>) -> CoreResult<Vec<u64>> {
-    let count = |n: i64| u64::try_from(n).or_else(|_| bad(format!("a count cannot be negative, got \"{n}\"")));
-    known(entries)?.into_iter().map(count).collect()
 }
 
 fn same(lengths: &[usize]) -> CoreResult<()> {
@@ -89,9 +81,10 @@ fn states<S: Default>(t: Vec<Option<Stored<S>>>, c: Vec<Option<Stored<S>>>) -> C
     Ok(t.into_iter().zip(c).map(|(t, c)| (state(t), state(c))).collect())
 }
 
-/// A function that returns one row of findings. The arguments stay tokens, so that pgrx sees their defaults.
+/// A function that returns one row of findings; none where NULL is given for one of the arguments `needs`. The arguments
+/// stay tokens, so that pgrx sees their defaults.
 macro_rules! test {
-    ($name:ident($($arguments:tt)*), $word:literal, $alpha:ident, $answer:expr) => {
+    ($name:ident($($arguments:tt)*), needs($($needed:ident),*), $word:literal, $alpha:ident, $answer:expr) => {
         #[pg_extern(immutable, parallel_safe)]
         #[allow(clippy::too_many_arguments, clippy::type_complexity)] // an SQL signature: arguments, columns of a row
         fn $name($($arguments)*) -> Result<
@@ -109,6 +102,7 @@ macro_rules! test {
             >,
             ErrorReport,
         > {
+            $(let Some($needed) = $needed else { return Ok(TableIterator::empty()) };)*
             let answer: CoreResult<Answer> = (move || $answer)();
             Ok(TableIterator::once(found(&answer.report()?, $alpha, $word)))
         }
@@ -117,17 +111,18 @@ macro_rules! test {
 
 test!(
     test_proportion(
-        n_treatment: Vec<Option<i64>>,
-        events_treatment: Vec<Option<i64>>,
-        n_control: Vec<Option<i64>>,
-        events_control: Vec<Option<i64>>,
-        margin: default!(f64, 0.1),
+        n_treatment: Option<Vec<Option<i64>>>,
+        events_treatment: Option<Vec<Option<i64>>>,
+        n_control: Option<Vec<Option<i64>>>,
+        events_control: Option<Vec<Option<i64>>>,
+        margin: default!(Option<f64>, 0.1),
         safe_margin: default!(Option<f64>, "NULL"),
-        harm: default!(String, "'increase'"),
+        harm: default!(Option<String>, "'increase'"),
         margin_absolute: default!(Option<f64>, "NULL"),
-        design_effect: default!(f64, 1.0),
-        alpha: default!(f64, 0.01),
+        design_effect: default!(Option<f64>, 1.0),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(n_treatment, events_treatment, n_control, events_control, margin, harm, design_effect, alpha),
     "worse",
     alpha,
     {
@@ -139,13 +134,14 @@ test!(
 
 test!(
     test_limit(
-        n: Vec<Option<i64>>,
-        events: Vec<Option<i64>>,
-        limit_value: f64,
-        harm: default!(String, "'increase'"),
-        design_effect: default!(f64, 1.0),
-        alpha: default!(f64, 0.01),
+        n: Option<Vec<Option<i64>>>,
+        events: Option<Vec<Option<i64>>>,
+        limit_value: Option<f64>,
+        harm: default!(Option<String>, "'increase'"),
+        design_effect: default!(Option<f64>, 1.0),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(n, events, limit_value, harm, design_effect, alpha),
     "worse",
     alpha,
     {
@@ -158,17 +154,18 @@ test!(
 
 test!(
     test_rate(
-        exposure_treatment: Vec<Option<f64>>,
-        count_treatment: Vec<Option<i64>>,
-        exposure_control: Vec<Option<f64>>,
-        count_control: Vec<Option<i64>>,
-        margin: default!(f64, 0.1),
+        exposure_treatment: Option<Vec<Option<f64>>>,
+        count_treatment: Option<Vec<Option<i64>>>,
+        exposure_control: Option<Vec<Option<f64>>>,
+        count_control: Option<Vec<Option<i64>>>,
+        margin: default!(Option<f64>, 0.1),
         safe_margin: default!(Option<f64>, "NULL"),
-        harm: default!(String, "'increase'"),
-        design_effect: default!(f64, 1.0),
-        alpha: default!(f64, 0.01),
+        harm: default!(Option<String>, "'increase'"),
+        design_effect: default!(Option<f64>, 1.0),
+        alpha: default!(Option<f64>, 0.01),
         margin_absolute: default!(Option<f64>, "NULL"),
     ),
+    needs(exposure_treatment, count_treatment, exposure_control, count_control, margin, harm, design_effect, alpha),
     "worse",
     alpha,
     {
@@ -185,15 +182,16 @@ test!(
 
 test!(
     test_mean(
-        treatment: Vec<Option<Stored<Moments>>>,
-        control: Vec<Option<Stored<Moments>>>,
-        cap: f64,
-        margin: default!(f64, 0.05),
+        treatment: Option<Vec<Option<Stored<Moments>>>>,
+        control: Option<Vec<Option<Stored<Moments>>>>,
+        cap: Option<f64>,
+        margin: default!(Option<f64>, 0.05),
         safe_margin: default!(Option<f64>, "NULL"),
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
         margin_absolute: default!(Option<f64>, "NULL"),
     ),
+    needs(treatment, control, cap, margin, harm, alpha),
     "worse",
     alpha,
     {
@@ -204,12 +202,13 @@ test!(
 
 test!(
     test_mean_t(
-        treatment: Vec<Option<Stored<Moments>>>,
-        control: Vec<Option<Stored<Moments>>>,
-        margin: default!(f64, 0.0),
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        treatment: Option<Vec<Option<Stored<Moments>>>>,
+        control: Option<Vec<Option<Stored<Moments>>>>,
+        margin: default!(Option<f64>, 0.0),
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(treatment, control, margin, harm, alpha),
     "worse",
     alpha,
     answer::mean_t(&states(treatment, control)?, &ask(&harm, margin, None, alpha)?)
@@ -217,15 +216,16 @@ test!(
 
 test!(
     test_quantile(
-        treatment: Vec<Option<Stored<Histogram>>>,
-        control: Vec<Option<Stored<Histogram>>>,
+        treatment: Option<Vec<Option<Stored<Histogram>>>>,
+        control: Option<Vec<Option<Stored<Histogram>>>>,
         quantile: default!(Option<f64>, "NULL"),
-        margin: default!(f64, 0.06),
+        margin: default!(Option<f64>, 0.06),
         safe_margin: default!(Option<f64>, "NULL"),
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
         margin_absolute: default!(Option<f64>, "NULL"),
     ),
+    needs(treatment, control, margin, harm, alpha),
     "worse",
     alpha,
     {
@@ -236,12 +236,13 @@ test!(
 
 test!(
     test_quantile_strict(
-        treatment: Vec<Option<Stored<Histogram>>>,
-        control: Vec<Option<Stored<Histogram>>>,
-        quantile: f64,
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        treatment: Option<Vec<Option<Stored<Histogram>>>>,
+        control: Option<Vec<Option<Stored<Histogram>>>>,
+        quantile: Option<f64>,
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(treatment, control, quantile, harm, alpha),
     "worse",
     alpha,
     answer::quantile_strict(&states(treatment, control)?, quantile, &ask(&harm, 0.0, None, alpha)?)
@@ -249,11 +250,12 @@ test!(
 
 test!(
     test_distribution(
-        treatment: Vec<Option<Stored<Histogram>>>,
-        control: Vec<Option<Stored<Histogram>>>,
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        treatment: Option<Vec<Option<Stored<Histogram>>>>,
+        control: Option<Vec<Option<Stored<Histogram>>>>,
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(treatment, control, harm, alpha),
     "different",
     alpha,
     answer::distribution(&states(treatment, control)?, &ask(&harm, 0.0, None, alpha)?)
@@ -261,15 +263,16 @@ test!(
 
 test!(
     test_ratio(
-        numerator_treatment: Vec<Option<f64>>,
-        denominator_treatment: Vec<Option<f64>>,
-        numerator_control: Vec<Option<f64>>,
-        denominator_control: Vec<Option<f64>>,
-        margin: default!(f64, 0.05),
+        numerator_treatment: Option<Vec<Option<f64>>>,
+        denominator_treatment: Option<Vec<Option<f64>>>,
+        numerator_control: Option<Vec<Option<f64>>>,
+        denominator_control: Option<Vec<Option<f64>>>,
+        margin: default!(Option<f64>, 0.05),
         safe_margin: default!(Option<f64>, "NULL"),
-        harm: default!(String, "'increase'"),
-        alpha: default!(f64, 0.01),
+        harm: default!(Option<String>, "'increase'"),
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(numerator_treatment, denominator_treatment, numerator_control, denominator_control, margin, harm, alpha),
     "worse",
     alpha,
     {
@@ -281,11 +284,12 @@ test!(
 
 test!(
     test_share(
-        nominal: Vec<Option<f64>>,
-        n_treatment: Vec<Option<i64>>,
-        n_others: Vec<Option<i64>>,
-        alpha: default!(f64, 0.01),
+        nominal: Option<Vec<Option<f64>>>,
+        n_treatment: Option<Vec<Option<i64>>>,
+        n_others: Option<Vec<Option<i64>>>,
+        alpha: default!(Option<f64>, 0.01),
     ),
+    needs(nominal, n_treatment, n_others, alpha),
     "mismatch",
     alpha,
     {

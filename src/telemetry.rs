@@ -6,13 +6,13 @@ use std::rc::Rc;
 
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::telemetry::{
-    Definition, EXPOSURE, Exposures, Filter, Fold, MetricKind, Per, Plan, Reach, RolledOut, Row, Signal, State,
-    Targets,
+    Definition, EXPOSURE, Exposures, Filter, Fold, KnownFlags, MetricKind, Per, Plan, Reach, RolledOut, Row, Signal,
+    Stages, State, Targets, Uncounted,
 };
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use pgrx::{PgLogLevel, spi};
+use pgrx::{PgLogLevel, PgTriggerError, spi};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,21 +20,31 @@ use crate::error::Report;
 use crate::pg::before::Before;
 use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
+use crate::pg::restore::is_restoring;
 use crate::pg::row::TelemetryRow;
 use crate::pg::value::Stored;
-use crate::pg::{cache, delta, latest, stored, transition};
+use crate::pg::{cache, delta, latest, stored, transition, trigger};
 
 /// What is on watch, compiled, and how this database writes the four signals.
 pub struct Compiled {
-    generation: u64,
+    generation: cache::Generation,
     /// Metrics by flag and environment.
     pub plan: Plan,
     /// How far evaluations reach.
     pub reach: Reach,
     rolled_out: RolledOut,
+    stages: Stages,
     /// How this database stores the signals.
     pub signals: Vec<(pg_sys::Oid, Signal)>,
+    /// Flags that are not on watch, as far as rows named them.
+    known_flags: RefCell<KnownFlags>,
 }
+
+/// What one statement keeps in memory at most: groups (each up to some kilobytes), exposures, and values of `flags`. Then
+/// it writes what it has: 30,000 buckets of 20 flags were 654 MB once.
+const MOST_GROUPS: usize = 20_000;
+const MOST_EXPOSURES: usize = 50_000;
+const MOST_KNOWN: usize = 10_000;
 
 thread_local! {
     static COMPILED: RefCell<Option<Rc<Compiled>>> = const { RefCell::new(None) };
@@ -53,31 +63,38 @@ fn check_per(per: Document) -> Result<(), ErrorReport> {
 }
 
 /// Trigger of telemetry; see `sql/api/telemetry.sql`.
-#[pg_trigger]
-fn _fold_telemetry<'a>(
-    trigger: &'a pgrx::PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
+#[pg_extern(
+    sql = r#"CREATE FUNCTION "_fold_telemetry"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+)]
+fn _fold_telemetry(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
+    let trigger = &trigger::of(call);
+    if is_restoring() {
+        return Ok(()); // a dump brings the states of its rows along
+    }
     match compiled() {
-        Ok(compiled) if !compiled.plan.is_empty() || !compiled.rolled_out.is_empty() => fold(trigger, &compiled),
-        Ok(_) => {}
+        // Also when nothing is on watch: rows that never could count are told.
+        Ok(compiled) => fold(trigger, &compiled),
         Err(report) => report.report(PgLogLevel::ERROR),
     }
     // What is tied then is counted by this trigger again, as an update.
-    crate::attribution::attribute_noted()?;
-    Ok(None)
+    crate::attribution::attribute_noted()
 }
 
-/// Trigger of every configuration table: caches made before are out of date.
-#[pg_trigger]
-fn _announce_change<'a>(
-    _: &'a pgrx::PgTrigger<'a>,
-) -> Result<Option<PgHeapTuple<'a, AllocatedByPostgres>>, spi::Error> {
-    cache::invalidate();
-    Ok(None)
+/// Trigger of every configuration table: what was cached of the topic that its argument names is out of date.
+#[pg_extern(
+    sql = r#"CREATE FUNCTION "_announce_change"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+)]
+fn _announce_change(call: pg_sys::FunctionCallInfo) -> Result<(), PgTriggerError> {
+    for label in trigger::of(call).extra_args()? {
+        if let Some(topic) = cache::Topic::from_label(&label) {
+            cache::invalidate(topic);
+        }
+    }
+    Ok(())
 }
 
 fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
-    let mut folding = Folding::new(&compiled.plan);
+    let mut folding = Folding::new(&compiled.plan, Some(&compiled.known_flags));
     let mut exposures = Exposures::new(&compiled.rolled_out);
     // Of an UPDATE only what a row is newly tied to counts: the rest was counted before.
     let mut before = Before::of(trigger);
@@ -92,33 +109,78 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
                 compiled.plan.environment_key(row.environment().unwrap_or(&folding.default_environment))
         {
             exposures.note(environment, flags.text_entries().into_iter(), subject, ts);
+            if exposures.number() >= MOST_EXPOSURES {
+                delta::insert_units(exposures.iter());
+                exposures.clear();
+            }
+        }
+        if folding.fold.groups() >= MOST_GROUPS {
+            delta::insert(&folding.fold.take(), Some(&compiled.stages));
         }
     });
     delta::insert_units(exposures.iter());
-    let groups = folding.fold.finish();
-    delta::insert(groups.iter().map(|(watch, variant, metric, bucket, state)| {
-        (watch.flag.as_str(), watch.environment.as_str(), variant.as_str(), *metric, *bucket, state)
-    }));
+    folding.settle_uncounted();
+    crate::uncounted::write(&folding.uncounted);
+    delta::insert(&folding.fold.finish(), Some(&compiled.stages));
 }
 
 /// The fold of rows of telemetry, new or stored: the only way from rows to states.
 struct Folding<'p> {
+    plan: &'p Plan,
     fold: Fold<'p>,
     default_environment: String,
-    /// By environment and the bytes of `flags`: rows share few of them.
-    known: HashMap<Vec<u8>, Targets>,
+    /// By environment and the bytes of `flags`: rows share few of them. Beside the targets are the numbers of the tags
+    /// that count for nobody.
+    known: HashMap<Vec<u8>, (Targets, Vec<usize>)>,
     key: Vec<u8>,
+    uncounted: Uncounted,
+    /// The environment of the last row without flags, and its number if it is not known.
+    untagged: Option<(String, Option<usize>)>,
+    /// `None`: nobody is told of tags that do not count, as these rows are stored already.
+    known_flags: Option<&'p RefCell<KnownFlags>>,
 }
 
 impl<'p> Folding<'p> {
-    fn new(plan: &'p Plan) -> Self {
-        let default_environment = crate::guc::environment().unwrap_or_default();
-        Self { fold: Fold::new(plan), default_environment, known: HashMap::new(), key: Vec::new() }
+    fn new(plan: &'p Plan, known_flags: Option<&'p RefCell<KnownFlags>>) -> Self {
+        Self {
+            plan,
+            fold: Fold::new(plan),
+            default_environment: crate::guc::environment().unwrap_or_default(),
+            known: HashMap::new(),
+            key: Vec::new(),
+            uncounted: Uncounted::default(),
+            untagged: None,
+            known_flags,
+        }
+    }
+
+    /// Adds up the tags that count for nobody. Their numbers are void then, so rows are looked at anew.
+    fn settle_uncounted(&mut self) {
+        if let Some(known_flags) = self.known_flags {
+            crate::uncounted::settle(&mut self.uncounted, known_flags);
+            self.known.clear();
+            self.untagged = None;
+        }
+    }
+
+    /// A row without flags is told of if its environment is not known. Rows share few environments, mostly one.
+    fn untagged(&mut self, row: &TelemetryRow) {
+        let (Some(environment), Some(_)) = (row.environment(), self.known_flags) else { return };
+        if self.untagged.as_ref().is_none_or(|(last, _)| last != environment) {
+            let number = self.uncounted.note_environment(self.plan, environment);
+            self.untagged = Some((environment.to_owned(), number));
+        }
+        if let Some((_, Some(number))) = self.untagged {
+            self.uncounted.count(&[number]);
+        }
     }
 
     /// Folds a row, but for flags that it was counted for before.
     fn row(&mut self, ts: i64, row: &TelemetryRow, counted: Option<Jsonb>) {
-        let Some(flags) = row.flags() else { return };
+        if self.uncounted.is_full() {
+            self.settle_uncounted();
+        }
+        let Some(flags) = row.flags() else { return self.untagged(row) };
         let environment = row.environment().unwrap_or(&self.default_environment);
         self.key.clear();
         self.key.extend_from_slice(environment.as_bytes());
@@ -128,13 +190,26 @@ impl<'p> Folding<'p> {
             self.key.extend_from_slice(counted.bytes());
         }
         if !self.known.contains_key(&self.key) {
+            if self.known.len() >= MOST_KNOWN {
+                self.known.clear();
+            }
             let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
-            let tags = flags.text_entries().into_iter().filter(|(flag, _)| old.iter().all(|(key, _)| key != flag));
+            let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
+            let tags = flags.text_entries().into_iter().filter(|(flag, _)| is_new(flag));
             let targets = self.fold.targets(environment, tags);
-            self.known.insert(self.key.clone(), targets);
+            let uncounted = self.known_flags.map(|known| {
+                let old = counted.as_ref().map(Jsonb::entries).unwrap_or_default();
+                let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
+                let tags = flags.entries().into_iter().filter(|(flag, _)| is_new(flag));
+                self.uncounted.note(self.plan, &known.borrow(), environment, tags)
+            });
+            self.known.insert(self.key.clone(), (targets, uncounted.unwrap_or_default()));
         }
-        if let Some(targets) = self.known.get_mut(&self.key).filter(|targets| !targets.is_empty()) {
-            self.fold.row(targets, ts, row);
+        if let Some((targets, uncounted)) = self.known.get_mut(&self.key) {
+            self.uncounted.count(uncounted);
+            if !targets.is_empty() {
+                self.fold.row(targets, ts, row);
+            }
         }
     }
 }
@@ -167,8 +242,8 @@ fn _fold_stored(
     let only: Vec<WatchKey> = only.0.and_then(watch_keys).report()?;
     let mut configuration = configuration()?;
     configuration.watches.retain(|w| only.iter().any(|key| key.is(w)));
-    let compiled = configuration.compile(0).report()?;
-    let mut folding = Folding::new(&compiled.plan);
+    let compiled = configuration.compile(cache::Generation::default()).report()?;
+    let mut folding = Folding::new(&compiled.plan, None);
     if !compiled.plan.is_empty() {
         let (since, until) = (i64::from(since), i64::from(until));
         stored::for_each_row(since, until, &compiled.signals, |ts, row| folding.row(ts, row, None));
@@ -221,7 +296,7 @@ pub fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
 }
 
 fn configuration() -> Result<Configuration, ErrorReport> {
-    let json = latest::json(c"SELECT flagscope._configuration()::text", &[]).report()?.unwrap_or_default();
+    let json = latest::json(c"SELECT flagscope._configuration()::pg_catalog.text", &[]).report()?.unwrap_or_default();
     serde_json::from_value(json)
         .map_err(|problem| {
             Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
@@ -240,13 +315,15 @@ struct Configuration {
     subject_window: f64,
 }
 
-/// A flag with a live rollout, or with one that is on watch after its completion: until when (microseconds since 2000).
+/// A flag with a live rollout, or with one that is on watch after its completion: since when its stage runs, and until
+/// when it is on watch (microseconds since 2000).
 #[derive(Deserialize)]
 struct Rollout {
     flag: String,
     environment: String,
     treatment: String,
     control: String,
+    since: Option<i64>,
     until: Option<i64>,
 }
 
@@ -291,7 +368,7 @@ impl Defined {
 }
 
 impl Configuration {
-    fn compile(&self, generation: u64) -> flagscope_core::Result<Compiled> {
+    fn compile(&self, generation: cache::Generation) -> flagscope_core::Result<Compiled> {
         let mut plan = Plan::default();
         for (name, key) in &self.environments {
             plan.environment(name, key);
@@ -300,14 +377,16 @@ impl Configuration {
             watched.add_to(&mut plan)?;
         }
         let mut rolled_out = RolledOut::default();
+        let mut stages = Stages::default();
         for r in &self.rollouts {
+            stages.add(&r.environment, &r.flag, r.since.unwrap_or(i64::MIN));
             rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control], r.until);
         }
         let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
         let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
         let micros = |seconds: f64| (seconds * 1e6) as i64;
         let reach = Reach { trace: micros(self.trace_window), subject: micros(self.subject_window) };
-        Ok(Compiled { generation, plan, reach, rolled_out, signals })
+        Ok(Compiled { generation, plan, reach, rolled_out, stages, signals, known_flags: RefCell::default() })
     }
 }
 

@@ -103,10 +103,7 @@ fn count(
         }
         if counts.iter().any(|n| n.given > most) { Err(too_many(most)) } else { Ok(()) }
     })?;
-    let groups = fold.finish();
-    delta::insert(groups.iter().map(|(watch, variant, metric, bucket, state)| {
-        (watch.flag.as_str(), watch.environment.as_str(), variant.as_str(), *metric, *bucket, state)
-    }));
+    delta::insert(&fold.finish(), None);
     Ok(counts)
 }
 

@@ -12,7 +12,8 @@ TOOLS_HOME=${XDG_CACHE_HOME:-${HOME:?}/.cache}/flagscope/tools
 
 # Server, clusters and sockets: outside the checkout, since user postgres cannot enter /root, and short, since a
 # socket's path must stay under 107 bytes.
-RUN=/var/tmp/flagscope-$(id -u)-$(printf %s "$ROOT" | cksum | cut -d' ' -f1)
+RUNS=/var/tmp/flagscope-$(id -u)-$(printf %s "$ROOT" | cksum | cut -d' ' -f1)
+RUN=$RUNS
 
 command -v cargo >/dev/null || PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH # CI's shell may not have read the profile
 
@@ -54,6 +55,9 @@ use_postgres() {
   PG_CONFIG=$(find_pg_config) || die "no PostgreSQL 15 to 18 with headers found: run tools/setup, or set PG_CONFIG"
   PG_MAJOR=$(pg_major "$PG_CONFIG")
   PG_BINDIR=$("$PG_CONFIG" --bindir)
+  # Servers, clusters and logs of several versions stand beside each other; what cargo builds for all is shared.
+  CHECK=$TARGET/check # a log for each suite of tools/check
+  [ "$PG_MAJOR" = 15 ] || RUN=$RUNS-$PG_MAJOR CHECK=$TARGET/check/pg$PG_MAJOR
   SERVER=$RUN/server # a private copy of the whole installation, see tools/server
   SERVER_BIN=$SERVER$PG_BINDIR
   PACKAGE=$TARGET/package/pg$PG_MAJOR

@@ -6,15 +6,17 @@ import http.client
 import json
 import sys
 import urllib.request
+from datetime import datetime, timezone
 
 import psycopg
 
-TAKE = """SELECT id, payload, attempts FROM flagscope.outbox WHERE delivered_at IS NULL AND next_try_at <= clock_timestamp()
+TAKE = """SELECT id, kind, payload, attempts FROM flagscope.outbox WHERE delivered_at IS NULL AND next_try_at <= clock_timestamp()
     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"""
 DONE = "UPDATE flagscope.outbox SET delivered_at = clock_timestamp(), attempts = attempts + 1 WHERE id = %s"
 AGAIN = """UPDATE flagscope.outbox SET attempts = attempts + 1,
     next_try_at = clock_timestamp() + least(2 ^ least(attempts, 20), 300) * interval '1 second' WHERE id = %s"""
 SEVERITY = {"rollback": "critical", "disable": "critical"}
+FOR_EVER = "2100-01-01T00:00:00Z"  # Alertmanager would resolve an alert without an end after five minutes
 ALERTING = {"warn", "hold", "pause", "step_back", "rollback", "disable"}
 
 
@@ -45,12 +47,42 @@ def alert(decision):
     }
 
 
-def deliver(options, row_id, decision):
+def health_alert(news):
+    """News about the judgement itself: an alert that lasts until it is told to be over."""
+    over = news["state"] == "ok"
+    return {
+        "labels": {
+            "alertname": "FlagscopeHealth",
+            "severity": "critical",
+            "database": news["database"],
+            "name": news["name"],
+        },
+        "annotations": {"summary": f'{news["name"]}: {news["reason"]}', "explain": "SELECT * FROM flagscope.status()"},
+        "startsAt": news["since"],
+        "endsAt": datetime.now(timezone.utc).isoformat() if over else FOR_EVER,
+    }
+
+
+def alert_of(kind, payload):
+    """What Alertmanager is told; None: nothing."""
+    if kind == "health":
+        return health_alert(payload)
+    own = payload["actor"] == "flagscope" and not payload["shadow"]
+    return alert(payload) if own and payload["action"] in ALERTING else None
+
+
+def words(kind, payload):
+    if kind == "health":
+        return f'{payload["name"]} is {payload["state"]}'
+    return f'{payload["action"]} of {payload["flag"]}'
+
+
+def deliver(options, row_id, kind, payload):
     if options.webhook:
-        post(options.webhook, decision, f"flagscope-{row_id}")
-    own = decision["actor"] == "flagscope" and not decision["shadow"]
-    if options.alertmanager and own and decision["action"] in ALERTING:
-        post(f"{options.alertmanager}/api/v2/alerts", [alert(decision)], f"flagscope-{row_id}")
+        post(options.webhook, payload, f"flagscope-{row_id}")
+    told = alert_of(kind, payload)
+    if options.alertmanager and told:
+        post(f"{options.alertmanager}/api/v2/alerts", [told], f"flagscope-{row_id}")
 
 
 def deliver_one(connection, options):
@@ -59,16 +91,16 @@ def deliver_one(connection, options):
         row = connection.execute(TAKE).fetchone()
         if row is None:
             return False
-        row_id, decision, attempts = row
+        row_id, kind, payload, attempts = row
         try:
-            deliver(options, row_id, decision)
+            deliver(options, row_id, kind, payload)
         # OSError: the network and urllib; the others: an answer that is no HTTP, an URL that is none. A row must never end us.
         except (OSError, http.client.HTTPException, ValueError) as problem:
             print(f"row {row_id}, attempt {attempts + 1}: {problem}", file=sys.stderr, flush=True)
             connection.execute(AGAIN, [row_id])
         else:
             connection.execute(DONE, [row_id])
-            print(f"delivered {row_id}: {decision['action']} of {decision['flag']}", flush=True)
+            print(f"delivered {row_id}: {words(kind, payload)}", flush=True)
     return True
 
 

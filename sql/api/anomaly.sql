@@ -49,7 +49,7 @@ BEGIN
         WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since AND v.bucket < until;
     ELSE
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram
-        FROM flagscope.variant_states(g.flag, since, until - interval '1 microsecond',
+        FROM flagscope._variant_states(g.flag, since, until - interval '1 microsecond',
             CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END, g.metric, g.environment) v
         WHERE v.bucket >= since AND v.bucket < until;
     END IF;

@@ -96,7 +96,7 @@ BEGIN
     ), found AS MATERIALIZED (
         SELECT f.part, f.place, a.flags || coalesce(f.flags, '{}') AS flags
         FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces FROM loose f) u,
-            LATERAL flagscope._flags_of(u.n, u.ts, u.traces) a JOIN loose f ON f.n = a.place
+            LATERAL flagscope._flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[], NULL::smallint[], NULL::jsonb[]) a JOIN loose f ON f.n = a.place
         WHERE a.flags || coalesce(f.flags, '{}') IS DISTINCT FROM f.flags
     ), locked AS MATERIALIZED (
         -- Whoever has a row locked is tying it now: neither waits for the other, and _tie_late_traces() looks again.
@@ -118,40 +118,76 @@ $$;
 COMMENT ON FUNCTION flagscope._attribute_traces(uuid[], timestamptz, timestamptz) IS
     'ties stored rows of the traces of new evaluations, and leaves the traces to be looked at once more';
 
-CREATE FUNCTION flagscope._tie_late_traces() RETURNS void
+CREATE FUNCTION flagscope._tie_late_slice(seen pg_snapshot, most integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
+AS $$
+DECLARE
+    due record;
+    part record;
+BEGIN
+    -- The newest first, and so in the order of time: their rows lie in few partitions.
+    WITH taken AS (
+        DELETE FROM flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.late_trace x
+            WHERE pg_visible_in_snapshot(x.transaction, seen) ORDER BY x.to_ts DESC LIMIT most))
+        RETURNING l.*
+    )
+    SELECT count(*)::integer AS n, array_agg(t::flagscope.late_trace) AS traces INTO due FROM taken t;
+    FOR part IN SELECT array_agg(DISTINCT t.trace_id) AS traces, min(t.from_ts) AS from_ts, max(t.to_ts) AS to_ts
+        FROM unnest(due.traces) t GROUP BY flagscope._floor(interval '10 minutes', t.to_ts)
+    LOOP
+        PERFORM flagscope._tie_traces(part.traces, part.from_ts, part.to_ts);
+    END LOOP;
+    RETURN due.n;
+END $$;
+COMMENT ON FUNCTION flagscope._tie_late_slice(pg_snapshot, integer) IS
+    'looks at the newest late traces that a snapshot sees, so many at most; returns how many there were';
+
+CREATE FUNCTION flagscope._next_late_traces() RETURNS pg_snapshot
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    before pg_snapshot := (SELECT s.seen FROM flagscope.late_trace_state s);
+    s flagscope.late_trace_state;
     now_seen pg_snapshot := pg_current_snapshot();
-    -- A decision does not wait for a backlog: what is left is the next tick's.
-    most constant integer := 50000;
-    due record;
 BEGIN
-    IF before IS NOT NULL AND pg_snapshot_xmin(now_seen) >= pg_snapshot_xmax(before) THEN
-        -- All that ran beside these evaluations is over: what it wrote can be seen.
-        WITH taken AS (
-            DELETE FROM flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(
-                SELECT x.ctid FROM flagscope.late_trace x WHERE pg_visible_in_snapshot(x.transaction, before) LIMIT most))
-            RETURNING l.*
-        )
-        SELECT count(*) AS n, array_agg(DISTINCT t.trace_id) AS traces, min(t.from_ts) AS from_ts, max(t.to_ts) AS to_ts INTO due FROM taken t;
-        IF due.traces IS NOT NULL THEN
-            PERFORM flagscope._tie_traces(due.traces, due.from_ts, due.to_ts);
-        END IF;
-        IF due.n < most THEN
-            before := NULL;
-        END IF;
+    IF NOT EXISTS (SELECT FROM flagscope.late_trace) THEN
+        RETURN NULL;
     END IF;
-    IF before IS NULL AND EXISTS (SELECT FROM flagscope.late_trace) THEN
-        UPDATE flagscope.late_trace_state s SET seen = now_seen;
+    SELECT * INTO s FROM flagscope.late_trace_state;
+    IF s.coming IS NOT NULL AND pg_snapshot_xmin(now_seen) < pg_snapshot_xmax(s.coming) THEN
+        RETURN s.seen;  -- somebody runs who ran beside them
     END IF;
+    -- All that ran beside these evaluations is over: what it wrote can be seen.
+    UPDATE flagscope.late_trace_state x SET seen = s.coming, coming = now_seen;
+    RETURN s.coming;
+END $$;
+COMMENT ON FUNCTION flagscope._next_late_traces() IS
+    'the latest snapshot of a tick that saw late traces beside which nobody runs any more; NULL: there are none';
+
+CREATE FUNCTION flagscope._tie_late_traces(until timestamptz) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := 500;
+    seen pg_snapshot := flagscope._next_late_traces();
+BEGIN
+    IF seen IS NULL THEN
+        RETURN NULL;
+    END IF;
+    WHILE flagscope._tie_late_slice(seen, most) = most LOOP
+        IF clock_timestamp() > until THEN
+            RETURN 'late traces';
+        END IF;
+    END LOOP;
+    -- All that it sees is done: those who came later are not read again until they are due.
+    UPDATE flagscope.late_trace_state s SET seen = NULL;
+    RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- The judgement goes on without it; the traces are still there for the next tick.
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rows without flags could not be tied to their trace: %s', SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('rows without flags could not be tied to their trace: %s', SQLERRM);
+    RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._tie_late_traces() IS
-    'part of tick(): looks once more at the traces of evaluations whose transaction ran beside others, when these are over';
+COMMENT ON FUNCTION flagscope._tie_late_traces(timestamptz) IS
+    'part of tick(): looks once more at the traces of evaluations whose transaction ran beside others, when these are over; gives way at a time, and says what is left then';
 
 COMMENT ON FUNCTION flagscope._note_row() IS
     'trigger: notes a new row without flags, and the trace of a new flag evaluation, for the end of the statement, when the fold has them attributed';

@@ -40,6 +40,24 @@ $$;
 COMMENT ON FUNCTION flagscope._live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
     'the strata that a live guardrail weighed, weighed by another rule on the same counts: exact';
 
+CREATE FUNCTION flagscope._weigh_past(g flagscope.guardrail, m flagscope.metric, centre float8, thresholds integer[],
+    n_t bigint, y_t bigint, m_t flagscope.moments, h_t flagscope.histogram,
+    n_c bigint, y_c bigint, m_c flagscope.moments, h_c flagscope.histogram)
+RETURNS TABLE (events_treatment bigint[], events_control bigint[], increment float8[])
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A threshold may be of what has no sequential test, and a condition beside the call would not keep it from being made.
+    IF g.test = 'sequential' THEN
+        RETURN QUERY SELECT * FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
+            flagscope._margin(g), g.margin_absolute, g.limit_value, m.cap, centre, g.design_effect, thresholds,
+            n_t, y_t, m_t, h_t, n_c, y_c, m_c, h_c);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._weigh_past(flagscope.guardrail, flagscope.metric, float8, integer[], bigint, bigint, flagscope.moments,
+    flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'what a stratum of the past adds to the evidence of a sequential rule; no row for another test';
+
 CREATE FUNCTION flagscope._rollup_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
 RETURNS SETOF flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -63,9 +81,8 @@ AS $$
     SELECT 0, row_number() OVER (ORDER BY j.bucket), j.at, coalesce(j.n_t, 0), w.events_treatment, coalesce(j.n_c, 0), w.events_control, w.increment, NULL::boolean,
         CASE g.test WHEN 'threshold' THEN (flagscope._window_value(g, m, r.treatment, coalesce(g.time_window, flagscope._setting_interval('guardrail.window')), j.at - interval '1 microsecond')).value END, NULL::float8,
         g.limit_value, false
-    FROM judged j LEFT JOIN LATERAL (SELECT x.* FROM flagscope._weigh_stratum(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile, flagscope._margin(g), g.margin_absolute, g.limit_value,
-        m.cap, j.centre, g.design_effect, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t, coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) x
-        WHERE g.test = 'sequential') w ON true;  -- within: a threshold may be of what has no sequential test
+    FROM judged j LEFT JOIN LATERAL flagscope._weigh_past(g, m, j.centre, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t,
+        coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) w ON true;
 $$;
 COMMENT ON FUNCTION flagscope._rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
     'strata of 10 seconds from rollups, for a rule that was not live: thresholds of a quantile come from the control''s past, as they do live';
@@ -91,6 +108,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._anomaly_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
     'points of an anomaly guardrail that was not live, from rollups; its sample is that of all variants';
+
+CREATE FUNCTION flagscope._past(g flagscope.guardrail, live flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+    since timestamptz, until timestamptz) RETURNS SETOF flagscope.history
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF live.id IS NOT NULL THEN
+        RETURN QUERY SELECT * FROM flagscope._live_history(g, live, m, since, until);
+    ELSIF g.test = 'anomaly' THEN
+        RETURN QUERY SELECT * FROM flagscope._anomaly_history(g, r, m, since, until);
+    ELSE
+        RETURN QUERY SELECT * FROM flagscope._rollup_history(g, r, m, since, until);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._past(flagscope.guardrail, flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
+    'the strata of the past that a rule is backtested on: those of a live guardrail, else from rollups';
 
 CREATE FUNCTION flagscope._recheck(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, h flagscope.history,
     min_sample bigint, stage_sample bigint, time_window interval) RETURNS flagscope.guardrail_status
@@ -134,20 +167,20 @@ DECLARE
     fired boolean;
 BEGIN
     IF r.id IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('flag "%s" had no rollout before %s', g.flag, until),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = flagscope._message('flag "%s" had no rollout before %s', g.flag, until),
             HINT = 'A backtest takes treatment and control from the flag''s rollout of that time.';
     ELSIF g.comparison = 'baseline' AND g.test <> 'anomaly' AND live.id IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported', MESSAGE = 'a baseline can be backtested only where it was live',
             HINT = 'Propose it as an absolute limit.';
     END IF;
+    since := flagscope._computable(since);
+    until := flagscope._computable(until);
     kept_since := CASE WHEN live.id IS NOT NULL THEN flagscope._kept_since('evaluation') WHEN g.test = 'anomaly' THEN '-infinity' ELSE flagscope._kept_since('rollup fine') END;
     IF since < kept_since AND isfinite(kept_since) THEN
-        RAISE NOTICE USING MESSAGE = format('%s go back to %s only', CASE WHEN live.id IS NOT NULL THEN 'evaluations' ELSE 'rollups by 10 seconds' END, kept_since),
-            HINT = format('Setting %s says for how long they are kept.', CASE WHEN live.id IS NOT NULL THEN 'evaluation.retention' ELSE 'rollup.fine.retention' END);
+        RAISE NOTICE USING MESSAGE = flagscope._message('%s go back to %s only', CASE WHEN live.id IS NOT NULL THEN 'evaluations' ELSE 'rollups by 10 seconds' END, kept_since),
+            HINT = flagscope._message('Setting %s says for how long they are kept.', CASE WHEN live.id IS NOT NULL THEN 'evaluation.retention' ELSE 'rollup.fine.retention' END);
     END IF;
-    FOR h IN SELECT * FROM flagscope._live_history(g, live, m, since, until) x WHERE live.id IS NOT NULL
-        UNION ALL SELECT * FROM flagscope._rollup_history(g, r, m, since, until) x WHERE live.id IS NULL AND g.test <> 'anomaly'
-        UNION ALL SELECT * FROM flagscope._anomaly_history(g, r, m, since, until) x WHERE live.id IS NULL AND g.test = 'anomaly' ORDER BY 1, 2
+    FOR h IN SELECT * FROM flagscope._past(g, live, r, m, since, until) x ORDER BY x.era, x.ordinal
     LOOP
         IF h.era IS DISTINCT FROM era THEN
             era := h.era;
@@ -201,12 +234,8 @@ RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    g flagscope.guardrail;
+    g flagscope.guardrail := flagscope._require_guardrail(guardrail_id);
 BEGIN
-    SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = backtest_guardrail.guardrail_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('guardrail %s does not exist', coalesce(guardrail_id::text, 'NULL'));
-    END IF;
     RETURN QUERY SELECT * FROM flagscope._backtest(g, g, since, until, alpha);
 END $$;
 COMMENT ON FUNCTION flagscope.backtest_guardrail(bigint, timestamptz, timestamptz, float8) IS
@@ -221,6 +250,7 @@ DECLARE
     g flagscope.guardrail := flagscope._proposed(rule, flag, flagscope._environment(environment));
     live flagscope.guardrail;
 BEGIN
+    PERFORM flagscope._require_flag(flag);
     -- Counts of a proportion do not depend on the margin: another rule's strata serve. Those of a quantile are taken at its
     -- margin, so they are counted anew from rollups.
     SELECT * INTO live FROM flagscope.guardrail x WHERE x.flag = g.flag AND x.environment = g.environment AND x.metric = g.metric

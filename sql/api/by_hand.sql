@@ -7,27 +7,34 @@ AS $$
 DECLARE
     given text := coalesce(reason, nullif(current_setting('flagscope.reason', true), ''));
     moment timestamptz := coalesce(at, clock_timestamp());
-    person text := coalesce(actor, flagscope._actor());
+    person text := coalesce(flagscope._check_actor(nullif(actor, '')), flagscope._actor());
     evidence jsonb := '{}';
     r flagscope.rollout;
     decided bigint;
 BEGIN
     IF NOT isfinite(moment) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a decision needs a finite time, got "%s"', moment);
-    ELSIF person = 'flagscope' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'decisions by "flagscope" are those of guardrails and the ramp',
-            HINT = 'Say who acts: actor => ''ann'', or SET flagscope.actor.';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('a decision needs a finite time, got "%s"', moment);
     END IF;
     SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _by_hand.rollout_id FOR NO KEY UPDATE;
     IF r.stage <> _by_hand.stage THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, _by_hand.stage),
-            HINT = format('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
+            MESSAGE = flagscope._message('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, _by_hand.stage),
+            HINT = flagscope._message('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
     END IF;
     IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
         evidence := flagscope._check_widening(r, moment, override, given);
     END IF;
-    decided := flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, evidence => evidence);
+    BEGIN
+        decided := flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, NULL::bigint, false, evidence);
+    EXCEPTION WHEN unique_violation THEN
+        -- Of two that start at once neither saw the other.
+        IF r.exclusion_group IS NULL THEN
+            RAISE;
+        END IF;
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('another rollout of group "%s" has started at the same time, and excludes rollout %s', r.exclusion_group, r.id),
+            HINT = flagscope._message('See SELECT id, flag, status FROM flagscope.rollout WHERE exclusion_group = %s.', quote_literal(r.exclusion_group));
+    END;
     IF action = 'resume' THEN
         PERFORM flagscope._renew_health(rollout_id);  -- he has looked at it; a rest of the ramp has not
     END IF;
@@ -83,7 +90,7 @@ CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT N
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided bigint := flagscope._by_hand(rollout_id, 'approve', reason, actor, at, false, stage);
+    decided bigint := flagscope._by_hand(rollout_id, 'approve'::flagscope.action, reason, actor, at, false, stage);
 BEGIN
     UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
     FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
@@ -101,11 +108,11 @@ DECLARE
         WHERE d.rollout_id = r.id AND d.actor = 'flagscope' AND d.to_status = 'rolled_back' AND d.from_status <> 'rolled_back');
 BEGIN
     IF r.status <> 'rolled_back' THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
-            HINT = CASE WHEN r.status IN ('paused', 'held') THEN format('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = flagscope._message('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
+            HINT = CASE WHEN r.status IN ('paused', 'held') THEN flagscope._message('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
     ELSIF at < until AND NOT (coalesce(override, false) AND coalesce(reason, '') <> '') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+            MESSAGE = flagscope._message('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
             HINT = 'Wait (setting rollout.retry_after), or give override => true with a reason.';
     END IF;
 END $$;
@@ -120,10 +127,7 @@ DECLARE
     r flagscope.rollout;
     new_id bigint;
 BEGIN
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = restart_rollout.rollout_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL'));
-    END IF;
+    r := flagscope._require_rollout(rollout_id);
     PERFORM flagscope._check_rest(r, coalesce(at, clock_timestamp()), override, reason);
     BEGIN
         INSERT INTO flagscope.rollout (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of)
@@ -131,12 +135,13 @@ BEGIN
         RETURNING id INTO new_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('flag "%s" has a live rollout in environment "%s" already', r.flag, r.environment);
+            MESSAGE = flagscope._message('flag "%s" has a live rollout in environment "%s" already', r.flag, r.environment);
     END;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent, s.min_duration, s.min_sample, s.approval_needed
     FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id ORDER BY s.ordinal;
-    PERFORM flagscope._by_hand(new_id, 'start', coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override);
+    PERFORM flagscope._by_hand(new_id, 'start'::flagscope.action, coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override,
+        NULL::integer);
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION flagscope.restart_rollout(bigint, text, text, timestamptz, boolean) IS

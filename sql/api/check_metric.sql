@@ -16,9 +16,13 @@ AS $$
                 AND flagscope._in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
-        SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0) WHEN 'rate' THEN sum(t.value)::bigint ELSE 0 END AS events,
-            CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8 WHEN 'mean' THEN avg(CASE WHEN m.cap IS NULL THEN t.value ELSE least(greatest(t.value, 0), m.cap) END)
-                WHEN 'rate' THEN sum(t.value) / nullif(sum(t.exposure), 0) ELSE flagscope.quantile(flagscope.histogram(t.value), 0.95) END AS value
+        -- CASE chooses among aggregates that are all computed: FILTER keeps a sum that overflows from being added up at all.
+        SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0)
+                WHEN 'rate' THEN (sum(t.value) FILTER (WHERE m.kind = 'rate'))::bigint ELSE 0 END AS events,
+            CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8
+                WHEN 'mean' THEN avg(CASE WHEN m.cap IS NULL THEN t.value ELSE least(greatest(t.value, 0), m.cap) END) FILTER (WHERE m.kind = 'mean')
+                WHEN 'rate' THEN sum(t.value) FILTER (WHERE m.kind = 'rate') / nullif(sum(t.exposure) FILTER (WHERE m.kind = 'rate'), 0)
+                ELSE flagscope.quantile(flagscope.histogram(t.value) FILTER (WHERE m.kind = 'quantile'), 0.95::float8) END AS value
         FROM tied t GROUP BY GROUPING SETS ((t.flag, t.variant), ())
     ), total AS (
         SELECT count(*) AS n, count(g.value) AS values, count(*) - count(g.value) AS invalid, min(g.value) AS min, max(g.value) AS max, flagscope.histogram(g.value) AS h,
@@ -26,7 +30,7 @@ AS $$
     )
     SELECT jsonb_build_object('matched', t.n, 'tied', (SELECT s.n FROM said s WHERE s.flag IS NULL), 'n', t.n, 'events', (SELECT s.events FROM said s WHERE s.flag IS NULL),
         'value', (SELECT s.value FROM said s WHERE s.flag IS NULL), 'variants', (SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.flag, s.variant), '[]') FROM said s WHERE s.flag IS NOT NULL),
-        'values', t.values, 'invalid', t.invalid, 'min', t.min, 'max', t.max, 'p50', flagscope.quantile(t.h, 0.5), 'p95', flagscope.quantile(t.h, 0.95), 'p999', flagscope.quantile(t.h, 0.999),
+        'values', t.values, 'invalid', t.invalid, 'min', t.min, 'max', t.max, 'p50', flagscope.quantile(t.h, 0.5::float8), 'p95', flagscope.quantile(t.h, 0.95::float8), 'p999', flagscope.quantile(t.h, 0.999::float8),
         'below', t.below, 'above', t.above, 'examples', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') FROM (SELECT * FROM given LIMIT 3) x))
     FROM total t;
 $$;
@@ -72,7 +76,7 @@ BEGIN
     IF jsonb_typeof(definition) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR NOT definition ? 'kind' OR (definition ->> 'signal' IS NULL) = (definition ->> 'query' IS NULL)
         OR (definition ->> 'signal' IS NOT NULL AND ((definition ->> 'kind' = 'proportion') <> (definition ->> 'event' IS NOT NULL)
             OR (definition ->> 'kind' IN ('rate', 'ratio')) <> (definition ->> 'per' IS NOT NULL))) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN format('a metric has no "%s"', unknown)
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN flagscope._message('a metric has no "%s"', unknown)
                 ELSE 'a definition is a JSON object with kind and either signal or query; of telemetry with event exactly for a proportion, with per exactly for a rate or ratio' END,
             HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
@@ -100,12 +104,13 @@ DECLARE
     definition jsonb := (SELECT to_jsonb(m) FROM flagscope.metric m WHERE m.name = check_metric.metric);
 BEGIN
     IF definition IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('metric "%s" does not exist', metric),
-            HINT = 'A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('metric "%s" does not exist', metric),
+            HINT = flagscope._names_hint(metric, flagscope._metric_names(), 'Define it with flagscope.create_metric(name, kind, signal).')
+                || ' A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
     END IF;
     IF definition ->> 'query' IS NOT NULL AND definition ->> 'owner' <> current_user THEN
         -- It would run somebody else's functions with the caller's rights.
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = flagscope._message('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
             HINT = 'SET ROLE to its owner; or read its query and give the definition as jsonb, which runs it with your own rights.';
     END IF;
     RETURN QUERY SELECT * FROM flagscope.check_metric(definition, since, until);

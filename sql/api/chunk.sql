@@ -5,14 +5,14 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF parent IS NULL OR parent NOT IN ('telemetry', 'evaluation') THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('"%s" is not partitioned by time', parent),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('"%s" is not partitioned by time', parent),
             HINT = 'It is telemetry or evaluation.';
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_parent(text) IS 'raises unless this is a table with time partitions';
 
 CREATE FUNCTION flagscope.set_chunk_interval(width interval, parent text DEFAULT 'telemetry') RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
     PERFORM flagscope._check_parent(parent);
@@ -26,7 +26,7 @@ COMMENT ON FUNCTION flagscope.set_chunk_interval(interval, text) IS
     'width (UTC) of the partitions made from now on; those that exist stay; NULL: by volume, a day, 6 hours or an hour';
 
 CREATE FUNCTION flagscope.set_retention(keep interval, parent text DEFAULT 'telemetry', expired text DEFAULT NULL) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
     PERFORM flagscope._check_parent(parent), flagscope.set_setting(parent || '.retention', to_jsonb(keep::text));
@@ -41,32 +41,50 @@ CREATE FUNCTION flagscope.drop_chunks(older_than timestamptz, parent text DEFAUL
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
 AS $$
 DECLARE
+    -- Each takes about ten locks of the server's max_locks_per_transaction, to the end of the transaction.
+    most constant integer := 100;
     c record;
 BEGIN
     PERFORM flagscope._check_parent(parent);
-    FOR c IN SELECT * FROM flagscope._chunks(('flagscope.' || parent)::regclass) x WHERE x.upper <= older_than ORDER BY x.upper LOOP
+    FOR c IN SELECT x.*, row_number() OVER (ORDER BY x.upper) AS place FROM flagscope._chunks(('flagscope.' || parent)::regclass) x
+        WHERE x.upper <= older_than ORDER BY x.upper
+    LOOP
+        IF c.place > most THEN
+            RAISE NOTICE USING MESSAGE = flagscope._message('%s partitions were dropped; there are more that end by then', most),
+                HINT = 'Call drop_chunks() again: a transaction can lock only so many tables.';
+            EXIT;
+        END IF;
         RETURN NEXT c.chunk::text;
         PERFORM flagscope._release_chunk(parent, c.chunk, c.upper, 'drop');
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.drop_chunks(timestamptz, text) IS
-    'drops the partitions that end at or before a time and returns their names; fails after a second if readers do not give way; rollups stay';
+    'drops the partitions that end at or before a time, the oldest hundred at most, and returns their names; fails after a second if readers do not give way; rollups stay';
 
 CREATE FUNCTION flagscope._keep_table(kept text, target_schema name) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    name text := flagscope._free_name(kept, target_schema);
     changes text := (SELECT string_agg(format('ALTER COLUMN %I TYPE text USING %1$I::text', a.attname), ', ')
         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = format('flagscope.%I', kept)::regclass AND a.attnum > 0 AND NOT a.attisdropped
             AND t.typnamespace = 'flagscope'::regnamespace);
+    checks text := (SELECT string_agg(DISTINCT format('DROP CONSTRAINT %I', k.conname), ', ') FROM pg_constraint k
+        JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass
+        JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = 'flagscope'::regnamespace
+        WHERE k.conrelid = format('flagscope.%I', kept)::regclass);
 BEGIN
-    EXECUTE format('ALTER TABLE flagscope.%I %s', kept, changes);
+    EXECUTE format('ALTER TABLE flagscope.%I %s', kept, concat_ws(', ', changes, checks));
+    IF to_regclass(format('%I.%I', target_schema, kept)) IS NOT NULL THEN  -- of an earlier time
+        EXECUTE format('ALTER TABLE flagscope.%I RENAME TO %I', kept, name);
+        kept := name;
+    END IF;
     EXECUTE format('ALTER TABLE flagscope.%I SET SCHEMA %I', kept, target_schema);
     RETURN format('%I.%I', target_schema, kept)::regclass;
 END $$;
 COMMENT ON FUNCTION flagscope._keep_table(text, name) IS
-    'makes a table independent of the extension: its enums become text, which writes it anew, and it moves to another schema';
+    'makes a table independent of the extension: its enums become text, which writes it anew, checks that call its functions go, and it moves to another schema';
 
 CREATE FUNCTION flagscope.detach_all(target_schema name DEFAULT 'flagscope_kept') RETURNS SETOF regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -76,14 +94,21 @@ DECLARE
     c record;
     stray bigint;
 BEGIN
+    -- Who owns the schema may drop what is moved into it.
+    IF EXISTS (SELECT FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+               WHERE n.nspname = target_schema AND NOT r.rolsuper AND r.rolname <> current_user) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('schema "%s" belongs to role "%s", who could drop what is moved into it', target_schema,
+                (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = target_schema)),
+            HINT = 'Name another schema, or one that does not exist yet.';
+    END IF;
     PERFORM flagscope._lock_rollups();
     EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', target_schema);
     FOREACH parent IN ARRAY '{telemetry,evaluation}'::text[] LOOP
         FOR c IN SELECT x.chunk, x.upper, k.relname FROM flagscope._chunks(('flagscope.' || parent)::regclass) x
             JOIN pg_class k ON k.oid = x.chunk ORDER BY x.lower
         LOOP
-            PERFORM flagscope._release_chunk(parent, c.chunk, c.upper, 'detach');
-            RETURN NEXT flagscope._keep_table('detached_' || c.relname, target_schema);
+            RETURN NEXT flagscope._keep_table(flagscope._release_chunk(parent, c.chunk, c.upper, 'detach'), target_schema);
         END LOOP;
         EXECUTE format('SELECT count(*) FROM flagscope.%I', parent || '_stray') INTO stray;
         CONTINUE WHEN stray = 0;

@@ -5,7 +5,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = format('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
+        MESSAGE = flagscope._message('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
         HINT = 'A decision stays as it was made; a new one corrects it.';
 END $$;
 COMMENT ON FUNCTION flagscope._refuse_change() IS 'trigger: keeps a table append-only';
@@ -44,7 +44,7 @@ BEGIN
     IF NOT (fits AND (to_status = r.status OR flagscope._legal_transition(r.status, to_status)))
        OR (to_status = r.status AND r.status IN ('rolled_back', 'completed') AND action <> 'warn') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
+            MESSAGE = flagscope._message('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
             HINT = CASE r.status
                 WHEN 'draft' THEN format('Start it with flagscope.start_rollout(%s).', r.id)
                 WHEN 'rolled_back' THEN 'It is over; create another rollout.'
@@ -65,8 +65,8 @@ BEGIN
     -- What was served before this rollout is not what is to be served once another one builds upon it.
     IF r.status = 'completed' AND follower IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s is completed, and rollout %s has followed it', r.id, follower),
-            HINT = format('Roll rollout %s back first.', follower);
+            MESSAGE = flagscope._message('rollout %s is completed, and rollout %s has followed it', r.id, follower),
+            HINT = flagscope._message('Roll rollout %s back first.', follower);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_not_followed(flagscope.rollout) IS
@@ -164,7 +164,7 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
     -- One decision at a time for a flag, whichever of its rollouts it is about.

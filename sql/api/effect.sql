@@ -43,25 +43,33 @@ COMMENT ON FUNCTION flagscope._rate_ratio(bigint, float8) IS
     'ratio of the rates of treatment and control over all strata, with its anytime-valid interval';
 
 CREATE FUNCTION flagscope._limited_share(s flagscope.guardrail_status, limit_share float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    -- An interval of all that was counted: over strata it is the same as over their sum.
-    SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
-    FROM flagscope.test_limit(ARRAY[s.n_treatment], ARRAY[s.events_treatment[1]], limit_share, alpha => s.alpha) x
-    WHERE s.n_treatment > 0 AND s.events_treatment <> '{}';
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF s.n_treatment > 0 AND s.events_treatment <> '{}' THEN
+        -- An interval of all that was counted: over strata it is the same as over their sum.
+        RETURN (SELECT jsonb_build_object('estimate', x.estimate, 'low', x.low, 'high', x.high)
+            FROM flagscope.test_limit(ARRAY[s.n_treatment], ARRAY[s.events_treatment[1]], limit_share, alpha => s.alpha) x);
+    END IF;
+    RETURN NULL;
+END $$;
 COMMENT ON FUNCTION flagscope._limited_share(flagscope.guardrail_status, float8) IS
     'share of events of the treatment over all strata, with the beta-binomial interval of test_limit()';
 
 CREATE FUNCTION flagscope._limited_rate(s flagscope.guardrail_status) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', a.y / a.exposure, 'low', x.low, 'high', x.high)
-    FROM (SELECT sum(coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8)) AS exposure, sum(e.events_treatment[1])::bigint AS y
-        FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}') a,
-        LATERAL flagscope._rate_interval(a.exposure, a.y, s.alpha) x
-    WHERE a.exposure > 0;
-END;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counted record;
+BEGIN
+    SELECT sum(coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8)) AS exposure, sum(e.events_treatment[1])::bigint AS y INTO counted
+    FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}';
+    IF counted.exposure > 0 THEN
+        RETURN (SELECT jsonb_build_object('estimate', counted.y / counted.exposure, 'low', x.low, 'high', x.high)
+            FROM flagscope._rate_interval(counted.exposure, counted.y, s.alpha) x);
+    END IF;
+    RETURN NULL;
+END $$;
 COMMENT ON FUNCTION flagscope._limited_rate(flagscope.guardrail_status) IS
     'rate of the treatment over all strata, with the interval of the rates that test R against a limit leaves possible';
 
@@ -78,12 +86,14 @@ COMMENT ON FUNCTION flagscope._stage_histogram(flagscope.guardrail, flagscope.ro
     'values of a variant since the present stage, the last one of a rollout that is over, began';
 
 CREATE FUNCTION flagscope._stage_quantile(sketch flagscope.histogram, quantile float8, alpha float8, OUT estimate float8, OUT low float8, OUT high float8)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT x.estimate, x.low, x.high
-    FROM flagscope.test_quantile(ARRAY[_stage_quantile.sketch], ARRAY[NULL::flagscope.histogram], _stage_quantile.quantile, alpha => _stage_quantile.alpha) x
-    WHERE _stage_quantile.sketch IS NOT NULL;
-END;
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF sketch IS NOT NULL THEN
+        SELECT x.estimate, x.low, x.high INTO estimate, low, high
+        FROM flagscope.test_quantile(ARRAY[sketch], ARRAY[NULL::flagscope.histogram], quantile, alpha => _stage_quantile.alpha) x;
+    END IF;
+END $$;
 COMMENT ON FUNCTION flagscope._stage_quantile(flagscope.histogram, float8, float8) IS
     'quantile of an arm with the interval of test_quantile(), which is valid at every look while the arm''s law stays the same';
 
@@ -169,16 +179,16 @@ AS $$
         LATERAL (SELECT greatest(2, 2 - floor(log(nullif(abs((e.x ->> 'estimate')::float8), 0))))::integer AS digits) d,
         LATERAL (SELECT CASE
             WHEN o.key IN ('odds_ratio', 'rate_ratio') AND e.x ->> 'low' IS NULL THEN NULL
-            WHEN o.key IN ('odds_ratio', 'rate_ratio') THEN format('%s %s', replace(o.key, '_', ' '), flagscope._interval_words(e.x, 1, 2))
+            WHEN o.key IN ('odds_ratio', 'rate_ratio') THEN format('%s %s', replace(o.key, '_', ' '), flagscope._interval_words(e.x, 1::float8, 2))
             WHEN o.key = 'difference' AND e.x ->> 'low' IS NULL THEN NULL
-            WHEN o.key = 'difference' THEN concat_ws(' ', 'difference', flagscope._interval_words(e.x, 1, 4), nullif(unit, ''))
-            WHEN o.key = 'quantile_ratio' THEN format('p%s ratio %s', 100 * (e.x ->> 'quantile')::float8, flagscope._interval_words(e.x, 1, 2))
-            WHEN o.key = 'share' THEN format('share %s %%', flagscope._interval_words(e.x, 100, 2))
-            WHEN o.key = 'share_above' THEN format('above the limit %s %%', flagscope._interval_words(e.x, 100, 2))
-            WHEN o.key = 'rate' THEN concat_ws(' ', 'rate', flagscope._interval_words(e.x, 1, coalesce(d.digits, 4)), nullif(unit, ''))
-            WHEN o.key = 'stage_quantile' THEN concat_ws(' ', 'quantile', flagscope._interval_words(e.x, 1, coalesce(d.digits, 4)), nullif(unit, ''))
-            WHEN kind = 'proportion' THEN format('%s %%, one look', flagscope._interval_words(e.x, 100, 2))
-            ELSE concat_ws(' ', flagscope._interval_words(e.x, 1, coalesce(d.digits, 4)), nullif(unit, '')) || ', one look' END AS words) w
+            WHEN o.key = 'difference' THEN concat_ws(' ', 'difference', flagscope._interval_words(e.x, 1::float8, 4), nullif(unit, ''))
+            WHEN o.key = 'quantile_ratio' THEN format('p%s ratio %s', 100 * (e.x ->> 'quantile')::float8, flagscope._interval_words(e.x, 1::float8, 2))
+            WHEN o.key = 'share' THEN format('share %s %%', flagscope._interval_words(e.x, 100::float8, 2))
+            WHEN o.key = 'share_above' THEN format('above the limit %s %%', flagscope._interval_words(e.x, 100::float8, 2))
+            WHEN o.key = 'rate' THEN concat_ws(' ', 'rate', flagscope._interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
+            WHEN o.key = 'stage_quantile' THEN concat_ws(' ', 'quantile', flagscope._interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
+            WHEN kind = 'proportion' THEN format('%s %%, one look', flagscope._interval_words(e.x, 100::float8, 2))
+            ELSE concat_ws(' ', flagscope._interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, '')) || ', one look' END AS words) w
     WHERE e.x ->> 'estimate' IS NOT NULL;
 $$;
 COMMENT ON FUNCTION flagscope._effect_words(jsonb, text, text) IS

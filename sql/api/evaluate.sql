@@ -42,12 +42,14 @@ COMMENT ON FUNCTION flagscope.evaluate_object(text, text, jsonb, jsonb, text) IS
 COMMENT ON FUNCTION flagscope.explain_evaluation(text, text, jsonb, text) IS
     'why evaluate() answers as it does: the step that decided, the rule''s result, the bucket, and a sentence in words';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate(text, jsonb, text) IS
-    'evaluates a flag and answers in the JSON of OFREP 0.3.0 (context.targetingKey is the targeting key)';
-COMMENT ON FUNCTION flagscope._evaluate_among(jsonb, text, text, jsonb, bigint) IS
+    'evaluates a flag and answers in the JSON of OFREP 0.3.0; context: the context (its targetingKey is the targeting key)'
+    ', or the body that clients post, {"context": {...}}';
+COMMENT ON FUNCTION flagscope._evaluate_among(jsonb, text, text, jsonb, float8) IS
     'evaluates a flag among definitions given, at a Unix time given';
 
 COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment, but for archived ones';
-COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS 'OFREP''s bulk answer for every flag of an environment';
+COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS
+    'OFREP''s bulk answer for every flag of an environment; context as for ofrep_evaluate()';
 
 CREATE FUNCTION flagscope._definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -72,7 +74,7 @@ RETURNS TABLE (value jsonb, variant text, reason text, error_code text, metadata
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, environment, at),
-        flag, targeting_key, context, extract(epoch FROM at)::bigint) e
+        flag, targeting_key, context, extract(epoch FROM flagscope._finite('evaluate_as_of()', at))::float8) e
 $$;
 COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, timestamptz, jsonb, text) IS
     'what evaluate() answered at a time in the past, from flag_state_history: "which variant did this user get at 14:03"';

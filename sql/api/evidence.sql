@@ -157,3 +157,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._rearm_warnings(timestamptz) IS
     'a sequential warning is armed again after setting guardrail.rewarn_after: each such time has its own error budget, since a warning stops nothing';
+
+CREATE FUNCTION flagscope._begin_missing_evidence(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '50ms'
+AS $$
+DECLARE
+    missing bigint;
+BEGIN
+    FOR missing IN
+        SELECT r.id FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
+            AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
+                AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id))
+    LOOP
+        BEGIN
+            PERFORM flagscope._begin_evidence(missing, at);
+        EXCEPTION WHEN lock_not_available THEN
+            NULL;  -- somebody is changing the rollout or its guardrails: the next tick tries again
+        END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION flagscope._begin_missing_evidence(timestamptz) IS 'evidence for guardrails that were added or changed while their rollout runs';

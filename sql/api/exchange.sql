@@ -11,7 +11,7 @@ AS $$
         LATERAL (SELECT coalesce(jsonb_agg(flagscope._definition(s) ORDER BY s.flag), '[]') AS definitions
                  FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
                  WHERE s.environment = e.key AND f.archived_at IS NULL) d,
-        LATERAL flagscope._write_flagd(d.definitions, (SELECT jsonb_object_agg(g.name, g.rule) FROM flagscope.segment g), e.metadata) w
+        LATERAL flagscope._write_flagd(d.definitions, nullif(flagscope._segments(e.key), '{}'), e.metadata) w
     WHERE e.key = flagscope._environment(_export.environment);
 $$;
 COMMENT ON FUNCTION flagscope._export(text) IS 'an environment''s flags as a document of flagd, and what to know about it';
@@ -31,37 +31,140 @@ $$;
 COMMENT ON FUNCTION flagscope.export_problems(text) IS
     'what export_flagd() left out (an error), and what to know about the rest';
 
+CREATE FUNCTION flagscope._is_used_elsewhere(flag text, environment text)
+RETURNS TABLE (variants boolean, metadata boolean, at_all boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A state that nobody has touched since the flag was made serves nothing: it goes along.
+    SELECT coalesce(bool_or(s.variants IS NULL), false), coalesce(bool_or(s.metadata IS NULL), false), count(*) > 0
+    FROM flagscope.flag_state s
+    WHERE s.flag = _is_used_elsewhere.flag AND s.environment <> _is_used_elsewhere.environment
+        AND (s.enabled OR s.default_variant IS NOT NULL OR s.targeting IS NOT NULL OR s.prerequisites <> '[]'
+             OR EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = s.flag AND r.environment = s.environment));
+$$;
+COMMENT ON FUNCTION flagscope._is_used_elsewhere(text, text) IS
+    'whether other environments use a flag, and with what table flag says of it: no import into this one changes that';
+
+CREATE FUNCTION flagscope._require_same_everywhere(
+    f flagscope.flag, environment text, bucketing flagscope.bucketing, value_schema jsonb
+) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    users text := (SELECT string_agg(format('"%s"', s.environment), ', ' ORDER BY s.environment)
+                   FROM flagscope.flag_state s
+                   WHERE s.flag = f.key AND s.environment <> _require_same_everywhere.environment);
+    differing text := CASE
+        WHEN f.archived_at IS NOT NULL THEN 'the flag is archived, in every environment'
+        WHEN bucketing <> f.bucketing
+            THEN format('bucketing is %s in the document, and %s in every environment', bucketing, f.bucketing)
+        WHEN value_schema <> coalesce(f.value_schema, 'null')
+            THEN 'the JSON Schema of the document is not the one that the flag has in every environment' END;
+BEGIN
+    IF differing IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('flag "%s": %s, and importing it would change it in %s, too', f.key, differing, users),
+            HINT = flagscope._message('If it is meant for all of them: %s; then import again.', CASE
+                WHEN f.archived_at IS NOT NULL THEN format('SELECT flagscope.unarchive_flag(%L)', f.key)
+                WHEN bucketing <> f.bucketing
+                    THEN format('UPDATE flagscope.flag SET bucketing = %L WHERE key = %L', bucketing, f.key)
+                ELSE format('UPDATE flagscope.flag SET value_schema = %L WHERE key = %L',
+                    left(value_schema::text, 500), f.key) END);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._require_same_everywhere(flagscope.flag, text, flagscope.bucketing, jsonb) IS
+    'raises where a document says otherwise than table flag of what environments cannot differ in';
+
+CREATE FUNCTION flagscope._require_no_rollout(flag text, environment text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = _require_no_rollout.flag
+               AND r.environment = _require_no_rollout.environment AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('flag "%s" has a live rollout', flag), HINT = 'Complete it or roll it back first.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._require_no_rollout(text, text) IS 'raises while a rollout of the flag is live in the environment';
+
 CREATE FUNCTION flagscope._import_flag(definition jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     d record;
+    f flagscope.flag;
+    used record;
 BEGIN
     SELECT * INTO d FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
         default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb, value_schema jsonb);
-    IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = d.key AND r.environment = _import_flag.environment
-               AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('flag "%s" has a live rollout', d.key), HINT = 'Complete it or roll it back first.';
+    PERFORM flagscope._require_no_rollout(d.key, environment);
+    INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
+    VALUES (d.key, d.value_type, d.variants, coalesce(d.bucketing, flagscope._default_bucketing()), d.metadata,
+        d.value_schema)
+    ON CONFLICT (key) DO NOTHING;
+    SELECT * INTO f FROM flagscope.flag x WHERE x.key = d.key;
+    SELECT * INTO used FROM flagscope._is_used_elsewhere(d.key, environment);
+    IF used.at_all THEN
+        PERFORM flagscope._require_same_everywhere(f, environment, d.bucketing, d.value_schema);
     END IF;
-    INSERT INTO flagscope.flag AS f (key, value_type, variants, bucketing, metadata, value_schema)
-    VALUES (d.key, d.value_type, d.variants, d.bucketing, d.metadata, d.value_schema) ON CONFLICT (key) DO NOTHING;
-    IF NOT FOUND THEN
+    used.variants := used.variants AND f.variants <> d.variants;
+    used.metadata := used.metadata AND f.metadata <> d.metadata;
+    IF NOT used.variants THEN
         -- Add before the state is changed, take away after it: what is served must exist at every moment.
-        UPDATE flagscope.flag f SET value_type = d.value_type, variants = f.variants || d.variants, value_schema = NULL
-        WHERE f.key = d.key;
+        UPDATE flagscope.flag x SET variants = x.variants || d.variants, value_schema = NULL
+        WHERE x.key = d.key AND x.variants <> d.variants;
     END IF;
     INSERT INTO flagscope.flag_state (flag, environment, enabled)
     SELECT d.key, e.key, false FROM flagscope.environment e ON CONFLICT DO NOTHING;
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant,
-        targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]')
+        targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]'),
+        variants = CASE WHEN used.variants THEN d.variants END, metadata = CASE WHEN used.metadata THEN d.metadata END
     WHERE s.flag = d.key AND s.environment = _import_flag.environment;
-    UPDATE flagscope.flag f SET variants = d.variants, bucketing = d.bucketing, metadata = d.metadata, archived_at = NULL,
-        value_schema = d.value_schema
-    WHERE f.key = d.key AND (f.variants, f.bucketing, f.metadata, f.archived_at, f.value_schema)
-        IS DISTINCT FROM (d.variants, d.bucketing, d.metadata, NULL, d.value_schema);
+    f.variants := CASE WHEN used.variants THEN f.variants ELSE d.variants END;
+    f.metadata := CASE WHEN used.metadata THEN f.metadata ELSE d.metadata END;
+    f.bucketing := coalesce(d.bucketing, f.bucketing);
+    f.value_schema := coalesce(d.value_schema, f.value_schema);
+    UPDATE flagscope.flag x SET variants = f.variants, metadata = f.metadata, bucketing = f.bucketing,
+        value_schema = f.value_schema, archived_at = NULL
+    WHERE x.key = f.key AND (x.variants, x.metadata, x.bucketing, x.value_schema, x.archived_at)
+        IS DISTINCT FROM (f.variants, f.metadata, f.bucketing, f.value_schema, NULL);
 END $$;
-COMMENT ON FUNCTION flagscope._import_flag(jsonb, text) IS 'creates or changes one flag as a definition says';
+COMMENT ON FUNCTION flagscope._import_flag(jsonb, text) IS
+    'creates or changes one flag in an environment as a definition says; what other environments serve stays as it is';
+
+CREATE FUNCTION flagscope._import_segments(segments jsonb, environment text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    names text[] := ARRAY(SELECT k FROM jsonb_object_keys(segments) k);
+    own jsonb := '{}';
+BEGIN
+    IF EXISTS (SELECT FROM flagscope.environment e WHERE e.key <> environment) THEN
+        own := (SELECT coalesce(jsonb_object_agg(n.key, n.value), '{}') FROM jsonb_each(segments) n
+            LEFT JOIN flagscope.segment s ON s.name = n.key WHERE s.rule IS DISTINCT FROM n.value);
+    ELSE
+        INSERT INTO flagscope.segment AS s (name, rule) SELECT n.key, n.value FROM jsonb_each(segments) n
+        ON CONFLICT (name) DO UPDATE SET rule = excluded.rule WHERE s.rule <> excluded.rule;
+    END IF;
+    UPDATE flagscope.environment e SET segments = (e.segments - names) || own
+    WHERE e.key = _import_segments.environment AND e.segments <> (e.segments - names) || own;
+END $$;
+COMMENT ON FUNCTION flagscope._import_segments(jsonb, text) IS
+    'sets the rules of segments in an environment: for it alone where there are others and theirs are not the same';
+
+CREATE FUNCTION flagscope._import_set(document jsonb, environment text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    UPDATE flagscope.environment e SET metadata = document -> 'metadata'
+    WHERE e.key = environment AND e.metadata <> document -> 'metadata';
+    PERFORM flagscope._import_segments(document -> 'segments', environment);
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN format('neither metadata nor $evaluators are imported: %s', SQLERRM);
+END $$;
+COMMENT ON FUNCTION flagscope._import_set(jsonb, text) IS
+    'takes what a document says beside its flags, metadata and segments, wholly or not at all; returns why not';
 
 CREATE FUNCTION flagscope.import_flagd(document jsonb, environment text DEFAULT NULL)
 RETURNS TABLE (flag text, imported boolean, problem text)
@@ -71,12 +174,12 @@ DECLARE
     env text := flagscope._environment(environment);
     read jsonb := flagscope._read_flagd(document);
     entry record;
+    hint text;
 BEGIN
     RETURN QUERY SELECT NULL::text, false, concat_ws(': ', nullif(p.path, ''), p.problem)
         FROM jsonb_to_recordset(read -> 'problems') p(path text, problem text);
-    INSERT INTO flagscope.segment AS s (name, rule) SELECT x.key, x.value FROM jsonb_each(read -> 'segments') x
-        ON CONFLICT (name) DO UPDATE SET rule = excluded.rule WHERE s.rule <> excluded.rule;
-    UPDATE flagscope.environment e SET metadata = read -> 'metadata' WHERE e.key = env AND e.metadata <> read -> 'metadata';
+    RETURN QUERY SELECT NULL::text, false, s.problem FROM (SELECT flagscope._import_set(read, env)) s(problem)
+        WHERE s.problem IS NOT NULL;
     FOR entry IN
         SELECT e.key, e.definition, (SELECT string_agg(concat_ws(': ', nullif(p.path, ''), p.problem), '; ')
             FROM jsonb_to_recordset(e.problems) p(path text, problem text)) AS problem,
@@ -92,26 +195,38 @@ BEGIN
             BEGIN
                 PERFORM flagscope._import_flag(entry.definition, env);
             EXCEPTION WHEN OTHERS THEN
+                GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
                 imported := false;
-                problem := concat_ws('; ', problem, SQLERRM);
+                problem := concat_ws('; ', problem, concat_ws(' ', rtrim(SQLERRM, '.') || '.', nullif(hint, '')));
             END;
         END IF;
         RETURN NEXT;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
-    'creates or changes the flags of a flagd document in an environment, each wholly or not at all; says what became of each';
+    'creates or changes the flags of a flagd document in an environment, each wholly or not at all; says what became of each. '
+    'What other environments serve stays as it is: variants, metadata and $evaluators that differ from theirs are this '
+    'environment''s own (flag_state.variants, flag_state.metadata, environment.segments)';
 
 CREATE FUNCTION flagscope.flag_changes(since bigint DEFAULT 0)
-RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb)
+RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb, state text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     -- Versions are drawn before they are committed, so a later one may be seen first. The cursor is therefore the
     -- oldest transaction that was still running: asked again with it, nothing is missed, and little comes twice.
-    SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, h.flag, h.environment, h.version, h.definition
-    FROM flagscope.flag_state_history h
-    WHERE upper_inf(h.valid) AND h.transaction::text::bigint >= since
-    ORDER BY h.version;
+    -- Above its 40 bits stands the number of this database: a restored one counts transactions anew and has lost what
+    -- came after the dump, so a cursor from elsewhere gets everything.
+    SELECT x.base + x.oldest, c.flag, c.environment, coalesce(s.version, c.version),
+        CASE WHEN s.flag IS NOT NULL THEN flagscope._definition_of(s, f, e) END,
+        CASE WHEN s.flag IS NULL THEN 'deleted' WHEN f.archived_at IS NOT NULL THEN 'archived' ELSE 'active' END
+    FROM (SELECT i.number << 40 AS base, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest
+          FROM flagscope.incarnation i) x, flagscope.flag_change c
+        LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment)
+            ON s.flag = c.flag AND s.environment = c.environment
+    WHERE (since < x.base OR since > x.base + x.oldest OR x.base + c.transaction::text::bigint >= since)
+        -- Who begins has nothing to take away.
+        AND (s.flag IS NOT NULL OR since > 0)
+    ORDER BY 4;
 $$;
 COMMENT ON FUNCTION flagscope.flag_changes(bigint) IS
-    'flags that changed since a cursor, as they are now; pass the greatest cursor of the answer to the next call (an empty answer keeps the old one); for pollers that cannot LISTEN';
+    'flags that changed since a cursor, as they are now: active, archived (answers as if disabled) or deleted (then without a definition); pass the greatest cursor of the answer to the next call (an empty answer keeps the old one); after a restore any cursor from before gets everything; 0 begins';

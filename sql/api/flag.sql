@@ -1,48 +1,73 @@
 -- Flags: the checks of their definitions, the history of their state, and the functions that change them.
 
+-- Without the name of an enum's label, which is no constant to PostgreSQL: so the call is taken into the query.
 CREATE FUNCTION flagscope._value_fits(value jsonb, value_type flagscope.value_type) RETURNS boolean
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE value_type
-        WHEN 'integer' THEN jsonb_typeof(value) = 'number'
-            AND CASE jsonb_typeof(value) WHEN 'number' THEN (value #>> '{}')::numeric % 1 = 0
-                AND abs((value #>> '{}')::numeric) < 9007199254740992 END
-        WHEN 'number' THEN jsonb_typeof(value) = 'number'
-            AND CASE jsonb_typeof(value) WHEN 'number' THEN abs((value #>> '{}')::numeric) < 1.8e308 END
-        ELSE jsonb_typeof(value) = value_type::text END;
-END;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE value_type
+        WHEN 'boolean' THEN jsonb_typeof(value) = 'boolean'
+        WHEN 'string' THEN jsonb_typeof(value) = 'string'
+        WHEN 'object' THEN jsonb_typeof(value) = 'object'
+        WHEN 'integer' THEN CASE jsonb_typeof(value) WHEN 'number' THEN (value #>> '{}')::numeric % 1 = 0
+                AND abs((value #>> '{}')::numeric) < 9007199254740992 ELSE false END
+        WHEN 'number' THEN CASE jsonb_typeof(value) WHEN 'number' THEN abs((value #>> '{}')::numeric) < 1.8e308 ELSE false END
+    END;
 COMMENT ON FUNCTION flagscope._value_fits(jsonb, flagscope.value_type) IS
     'is the value of the type; integers are exact in every JSON reader (below 2^53), numbers fit a double';
+
+CREATE FUNCTION flagscope._require_variants(f flagscope.flag, variants jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong record;
+BEGIN
+    IF jsonb_typeof(variants) <> 'object' OR variants = '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('variants of flag "%s" must be a JSON object with at least one variant, got %s', f.key, variants),
+            HINT = 'Write them like {"off": false, "on": true}.';
+    END IF;
+    PERFORM flagscope._check_document(variants);
+    SELECT v.key, v.value INTO wrong FROM jsonb_each(variants) v
+    WHERE NOT flagscope._value_fits(v.value, f.value_type) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('variant "%s" of %s flag "%s" has the value %s', wrong.key, f.value_type, f.key, wrong.value),
+            HINT = 'All variants of a flag have values of its type.';
+    END IF;
+    SELECT s.path, s.problem INTO wrong FROM flagscope._check_schema(f.value_schema, variants) s LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('variants of flag "%s" do not satisfy its schema: %s at %s', f.key, wrong.problem, wrong.path),
+            HINT = 'Change the values and value_schema together, in one statement.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._require_variants(flagscope.flag, jsonb) IS
+    'raises unless variants are of the flag''s type and satisfy its schema';
 
 CREATE FUNCTION flagscope._check_flag() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    wrong record;
+    other record;
 BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.key, NEW.value_type) IS DISTINCT FROM (OLD.key, OLD.value_type) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('key and type of flag "%s" never change', OLD.key),
+            MESSAGE = flagscope._message('key and type of flag "%s" never change', OLD.key),
             HINT = 'Create another flag, move its callers, and archive this one.';
     END IF;
-    IF jsonb_typeof(NEW.variants) <> 'object' OR NEW.variants = '{}' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('variants of flag "%s" must be a JSON object with at least one variant, got %s', NEW.key, NEW.variants),
-            HINT = 'Write them like {"off": false, "on": true}.';
+    PERFORM flagscope._check_document(NEW.metadata);
+    PERFORM flagscope._require_variants(NEW, NEW.variants);
+    IF TG_OP = 'UPDATE' AND NEW.value_schema IS DISTINCT FROM OLD.value_schema THEN
+        PERFORM flagscope._require_variants(NEW, s.variants) FROM flagscope.flag_state s
+        WHERE s.flag = NEW.key AND s.variants IS NOT NULL;
     END IF;
-    PERFORM flagscope._check_document(NEW.variants), flagscope._check_document(NEW.metadata);
-    SELECT v.key, v.value INTO wrong FROM jsonb_each(NEW.variants) v
-    WHERE NOT flagscope._value_fits(v.value, NEW.value_type) LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('variant "%s" of %s flag "%s" has the value %s', wrong.key, NEW.value_type, NEW.key, wrong.value),
-            HINT = 'All variants of a flag have values of its type.';
-    END IF;
-    SELECT s.path, s.problem INTO wrong FROM flagscope._check_schema(NEW.value_schema, NEW.variants) s LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('variants of flag "%s" do not satisfy its schema: %s at %s', NEW.key, wrong.problem, wrong.path),
-            HINT = 'Change the values and value_schema together, in one statement.';
+    IF NEW.value_type = 'number' AND (TG_OP = 'INSERT' OR NEW.variants <> OLD.variants) THEN
+        SELECT v.key, v.value INTO other FROM jsonb_each(NEW.variants) v
+        WHERE (v.value #>> '{}')::numeric % 1 = 0 AND abs((v.value #>> '{}')::numeric) > 9007199254740991 LIMIT 1;
+        IF FOUND THEN
+            RAISE WARNING USING HINT = 'Serve it as text, in a flag of type string.',
+                MESSAGE = flagscope._message('variant "%s" of flag "%s" is %s: for whole numbers beyond 2^53 - 1 evaluate_number() and '
+                    'typed clients give their default', other.key, NEW.key, left(other.value::text, 40));
+        END IF;
     END IF;
     RETURN NEW;
 END $$;
@@ -52,21 +77,35 @@ COMMENT ON FUNCTION flagscope._check_flag() IS 'trigger: a flag''s variants are 
 CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag();
 
+CREATE FUNCTION flagscope._variants_in_use(s flagscope.flag_state) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT array_agg(v.name) FROM (
+        SELECT unnest(ARRAY[s.default_variant, s.treatment, s.control])
+        UNION
+        -- What a rollout would roll back to must stay, too.
+        SELECT unnest(ARRAY[r.treatment, r.control, r.previous_variant]) FROM flagscope.rollout r
+        WHERE r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back'
+        UNION
+        SELECT unnest(o.variants) FROM flagscope._targeting_outcomes(s.targeting) o) v(name)
+    WHERE v.name IS NOT NULL;
+$$;
+COMMENT ON FUNCTION flagscope._variants_in_use(flagscope.flag_state) IS
+    'the variants that a flag serves in an environment or may come back to: by default, rollout or targeting';
+
 CREATE FUNCTION flagscope._check_variants_in_use() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     used record;
 BEGIN
+    -- Where an environment has its own variants, those count.
     SELECT s.environment, v.name INTO used
-    FROM flagscope.flag_state s
-        LEFT JOIN flagscope.rollout r ON r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back',
-        -- What a rollout would roll back to must stay, too.
-        LATERAL unnest(ARRAY[s.default_variant, s.treatment, s.control, r.treatment, r.control, r.previous_variant]) v(name)
-    WHERE s.flag = NEW.key AND NOT NEW.variants ? v.name LIMIT 1;
+    FROM flagscope.flag_state s, LATERAL unnest(flagscope._variants_in_use(s)) v(name)
+    WHERE s.flag = NEW.key AND s.variants IS NULL AND OLD.variants ? v.name AND NOT NEW.variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key, used.environment),
+            MESSAGE = flagscope._message('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key, used.environment),
             HINT = 'Serve another variant first.';
     END IF;
     RETURN NEW;
@@ -75,10 +114,55 @@ COMMENT ON FUNCTION flagscope._check_variants_in_use() IS 'trigger: a variant th
 CREATE TRIGGER check_variants_in_use BEFORE UPDATE OF variants ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_variants_in_use();
 
+CREATE FUNCTION flagscope._check_actor(name text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF lower(btrim(name, E' \t\r\n')) = 'flagscope' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('nobody acts as "%s": that is who guardrails and the ramp decide as', name),
+            HINT = 'Say who acts: actor => ''ann'', or SET flagscope.actor.';
+    END IF;
+    RETURN name;
+END $$;
+COMMENT ON FUNCTION flagscope._check_actor(text) IS 'the name of a person or program, unless it is that of flagscope''s own decisions: raises';
+
 CREATE FUNCTION flagscope._actor() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN coalesce(nullif(current_setting('flagscope.actor', true), ''), session_user::text);
+-- A database role may well have the name; what it does is not flagscope's own decision.
+RETURN coalesce(flagscope._check_actor(nullif(current_setting('flagscope.actor', true), '')),
+    CASE WHEN lower(session_user) = 'flagscope' THEN 'role ' || session_user ELSE session_user::text END);
 COMMENT ON FUNCTION flagscope._actor() IS 'who acts: flagscope.actor, else the session''s role';
+
+CREATE FUNCTION flagscope._require_variants_needed(s flagscope.flag_state, variants jsonb) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used record;
+BEGIN
+    SELECT r.id, v.name INTO used
+    FROM flagscope.rollout r, LATERAL unnest(ARRAY[r.treatment, r.control, r.previous_variant]) v(name)
+    WHERE r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back'
+        AND NOT _require_variants_needed.variants ? v.name LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('rollout %s serves variant "%s" of flag "%s" in environment "%s"',
+                used.id, used.name, s.flag, s.environment),
+            HINT = 'Keep the variant, or roll the rollout back first.';
+    END IF;
+    SELECT o.flag, p ->> 'variant' AS name INTO used
+    FROM flagscope.flag_state o, LATERAL jsonb_array_elements(o.prerequisites) p
+    WHERE o.environment = s.environment AND p ->> 'flag' = s.flag
+        AND NOT _require_variants_needed.variants ? (p ->> 'variant') LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
+                used.flag, s.environment, used.name, s.flag),
+            HINT = 'Change its prerequisites first.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._require_variants_needed(flagscope.flag_state, jsonb) IS
+    'raises unless a flag''s variants in an environment have what rollouts and other flags there need';
 
 CREATE FUNCTION flagscope._check_flag_state() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -89,18 +173,27 @@ DECLARE
 BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.flag, NEW.environment, NEW.id) IS DISTINCT FROM (OLD.flag, OLD.environment, OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('flag and environment of the state of flag "%s" never change', OLD.flag);
+            MESSAGE = flagscope._message('flag and environment of the state of flag "%s" never change', OLD.flag);
     END IF;
-    SELECT f.variants INTO variants FROM flagscope.flag f WHERE f.key = NEW.flag;
+    SELECT coalesce(NEW.variants, f.variants) INTO variants FROM flagscope.flag f WHERE f.key = NEW.flag;
+    IF NEW.variants IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.variants IS DISTINCT FROM OLD.variants) THEN
+        PERFORM flagscope._require_variants(f, NEW.variants) FROM flagscope.flag f WHERE f.key = NEW.flag;
+    END IF;
+    IF NEW.metadata IS NOT NULL THEN
+        PERFORM flagscope._check_document(NEW.metadata);
+    END IF;
+    IF TG_OP = 'UPDATE' AND NEW.variants IS DISTINCT FROM OLD.variants THEN
+        PERFORM flagscope._require_variants_needed(NEW, variants);
+    END IF;
     SELECT v.name INTO wrong FROM unnest(ARRAY[NEW.default_variant, NEW.treatment, NEW.control]) v(name)
     WHERE v.name IS NOT NULL AND NOT variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" has no variant "%s"', NEW.flag, wrong),
-            HINT = format('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+            MESSAGE = flagscope._message('flag "%s" has no variant "%s"', NEW.flag, wrong),
+            HINT = flagscope._message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
     IF NEW.targeting IS NOT NULL THEN
-        PERFORM flagscope._require_targeting(NEW.targeting, format('targeting of flag "%s"', NEW.flag));
+        PERFORM flagscope._require_targeting(NEW.targeting, format('targeting of flag "%s"', NEW.flag), NEW.environment);
     END IF;
     IF NEW.prerequisites <> '[]' THEN
         PERFORM flagscope._require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
@@ -109,7 +202,7 @@ BEGIN
         AND (NEW.targeting, NEW.prerequisites, NEW.default_variant) IS DISTINCT FROM (OLD.targeting, OLD.prerequisites, OLD.default_variant) THEN
         wrong := flagscope._not_by_chance(NEW, NEW.treatment, NEW.control);
         IF wrong <> coalesce(flagscope._not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
-            RAISE WARNING USING MESSAGE = format('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
+            RAISE WARNING USING MESSAGE = flagscope._message('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
                 HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
         END IF;
     END IF;
@@ -160,24 +253,63 @@ COMMENT ON FUNCTION flagscope._keep_flag_state_history() IS 'trigger: closes the
 CREATE TRIGGER keep_flag_state_history AFTER INSERT OR UPDATE OR DELETE ON flagscope.flag_state
     FOR EACH ROW EXECUTE FUNCTION flagscope._keep_flag_state_history();
 
-CREATE FUNCTION flagscope._notify_flag_change() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._note_flag_changes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    changed record;
 BEGIN
-    FOR changed IN
-        SELECT h.environment, max(h.version) AS version FROM opened h GROUP BY h.environment ORDER BY 1
-    LOOP
-        -- A full queue of notifications would fail the change at its commit; followers also poll flag_changes().
-        CONTINUE WHEN pg_notification_queue_usage() >= 0.5;
-        PERFORM pg_notify('flagscope_flag', json_build_object('environment', changed.environment, 'version', changed.version)::text);
-    END LOOP;
+    IF TG_OP = 'TRUNCATE' THEN
+        UPDATE flagscope.flag_change
+        SET version = nextval('flagscope.flag_version_seq'::regclass), transaction = pg_current_xact_id();
+    ELSIF TG_OP = 'DELETE' THEN
+        INSERT INTO flagscope.flag_change AS c (environment, flag, version)
+        SELECT s.environment, s.flag, nextval('flagscope.flag_version_seq'::regclass) FROM changed s
+        ON CONFLICT (environment, flag) DO UPDATE SET version = excluded.version, transaction = excluded.transaction;
+    ELSE
+        INSERT INTO flagscope.flag_change AS c (environment, flag, version)
+        SELECT s.environment, s.flag, CASE WHEN TG_OP = 'INSERT' AND s.changed_at < now() THEN -s.version ELSE s.version END
+        FROM changed s
+        ON CONFLICT (environment, flag) DO UPDATE SET transaction = excluded.transaction,
+            version = CASE WHEN c.version = excluded.version THEN -excluded.version ELSE excluded.version END;
+    END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._notify_flag_change() IS 'trigger: NOTIFY flagscope_flag with environment and latest version';
-CREATE TRIGGER notify_flag_change AFTER INSERT ON flagscope.flag_state_history
-    REFERENCING NEW TABLE AS opened FOR EACH STATEMENT EXECUTE FUNCTION flagscope._notify_flag_change();
+COMMENT ON FUNCTION flagscope._note_flag_changes() IS 'trigger: keeps flag_change';
+CREATE TRIGGER note_inserted_flags AFTER INSERT ON flagscope.flag_state
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+CREATE TRIGGER note_updated_flags AFTER UPDATE ON flagscope.flag_state
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+CREATE TRIGGER note_deleted_flags AFTER DELETE ON flagscope.flag_state
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+CREATE TRIGGER note_truncated_flags AFTER TRUNCATE ON flagscope.flag_state
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+-- Whatever is written, also by replication or a restore, which run no other triggers.
+ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_inserted_flags;
+ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_updated_flags;
+ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_deleted_flags;
+ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_truncated_flags;
+
+-- The plan for any change, by the index even while the table is small: it is kept for a session, however the table grows.
+CREATE FUNCTION flagscope._notify_flag_change() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+AS $$
+BEGIN
+    -- Once a transaction and environment, for its last change.
+    IF EXISTS (SELECT FROM flagscope.flag_change c
+               WHERE c.transaction = NEW.transaction AND c.environment = NEW.environment AND c.version > NEW.version) THEN
+        RETURN NULL;
+    END IF;
+    -- A full queue of notifications would fail the change at its commit; followers also poll flag_changes().
+    IF pg_notification_queue_usage() < 0.5 THEN
+        PERFORM pg_notify('flagscope_flag',
+            json_build_object('environment', NEW.environment, 'version', abs(NEW.version))::text);
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._notify_flag_change() IS
+    'trigger, at commit: NOTIFY flagscope_flag with environment and latest version, once a transaction';
+CREATE CONSTRAINT TRIGGER notify_flag_change AFTER INSERT OR UPDATE ON flagscope.flag_change
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION flagscope._notify_flag_change();
 
 CREATE FUNCTION flagscope._check_environment() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -192,7 +324,7 @@ BEGIN
     IF EXISTS (SELECT FROM flagscope.environment e
                WHERE e.key <> NEW.key AND (e.aliases || e.key) && (NEW.aliases || NEW.key)) THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = format('environment "%s" has a name that another environment has already', NEW.key),
+            MESSAGE = flagscope._message('environment "%s" has a name that another environment has already', NEW.key),
             HINT = 'See SELECT key, aliases FROM flagscope.environment.';
     END IF;
     RETURN NEW;
@@ -212,32 +344,46 @@ BEGIN
     SELECT e.key INTO found_key FROM flagscope.environment e WHERE asked = e.key OR asked = ANY (e.aliases);
     IF found_key IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('environment "%s" does not exist', asked),
-            HINT = format('Known are: %s.', (SELECT string_agg(e.key, ', ' ORDER BY e.key) FROM flagscope.environment e));
+            MESSAGE = flagscope._message('environment "%s" does not exist', asked),
+            HINT = flagscope._names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment e), 'There is none.');
     END IF;
     RETURN found_key;
 END $$;
 COMMENT ON FUNCTION flagscope._environment(text) IS 'key of an environment by key or alias; NULL: flagscope.environment';
 
+CREATE FUNCTION flagscope._default_bucketing() RETURNS flagscope.bucketing
+LANGUAGE sql STABLE
+RETURN coalesce(nullif(current_setting('flagscope.bucketing', true), ''), 'v2')::flagscope.bucketing;
+COMMENT ON FUNCTION flagscope._default_bucketing() IS 'the bucketing of flags that name none: flagscope.bucketing';
+
 CREATE FUNCTION flagscope.create_flag(
     key text, variants jsonb DEFAULT '{"off": false, "on": true}', default_variant text DEFAULT 'off',
     value_type flagscope.value_type DEFAULT 'boolean', description text DEFAULT '', tags text[] DEFAULT '{}',
-    metadata jsonb DEFAULT '{}', enabled boolean DEFAULT true, value_schema jsonb DEFAULT NULL
+    metadata jsonb DEFAULT '{}', enabled boolean DEFAULT true, value_schema jsonb DEFAULT NULL,
+    bucketing flagscope.bucketing DEFAULT NULL
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    detail text;
+    hint text;
 BEGIN
-    INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata, value_schema)
+    INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata, value_schema, bucketing)
     VALUES (create_flag.key, create_flag.value_type, create_flag.variants, create_flag.description,
-            create_flag.tags, create_flag.metadata, create_flag.value_schema);
+            create_flag.tags, create_flag.metadata, create_flag.value_schema,
+            coalesce(create_flag.bucketing, flagscope._default_bucketing()));
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant)
     SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment e;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-        MESSAGE = format('flag "%s" exists already', create_flag.key);
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('flag "%s" exists already', create_flag.key), NULL,
+        'UPDATE flagscope.flag changes it.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
-COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb) IS
-    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy';
+COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb, flagscope.bucketing) IS
+    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing';
 
 CREATE FUNCTION flagscope._set_archived(flag text, archived_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -246,7 +392,8 @@ BEGIN
     UPDATE flagscope.flag f SET archived_at = _set_archived.archived_at WHERE f.key = _set_archived.flag;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" does not exist', flag), HINT = 'Create it with flagscope.create_flag(key).';
+            MESSAGE = flagscope._message('flag "%s" does not exist', flag),
+            HINT = flagscope._names_hint(flag, flagscope._flag_keys(), 'Create it with flagscope.create_flag(key).');
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back';
@@ -263,6 +410,9 @@ COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag ba
 CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    detail text;
+    hint text;
 BEGIN
     -- The trigger would let the one as shipped give way to any other, as for a restored dump.
     IF EXISTS (SELECT FROM flagscope.environment e WHERE e.key = create_environment.key) THEN
@@ -272,8 +422,12 @@ BEGIN
     VALUES (create_environment.key, create_environment.aliases, create_environment.description);
     INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag f;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-        MESSAGE = format('environment "%s" exists already', create_environment.key);
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('environment "%s" exists already', create_environment.key), NULL,
+        'UPDATE flagscope.environment changes it.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_environment(text, text[], text) IS
     'creates an environment in which every existing flag is disabled and has no default variant';
@@ -292,8 +446,9 @@ BEGIN
     RETURNING s.version INTO new_version;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" does not exist in environment "%s"', flag, env),
-            HINT = 'Create it with flagscope.create_flag(key).';
+            MESSAGE = flagscope._message('flag "%s" does not exist in environment "%s"', flag, env),
+            HINT = flagscope._names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s WHERE s.environment = env),
+                'Create it with flagscope.create_flag(key).');
     END IF;
     RETURN new_version;
 END $$;

@@ -4,10 +4,16 @@ CREATE FUNCTION flagscope._check_freeze() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM now() AT TIME ZONE NEW.time_zone;  -- raises for an unknown one
+    BEGIN
+        PERFORM now() AT TIME ZONE NEW.time_zone;
+    EXCEPTION WHEN invalid_parameter_value THEN
+        PERFORM flagscope._unknown('time zone', NEW.time_zone, ARRAY(SELECT z.name FROM pg_timezone_names z), '');
+    END;
+    NEW.created_by := CASE NEW.created_by WHEN session_user::text THEN flagscope._actor()
+        ELSE flagscope._check_actor(NEW.created_by) END;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_freeze() IS 'trigger: the time zone exists';
+COMMENT ON FUNCTION flagscope._check_freeze() IS 'trigger: the time zone exists, and a person made it';
 CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.freeze
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_freeze();
 
@@ -15,13 +21,25 @@ CREATE FUNCTION flagscope.create_freeze(
     reason text, during tstzrange DEFAULT NULL, weekdays integer[] DEFAULT NULL, from_time time DEFAULT '00:00',
     to_time time DEFAULT '24:00', time_zone text DEFAULT 'UTC', environment text DEFAULT NULL, tag text DEFAULT NULL
 ) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    env text;
+    detail text;
+    hint text;
+    new_id bigint;
+BEGIN
+    env := CASE WHEN environment IS NOT NULL THEN flagscope._environment(environment) END;
     INSERT INTO flagscope.freeze (reason, environment, tag, during, weekdays, from_time, to_time, time_zone, created_by)
-    VALUES (create_freeze.reason, create_freeze.environment, create_freeze.tag, create_freeze.during, create_freeze.weekdays,
+    VALUES (create_freeze.reason, env, create_freeze.tag, create_freeze.during, create_freeze.weekdays,
             create_freeze.from_time, create_freeze.to_time, create_freeze.time_zone, flagscope._actor())
-    RETURNING id;
-$$;
+    RETURNING id INTO new_id;
+    RETURN new_id;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
+END $$;
 COMMENT ON FUNCTION flagscope.create_freeze(text, tstzrange, integer[], time, time, text, text, text) IS
     'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
 
@@ -70,14 +88,14 @@ BEGIN
         RETURN '{}';
     ELSIF NOT coalesce(override, false) AND obstacle = biased THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
+            MESSAGE = flagscope._message('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
             HINT = 'Give these users a variant of their own, with the same value; or override => true with a reason.';
     ELSIF NOT coalesce(override, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
+            MESSAGE = flagscope._message('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
             HINT = 'Wait, or give override => true with a reason.';
     ELSIF coalesce(reason, '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('an override needs a reason: %s', obstacle);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('an override needs a reason: %s', obstacle);
     END IF;
     RETURN jsonb_build_object('override', obstacle);
 END $$;
@@ -94,8 +112,8 @@ BEGIN
         AND x.id <> r.id AND x.status IN ('running', 'paused', 'held');
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
-            HINT = format('Complete it or roll it back first: flagscope.complete_rollout(%1$s), flagscope.rollback_rollout(%1$s).', other.id);
+            MESSAGE = flagscope._message('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
+            HINT = flagscope._message('Complete it or roll it back first: flagscope.complete_rollout(%s), flagscope.rollback_rollout(%s).', other.id, other.id);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_excluded(flagscope.rollout) IS

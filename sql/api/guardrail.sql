@@ -62,7 +62,7 @@ AS $$
         WHEN m.kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
             THEN 'a baseline of a quantile metric needs a quantile'
         WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
-            THEN format('the limit of a proportion lies between 0 and 1, got "%s"', g.limit_value)
+            THEN format('the limit of a proportion is a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
         ELSE coalesce(flagscope._margin_absolute_problem(g, m), flagscope._on_state_problem(g.on_state)) END;
 $$;
 COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric) IS
@@ -91,7 +91,7 @@ BEGIN
     problem := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('guardrail "%s": %s', NEW.name, problem),
+            MESSAGE = flagscope._message('guardrail "%s": %s', NEW.name, problem),
             HINT = 'See the comments on the columns of flagscope.guardrail.';
     END IF;
     IF TG_OP = 'UPDATE' AND flagscope._measures_anew(OLD, NEW) THEN
@@ -118,16 +118,18 @@ CREATE FUNCTION flagscope.create_guardrail(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    env text := flagscope._environment(environment);
+    detail text;
+    hint text;
+    env text;
     kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = create_guardrail.metric);
     compared flagscope.comparison := coalesce(comparison, CASE WHEN test = 'anomaly' THEN 'baseline'
         WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
     new_id bigint;
 BEGIN
-    PERFORM flagscope._check_rollout_variants(flag, env, '{}');
+    env := flagscope._environment(environment);
+    PERFORM flagscope._check_rollout_variants(flag, env, '{}'::text[]);
     IF kind IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('metric "%s" does not exist', metric),
-            HINT = 'Define it with flagscope.create_metric(name, kind, signal).';
+        PERFORM flagscope._require_metric(metric);
     END IF;
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect, margin_absolute)
@@ -141,9 +143,12 @@ BEGIN
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-        MESSAGE = format('flag "%s" has a guardrail "%s" already', flag, coalesce(name, metric)),
-        HINT = 'Give this one another name.';
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('flag "%s" has a guardrail "%s" already', flag, coalesce(name, metric)),
+        NULL, 'Give this one another name.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,
     flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval, float8, float8) IS

@@ -4,73 +4,93 @@ COMMENT ON FUNCTION flagscope._share_increment(float8, bigint, bigint) IS
     'what newly assigned units add to the evidence of a mismatch: nominal share of the treatment, its units, the other units (statistics.md S)';
 COMMENT ON FUNCTION flagscope._share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
 
-CREATE TYPE flagscope.exposed AS (rollout_id bigint, subject text, variant text, first_ts timestamptz, last_ts timestamptz, live boolean);
+CREATE TYPE flagscope.exposed AS (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint, crossed bigint, treated boolean);
 COMMENT ON TYPE flagscope.exposed IS
-    'a unit and a variant that it was served, among what one tick consumed; live: its rollout is, else it is on watch after completion';
+    'what one slice of exposures says of a live rollout: its new units by the share that was served when they came, units that went back from treatment to control though the rollout never narrowed, and was anybody served the treatment';
 
-CREATE FUNCTION flagscope._consume_exposures(at timestamptz) RETURNS flagscope.exposed[]
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._consume_exposures(at timestamptz, most integer, busy bigint[],
+    OUT exposed flagscope.exposed[], OUT taken bigint, OUT left_to bigint[])
+-- An array is taken for ten rows, and so is what is read by places: everything would be sorted for its groups. One plan for
+-- all slices, and never one that reads all units.
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+    SET enable_sort = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
-    WITH watched AS MATERIALIZED (
+#variable_conflict use_column
+BEGIN
+    WITH chosen AS MATERIALIZED (
+        SELECT d.ctid AS place, d.flag, d.environment FROM flagscope.unit_delta d WHERE NOT EXISTS (
+            SELECT FROM flagscope.rollout r WHERE r.id = ANY (busy) AND r.flag = d.flag AND r.environment = d.environment)
+        LIMIT most
+    ), watched AS MATERIALIZED (
         SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
-            AND EXISTS (SELECT FROM flagscope.unit_delta d WHERE d.flag = r.flag AND d.environment = r.environment)
+            AND (r.flag, r.environment) IN (SELECT c.flag, c.environment FROM chosen c)
+    ), mine AS MATERIALIZED (
+        -- The tick waits for nobody: exposures are left for later where somebody's open transaction has changed the health.
+        SELECT h.rollout_id FROM flagscope.rollout_health h WHERE h.rollout_id IN (SELECT w.id FROM watched w)
+        FOR NO KEY UPDATE SKIP LOCKED
     ), free AS MATERIALIZED (
-        -- The tick waits for nobody: exposures of a rollout that somebody's open transaction is changing are left for later.
-        SELECT r.id FROM flagscope.rollout r WHERE r.id IN (SELECT w.id FROM watched w) ORDER BY r.id FOR NO KEY UPDATE OF r SKIP LOCKED
+        SELECT w.id FROM watched w WHERE (SELECT count(*) FROM mine m WHERE m.rollout_id = w.id)
+            = (SELECT count(*) FROM flagscope.rollout_health h WHERE h.rollout_id = w.id)
+    ), left_over AS MATERIALIZED (
+        SELECT w.id, w.flag, w.environment FROM watched w WHERE w.id NOT IN (SELECT f.id FROM free f)
     ), taken AS (
-        DELETE FROM flagscope.unit_delta d WHERE NOT EXISTS (SELECT FROM watched w
-            WHERE w.flag = d.flag AND w.environment = d.environment AND w.id NOT IN (SELECT f.id FROM free f)) RETURNING *)
-    SELECT coalesce(array_agg(ROW(x.*)::flagscope.exposed), '{}') FROM (
-        SELECT r.id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END, t.variant, min(t.ts), max(t.ts), r.status <> 'completed'
-        FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
-            AND flagscope._is_watched(r, at) AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
+        DELETE FROM flagscope.unit_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
+            WHERE NOT EXISTS (SELECT FROM left_over l WHERE l.flag = c.flag AND l.environment = c.environment))) RETURNING *
+    ), own AS MATERIALIZED (
+        SELECT r.*, r.status <> 'completed' AS live,
+            -- Once it was stepped back, going back is what was asked for.
+            r.status <> 'completed' AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
+        FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
+    ), served AS MATERIALIZED (
+        SELECT r.id AS rollout_id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END AS subject, r.stays,
+            min(t.ts) FILTER (WHERE t.variant = r.treatment) AS treated_at, min(t.ts) FILTER (WHERE t.variant = r.control) AS control_at,
+            max(t.ts) FILTER (WHERE t.variant = r.control) AS control_last
+        FROM taken t JOIN own r ON r.flag = t.flag AND r.environment = t.environment
+            AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
-    ) x;
-$$;
-COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz) IS 'takes every committed exposure of a rollout that is live or on watch, once';
-
-CREATE FUNCTION flagscope._note_units(exposed flagscope.exposed[])
-RETURNS TABLE (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH added AS (
-        INSERT INTO flagscope.unit AS u (rollout_id, subject, variant, first_seen, treated_at)
-        SELECT DISTINCT ON (e.rollout_id, e.subject) e.rollout_id, e.subject, e.variant, e.first_ts,
-            min(e.first_ts) FILTER (WHERE e.variant = r.treatment) OVER (PARTITION BY e.rollout_id, e.subject)
-        FROM unnest(exposed) e JOIN flagscope.rollout r ON r.id = e.rollout_id
-        ORDER BY e.rollout_id, e.subject, e.first_ts, e.variant
-        ON CONFLICT (rollout_id, subject) DO UPDATE SET treated_at = excluded.treated_at
-            WHERE u.treated_at IS NULL AND excluded.treated_at IS NOT NULL
-        RETURNING u.rollout_id, u.variant, u.first_seen, u.xmax = 0 AS is_new
+    ), added AS (
+        -- A tick is alone, so what is there already was there before.
+        INSERT INTO flagscope.unit (rollout_id, subject, variant, first_seen, treated_at, crossed)
+        SELECT s.rollout_id, s.subject,
+            CASE WHEN s.control_at IS NULL OR s.treated_at < s.control_at THEN r.treatment
+                WHEN s.treated_at IS NULL OR s.control_at < s.treated_at THEN r.control ELSE least(r.treatment, r.control) END,
+            least(s.treated_at, s.control_at), s.treated_at, s.stays AND coalesce(s.control_last > s.treated_at, false)
+        FROM served s JOIN own r ON r.id = s.rollout_id ORDER BY s.rollout_id, s.subject  -- as the index has them
+        ON CONFLICT (rollout_id, subject) DO NOTHING RETURNING rollout_id, subject, variant, first_seen, crossed
+    ), old AS MATERIALIZED (
+        SELECT s.* FROM served s WHERE (s.rollout_id, s.subject) NOT IN (SELECT a.rollout_id, a.subject FROM added a)
+    ), known AS MATERIALIZED (
+        -- One look into the index for each: LIMIT keeps the planner from scanning all that were served for every unit (12 s
+        -- a tick at 7,500 exposures a second).
+        SELECT s.rollout_id, u.place, s.treated_at, s.stays AND NOT u.crossed AND s.control_last > coalesce(u.treated_at, s.treated_at) AS crosses
+        FROM old s, LATERAL (SELECT u.ctid AS place, u.treated_at, u.crossed FROM flagscope.unit u
+            WHERE u.rollout_id = s.rollout_id AND u.subject = s.subject LIMIT 1) u
+        WHERE u.treated_at IS NULL AND s.treated_at IS NOT NULL
+            OR s.stays AND NOT u.crossed AND s.control_last > coalesce(u.treated_at, s.treated_at)
+    ), changed AS (
+        UPDATE flagscope.unit u SET treated_at = coalesce(u.treated_at, k.treated_at), crossed = u.crossed OR coalesce(k.crosses, false)
+        FROM known k WHERE u.ctid = k.place
+    ), share AS MATERIALIZED (
+        SELECT h.rollout_id, h.percent, h.valid FROM flagscope.allocation h WHERE h.rollout_id IN (SELECT o.id FROM own o)
+    ), live AS (
+        SELECT o.id FROM own o WHERE o.live AND o.id IN (SELECT s.rollout_id FROM served s)
+    ), news AS (
+        SELECT a.rollout_id, h.percent, count(*) FILTER (WHERE a.variant = r.treatment) AS n_treatment, count(*) FILTER (WHERE a.variant <> r.treatment) AS n_control
+        FROM added a JOIN own r ON r.id = a.rollout_id
+            -- A unit counts with the share that was served when it came: the history of the flag says so.
+            JOIN share h ON h.rollout_id = a.rollout_id AND h.valid @> a.first_seen
+        WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.percent
     )
-    -- A unit counts with the share that was served when it came: the history of the flag says so.
-    SELECT a.rollout_id, h.percent, count(*) FILTER (WHERE a.variant = r.treatment), count(*) FILTER (WHERE a.variant <> r.treatment)
-    FROM added a JOIN flagscope.rollout r ON r.id = a.rollout_id
-        JOIN flagscope.allocation h ON h.rollout_id = a.rollout_id AND h.valid @> a.first_seen
-    WHERE a.is_new GROUP BY a.rollout_id, h.percent;
-$$;
-COMMENT ON FUNCTION flagscope._note_units(flagscope.exposed[]) IS
-    'remembers units, and returns the new ones by the share that was served when they came';
-
-CREATE FUNCTION flagscope._note_crossings(exposed flagscope.exposed[]) RETURNS TABLE (rollout_id bigint, n bigint)
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH back AS MATERIALIZED (
-        SELECT e.rollout_id, e.subject, e.last_ts FROM unnest(exposed) e JOIN flagscope.rollout r ON r.id = e.rollout_id
-        WHERE e.variant = r.control
-            AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent)
-    ), found AS MATERIALIZED (
-        -- One look into the index for each: LIMIT keeps the planner, who takes an array for ten rows, from scanning all of
-        -- the array for every unit (12 s a tick at 7,500 exposures a second).
-        SELECT x.place FROM back b, LATERAL (SELECT u.ctid AS place FROM flagscope.unit u
-            WHERE u.rollout_id = b.rollout_id AND u.subject = b.subject AND NOT u.crossed AND b.last_ts > u.treated_at LIMIT 1) x
-    ), crossed AS (
-        UPDATE flagscope.unit u SET crossed = true FROM found f WHERE u.ctid = f.place RETURNING u.rollout_id
-    )
-    SELECT c.rollout_id, count(*) FROM crossed c GROUP BY 1;
-$$;
-COMMENT ON FUNCTION flagscope._note_crossings(flagscope.exposed[]) IS
-    'marks units that went back from treatment to control though the rollout never narrowed; returns how many';
+    SELECT ARRAY(
+            SELECT ROW(n.rollout_id, n.percent, n.n_treatment, n.n_control, 0, false)::flagscope.exposed FROM news n
+            UNION ALL
+            SELECT ROW(l.id, NULL, 0, 0, (SELECT count(*) FROM known k WHERE k.rollout_id = l.id AND k.crosses)
+                    + (SELECT count(*) FROM added a WHERE a.rollout_id = l.id AND a.crossed),
+                EXISTS (SELECT FROM served s WHERE s.rollout_id = l.id AND s.treated_at IS NOT NULL))::flagscope.exposed FROM live l),
+        (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l) INTO exposed, taken, left_to;
+END $$;
+COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz, integer, bigint[]) IS
+    'takes some committed exposures of rollouts that are live or on watch, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
 
 CREATE FUNCTION flagscope._decided_otherwise(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -93,17 +113,17 @@ AS $$
                 SELECT x.j, sum(x.increment) AS increment FROM unnest(array_agg(n.percent), array_agg(n.n_treatment), array_agg(n.n_control)) s(percent, n_t, n_c),
                     LATERAL unnest(flagscope._share_increment((s.percent / 100)::float8, s.n_t, s.n_c)) WITH ORDINALITY x(increment, j) GROUP BY x.j) i
              WHERE o.rollout_id = n.rollout_id AND o.rule = 'split') AS evidence
-        FROM flagscope._note_units(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
+        FROM unnest(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
         -- Units that targeting has put into an arm say nothing of the split, then or later.
         HAVING flagscope._decided_otherwise(n.rollout_id) IS NULL
     ) x
     WHERE h.rollout_id = x.rollout_id AND h.rule = 'split';
-    UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + c.n FROM flagscope._note_crossings(exposed) c
-    WHERE h.rollout_id = c.rollout_id AND h.rule = 'crossing';
-    UPDATE flagscope.rollout_health h SET last_at = at WHERE h.rule = 'traffic'
-        AND EXISTS (SELECT FROM unnest(exposed) e JOIN flagscope.rollout r ON r.id = e.rollout_id WHERE r.id = h.rollout_id AND e.variant = r.treatment);
+    UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + c.crossed FROM unnest(exposed) c
+    WHERE h.rollout_id = c.rollout_id AND h.rule = 'crossing' AND c.crossed > 0;
+    UPDATE flagscope.rollout_health h SET last_at = at FROM unnest(exposed) t
+    WHERE h.rollout_id = t.rollout_id AND h.rule = 'traffic' AND t.treated;
 $$;
-COMMENT ON FUNCTION flagscope._gather_health(flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after the exposures of one tick';
+COMMENT ON FUNCTION flagscope._gather_health(flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after a slice of exposures';
 
 CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
@@ -149,29 +169,53 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope._judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
 
-CREATE FUNCTION flagscope._watch_health(at timestamptz) RETURNS void
+CREATE FUNCTION flagscope._gather_exposures(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    exposed flagscope.exposed[];
+    most constant integer := 5000;
+    slice record;
+    busy bigint[] := '{}';
+BEGIN
+    LOOP
+        EXIT WHEN NOT EXISTS (SELECT FROM flagscope.unit_delta);
+        SELECT * INTO slice FROM flagscope._consume_exposures(at, most, busy);
+        busy := busy || slice.left_to;
+        -- A completed rollout has no split, no way back and no ramp any more; but metrics that are queries count its units.
+        IF slice.exposed <> '{}' THEN
+            PERFORM flagscope._gather_health(slice.exposed, at);
+        END IF;
+        EXIT WHEN slice.taken < most;
+        IF clock_timestamp() > until THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION flagscope._gather_exposures(timestamptz, timestamptz) IS
+    'consumes exposures by slices until a time, one slice at least; returns whether some wait that could have been consumed';
+
+CREATE FUNCTION flagscope._watch_health(at timestamptz, until timestamptz) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    waiting boolean;
 BEGIN
     -- In a subtransaction: what fails here must not stop the judgement; the exposures are then looked at again.
-    exposed := flagscope._consume_exposures(at);
-    IF exposed <> '{}' THEN
-        PERFORM flagscope._gather_health(ARRAY(SELECT e FROM unnest(exposed) e WHERE e.live), at);
-        -- A completed rollout has no split, no way back and no ramp any more; but metrics that are queries count its units.
-        PERFORM flagscope._note_units(ARRAY(SELECT e FROM unnest(exposed) e WHERE NOT e.live));
-    END IF;
+    waiting := flagscope._gather_exposures(at, until);
     PERFORM flagscope._judge_health(at);
+    RETURN CASE WHEN waiting THEN 'exposures' END;
 EXCEPTION WHEN OTHERS THEN
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('health of rollouts could not be judged: %s', SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('health of rollouts could not be judged: %s', SQLERRM);
     -- Not known is not ok: the ramps wait until it is judged again.
     UPDATE flagscope.rollout_health h SET state = 'error', reason = SQLERRM, told_at = NULL
     FROM (SELECT x.rollout_id, x.rule FROM flagscope.rollout_health x WHERE x.state <> 'error'
         AND x.rollout_id IN (SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')) FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE h.rollout_id = free.rollout_id AND h.rule = free.rule;
+    RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._watch_health(timestamptz) IS 'health rules in one tick';
+COMMENT ON FUNCTION flagscope._watch_health(timestamptz, timestamptz) IS
+    'health rules in one tick; gives way to the judgement at a time, and says what is left then';
 
 CREATE FUNCTION flagscope._renew_health(rollout_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -191,8 +235,8 @@ DECLARE
     told integer := 0;
 BEGIN
     FOR h IN SELECT * FROM flagscope.rollout_health x WHERE x.rollout_id = r.id AND x.state <> 'ok' AND x.told_at IS NULL ORDER BY x.rule LOOP
-        told := told + (flagscope._decide(r.id, 'warn', 'flagscope', format('%s: %s', h.rule, h.reason), at,
-            evidence => jsonb_build_object('state', h.state || ' ' || h.rule || ' ' || extract(epoch FROM at), 'n_treatment', h.n_treatment, 'n_control', h.n_control,
+        told := told + (flagscope._decide(r.id, 'warn'::flagscope.action, 'flagscope', format('%s: %s', h.rule, h.reason), at,
+            NULL::bigint, false, jsonb_build_object('state', h.state || ' ' || h.rule || ' ' || extract(epoch FROM at), 'n_treatment', h.n_treatment, 'n_control', h.n_control,
                 'expected', h.expected, 'log_e', h.max_log_e)) IS NOT NULL)::integer;
         UPDATE flagscope.rollout_health x SET told_at = at WHERE x.rollout_id = r.id AND x.rule = h.rule;
     END LOOP;

@@ -102,7 +102,7 @@ BEGIN
             UPDATE flagscope.evaluation e SET state = 'breached' FROM breached b
             WHERE e.evidence_id = b.evidence_id AND e.stratum = b.last_stratum AND e.at = _judge_together.at;
         EXCEPTION WHEN OTHERS THEN
-            RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('the guardrails of rollout %s could not be judged together: %s', r.id, SQLERRM);
+            RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('the guardrails of rollout %s could not be judged together: %s', r.id, SQLERRM);
         END;
     END LOOP;
 END $$;

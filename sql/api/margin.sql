@@ -39,7 +39,7 @@ AS $$
             WHEN 'proportion' THEN 1 / (k.y + 0.5) + 1 / (k.n - k.y + 0.5)
             WHEN 'rate' THEN 1 / (k.y + 0.5)
             WHEN 'mean' THEN flagscope.variance(k.moments) / (k.n * nullif(flagscope.mean(k.moments), 0) ^ 2)
-            WHEN 'ratio' THEN ((flagscope._ratio_end(k.moments, 1, 1) - flagscope._ratio_end(k.moments, 1, 0)) / nullif(flagscope.sum(k.moments), 0)) ^ 2 END
+            WHEN 'ratio' THEN ((flagscope._ratio_end(k.moments, 1::float8, 1::float8) - flagscope._ratio_end(k.moments, 1::float8, 0::float8)) / nullif(flagscope.sum(k.moments), 0)) ^ 2 END
     FROM minute k WHERE m.kind <> 'quantile';
 $$;
 COMMENT ON FUNCTION flagscope._arm_minutes(flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
@@ -64,15 +64,12 @@ CREATE FUNCTION flagscope.suggest_margin(guardrail_id bigint, since timestamptz,
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    g flagscope.guardrail;
+    g flagscope.guardrail := flagscope._require_guardrail(guardrail_id);
     m flagscope.metric;
 BEGIN
-    SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = suggest_margin.guardrail_id;
-    IF g.id IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('guardrail %s does not exist', coalesce(guardrail_id::text, 'NULL')),
-            HINT = 'See SELECT id, flag, name FROM flagscope.guardrail.';
-    END IF;
     SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
+    since := flagscope._computable(since);
+    until := flagscope._computable(until);
     -- DerSimonian and Laird's moment estimate (1986) of the variance between minutes beyond sampling.
     WITH pair AS (
         SELECT a.p, max(a.x) FILTER (WHERE a.treated) - max(a.x) FILTER (WHERE NOT a.treated) AS d, 1 / sum(a.v) AS w
@@ -86,4 +83,4 @@ BEGIN
     INTO minutes, noise, design_effect, margin FROM moment ORDER BY tau DESC, q / (k - 1) DESC, p LIMIT 1;
 END $$;
 COMMENT ON FUNCTION flagscope.suggest_margin(bigint, timestamptz, timestamptz) IS
-    'the margin that a service''s own noise needs, from a period in which both variants were alike (an A/A rollout, a shadow guardrail): noise is the sd of the log ratio of the arms between minutes beyond sampling, design_effect how many times the variance of sampling alone theirs is, margin twice the noise, at least the default; of a quantile guardrail without a quantile the largest of the four that it tests, minutes without ten values beyond a quantile not counted; NULL before there are two minutes';
+    'the margin that a service''s own noise needs, from a period in which both variants were alike (an A/A rollout, a shadow guardrail): noise is the sd of the log ratio of the arms between minutes beyond sampling, design_effect how many times the variance of sampling alone theirs is, margin twice the noise, at least the default; of a quantile guardrail without a quantile the largest of the four that it tests, minutes without ten values beyond a quantile not counted; above 1, which no guardrail takes, the metric is too noisy to guard a rollout; NULL before there are two minutes';

@@ -10,7 +10,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid,
             -- From 16 on a member may be one who cannot act as the role.
             CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = format('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = flagscope._message('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
             HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
     END IF;
 END $$;
@@ -35,7 +35,7 @@ AS $$
 BEGIN
     IF conversion_window <= '0' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
+            MESSAGE = flagscope._message('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_window(text, interval) IS 'raises unless a conversion window is longer than nothing';
@@ -49,7 +49,7 @@ BEGIN
     PERFORM flagscope.check_query(query);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('query of metric "%s": %s', name, SQLERRM),
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('query of metric "%s": %s', name, SQLERRM),
         HINT = CASE WHEN SQLSTATE IN ('42P01', '42883', '42704') THEN 'Names in a metric''s query are written with their schema.'
             ELSE coalesce(nullif(hint, ''), 'Its parameters $1 and $2 are the range of time, of type timestamptz.') END;
 END $$;
@@ -69,18 +69,18 @@ BEGIN
     IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
         PERFORM flagscope._check_query_owner(NEW);
     END IF;
-    IF NEW.query IS NOT NULL AND (TG_OP = 'UPDATE' OR NEW.created_at >= now()) THEN  -- an older row comes from a restored dump
+    IF NEW.query IS NOT NULL THEN
         PERFORM flagscope._check_query_of(NEW.name, NEW.query);
     END IF;
     IF TG_OP = 'UPDATE' AND (NEW.name, NEW.kind) IS DISTINCT FROM (OLD.name, OLD.kind) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
+            MESSAGE = flagscope._message('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
     END IF;
     IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query, NEW.conversion_window, NEW.harm)
             IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.conversion_window, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
+            MESSAGE = flagscope._message('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
             HINT = 'Create another metric and move the guardrails to it.';
     END IF;
     RETURN NEW;
@@ -96,17 +96,20 @@ CREATE FUNCTION flagscope.create_metric(
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    detail text;
+    hint text;
 BEGIN
     IF (kind = 'proportion') <> (event IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE kind WHEN 'proportion' THEN format('metric "%s" is a proportion and needs an event', name)
-                ELSE format('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
+            MESSAGE = CASE kind WHEN 'proportion' THEN flagscope._message('metric "%s" is a proportion and needs an event', name)
+                ELSE flagscope._message('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
             HINT = 'The event says which of the matching rows count, for example event => ''{"is_error": true}''.';
     END IF;
     IF (kind IN ('rate', 'ratio')) <> (per IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
-                ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
+            MESSAGE = CASE WHEN per IS NULL THEN flagscope._message('metric "%s" is a %s and needs a denominator', name, kind)
+                ELSE flagscope._message('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
             HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
     END IF;
     PERFORM flagscope._check_window(name, conversion_window);
@@ -115,7 +118,12 @@ BEGIN
             create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap,
             create_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_metric.name);
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('metric "%s" exists already', create_metric.name), NULL,
+        'Give this one another name.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8, interval) IS
     'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean; with conversion_window a row counts by its subject, not by its flags: for the variant that it was exposed to, from its first exposure to conversion_window after it, read every query.interval while a rollout is watched, some seconds after the row (query.delay)';
@@ -124,10 +132,13 @@ CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_k
     unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    detail text;
+    hint text;
 BEGIN
     IF kind = 'ratio' OR query IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE WHEN query IS NULL THEN format('metric "%s" has no query', name) ELSE format('metric "%s" is a ratio, and a query gives none', name) END,
+            MESSAGE = CASE WHEN query IS NULL THEN flagscope._message('metric "%s" has no query', name) ELSE flagscope._message('metric "%s" is a ratio, and a query gives none', name) END,
             HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
     PERFORM flagscope._check_window(name, conversion_window);
@@ -135,7 +146,12 @@ BEGIN
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
         create_query_metric.description, create_query_metric.cap, create_query_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('metric "%s" exists already', create_query_metric.name);
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('metric "%s" exists already', create_query_metric.name), NULL,
+        'Give this one another name.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
     'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it';

@@ -75,14 +75,21 @@ $$;
 COMMENT ON FUNCTION flagscope._keep_series(uuid[], timestamptz[], smallint[], jsonb[], timestamptz[]) IS
     'remembers the last points of some cumulative series';
 
-CREATE FUNCTION flagscope._forget_ingest(at timestamptz) RETURNS void
+CREATE FUNCTION flagscope._forget_ingest(at timestamptz, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The clock and not at: a claim matters while transactions of now run.
-    DELETE FROM flagscope.otlp_evaluation e WHERE e.claimed_at < clock_timestamp() - interval '10 minutes';
-    DELETE FROM flagscope.otlp_series s WHERE s.seen_at < at - flagscope._setting_interval('otlp.series_retention');
+    WITH claims AS (
+        -- The clock and not at: a claim matters while transactions of now run. What one of them has locked waits.
+        DELETE FROM flagscope.otlp_evaluation e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.otlp_evaluation x
+            WHERE x.claimed_at < clock_timestamp() - interval '10 minutes' LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
+    ), series AS (
+        DELETE FROM flagscope.otlp_series s WHERE s.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.otlp_series x
+            WHERE x.seen_at < at - flagscope._setting_interval('otlp.series_retention') LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
+    )
+    SELECT greatest((SELECT count(*) FROM claims), (SELECT count(*) FROM series));
 $$;
-COMMENT ON FUNCTION flagscope._forget_ingest(timestamptz) IS 'forgets claims of evaluations, and series without a point for long; part of maintain()';
+COMMENT ON FUNCTION flagscope._forget_ingest(timestamptz, integer) IS
+    'forgets claims of evaluations, and series without a point for long, of each so many at most; part of maintain(); returns of which there were more, how many';
 
 CREATE FUNCTION flagscope.ingest_otlp(payload text,
     OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
@@ -135,9 +142,12 @@ BEGIN
         SELECT n.place, c.change, c.value, c.distribution
         FROM (SELECT n.*, coalesce(lag(n.otlp) OVER (PARTITION BY n.series ORDER BY n.ts, n.ts_nanos), n.point) AS previous
               FROM newer n) n,
-            -- New is a series of a process that was there before it, and one that began lately.
-            LATERAL flagscope._otlp_since(n.previous, n.otlp, n.ts > n.origin_since OR coalesce(
-                (extract(epoch FROM n.ts) - (n.otlp ->> 'start')::numeric / 1e9) <= extract(epoch FROM new_within), false)) c
+            -- New is a series of a process that was there before it, and one that began lately; but not one that begins with
+            -- a point at its own start: so OpenTelemetry's data model marks a total that came to be nobody knows when.
+            LATERAL flagscope._otlp_since(n.previous, n.otlp,
+                extract(epoch FROM n.ts) * 1000000000 + n.ts_nanos IS DISTINCT FROM (n.otlp ->> 'start')::numeric
+                AND (n.ts > n.origin_since OR coalesce(
+                    (extract(epoch FROM n.ts) - (n.otlp ->> 'start')::numeric / 1e9) <= extract(epoch FROM new_within), false))) c
     ), kept AS MATERIALIZED (
         SELECT flagscope._keep_series(array_agg(n.series), array_agg(n.ts), array_agg(n.ts_nanos), array_agg(n.otlp), array_agg(n.first_ts))
         FROM (SELECT DISTINCT ON (n.series) n.*, min(n.ts) OVER (PARTITION BY n.series) AS first_ts
@@ -175,7 +185,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.ingest_otlp(text) IS
-    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and never costs its batch; duplicate counts evaluations that came in another shape and cumulative points that are not new; cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
+    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and never costs its batch; duplicate counts evaluations that came in another shape and cumulative points that are not new; first_error of a payload without rejected records: what was not understood (names in snake_case, say); cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
 
 CREATE FUNCTION flagscope.ingest_otlp(payload jsonb,
     OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)

@@ -8,7 +8,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' S
 AS $$
     SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
-        LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM \(''([^'']+)''\) TO \(''([^'']+)''\)') b(bounds)
+        LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)''[)] TO [(]''([^'']+)''[)]') b(bounds)
     WHERE i.inhparent = parent AND b.bounds IS NOT NULL;
 $$;
 COMMENT ON FUNCTION flagscope._chunks(regclass) IS 'partitions with their bounds, without the one for stray rows';
@@ -35,12 +35,21 @@ $$;
 COMMENT ON FUNCTION flagscope._free_range(regclass, timestamptz, interval) IS
     'range of the partition to make for a time, beside those that exist (whatever width they were made with); NULL: there is one';
 
+CREATE FUNCTION flagscope._free_name(wanted text, target_schema name) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, 10000) n
+    WHERE to_regclass(format('%I.%I', target_schema, wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END)) IS NULL ORDER BY n LIMIT 1;
+$$;
+COMMENT ON FUNCTION flagscope._free_name(text, name) IS
+    'a name that no table has: the wanted one, or with a number; a partition that somebody detached keeps its own';
+
 CREATE FUNCTION flagscope._create_chunk(parent text, ts_column text, lower timestamptz, upper timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '250ms'
 AS $$
 DECLARE
-    name text := parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
-        WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END);
+    name text := flagscope._free_name(parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
+        WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END), name 'flagscope');
     within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
     move text := format('WITH moved AS (DELETE FROM flagscope.%I WHERE %s RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
         parent || '_stray', within, name);
@@ -49,6 +58,8 @@ BEGIN
     -- writers go on while the stray rows of the range, of which there may be many, move.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ROW EXCLUSIVE MODE', parent);
     EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
+    -- LIKE does not copy it, and rows are updated and moved under any publication.
+    EXECUTE format('ALTER TABLE flagscope.%I REPLICA IDENTITY FULL', name);
     EXECUTE move;
     -- ATTACH alone would be content with less, but an INSERT that has chosen the stray partition meanwhile would then
     -- fail on its new bounds. With this lock no writer is under way, and the next ones see the new partition.
@@ -69,16 +80,16 @@ COMMENT ON FUNCTION flagscope._create_chunk(text, text, timestamptz, timestamptz
 CREATE FUNCTION flagscope._chunk_interval(parent text, at timestamptz) RETURNS interval
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN s.value <> '"auto"' THEN (s.value #>> '{}')::interval
+    SELECT CASE WHEN s.value <> 'auto' THEN s.value::interval
         WHEN v.day_bytes <= limits.bytes THEN interval '1 day'
         WHEN v.day_bytes <= 4 * limits.bytes THEN interval '6 hours'
         ELSE interval '1 hour' END
-    FROM flagscope.setting s, (SELECT flagscope._setting_number('telemetry.chunk_bytes') AS bytes) limits,
+    FROM (SELECT flagscope._setting_text(parent || '.chunk_interval') AS value) s,
+        (SELECT flagscope._setting_number('telemetry.chunk_bytes') AS bytes) limits,
         LATERAL (SELECT coalesce(sum(pg_total_relation_size(c.chunk)) * 86400
                 / nullif(sum(extract(epoch FROM least(c.upper, at) - c.lower)), 0), 0) AS day_bytes
             FROM flagscope._chunks(('flagscope.' || parent)::regclass) c
-            WHERE s.value = '"auto"' AND c.lower < at - interval '10 minutes' AND c.upper > at - interval '2 days') v
-    WHERE s.name = parent || '.chunk_interval';
+            WHERE s.value = 'auto' AND c.lower < at - interval '10 minutes' AND c.upper > at - interval '2 days') v;
 $$;
 COMMENT ON FUNCTION flagscope._chunk_interval(text, timestamptz) IS
     'width of the next partition: the setting, or for "auto" a day, 6 hours or an hour by the volume of the last two days';
@@ -90,6 +101,10 @@ DECLARE
     width interval := flagscope._chunk_interval(parent, at);
     ahead integer := flagscope._setting_number(parent || '.premake')::integer;
 BEGIN
+    IF parent NOT IN ('telemetry', 'evaluation') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('only telemetry and evaluation have partitions, got "%s"', parent);
+    END IF;
     RETURN QUERY SELECT at + n * width FROM generate_series(0, ahead) n;
     -- Stray rows inside the kept range get their partition; a wrong clock (1970, 2100) gets none.
     RETURN QUERY EXECUTE format('SELECT min(%1$I) FROM flagscope.%2$I WHERE %1$I >= $1 AND %1$I < $2
@@ -98,29 +113,60 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._wanted_times(text, text, timestamptz) IS 'times that want a partition: from now ahead, and of stray rows';
 
-CREATE FUNCTION flagscope._premake(parent text, ts_column text, at timestamptz) RETURNS integer
+CREATE FUNCTION flagscope._check_stray(parent text, ts_column text, lower timestamptz, upper timestamptz, most bigint) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+DECLARE
+    rows bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM flagscope.%1$I WHERE %2$I >= $1 AND %2$I < $2 LIMIT $3) x', left(parent, 50) || '_stray', left(ts_column, 63))
+        INTO rows USING lower, upper, most + 1;
+    IF rows > most THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+            MESSAGE = flagscope._message('more than %s rows lie in %s_stray, and no tick is to wait until they have moved; SELECT flagscope.maintain() moves them', most, parent);
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_stray(text, text, timestamptz, timestamptz, bigint) IS
+    'raises when a range has more stray rows than may be moved at once; unmoved they are read, counted and kept like all others';
+
+CREATE FUNCTION flagscope._premake(parent text, ts_column text, at timestamptz, most_rows bigint, OUT made integer, OUT problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    -- Each takes about ten locks of the server's max_locks_per_transaction, to the end of the transaction.
+    most constant integer := 10;
     wanted timestamptz;
     free record;
-    made integer := 0;
 BEGIN
+    made := 0;
     FOR wanted IN SELECT w FROM flagscope._wanted_times(parent, ts_column, at) w LOOP
         SELECT * INTO free FROM flagscope._free_range(('flagscope.' || parent)::regclass, wanted,
             flagscope._chunk_interval(parent, at));
-        IF free.lower < free.upper THEN
+        CONTINUE WHEN free.lower IS NULL OR free.lower >= free.upper;
+        BEGIN
+            IF most_rows IS NOT NULL THEN
+                PERFORM flagscope._check_stray(parent, ts_column, free.lower, free.upper, most_rows);
+            END IF;
             PERFORM flagscope._create_chunk(parent, ts_column, free.lower, free.upper);
             made := made + 1;
-        END IF;
+        EXCEPTION
+            WHEN lock_not_available THEN
+                problem := SQLERRM;  -- whoever has the lock would be waited for again
+                EXIT;
+            WHEN OTHERS THEN
+                problem := format('from %s: %s', free.lower, SQLERRM);
+        END;
+        EXIT WHEN made >= most;
     END LOOP;
-    RETURN made;
 END $$;
-COMMENT ON FUNCTION flagscope._premake(text, text, timestamptz) IS 'makes the partitions that are wanted and missing; returns how many';
+COMMENT ON FUNCTION flagscope._premake(text, text, timestamptz, bigint) IS
+    'makes partitions that are wanted and missing, ten at most, each in a subtransaction of its own, and none for which more than so many stray rows would move (NULL: however many); returns how many, and why one could not be made';
 
-CREATE FUNCTION flagscope._release_chunk(parent text, chunk regclass, upper timestamptz, how text) RETURNS void
+CREATE FUNCTION flagscope._release_chunk(parent text, chunk regclass, upper timestamptz, how text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    kept text := flagscope._free_name('detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk), name 'flagscope');
 BEGIN
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ACCESS EXCLUSIVE MODE', parent);
     IF how = 'drop' THEN
@@ -130,12 +176,13 @@ BEGIN
         IF parent = 'telemetry' THEN
             EXECUTE format('DROP TRIGGER fold_telemetry ON %s', chunk);
         END IF;
-        EXECUTE format('ALTER TABLE %s RENAME TO %I', chunk, 'detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk));
+        EXECUTE format('ALTER TABLE %s RENAME TO %I', chunk, kept);
     END IF;
     PERFORM flagscope._raise_horizon(parent, upper);
+    RETURN kept;
 END $$;
 COMMENT ON FUNCTION flagscope._release_chunk(text, regclass, timestamptz, text) IS
-    'drops a partition, or detaches it and names it detached_...; the lock on the parent lasts to the end of the transaction';
+    'drops a partition, or detaches it and names it detached_..., which it returns; the lock on the parent lasts to the end of the transaction';
 
 CREATE FUNCTION flagscope._drop_expired(parent text, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '250ms'
@@ -153,39 +200,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._drop_expired(text, timestamptz) IS
     'drops (or detaches) the oldest expired partition: one a call, since the lock on the parent lasts to the end of the transaction';
-
-CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
-AS $$
-BEGIN
-    PERFORM flagscope._lock_rollups();
-    PERFORM flagscope._maintain_rollups(at);
-    PERFORM flagscope._forget_ingest(at);
-    DELETE FROM flagscope.outbox o WHERE o.delivered_at < at - flagscope._setting_interval('outbox.retention');
-    -- What locks out writers or readers comes last.
-    made := flagscope._premake('telemetry', 'ts', at) + flagscope._premake('evaluation', 'at', at);
-    dropped := flagscope._drop_expired('telemetry', at) + flagscope._drop_expired('evaluation', at);
-END $$;
-COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
-    'maintenance: settles and backfills rollups, makes partitions ahead, moves stray rows, deletes what is past its retention, counted from at; tick() calls it once a minute';
-
-CREATE FUNCTION flagscope._maintain_when_due(at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    last timestamptz := (SELECT s.last_maintain_at FROM flagscope.tick_state s);
-    problem text;
-    started timestamptz := clock_timestamp();
-BEGIN
-    IF last <= at AND at < last + flagscope._setting_interval('maintenance.interval') THEN
-        RETURN;
-    END IF;
-    BEGIN
-        PERFORM flagscope.maintain(at);
-    EXCEPTION WHEN OTHERS THEN
-        problem := SQLERRM;  -- a lock not to be had in time, mostly: the next run tries again
-    END;
-    UPDATE flagscope.tick_state s SET last_maintain_at = at, maintain_error = problem,
-        last_maintain_ms = 1000 * extract(epoch FROM clock_timestamp() - started);
-END $$;
-COMMENT ON FUNCTION flagscope._maintain_when_due(timestamptz) IS 'maintenance inside tick(), last, so that its locks are held shortly';

@@ -16,9 +16,11 @@ DECLARE
 BEGIN
     IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR m.kind IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN 'undefined_object' ELSE 'invalid_parameter_value' END,
-            MESSAGE = CASE WHEN unknown IS NOT NULL THEN format('a rule has no "%s"', unknown)
-                WHEN rule ? 'metric' THEN format('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
-            HINT = format('A rule may have: %s.', array_to_string(flagscope._rule_keys(), ', '));
+            MESSAGE = CASE WHEN unknown IS NOT NULL THEN flagscope._message('a rule has no "%s"', unknown)
+                WHEN rule ? 'metric' THEN flagscope._message('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
+            HINT = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN flagscope._names_hint(rule ->> 'metric', flagscope._metric_names(),
+                    'Define it with flagscope.create_metric(name, kind, signal).')
+                ELSE format('A rule may have: %s.', array_to_string(flagscope._rule_keys(), ', ')) END;
     END IF;
     g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
         'comparison', CASE WHEN rule ->> 'test' = 'anomaly' THEN 'baseline' WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
@@ -30,12 +32,13 @@ BEGIN
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN format('"%s" is not an action of a guardrail', g.action)
         WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'a limit_value goes with comparison "absolute"'
         WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against control the test is "sequential"'
-        WHEN g.margin NOT BETWEEN 0 AND 10 OR (g.margin IS NOT NULL AND g.comparison = 'absolute') THEN format('margin "%s" does not fit', g.margin)
+        WHEN g.margin NOT BETWEEN 0 AND 1 THEN format('margin is a share between 0 and 1, got "%s": 2 %% is 0.02', g.margin)
+        WHEN g.margin IS NOT NULL AND g.comparison = 'absolute' THEN format('a limit has no margin, got "%s"', g.margin)
         WHEN NOT (g.design_effect >= 1 AND g.design_effect < 'Infinity') THEN format('design effect "%s" is below 1', g.design_effect)
-        WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile "%s" is not between 0 and 1', g.quantile)
+        WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile lies between 0 and 1, got "%s": the 95th percentile is 0.95', g.quantile)
         END);
     IF problem IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('rule "%s": %s', g.name, problem),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('rule "%s": %s', g.name, problem),
             HINT = 'See the comments on the columns of flagscope.guardrail.';
     END IF;
     RETURN g;
@@ -46,9 +49,6 @@ CREATE FUNCTION flagscope._check_policy() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'INSERT' AND NEW.created_at < now() THEN
-        RETURN NEW;  -- a row older than its transaction comes from a restored dump, perhaps before its metric
-    END IF;
     PERFORM flagscope._proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
     RETURN NEW;
 END $$;
@@ -61,14 +61,22 @@ RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    detail text;
+    hint text;
     new_id bigint;
 BEGIN
     INSERT INTO flagscope.guardrail_policy (name, environment, tag, rule, description)
-    VALUES (create_policy.name, create_policy.environment, create_policy.tag, create_policy.rule, create_policy.description)
+    VALUES (create_policy.name,
+        CASE WHEN create_policy.environment IS NOT NULL THEN flagscope._environment(create_policy.environment) END, create_policy.tag, create_policy.rule, create_policy.description)
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'duplicate_object', MESSAGE = format('policy "%s" exists already', create_policy.name);
+    PERFORM flagscope._raise_for_caller('42710', flagscope._message('policy "%s" exists already', create_policy.name), NULL,
+        'UPDATE flagscope.guardrail_policy changes it.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_policy(text, jsonb, text, text, text) IS
     'a guardrail for every flag with a tag (NULL: all) in an environment (NULL: all), for example create_policy(''errors'', ''{"metric": "http errors"}''); attached when a rollout starts; returns its id';
@@ -90,7 +98,7 @@ BEGIN
         stale_after = g.stale_after, shadow = g.shadow, description = g.description, design_effect = g.design_effect, margin_absolute = g.margin_absolute, enabled = true
     WHERE x.policy_id = p.id;
 EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
-    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = format('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
         HINT = 'Mend its rule, or set enabled = false in flagscope.guardrail_policy.';
 END $$;
 COMMENT ON FUNCTION flagscope._attach(flagscope.guardrail_policy, flagscope.rollout) IS 'makes or renews the guardrail that a policy gives a flag';
@@ -122,7 +130,8 @@ BEGIN
     -- What the flag did before is no longer served: an earlier rollout's watch is over.
     UPDATE flagscope.rollout x SET watch_until = NULL
     WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.watch_until IS NOT NULL;
-    DELETE FROM flagscope.unit u USING flagscope.rollout x
-    WHERE u.rollout_id = x.id AND x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id;
+    -- There may be millions: maintain() forgets the rest.
+    DELETE FROM flagscope.unit u WHERE u.ctid = ANY (ARRAY(SELECT o.ctid FROM flagscope.rollout x JOIN flagscope.unit o ON o.rollout_id = x.id
+        WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id LIMIT 10000));
 END $$;
 COMMENT ON FUNCTION flagscope._prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';

@@ -37,7 +37,7 @@ EXCEPTION WHEN assert_failure OR OTHERS THEN
     -- Of several each is tried by itself at the next tick: what one cannot do is not the others' failure.
     INSERT INTO flagscope.metric_run AS q (metric, until, run_at, failures, retry_at, problem)
     SELECT (x.metric).name, x.since, at, 1, CASE WHEN alone THEN at + flagscope._setting_interval('guardrail.retry_after') ELSE at END,
-        CASE WHEN alone THEN format(CASE WHEN (x.metric).query IS NULL THEN 'metric "%s" could not be counted: %s' ELSE 'the query of metric "%s" failed: %s' END, (x.metric).name, SQLERRM) END
+        CASE WHEN alone THEN flagscope._message(CASE WHEN (x.metric).query IS NULL THEN 'metric "%s" could not be counted: %s' ELSE 'the query of metric "%s" failed: %s' END, (x.metric).name, SQLERRM) END
     FROM unnest(due) x
     ON CONFLICT (metric) DO UPDATE SET until = excluded.until, run_at = excluded.run_at, failures = q.failures + 1, problem = excluded.problem,
         retry_at = CASE WHEN alone THEN at + flagscope._setting_interval('guardrail.retry_after') * CASE WHEN q.problem IS NULL THEN 1 ELSE 2 ^ least(q.failures, 5) END ELSE at END;

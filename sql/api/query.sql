@@ -9,7 +9,7 @@ AS $$
         SELECT g.subject, g.variant, g.value, g.exposure,
             -- A row without a time, or with one outside the range, is of the range's end.
             CASE WHEN g.ts::timestamptz >= since AND g.ts::timestamptz < until THEN g.ts::timestamptz ELSE until - interval '1 microsecond' END AS at
-        FROM flagscope._query_rows(m.owner, m.query, since, until,
+        FROM flagscope._query_rows(m.owner::text, m.query, since, until,
             flagscope._poll_milliseconds(), flagscope._setting_number('query.rows')::bigint) g
     ), tied AS (
         SELECT r.flag, r.environment, g.variant, g.value, g.exposure, g.at

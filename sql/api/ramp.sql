@@ -90,20 +90,17 @@ $$;
 COMMENT ON FUNCTION flagscope._was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
     'was a guardrail''s action on its present state decided already';
 
-CREATE FUNCTION flagscope._act(r flagscope.rollout, at timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._due_actions(r flagscope.rollout, at timestamptz)
+RETURNS TABLE (g flagscope.guardrail, action flagscope.action, reason text, only_told boolean)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    work record;
-    decision_id bigint;
-    acted boolean := false;
-    decided integer := 0;
+#variable_conflict use_column
 BEGIN
     IF r.status = 'completed' AND (SELECT s.default_variant IS DISTINCT FROM r.treatment FROM flagscope.flag_state s
         WHERE s.flag = r.flag AND s.environment = r.environment) THEN
-        RETURN 0;  -- somebody has chosen another variant since: it is not ours to take back
+        RETURN;  -- somebody has chosen another variant since: it is not ours to take back
     END IF;
-    FOR work IN
+    RETURN QUERY
         SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
             LATERAL flagscope._wanted(g, s.state, r.status) w(action)
@@ -118,8 +115,21 @@ BEGIN
                         OR EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
                             AND d.at >= greatest(coalesce(os.breached_at, os.state_since), coalesce(s.breached_at, s.state_since)))))
         -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
-        ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id
-    LOOP
+        ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id;
+END $$;
+COMMENT ON FUNCTION flagscope._due_actions(flagscope.rollout, timestamptz) IS
+    'what guardrails want done to a rollout and what has not been done yet: first what is only told, then the most severe action among guardrails of the highest priority';
+
+CREATE FUNCTION flagscope._act(r flagscope.rollout, at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+    decision_id bigint;
+    acted boolean := false;
+    decided integer := 0;
+BEGIN
+    FOR work IN SELECT * FROM flagscope._due_actions(r, at) LOOP
         EXIT WHEN acted;
         acted := NOT work.only_told;
         decision_id := flagscope._decide(r.id, work.action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
@@ -135,6 +145,7 @@ CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT cl
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
+        WHEN r.id IS NULL THEN (flagscope._require_rollout(ramp_gate.rollout_id)).status::text  -- raises
         WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
             WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
@@ -146,9 +157,9 @@ BEGIN ATOMIC
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
         ELSE coalesce(flagscope._frozen(r.flag, r.environment, at), flagscope._exhausted(r, at)) END
-    FROM flagscope.rollout r
-    JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
-    JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
+    FROM (SELECT ramp_gate.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
+    LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
+    LEFT JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
     LEFT JOIN LATERAL (SELECT h.rule, h.reason FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
@@ -160,8 +171,7 @@ BEGIN ATOMIC
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
             AND flagscope._holds_ramp(g, coalesce(st.state, 'not_enough'))
         ORDER BY st.state = 'breached' DESC, g.priority DESC, g.id LIMIT 1
-    ) waiting ON true
-    WHERE r.id = ramp_gate.rollout_id;
+    ) waiting ON true;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
@@ -222,11 +232,13 @@ DECLARE
     decided integer := flagscope._tell_health(r, at) + flagscope._act(r, at);
 BEGIN
     IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
-        PERFORM flagscope._decide(r.id, 'advance', 'flagscope',
-            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at);
+        PERFORM flagscope._decide(r.id, 'advance'::flagscope.action, 'flagscope',
+            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at,
+            NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     ELSIF decided = 0 AND r.status = 'held' AND flagscope._may_resume(r, at) THEN
-        PERFORM flagscope._decide(r.id, 'resume', 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at);
+        PERFORM flagscope._decide(r.id, 'resume'::flagscope.action, 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at,
+            NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     END IF;
     RETURN decided;
@@ -238,23 +250,28 @@ CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    seen flagscope.rollout;
     r flagscope.rollout;
     total integer := 0;
 BEGIN
-    FOR r IN SELECT * FROM flagscope.rollout x WHERE flagscope._is_watched(x, at) AND flagscope._may_move(x, at) ORDER BY x.id
+    FOR seen IN SELECT * FROM flagscope.rollout x WHERE flagscope._is_watched(x, at) AND flagscope._may_move(x, at) ORDER BY x.id
     LOOP
-        CONTINUE WHEN r.problem IS NULL AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NOT NULL AND NOT flagscope._wants_action(r);
+        CONTINUE WHEN seen.problem IS NULL AND seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NOT NULL
+            AND NOT flagscope._wants_action(seen);
         -- Decides on what is, not on what was when the loop began; and waits for nobody: the next tick looks again.
         SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
-        WHERE x.id = r.id AND flagscope._is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
-        CONTINUE WHEN NOT FOUND;
+        WHERE x.id = seen.id AND flagscope._is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
+        IF NOT FOUND THEN
+            PERFORM flagscope._note_locked(seen, at);
+            CONTINUE;
+        END IF;
         BEGIN
             total := total + flagscope._move(r, at);
             UPDATE flagscope.rollout x SET problem = NULL WHERE x.id = r.id AND x.problem IS NOT NULL;
         EXCEPTION WHEN OTHERS THEN
             UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
             IF FOUND THEN  -- once, not at every tick
-                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = format('rollout %s could not be decided: %s', r.id, SQLERRM);
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('rollout %s could not be decided: %s', r.id, SQLERRM);
             END IF;
         END;
     END LOOP;
@@ -262,43 +279,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
     'acts on states and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';
-
-CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer, milliseconds float8);
-COMMENT ON TYPE flagscope.tick_result IS 'what a tick did: strata consumed, guardrails evaluated, decisions made';
-
--- Numbers go through JSON on their way to verdict and evidence: with the digits of the caller's session they might be
--- others than those in the tables.
-CREATE FUNCTION flagscope.tick(at timestamptz DEFAULT clock_timestamp()) RETURNS flagscope.tick_result
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 SET lock_timeout = '1s'
-AS $$
-DECLARE
-    started timestamptz := clock_timestamp();
-    strata flagscope.stratum[];
-    result flagscope.tick_result;
-BEGIN
-    IF at IS NULL OR NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
-    END IF;
-    -- Exactly one tick at a time in this database; another caller returns at once with NULL. A table lock, since an
-    -- advisory lock could be taken, and the judgement thereby stopped, by any role that may connect.
-    BEGIN
-        LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
-    EXCEPTION WHEN lock_not_available THEN
-        RETURN NULL;
-    END;
-    -- Units before what is counted by them.
-    PERFORM flagscope._tie_late_traces(), flagscope._watch_health(at), flagscope._poll_metrics(at);
-    strata := flagscope._consume_deltas(at);
-    result.at := at;
-    result.strata := cardinality(strata);
-    result.guardrails := flagscope._evaluate_guardrails(strata, at);
-    result.decisions := flagscope._ramp(at);
-    PERFORM flagscope._maintain_when_due(at);
-    result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);
-    UPDATE flagscope.tick_state s SET ticks = s.ticks + 1, last_tick_at = at, last_tick_ms = result.milliseconds,
-        last_tick_by = coalesce(nullif(current_setting('application_name'), ''), session_user)
-    WHERE result.strata > 0 OR result.decisions > 0 OR s.last_tick_at IS NULL OR s.last_tick_at NOT BETWEEN at - interval '10 seconds' AND at;
-    RETURN result;
-END $$;
-COMMENT ON FUNCTION flagscope.tick(timestamptz) IS
-    'one round of judgement: compaction, guardrails, ramp, decisions, maintenance; the worker calls it, any client or pg_cron may; NULL while another tick runs';

@@ -2,24 +2,58 @@
 
 CREATE FUNCTION flagscope.variant_summary(flag text, range tstzrange DEFAULT NULL, environment text DEFAULT NULL)
 RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+#variable_conflict use_column
+DECLARE
+    env text := flagscope._environment(variant_summary.environment);
+    span tstzrange := coalesce(variant_summary.range, tstzrange(clock_timestamp() - interval '1 hour', NULL));
+BEGIN
+    PERFORM flagscope._require_flag(variant_summary.flag);
+    RETURN QUERY
     SELECT s.metric, s.variant, s.n, CASE WHEN m.kind IN ('proportion', 'rate') THEN s.events END,
-        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN flagscope._metric_value(m, NULL, s.n, s.events, s.moments, NULL) END,
+        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN flagscope._metric_value(m, NULL::float8, s.n, s.events, s.moments, NULL::flagscope.histogram) END,
         CASE m.kind WHEN 'mean' THEN flagscope.mean(s.moments) END,
-        flagscope.quantile(s.histogram, 0.5), flagscope.quantile(s.histogram, 0.95), flagscope.quantile(s.histogram, 0.99)
+        flagscope.quantile(s.histogram, 0.5::float8), flagscope.quantile(s.histogram, 0.95::float8), flagscope.quantile(s.histogram, 0.99::float8)
     FROM (
         SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
             flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM (SELECT coalesce(range, tstzrange(clock_timestamp() - interval '1 hour', NULL)) AS range) r,
-            LATERAL flagscope.variant_states(variant_summary.flag, coalesce(nullif(lower(r.range), '-infinity'), '1970-01-01'),
-                coalesce(nullif(upper(r.range), 'infinity'), clock_timestamp() + interval '1 day'), '1 day', NULL, variant_summary.environment) v
+        FROM flagscope._variant_states(variant_summary.flag, coalesce(lower(span), '-infinity'), coalesce(upper(span), 'infinity'),
+            interval '1 day', NULL::text, env) v
+        WHERE NOT isempty(span)
         GROUP BY v.metric, v.variant
     ) s JOIN flagscope.metric m ON m.name = s.metric
     ORDER BY s.metric, s.variant;
-$$;
+END $$;
 COMMENT ON FUNCTION flagscope.variant_summary(text, tstzrange, text) IS
     'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate (share of events, or a rate or ratio), mean, quantiles; from rollups, whatever the size of telemetry and the range';
+
+CREATE FUNCTION flagscope._series_bucket(asked interval, since timestamptz) RETURNS interval
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kept interval := CASE WHEN since < flagscope._kept_since('rollup medium') THEN '1 day'
+        WHEN since < flagscope._kept_since('rollup fine') THEN '10 minutes' ELSE '10 seconds' END;
+BEGIN
+    IF asked IS NULL OR NOT asked > interval '0' OR asked > interval '10000 days'
+        OR extract(year FROM asked) <> 0 OR extract(month FROM asked) <> 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('bucket must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
+            HINT = 'For example ''1 minute'' or ''1 day''; the length of a month varies.';
+    END IF;
+    RETURN ceil(extract(epoch FROM asked) / extract(epoch FROM kept))::float8 * kept;
+END $$;
+COMMENT ON FUNCTION flagscope._series_bucket(interval, timestamptz) IS
+    'the width of a series'' buckets: what was asked for, rounded up to whole buckets of the finest level that is kept from a time on';
+
+CREATE FUNCTION flagscope._series_since(flag text, metric text, environment text, range tstzrange, until timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN isfinite(lower(range)) THEN lower(range) ELSE (SELECT min(v.bucket)
+        FROM flagscope._variant_states(flag, '-infinity', until, '1 day', metric, environment) v) END;
+$$;
+COMMENT ON FUNCTION flagscope._series_since(text, text, text, tstzrange, timestamptz) IS
+    'start of a series: that of its range, else its first rollup';
 
 CREATE FUNCTION flagscope.metric_series(metric text, flag text, range tstzrange, bucket interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95,
     environment text DEFAULT NULL)
@@ -29,27 +63,39 @@ AS $$
 #variable_conflict use_column
 DECLARE
     env text := flagscope._environment(metric_series.environment);
-    m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = metric_series.metric);
-    until timestamptz := coalesce(nullif(upper(metric_series.range), 'infinity'), clock_timestamp());
-    since timestamptz := coalesce(nullif(lower(metric_series.range), '-infinity'), (SELECT min(v.bucket)
-        FROM flagscope.variant_states(metric_series.flag, '1970-01-01', until, '1 day', metric_series.metric, env) v));
+    m flagscope.metric := flagscope._require_metric(metric_series.metric);
+    until timestamptz := coalesce(nullif(upper(range), 'infinity'), clock_timestamp());
+    since timestamptz;
+    width interval;
 BEGIN
-    IF metric_series.bucket < interval '10 seconds' OR extract(epoch FROM metric_series.bucket)::numeric % 10 <> 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('bucket must be whole 10 seconds, got "%s"', metric_series.bucket),
-            HINT = 'Rollups have one state for every 10 seconds; raw rows are in telemetry.';
+    PERFORM flagscope._require_flag(metric_series.flag);
+    IF isempty(range) OR lower(range) = 'infinity' OR until = '-infinity' THEN
+        RETURN;
     END IF;
-    IF isfinite(since) AND isfinite(until) AND (until - since) / 100000 > metric_series.bucket THEN
-        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded', MESSAGE = format('a series from %s to %s has more than 100,000 buckets of %s', since, until, metric_series.bucket);
+    until := flagscope._computable(until);
+    since := flagscope._series_since(metric_series.flag, metric_series.metric, env, range, until);
+    width := flagscope._series_bucket(metric_series.bucket, since);
+    IF since < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN
+        since := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- room for the start of the first bucket
+    END IF;
+    IF width <> metric_series.bucket THEN
+        RAISE NOTICE USING MESSAGE = flagscope._message('bucket "%s" is rounded up to "%s"', metric_series.bucket, width),
+            HINT = 'Rollups of that time are kept in no finer buckets; raw rows are in telemetry.';
+    END IF;
+    IF extract(epoch FROM until) - extract(epoch FROM since) > 100000 * extract(epoch FROM width) THEN
+        RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
+            MESSAGE = flagscope._message('a series from %s to %s has more than 100,000 buckets of %s', since, until, width),
+            HINT = 'Ask for a shorter range or wider buckets.';
     END IF;
     RETURN QUERY
     WITH steps AS (
-        SELECT generate_series(date_bin(bucket, since, 'epoch'), until, bucket) AS at
+        SELECT generate_series(date_bin(width, since, 'epoch'), until, width) AS at
     ), state AS (
-        SELECT date_bin(metric_series.bucket, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n,
+        SELECT date_bin(width, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n,
             flagscope._metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
-        FROM flagscope.variant_states(metric_series.flag, date_bin(metric_series.bucket, since, 'epoch'), until, CASE
-                WHEN extract(epoch FROM metric_series.bucket) % 86400 = 0 THEN interval '1 day'
-                WHEN extract(epoch FROM metric_series.bucket) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
+        FROM flagscope._variant_states(metric_series.flag, date_bin(width, since, 'epoch'), until, CASE
+                WHEN extract(epoch FROM width) % 86400 = 0 THEN interval '1 day'
+                WHEN extract(epoch FROM width) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
             metric_series.metric, env) v
         WHERE v.bucket < until OR upper_inc(range)
         GROUP BY 1, v.variant
@@ -61,7 +107,7 @@ BEGIN
     ORDER BY s.at, v.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.metric_series(text, text, tstzrange, interval, float8, text) IS
-    'a metric of a flag by variant over time, without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets of whole 10 seconds, and no finer than the level that is kept for so long ago';
+    'a metric of a flag by variant over time, without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets are rounded up to whole 10 seconds, and to whole buckets of the finest level that is kept for so long ago';
 
 CREATE FUNCTION flagscope.trace(trace_id uuid)
 RETURNS TABLE (depth integer, signal flagscope.signal, name text, after float8, duration float8, self_duration float8, is_error boolean,
@@ -117,16 +163,17 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    since timestamptz := coalesce(lower(telemetry_of.range), clock_timestamp() - interval '1 day');
+    since timestamptz := CASE WHEN telemetry_of.range IS NULL THEN clock_timestamp() - interval '1 day'
+        ELSE coalesce(lower(telemetry_of.range), '-infinity') END;
     until timestamptz := coalesce(upper(telemetry_of.range), 'infinity');
     -- Before the range, since what was evaluated then is active in it.
-    known timestamptz := since - flagscope._setting_interval('attribution.subject_window');
+    known timestamptz := flagscope._earlier(since, flagscope._setting_interval('attribution.subject_window'));
     wanted text := telemetry_of.subject;
 BEGIN
     RETURN QUERY
     WITH own AS MATERIALIZED (
         SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
-        WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND t.ts >= known AND t.ts < until
+        WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND NOT coalesce(isempty(telemetry_of.range), false) AND t.ts >= known AND t.ts < until
             AND (t.ts >= since OR t.signal = 'event' AND t.name = 'feature_flag.evaluation')
     ), around AS (
         -- What was done for the user in the same traces, by services that do not know whom they serve.

@@ -32,7 +32,7 @@ BEGIN
         AND h.width = interval '10 minutes';
     INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f WHERE f.bucket >= fine;
     INSERT INTO flagscope.variant_history
-    SELECT f.flag, f.environment, f.variant, f.metric, interval '10 minutes', flagscope._floor('10 minutes', f.bucket), sum(f.n), sum(f.events),
+    SELECT f.flag, f.environment, f.variant, f.metric, interval '10 minutes', flagscope._floor(interval '10 minutes', f.bucket), sum(f.n), sum(f.events),
         flagscope.rollup(f.moments), flagscope.rollup(f.histogram), max(f.last_ts)
     FROM unnest(fresh) f GROUP BY 1, 2, 3, 4, 6;
     RETURN coalesce(cardinality(fresh), 0);
@@ -44,9 +44,9 @@ CREATE FUNCTION flagscope._rebuild_days(lower timestamptz, upper timestamptz, wa
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH day AS MATERIALIZED (
-        SELECT k.*, flagscope._floor('1 day', lower) AS lower, flagscope._ceiling('1 day', upper) AS upper FROM flagscope._keys(watches) k
+        SELECT k.*, flagscope._floor(interval '1 day', lower) AS lower, flagscope._ceiling(interval '1 day', upper) AS upper FROM flagscope._keys(watches) k
     ), fresh AS (
-        SELECT h.flag, h.environment, h.variant, h.metric, flagscope._floor('1 day', h.bucket) AS bucket, sum(h.n) AS n, sum(h.events) AS events,
+        SELECT h.flag, h.environment, h.variant, h.metric, flagscope._floor(interval '1 day', h.bucket) AS bucket, sum(h.n) AS n, sum(h.events) AS events,
             flagscope.rollup(h.moments) AS moments, flagscope.rollup(h.histogram) AS histogram, max(h.last_ts) AS last_ts
         FROM flagscope.variant_history h JOIN day d ON (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric)
             AND h.bucket >= d.lower AND h.bucket < d.upper
@@ -67,12 +67,12 @@ COMMENT ON FUNCTION flagscope._rebuild_days(timestamptz, timestamptz, jsonb) IS 
 CREATE FUNCTION flagscope._slices(since timestamptz, until timestamptz) RETURNS TABLE (lower timestamptz, upper timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.lower, s.lower + interval '10 minutes' FROM (
-        SELECT generate_series(flagscope._floor('10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
-        FROM flagscope._chunks('flagscope.telemetry') c WHERE pg_relation_size(c.chunk) > 0
-        UNION SELECT flagscope._floor('10 minutes', t.ts) FROM flagscope.telemetry_stray t
+    SELECT s.lower, flagscope._later(s.lower, interval '10 minutes') FROM (
+        SELECT generate_series(flagscope._floor(interval '10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
+        FROM flagscope._chunks('flagscope.telemetry'::regclass) c WHERE pg_relation_size(c.chunk) > 0
+        UNION SELECT flagscope._floor(interval '10 minutes', t.ts) FROM flagscope.telemetry_stray t
         UNION SELECT h.bucket FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until
-        UNION SELECT flagscope._floor('10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
+        UNION SELECT flagscope._floor(interval '10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
     ) s(lower) WHERE s.lower >= since AND s.lower < until ORDER BY 1;
 $$;
 COMMENT ON FUNCTION flagscope._slices(timestamptz, timestamptz) IS 'the 10 minutes of a range that may have raw rows or rollups';
@@ -85,17 +85,18 @@ DECLARE
 BEGIN
     IF since IS NULL OR until IS NULL OR since >= until THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('a range must begin before it ends, got "%s" to "%s"', since, until);
+            MESSAGE = flagscope._message('a range must begin before it ends, got "%s" to "%s"', since, until);
     END IF;
-    since := flagscope._floor('10 minutes', since);
-    until := flagscope._ceiling('10 minutes', until);
+    since := flagscope._floor(interval '10 minutes', since);
+    until := flagscope._ceiling(interval '10 minutes', until);
     IF since < kept AND isfinite(since) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('what was before %s is not stored any more', kept),
-            DETAIL = format('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
+            MESSAGE = flagscope._message('what was before %s is not stored any more', kept),
+            DETAIL = flagscope._message('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
             HINT = 'Begin at that time, or at -infinity for all that is stored.';
     END IF;
     since := greatest(since, kept);
+    until := least(until, (SELECT h.at FROM flagscope.horizon h WHERE h.what = 'telemetry of the future'));
 END $$;
 COMMENT ON FUNCTION flagscope._check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins before';
 

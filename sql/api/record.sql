@@ -10,7 +10,7 @@ DECLARE
         ELSE CASE WHEN given ~ '^[0-9]{1,2}$' THEN given::smallint END END;
 BEGIN
     IF given IS NOT NULL AND (number IS NULL OR number NOT BETWEEN 1 AND 24) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('there is no severity "%s"', given),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('there is no severity "%s"', given),
             HINT = 'OpenTelemetry''s numbers are 1 to 24; trace, debug, info, warn, error and fatal are 1, 5, 9, 13, 17 and 21.';
     END IF;
     RETURN number;
@@ -22,7 +22,7 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF given !~* '^[0-9a-f]{16}$' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('%s must be 16 hexadecimal digits, got "%s"', what, given);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('%s must be 16 hexadecimal digits, got "%s"', what, given);
     END IF;
     RETURN decode(given, 'hex');
 END $$;
@@ -35,10 +35,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     problem text := CASE
-        WHEN coalesce(_record.name, '') = '' THEN format('a %s needs a name', signal)
-        WHEN _record.at IS NULL OR NOT isfinite(_record.at) THEN format('a %s needs a finite time, got "%s"', signal, coalesce(_record.at::text, 'NULL'))
-        WHEN jsonb_typeof(_record.flags) <> 'object' THEN format('flags must be a JSON object {flag: variant}, got %s', _record.flags)
-        WHEN jsonb_typeof(_record.attributes) <> 'object' THEN format('attributes must be a JSON object, got %s', _record.attributes) END;
+        WHEN coalesce(_record.name, '') = '' THEN flagscope._message('%s %s needs a name', CASE signal WHEN 'event' THEN 'an' ELSE 'a' END, signal)
+        WHEN _record.at IS NULL OR NOT isfinite(_record.at) THEN flagscope._message('%s %s needs a finite time, got "%s"',
+            CASE signal WHEN 'event' THEN 'an' ELSE 'a' END, signal, coalesce(_record.at::text, 'NULL'))
+        WHEN jsonb_typeof(_record.flags) <> 'object' THEN flagscope._message('flags must be a JSON object {flag: variant}, got %s', _record.flags)
+        WHEN jsonb_typeof(_record.attributes) <> 'object' THEN flagscope._message('attributes must be a JSON object, got %s', _record.attributes) END;
 BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = problem;
@@ -57,7 +58,7 @@ CREATE FUNCTION flagscope.record_metric(name text, value float8, unit text DEFAU
     service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT flagscope._record('metric', name, value, unit, subject, flags, environment, service, NULL, NULL, trace_id, span_id, NULL, NULL, attributes, at) $$;
+AS $$ SELECT flagscope._record('metric'::flagscope.signal, name, value, unit, subject, flags, environment, service, NULL::smallint, NULL::boolean, trace_id, span_id, NULL::text, NULL::text, attributes, at) $$;
 COMMENT ON FUNCTION flagscope.record_metric(text, float8, text, jsonb, text, text, text, jsonb, uuid, text, timestamptz) IS
     'stores one metric data point; unit in UCUM (s, By, {request} ...), span_id in hexadecimal digits';
 
@@ -65,8 +66,8 @@ CREATE FUNCTION flagscope.record_log(body text, severity text DEFAULT 'info', lo
     service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT flagscope._record('log', logger, NULL, NULL, subject, flags, environment, service, flagscope._severity(severity),
-    flagscope._severity(severity) >= 17, trace_id, span_id, NULL, body, attributes, at) $$;
+AS $$ SELECT flagscope._record('log'::flagscope.signal, logger, NULL::float8, NULL::text, subject, flags, environment, service, flagscope._severity(severity),
+    flagscope._severity(severity) >= 17, trace_id, span_id, NULL::text, body, attributes, at) $$;
 COMMENT ON FUNCTION flagscope.record_log(text, text, text, jsonb, text, text, text, jsonb, uuid, text, timestamptz) IS
     'stores one log record; severity as a name (trace, debug, info, warn, error, fatal) or OpenTelemetry''s number; from 17 it is an error';
 
@@ -74,8 +75,8 @@ CREATE FUNCTION flagscope.record_span(name text, duration float8, is_error boole
     service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     parent_span_id text DEFAULT NULL, started_at timestamptz DEFAULT NULL) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT flagscope._record('span', name, duration, 's', subject, flags, environment, service, NULL, is_error, trace_id, span_id,
-    parent_span_id, NULL, attributes, coalesce(started_at, clock_timestamp() - duration * interval '1 second')) $$;
+AS $$ SELECT flagscope._record('span'::flagscope.signal, name, duration, 's', subject, flags, environment, service, NULL::smallint, is_error, trace_id, span_id,
+    parent_span_id, NULL::text, attributes, coalesce(started_at, clock_timestamp() - duration * interval '1 second')) $$;
 COMMENT ON FUNCTION flagscope.record_span(text, float8, boolean, jsonb, text, text, text, jsonb, uuid, text, text, timestamptz) IS
     'stores one span; duration in seconds; without started_at it has just ended';
 
@@ -83,7 +84,7 @@ CREATE FUNCTION flagscope.record_event(name text, subject text DEFAULT NULL, val
     service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ SELECT flagscope._record('event', name, value, unit, subject, flags, environment, service, NULL, NULL, trace_id, span_id, NULL, NULL, attributes, at) $$;
+AS $$ SELECT flagscope._record('event'::flagscope.signal, name, value, unit, subject, flags, environment, service, NULL::smallint, NULL::boolean, trace_id, span_id, NULL::text, NULL::text, attributes, at) $$;
 COMMENT ON FUNCTION flagscope.record_event(text, text, float8, text, jsonb, text, text, jsonb, uuid, text, timestamptz) IS
     'stores one product event, such as an order with its value';
 
@@ -95,15 +96,15 @@ DECLARE
     problem record;
 BEGIN
     IF jsonb_typeof(batch) <> 'array' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('a batch must be a JSON array of records, got a JSON %s', jsonb_typeof(batch)),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('a batch must be a JSON array of records, got a JSON %s', jsonb_typeof(batch)),
             HINT = 'A record is an object such as {"signal": "event", "name": "order", "subject": "user-7", "value": 12.5}.';
     END IF;
     SELECT e.n, CASE
         WHEN jsonb_typeof(e.item) <> 'object' THEN format('it must be a JSON object, got %s', e.item)
         WHEN NOT coalesce(e.item ->> 'signal' IN ('metric', 'log', 'span', 'event'), false) THEN format('signal must be metric, log, span or event, got %s', coalesce(e.item -> 'signal', 'null'))
         WHEN coalesce(jsonb_typeof(e.item -> 'name') <> 'string' OR e.item ->> 'name' = '', true) THEN format('name must be a text, got %s', coalesce(e.item -> 'name', 'null'))
-        WHEN jsonb_typeof(e.item -> 'flags') NOT IN ('object', 'null') THEN format('flags must be a JSON object {flag: variant}, got %s', e.item -> 'flags')
-        WHEN jsonb_typeof(e.item -> 'attributes') NOT IN ('object', 'null') THEN format('attributes must be a JSON object, got %s', e.item -> 'attributes')
+        WHEN jsonb_typeof(e.item -> 'flags') NOT IN ('object', 'null') THEN flagscope._message('flags must be a JSON object {flag: variant}, got %s', e.item -> 'flags')
+        WHEN jsonb_typeof(e.item -> 'attributes') NOT IN ('object', 'null') THEN flagscope._message('attributes must be a JSON object, got %s', e.item -> 'attributes')
         ELSE (SELECT format('it has no key "%s"', min(k)) FROM jsonb_object_keys(e.item) k WHERE k <> ALL (known) HAVING count(*) > 0) END AS what
     INTO problem FROM jsonb_array_elements(batch) WITH ORDINALITY e(item, n)
     WHERE CASE WHEN jsonb_typeof(e.item) <> 'object' THEN true ELSE
@@ -113,8 +114,8 @@ BEGIN
         OR EXISTS (SELECT FROM jsonb_object_keys(e.item) k WHERE k <> ALL (known)) END
     ORDER BY e.n LIMIT 1;
     IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('record %s of the batch: %s', problem.n, problem.what),
-            HINT = format('The keys of a record are %s.', array_to_string(known, ', '));
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('record %s of the batch: %s', problem.n, problem.what),
+            HINT = flagscope._message('The keys of a record are %s.', array_to_string(known, ', '));
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_batch(jsonb) IS 'raises, with the place, unless the JSON is an array of records';
@@ -144,11 +145,11 @@ DECLARE
 BEGIN
     FOR item, nth IN SELECT e.item, e.n FROM jsonb_array_elements(batch) WITH ORDINALITY e(item, n) LOOP
         IF EXISTS (SELECT FROM flagscope._batch_rows(jsonb_build_array(item)) r WHERE NOT isfinite(r.ts)) THEN
-            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('ts must be finite, got %s', item -> 'ts');
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('ts must be finite, got %s', item -> 'ts');
         END IF;
     END LOOP;
 EXCEPTION WHEN data_exception THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = format('record %s of the batch: %s', nth, SQLERRM),
+    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('record %s of the batch: %s', nth, SQLERRM),
         HINT = 'Nothing of the batch was stored.';
 END $$;
 COMMENT ON FUNCTION flagscope._blame_record(jsonb) IS
@@ -170,7 +171,7 @@ BEGIN
         SELECT a.* FROM (SELECT array_agg(g.place) AS places, array_agg(g.ts) AS times, array_agg(g.trace_id) AS traces,
                 array_agg(g.subject) AS subjects, array_agg(g.environment) AS environments, array_agg(g.flags) AS flags FROM given g
                 WHERE tries AND (g.flags IS NOT NULL) = flagscope._is_evaluation(g.signal::text, g.name) AND (g.trace_id IS NOT NULL OR g.subject IS NOT NULL)) u,
-            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments, NULL, u.flags) a
+            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments, NULL::smallint[], u.flags) a
     ), written AS (
         INSERT INTO flagscope.telemetry (ts, signal, name, value, unit, subject, flags, environment, service, severity, is_error, trace_id,
             span_id, parent_span_id, body, attributes, attribution)

@@ -18,18 +18,19 @@ AS $$
             max(s.value) FILTER (WHERE s.variant = r.treatment) AS t,
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
             max(s.value) FILTER (WHERE s.variant = r.control) AS c,
-            r.status = 'completed' AND r.ended_at < s.at + step AS completed
-        FROM flagscope.rollout r, LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
-            tstzrange(r.started_at, coalesce(r.ended_at, clock_timestamp()), '[]'), step, rollout_chart.quantile, r.environment) s
-        WHERE r.id = rollout_chart.rollout_id GROUP BY r.id, s.at
+            r.status = 'completed' AND r.ended_at < s.at + w.width AS completed, w.width
+        FROM flagscope._require_rollout(rollout_chart.rollout_id) r, LATERAL flagscope._series_bucket(step, r.started_at) w(width),
+            LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
+            tstzrange(r.started_at, coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at)), '[]'), w.width, rollout_chart.quantile, r.environment) s
+        GROUP BY r.id, r.treatment, r.control, r.status, r.ended_at, s.at, w.width
     ), served AS (
         -- The share served at the end of each step.
         SELECT p.*, coalesce((SELECT a.percent FROM flagscope.allocation a
-            WHERE a.rollout_id = rollout_chart.rollout_id AND a.valid @> p.at + step - interval '1 microsecond'),
+            WHERE a.rollout_id = rollout_chart.rollout_id AND a.valid @> p.at + p.width - interval '1 microsecond'),
             CASE WHEN p.completed THEN 100 ELSE 0 END) AS percent
         FROM points p
     )
-    SELECT s.at, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100, 10), s.nt, s.t, s.nc, s.c,
+    SELECT s.at, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100::float8, 10), s.nt, s.t, s.nc, s.c,
         flagscope.bar(s.t, max(greatest(s.t, s.c)) OVER (), 20)
     FROM served s ORDER BY s.at;
 $$;
@@ -63,7 +64,7 @@ BEGIN
     IF seen < last_stratum AND g.test = 'sequential' THEN
         -- What is left would add up to something else.
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, flagscope._kept_since('evaluation')),
+            MESSAGE = flagscope._message('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, flagscope._kept_since('evaluation')),
             HINT = 'Setting evaluation.retention says for how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
     END IF;
 END $$;
@@ -78,7 +79,7 @@ DECLARE
 BEGIN
     SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('decision %s does not exist', coalesce(decision_id::text, 'NULL')),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('decision %s does not exist', coalesce(decision_id::text, 'NULL')),
             HINT = 'See SELECT id, at, flag, action, reason FROM flagscope.decision.';
     END IF;
     RETURN d;

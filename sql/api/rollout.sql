@@ -22,7 +22,7 @@ BEGIN
         -- A row older than its transaction comes from a restored dump.
         IF NEW.status <> 'draft' AND NEW.created_at >= now() THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = format('a new rollout is a draft, not %s', NEW.status),
+                MESSAGE = flagscope._message('a new rollout is a draft, not %s', NEW.status),
                 HINT = 'Start it with flagscope.start_rollout(id).';
         END IF;
         RETURN NEW;
@@ -31,12 +31,12 @@ BEGIN
        OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.watch, NEW.cooldown)
            IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.watch, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('what rollout %s rolls out is fixed once it has started', OLD.id),
+            MESSAGE = flagscope._message('what rollout %s rolls out is fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
     END IF;
     IF NEW.status IS DISTINCT FROM OLD.status AND NOT flagscope._legal_transition(OLD.status, NEW.status) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
+            MESSAGE = flagscope._message('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
     END IF;
     RETURN NEW;
 END $$;
@@ -51,8 +51,8 @@ BEGIN
     -- With its flag it goes, and so does what the flag serves.
     IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = format('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
-            HINT = format('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
+            MESSAGE = flagscope._message('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
+            HINT = flagscope._message('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
     END IF;
     RETURN NULL;
 END $$;
@@ -68,16 +68,18 @@ DECLARE
     stage numeric;
 BEGIN
     IF coalesce(cardinality(stages), 0) = 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a rollout needs at least one stage';
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'a rollout needs at least one stage',
+            HINT = 'Write them like ARRAY[1, 5, 25, 50, 100].';
     END IF;
     FOREACH stage IN ARRAY stages LOOP
         IF stage IS NULL OR stage = 'NaN' OR stage <= 0 OR stage > 100 THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = format('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL'));
+                MESSAGE = flagscope._message('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL')),
+                HINT = '5 % is 5.';
         END IF;
         IF stage <= previous OR stage <> round(stage, 3) THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = format('stages must grow and have at most three decimals, got "%s" after "%s"', stage, previous),
+                MESSAGE = flagscope._message('stages must grow and have at most three decimals, got "%s" after "%s"', stage, previous),
                 HINT = 'Write them like ARRAY[1, 5, 25, 50, 100].';
         END IF;
         previous := stage;
@@ -94,12 +96,15 @@ CREATE FUNCTION flagscope.create_rollout(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    env text := flagscope._environment(environment);
-    steps numeric[] := coalesce(stages, (SELECT array_agg(x::numeric) FROM flagscope.setting s,
-        LATERAL jsonb_array_elements_text(s.value) x WHERE s.name = 'rollout.stages'));
+    detail text;
+    hint text;
+    env text;
+    steps numeric[] := coalesce(stages, (SELECT array_agg(x::numeric)
+        FROM jsonb_array_elements_text(flagscope._setting_text('rollout.stages')::jsonb) x));
     new_id bigint;
 BEGIN
     PERFORM flagscope._check_stages(steps);
+    env := flagscope._environment(environment);
     PERFORM flagscope._check_rollout_variants(flag, env, ARRAY[treatment, control]);
     INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, watch, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
@@ -113,9 +118,12 @@ BEGIN
     FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = format('flag "%s" has a live rollout in environment "%s" already', flag, env),
-        HINT = 'Complete it or roll it back first; a draft can be deleted.';
+    PERFORM flagscope._raise_for_caller('55000', flagscope._message('flag "%s" has a live rollout in environment "%s" already', flag, env),
+        NULL, 'Complete it or roll it back first; a draft can be deleted.');
+WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8, text, interval, interval) IS
     'drafts a rollout of a treatment in growing stages (percent); NULLs take the settings rollout.*; returns its id';
@@ -128,22 +136,23 @@ DECLARE
     archived_at timestamptz;
     wrong text;
 BEGIN
-    SELECT f.variants, f.archived_at INTO variants, archived_at FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
+    SELECT coalesce(s.variants, f.variants), f.archived_at INTO variants, archived_at FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
     WHERE f.key = _check_rollout_variants.flag AND s.environment = _check_rollout_variants.environment;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" does not exist in environment "%s"', flag, environment),
-            HINT = 'Create it with flagscope.create_flag(key).';
+            MESSAGE = flagscope._message('flag "%s" does not exist in environment "%s"', flag, environment),
+            HINT = flagscope._names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s
+                WHERE s.environment = _check_rollout_variants.environment), 'Create it with flagscope.create_flag(key).');
     END IF;
     IF archived_at IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = format('flag "%s" is archived', flag),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = flagscope._message('flag "%s" is archived', flag),
             HINT = 'UPDATE flagscope.flag SET archived_at = NULL brings it back.';
     END IF;
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('flag "%s" has no variant "%s"', flag, coalesce(wrong, 'NULL')),
-            HINT = format('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+            MESSAGE = flagscope._message('flag "%s" has no variant "%s"', flag, coalesce(wrong, 'NULL')),
+            HINT = flagscope._message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_rollout_variants(text, text, text[]) IS 'raises unless the flag exists in the environment and has the variants';
@@ -160,7 +169,7 @@ BEGIN
     PERFORM flagscope._check_stages(percents);
     IF ordinals <> ARRAY(SELECT generate_series(1, cardinality(ordinals))) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
+            MESSAGE = flagscope._message('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope._check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 and grow';
@@ -170,7 +179,7 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = format('stage %s of rollout %s cannot be edited: the rollout is %s at stage %s', ordinal, r.id, r.status, r.stage),
+        MESSAGE = flagscope._message('stage %s of rollout %s cannot be edited: the rollout is %s at stage %s', ordinal, r.id, r.status, r.stage),
         HINT = CASE
             WHEN r.status = 'running' THEN format('Later stages can be edited while it is paused: flagscope.pause_rollout(%s).', r.id)
             WHEN r.status IN ('paused', 'held') THEN 'Later stages can be edited now.'

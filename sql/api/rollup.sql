@@ -30,16 +30,36 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN isfinite(at) THEN date_bin(width, at, timestamptz '2000-01-01 00:00:00+00') ELSE at END;
 COMMENT ON FUNCTION flagscope._floor(interval, timestamptz) IS 'start of the bucket of this width that a time lies in';
 
+-- PostgreSQL's times end at 294276-12-31 and begin at 4714-11-24 BC: what would lie beyond is infinite.
+CREATE FUNCTION flagscope._later(at timestamptz, width interval) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN at > timestamptz '294276-12-31 23:59:59.999999+00' - width THEN 'infinity' ELSE at + width END;
+COMMENT ON FUNCTION flagscope._later(timestamptz, interval) IS 'a time so much later; infinity beyond the last one there is';
+
+CREATE FUNCTION flagscope._earlier(at timestamptz, width interval) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN at < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN '-infinity' ELSE at - width END;
+COMMENT ON FUNCTION flagscope._earlier(timestamptz, interval) IS 'a time so much earlier; -infinity before the first one there is';
+
+CREATE FUNCTION flagscope._computable(at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN at < timestamptz '4700-01-01 00:00:00+00 BC' THEN timestamptz '4700-01-01 00:00:00+00 BC'
+    WHEN at > timestamptz '294000-01-01 00:00:00+00' THEN timestamptz '294000-01-01 00:00:00+00' ELSE at END;
+COMMENT ON FUNCTION flagscope._computable(timestamptz) IS
+    'a time, or the nearest one from which windows, buckets and intervals can be computed';
+
 CREATE FUNCTION flagscope._ceiling(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN flagscope._floor(width, at) < at THEN flagscope._floor(width, at) + width ELSE at END;
+RETURN CASE WHEN flagscope._floor(width, at) < at THEN flagscope._later(flagscope._floor(width, at), width) ELSE at END;
 COMMENT ON FUNCTION flagscope._ceiling(interval, timestamptz) IS 'the next start of a bucket of this width, from a time on';
 
-CREATE FUNCTION flagscope._settle(before timestamptz) RETURNS bigint
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._settle(before timestamptz, most integer) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH taken AS (
-        DELETE FROM flagscope.variant_rollup o WHERE NOT o.settled AND o.bucket < before RETURNING *
+        -- Neighbours, since they share their wider buckets.
+        DELETE FROM flagscope.variant_rollup o WHERE o.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
+            WHERE NOT x.settled AND x.bucket < before ORDER BY x.flag, x.environment, x.bucket LIMIT most)) RETURNING *
     ), kept AS (
         INSERT INTO flagscope.variant_rollup AS r (flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, settled)
         SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, true FROM taken
@@ -63,30 +83,65 @@ AS $$
     )
     SELECT count(*) FROM taken;
 $$;
-COMMENT ON FUNCTION flagscope._settle(timestamptz) IS
-    'adds the open 10-second buckets before a time to every level; returns how many; the caller holds _lock_rollups()';
+COMMENT ON FUNCTION flagscope._settle(timestamptz, integer) IS
+    'adds open 10-second buckets before a time to every level, so many at most; returns how many; the caller holds _lock_rollups()';
 
-CREATE FUNCTION flagscope._forget_rollups(at timestamptz) RETURNS void
+CREATE FUNCTION flagscope._settle_until(before timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    most constant integer := 2500;
+BEGIN
+    WHILE flagscope._settle(before, most) = most LOOP
+        IF clock_timestamp() > until THEN
+            RETURN true;
+        END IF;
+    END LOOP;
+    RETURN false;
+END $$;
+COMMENT ON FUNCTION flagscope._settle_until(timestamptz, timestamptz) IS
+    'settles buckets before a time by slices, one at least, until another; returns whether some are left then';
+
+CREATE FUNCTION flagscope._forget_level(level text, expired timestamptz, most integer) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH fine AS (
+        DELETE FROM flagscope.variant_rollup r WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
+            WHERE level = 'fine' AND x.settled AND x.bucket < expired LIMIT most)) RETURNING 1
+    ), wider AS (
+        DELETE FROM flagscope.variant_history h WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
+            WHERE level <> 'fine' AND x.bucket < expired
+                AND x.width = CASE level WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END LIMIT most)) RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM fine) + (SELECT count(*) FROM wider);
+$$;
+COMMENT ON FUNCTION flagscope._forget_level(text, timestamptz, integer) IS
+    'deletes rollups of a level before a time, so many at most; returns how many';
+
+CREATE FUNCTION flagscope._forget_rollups(at timestamptz, until timestamptz) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    most constant integer := 10000;
     level record;
     expired timestamptz;
 BEGIN
     FOR level IN SELECT * FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'), ('coarse', interval '1 day')) l(name, step) LOOP
-        -- Whole buckets of the next level, so that it takes over without a gap.
+        -- Whole buckets of the next level, so that it takes over without a gap; and at once, before the rows are gone.
         expired := flagscope._floor(level.step, at - flagscope._setting_interval(format('rollup.%s.retention', level.name)));
-        CONTINUE WHEN expired <= flagscope._kept_since('rollup ' || level.name);
-        IF level.name = 'fine' THEN
-            DELETE FROM flagscope.variant_rollup r WHERE r.settled AND r.bucket < expired;
-        ELSE
-            DELETE FROM flagscope.variant_history h WHERE h.bucket < expired
-                AND h.width = CASE level.name WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END;
-        END IF;
-        PERFORM flagscope._raise_horizon('rollup ' || level.name, expired);
+        PERFORM flagscope._raise_horizon('rollup ' || level.name, expired) WHERE expired > flagscope._kept_since('rollup ' || level.name);
+        CONTINUE WHEN expired <= flagscope._kept_since('deleted rollup ' || level.name);
+        WHILE flagscope._forget_level(level.name, expired, most) = most LOOP
+            IF clock_timestamp() > until THEN
+                RETURN true;
+            END IF;
+        END LOOP;
+        PERFORM flagscope._raise_horizon('deleted rollup ' || level.name, expired);
     END LOOP;
+    RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._forget_rollups(timestamptz) IS 'deletes the rollups of each level that are past its retention';
+COMMENT ON FUNCTION flagscope._forget_rollups(timestamptz, timestamptz) IS
+    'deletes the rollups of each level that are past its retention, by slices until a time; returns whether some are left then';
 
 CREATE FUNCTION flagscope._recycle_deltas() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -97,15 +152,18 @@ DECLARE
     used boolean;
     recycled integer := 0;
 BEGIN
-    -- The slot of this minute is being written, that of the last one may still be; the other two should be empty.
+    -- The slots of this minute are being written, those of the last one may still be; the other two should be empty.
     -- The parent has only what ticks write of queries.
-    FOR slot IN SELECT ('flagscope.variant_delta' || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass FROM generate_series(0, 2) k LOOP
+    FOR slot IN SELECT ('flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
+        FROM generate_series(0, 2) k, unnest('{"",_late,_past}'::text[]) lane WHERE k > 0 OR lane = ''
+    LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
         BEGIN
             EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
             EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', slot) INTO used;
             IF NOT used THEN
                 EXECUTE format('TRUNCATE ONLY %s', slot);
+                DELETE FROM flagscope.delta_place p WHERE p.part = slot;
                 recycled := recycled + 1;
             END IF;
         EXCEPTION WHEN lock_not_available THEN
@@ -117,17 +175,6 @@ END $$;
 COMMENT ON FUNCTION flagscope._recycle_deltas() IS
     'truncates the slots of variant_delta whose turn is over and whose rows are all consumed; returns how many';
 
-CREATE FUNCTION flagscope._maintain_rollups(at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM flagscope._settle(flagscope._bucket_of(at) - interval '20 seconds');
-    PERFORM flagscope._forget_rollups(at);
-    PERFORM flagscope._backfill(at);
-    PERFORM flagscope._recycle_deltas();
-END $$;
-COMMENT ON FUNCTION flagscope._maintain_rollups(timestamptz) IS 'settles, forgets, backfills and recycles: what maintain() does for rollups; the caller holds _lock_rollups()';
-
 CREATE FUNCTION flagscope._edges(since timestamptz, until timestamptz, widest interval,
     OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz, OUT day_lo timestamptz, OUT day_hi timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
@@ -137,8 +184,8 @@ DECLARE
     fine timestamptz := flagscope._kept_since('rollup fine');
     medium timestamptz := flagscope._kept_since('rollup medium');
 BEGIN
-    lo := flagscope._floor('10 seconds', since);
-    hi := flagscope._floor('10 seconds', until) + interval '10 seconds';
+    lo := flagscope._floor(interval '10 seconds', since);
+    hi := flagscope._later(flagscope._floor(interval '10 seconds', until), interval '10 seconds');
     -- Where the finer level has been dropped, the wider bucket that the range touches is all there is.
     medium_lo := CASE WHEN lo < fine THEN flagscope._floor(ten, lo) WHEN widest >= ten THEN flagscope._ceiling(ten, lo) ELSE hi END;
     medium_hi := CASE WHEN hi <= fine THEN flagscope._ceiling(ten, hi) WHEN widest >= ten THEN flagscope._floor(ten, hi)
@@ -147,10 +194,10 @@ BEGIN
         medium_lo := hi;
         medium_hi := hi;
     END IF;
-    day_lo := CASE WHEN medium_lo < medium THEN flagscope._floor('1 day', medium_lo)
-        WHEN widest >= interval '1 day' THEN flagscope._ceiling('1 day', medium_lo) ELSE medium_hi END;
-    day_hi := CASE WHEN medium_hi <= medium THEN flagscope._ceiling('1 day', medium_hi)
-        WHEN widest >= interval '1 day' THEN flagscope._floor('1 day', medium_hi)
+    day_lo := CASE WHEN medium_lo < medium THEN flagscope._floor(interval '1 day', medium_lo)
+        WHEN widest >= interval '1 day' THEN flagscope._ceiling(interval '1 day', medium_lo) ELSE medium_hi END;
+    day_hi := CASE WHEN medium_hi <= medium THEN flagscope._ceiling(interval '1 day', medium_hi)
+        WHEN widest >= interval '1 day' THEN flagscope._floor(interval '1 day', medium_hi)
         WHEN medium_lo < medium THEN medium ELSE medium_hi END;
     IF day_lo >= day_hi THEN
         day_lo := medium_hi;
@@ -160,58 +207,82 @@ END $$;
 COMMENT ON FUNCTION flagscope._edges(timestamptz, timestamptz, interval) IS
     'which level answers for which part of a range: days from day_lo, 10 minutes beside them from medium_lo to medium_hi, 10 seconds at both ends';
 
-CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    widest interval DEFAULT '1 day', metric text DEFAULT NULL, environment text DEFAULT NULL)
+CREATE FUNCTION flagscope._variant_states(flag text, since timestamptz, until timestamptz, widest interval, metric text, environment text)
 RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
 -- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms for 5 ms).
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
     WITH RECURSIVE edge AS MATERIALIZED (
-        SELECT e.*, flagscope._environment(variant_states.environment) AS environment FROM flagscope._edges(since, until, widest) e
+        SELECT e.*, _variant_states.environment AS environment FROM flagscope._edges(since, until, widest) e
     ), series AS (
         -- The flag's series, one look into the index each: whatever is settled is in variant_history.
         (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
-         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
+         WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(_variant_states.metric, '')
          ORDER BY h.metric, h.variant LIMIT 1)
         UNION ALL
         SELECT n.* FROM edge e, series s, LATERAL (
             SELECT h.metric, h.variant FROM flagscope.variant_history h
-            WHERE h.flag = variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
+            WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
             ORDER BY h.metric, h.variant LIMIT 1) n
-        WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
+        WHERE _variant_states.metric IS NULL OR s.metric = _variant_states.metric
     )
     SELECT s.metric, s.variant, x.bucket, x.n, x.events, x.moments, x.histogram, x.last_ts
     FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+        WHERE r.flag = _variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
             AND r.settled AND r.bucket >= e.lo AND r.bucket < least(e.medium_lo, e.hi)
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+        WHERE r.flag = _variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
             AND r.settled AND r.bucket >= e.medium_hi AND r.bucket < e.hi
     ) x
-    WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
+    WHERE _variant_states.metric IS NULL OR s.metric = _variant_states.metric
     UNION ALL
     SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM edge e, flagscope.variant_rollup r
-    WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
-        AND (variant_states.metric IS NULL OR r.metric = variant_states.metric)
+    WHERE NOT r.settled AND r.flag = _variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
+        AND (_variant_states.metric IS NULL OR r.metric = _variant_states.metric)
     UNION ALL
     SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts FROM edge e, flagscope.variant_delta d
-    WHERE NOT d.rolled_up AND d.flag = variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
-        AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
+    WHERE NOT d.rolled_up AND d.flag = _variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
+        AND (_variant_states.metric IS NULL OR d.metric = _variant_states.metric);
+$$;
+COMMENT ON FUNCTION flagscope._variant_states(text, timestamptz, timestamptz, interval, text, text) IS
+    'variant_states() of a flag and a metric (NULL: all) that exist, in an environment by its key';
+
+CREATE FUNCTION flagscope._known_series(flag text, metric text, environment text) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope._require_flag(flag);
+    IF metric IS NOT NULL THEN
+        PERFORM flagscope._require_metric(metric);
+    END IF;
+    RETURN flagscope._environment(environment);
+END $$;
+COMMENT ON FUNCTION flagscope._known_series(text, text, text) IS
+    'key of the environment; raises unless it, the flag and the metric (NULL: any) exist';
+
+CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
+    widest interval DEFAULT '1 day', metric text DEFAULT NULL, environment text DEFAULT NULL)
+RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
+    histogram flagscope.histogram, last_ts timestamptz)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT v.* FROM flagscope._known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
+        LATERAL flagscope._variant_states(variant_states.flag, since, until, widest, variant_states.metric, k.environment) v
 $$;
 COMMENT ON FUNCTION flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
     'mergeable states of a flag''s metrics over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most widest: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is';

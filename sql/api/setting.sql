@@ -1,110 +1,187 @@
 -- Settings: read with a type, changed with a check.
 
+-- The readers fall back to the value as shipped, so that no setting is ever missing, however its row went.
 CREATE FUNCTION flagscope._setting_number(name text) RETURNS float8
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT (s.value #>> '{}')::float8 FROM flagscope.setting s WHERE s.name = _setting_number.name;
+    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_number.name),
+        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_number.name)) #>> '{}')::float8;
 END;
 COMMENT ON FUNCTION flagscope._setting_number(text) IS 'a setting as a number';
 
 CREATE FUNCTION flagscope._setting_interval(name text) RETURNS interval
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT (s.value #>> '{}')::interval FROM flagscope.setting s WHERE s.name = _setting_interval.name;
+    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_interval.name),
+        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_interval.name)) #>> '{}')::interval;
 END;
 COMMENT ON FUNCTION flagscope._setting_interval(text) IS 'a setting as an interval';
 
 CREATE FUNCTION flagscope._setting_text(name text) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT s.value #>> '{}' FROM flagscope.setting s WHERE s.name = _setting_text.name;
+    SELECT coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_text.name),
+        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_text.name)) #>> '{}';
 END;
-COMMENT ON FUNCTION flagscope._setting_text(text) IS 'a setting as a text';
+COMMENT ON FUNCTION flagscope._setting_text(text) IS 'a setting as a text, an array as its JSON';
+
+CREATE FUNCTION flagscope._setting_bounds(name text,
+    OUT lowest text, OUT highest text, OUT is_whole boolean, OUT words text[])
+LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The first line that fits. Upper bounds keep times far from the ends of timestamptz, and loops short.
+    SELECT b.lowest, b.highest, b.is_whole, b.words FROM (VALUES
+        (1, '%.expired', NULL, NULL, false, '{drop,detach}'::text[]),
+        (2, 'telemetry.chunk_interval', '1 minute', '3650 days', false, '{auto}'),
+        (3, '%.chunk_interval', '1 minute', '3650 days', false, '{}'),
+        (4, 'rollup.%.retention', '1 hour', '36500 days', false, '{}'),  -- guardrails read these rollups
+        (5, '%.retention', '1 second', '36500 days', false, '{}'),
+        (6, 'guardrail.anomaly_window', '1 minute', '1 hour', false, '{}'),
+        (7, 'query.timeout', '1 millisecond', '1 hour', false, '{}'),
+        (8, 'query.delay', '1 millisecond', '1 day', false, '{}'),
+        (9, 'query.interval', '1 millisecond', '1 day', false, '{}'),
+        (10, 'maintenance.interval', '1 second', '1 day', false, '{}'),
+        (11, '%.alpha', '1e-12', '0.5', false, '{}'),
+        (12, '%.alpha_reserve', '0', '0.9', false, '{}'),
+        (13, '%.crossing', '0', '1', false, '{}'),
+        -- Each partition is a table: a thousand more would be days of maintenance.
+        (14, '%.premake', '1', '100', true, '{}'),
+        (15, '%.margin.%', '0', '1', false, '{}'),  -- shares: 2 % is 0.02
+        (16, 'query.rows', '1', '1e8', true, '{}'),
+        (17, '%.min_sample', '0', '1e15', true, '{}'),
+        (18, '%.max_automatic', '0', '1e6', true, '{}'),
+        (19, 'telemetry.chunk_bytes', '1', '1e15', false, '{}'),
+        (20, 'tick.budget', '1 microsecond', '1 hour', false, '{}'),
+        (21, '%', NULL, NULL, false, '{}')
+    ) b(place, pattern, lowest, highest, is_whole, words)
+    WHERE _setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
+$$;
+COMMENT ON FUNCTION flagscope._setting_bounds(text) IS
+    'what a setting may be: from lowest to highest, a whole number, or one of some words; NULL: as its JSON type';
+
+CREATE FUNCTION flagscope._check_setting_interval(name text, value text, lowest text, highest text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    lower text := left(coalesce(lowest, '1 millisecond'), 100);
+    upper text := left(coalesce(highest, '3650 days'), 100);
+    given interval;
+BEGIN
+    BEGIN
+        given := value::interval;
+    EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must be an interval, got "%s"', name, left(value, 100)),
+            HINT = 'Write it like "10 minutes".';
+    END;
+    IF extract(year FROM given) <> 0 OR extract(month FROM given) <> 0 THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must not count in months or years, got "%s"', name, left(value, 100)),
+            HINT = 'Their length varies; write days.';
+    ELSIF given NOT BETWEEN lower::interval AND upper::interval THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper, left(value, 100));
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_setting_interval(text, text, text, text) IS
+    'raises unless the text is an interval in days, hours ... within the bounds';
+
+CREATE FUNCTION flagscope._check_setting_number(name text, value numeric, lowest text, highest text, is_whole boolean)
+RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lower text := left(coalesce(lowest, '0'), 100);
+    upper text := left(coalesce(highest, '1e15'), 100);
+BEGIN
+    IF value NOT BETWEEN lower::numeric AND upper::numeric OR (is_whole AND value % 1 <> 0) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must be %s %s and %s, got "%s"', name,
+                CASE WHEN is_whole THEN 'a whole number between' ELSE 'between' END, lower, upper, left(value::text, 100));
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_setting_number(text, numeric, text, text, boolean) IS
+    'raises unless the number is within the bounds';
+
+CREATE FUNCTION flagscope._check_setting_value(name text, value jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    kind text := jsonb_typeof(value);
+    b record := flagscope._setting_bounds(name);
+BEGIN
+    IF kind = 'string' AND value #>> '{}' = ANY (b.words) THEN
+        RETURN;
+    ELSIF b.lowest IS NULL AND b.words <> '{}' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must be %s, got %s', name,
+                (SELECT string_agg(format('"%s"', w), ' or ') FROM unnest(b.words) w), left(value::text, 100));
+    ELSIF kind = 'string' THEN
+        PERFORM flagscope._check_setting_interval(name, value #>> '{}', b.lowest, b.highest);
+    ELSIF kind = 'number' THEN
+        PERFORM flagscope._check_setting_number(name, (value #>> '{}')::numeric, b.lowest, b.highest, b.is_whole);
+    ELSIF kind = 'array' THEN
+        IF EXISTS (SELECT FROM jsonb_array_elements(value) x WHERE jsonb_typeof(x) <> 'number') THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = flagscope._message('setting "%s" must be an array of numbers, got %s', name, left(value::text, 100));
+        END IF;
+        PERFORM flagscope._check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(value) x));
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope._check_setting_value(text, jsonb) IS 'raises unless a setting may have this value';
 
 CREATE FUNCTION flagscope._check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kind text := jsonb_typeof(NEW.value);
+    shipped flagscope.setting_default;
 BEGIN
+    SELECT * INTO shipped FROM flagscope.setting_default d WHERE d.name = NEW.name;
+    IF NOT FOUND OR (TG_OP = 'UPDATE' AND NEW.name <> OLD.name) THEN
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = CASE WHEN shipped.name IS NULL THEN flagscope._message('setting "%s" does not exist', NEW.name)
+                ELSE flagscope._message('setting "%s" cannot be renamed', OLD.name) END,
+            HINT = CASE WHEN shipped.name IS NULL THEN flagscope._names_hint(NEW.name,
+                    ARRAY(SELECT d.name FROM flagscope.setting_default d), '') || ' ' ELSE '' END
+                || 'See SELECT name, value, description FROM flagscope.setting.';
+    END IF;
+    IF jsonb_typeof(NEW.value) IS DISTINCT FROM jsonb_typeof(shipped.value) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = flagscope._message('setting "%s" must be a JSON %s, got %s', NEW.name, jsonb_typeof(shipped.value),
+                CASE WHEN NEW.value IS NULL THEN 'NULL'
+                    ELSE format('a %s: %s', jsonb_typeof(NEW.value), left(NEW.value::text, 100)) END),
+            HINT = flagscope._message('As shipped it is %s.', shipped.value);
+    END IF;
+    PERFORM flagscope._check_setting_value(NEW.name, NEW.value);
+    NEW.builtin := TG_OP = 'INSERT' AND NEW.builtin AND NEW.value = shipped.value;
     IF TG_OP = 'INSERT' THEN
+        NEW.description := coalesce(nullif(NEW.description, ''), shipped.description);
         -- A restored dump brings the user's value: the row as shipped gives way.
         DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
-        RETURN NEW;
     END IF;
-    IF kind <> jsonb_typeof(OLD.value) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must be a JSON %s, got a %s: %s', NEW.name, jsonb_typeof(OLD.value), kind, NEW.value),
-            HINT = format('The value now is %s.', OLD.value);
-    END IF;
-    IF NEW.name LIKE '%.expired' THEN
-        IF NEW.value NOT IN ('"drop"', '"detach"') THEN
-            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = format('setting "%s" must be "drop" or "detach", got %s', NEW.name, NEW.value);
-        END IF;
-    ELSIF NEW.name = 'telemetry.chunk_interval' AND NEW.value = '"auto"' THEN
-        NULL;
-    ELSIF kind = 'string' THEN
-        PERFORM flagscope._check_positive_interval(NEW.name, NEW.value #>> '{}');
-    ELSIF kind = 'number' THEN
-        PERFORM flagscope._check_number(NEW.name, (NEW.value #>> '{}')::numeric);
-    ELSIF NEW.name = 'rollout.stages' THEN
-        PERFORM flagscope._check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(NEW.value) x));
-    END IF;
-    NEW.builtin := false;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_setting() IS 'trigger: a setting keeps its JSON type; a changed one is the user''s own';
-
-CREATE FUNCTION flagscope._check_positive_interval(name text, value text) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF value::interval <= interval '0' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must be longer than nothing, got "%s"', name, value);
-    END IF;
-    IF extract(year FROM value::interval) <> 0 OR extract(month FROM value::interval) <> 0 THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must not count in months or years, got "%s"', name, value),
-            HINT = 'Their length varies; write days.';
-    END IF;
-    IF name LIKE '%.chunk_interval' AND value::interval < interval '1 minute' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must be at least a minute, got "%s"', name, value);
-    END IF;
-    IF name = 'rollup.fine.retention' AND value::interval < interval '1 hour' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must be at least an hour, got "%s"', name, value), HINT = 'Guardrails read these rollups.';
-    END IF;
-EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
-    RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-        MESSAGE = format('setting "%s" must be an interval, got "%s"', name, value),
-        HINT = 'Write it like "10 minutes".';
-END $$;
-COMMENT ON FUNCTION flagscope._check_positive_interval(text, text) IS 'raises unless the text is an interval above 0 and within the setting''s bounds';
-
-CREATE FUNCTION flagscope._check_number(name text, value numeric) RETURNS void
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    bounds text := CASE
-        WHEN name IN ('rollout.alpha', 'health.alpha') AND (value <= 0 OR value > 0.5) THEN 'above 0 and at most 0.5'
-        WHEN name = 'rollout.alpha_reserve' AND value NOT BETWEEN 0 AND 0.9 THEN 'between 0 and 0.9'
-        -- Each is a table: a thousand more would be days of maintenance.
-        WHEN name LIKE '%.premake' AND (value NOT BETWEEN 1 AND 100 OR value % 1 <> 0) THEN 'a whole number from 1 to 100'
-        WHEN name LIKE '%.margin.%' AND value NOT BETWEEN 0 AND 10 THEN 'between 0 and 10'
-        WHEN value NOT BETWEEN 0 AND 1e15 THEN 'between 0 and 1e15' END;
-BEGIN
-    IF bounds IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('setting "%s" must be %s, got "%s"', name, bounds, value);
-    END IF;
-END $$;
-COMMENT ON FUNCTION flagscope._check_number(text, numeric) IS 'raises unless the number is within the setting''s bounds';
-
+COMMENT ON FUNCTION flagscope._check_setting() IS
+    'trigger: a setting exists, keeps its JSON type and its bounds, however it is written; a changed one is the user''s own';
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_setting();
+
+CREATE FUNCTION flagscope._restore_setting() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    INSERT INTO flagscope.setting (name, value, description, builtin)
+    SELECT d.name, d.value, d.description, true FROM flagscope.setting_default d
+    WHERE NOT EXISTS (SELECT FROM flagscope.setting s WHERE s.name = d.name);
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._restore_setting() IS
+    'trigger: a deleted setting is there again, with the value as shipped';
+-- Not for the row that gives way to an inserted one (_check_setting deletes it).
+CREATE TRIGGER restore_setting AFTER DELETE ON flagscope.setting
+    FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION flagscope._restore_setting();
+CREATE TRIGGER restore_all_settings AFTER TRUNCATE ON flagscope.setting
+    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._restore_setting();
 
 CREATE FUNCTION flagscope.set_setting(name text, value jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -112,9 +189,7 @@ AS $$
 BEGIN
     UPDATE flagscope.setting s SET value = set_setting.value WHERE s.name = set_setting.name;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = format('setting "%s" does not exist', set_setting.name),
-            HINT = 'See SELECT name, value, description FROM flagscope.setting.';
+        INSERT INTO flagscope.setting (name, value) VALUES (set_setting.name, set_setting.value);
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.set_setting(text, jsonb) IS

@@ -9,7 +9,7 @@ CREATE FUNCTION flagscope._story_stages(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('  %s %s %s %s%s', CASE WHEN s.ordinal = r.stage AND r.status IN ('running', 'paused', 'held') THEN '>' ELSE ' ' END,
-        lpad(trim_scale(s.percent) || ' %', 8), flagscope.bar(s.percent::float8, 100, 20) || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100, 20))),
+        lpad(trim_scale(s.percent) || ' %', 8), flagscope.bar(s.percent::float8, 100::float8, 20) || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100::float8, 20))),
         coalesce('from ' || flagscope._time_words(e.at), concat_ws(', ', 'at least ' || s.min_duration,
             CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END, CASE WHEN s.approval_needed THEN 'approval' END)),
         coalesce(', approved by ' || s.approved_by, ''))
@@ -49,11 +49,11 @@ CREATE FUNCTION flagscope._story_charts(r flagscope.rollout, until timestamptz) 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- 60 characters over the rollout's time, in steps of whole buckets.
-    WITH span AS (SELECT greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz) AS step)
+    WITH span AS (SELECT flagscope._series_bucket(greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz), r.started_at) AS step)
     SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
     FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
         LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.at) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
-            FROM flagscope.metric_series(m.metric, r.flag, tstzrange(r.started_at, until, '[]'), span.step, 0.95, r.environment) p
+            FROM flagscope.metric_series(m.metric, r.flag, tstzrange(r.started_at, greatest(until, r.started_at), '[]'), span.step, 0.95::float8, r.environment) p
             WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
     ORDER BY m.metric, x.variant <> r.treatment;
 $$;
@@ -61,16 +61,12 @@ COMMENT ON FUNCTION flagscope._story_charts(flagscope.rollout, timestamptz) IS
     'each metric of treatment and control over a rollout''s time: rate, mean or p95';
 
 CREATE FUNCTION flagscope.rollout_report(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS SETOF text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$
 DECLARE
-    r flagscope.rollout;
+    r flagscope.rollout := flagscope._require_rollout(rollout_id);
 BEGIN
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = rollout_report.rollout_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = format('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
-            HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
-    END IF;
+    PERFORM flagscope._finite('a report', at);
     RETURN NEXT format('rollout %s: flag "%s" in %s, treatment "%s" against control "%s"', r.id, r.flag, r.environment, r.treatment, r.control);
     RETURN NEXT concat_ws('; ', format('%s%s', r.status, ' since ' || flagscope._time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
         CASE WHEN r.status IN ('running', 'paused', 'held') THEN coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,

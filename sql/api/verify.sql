@@ -73,7 +73,7 @@ BEGIN
             JOIN flagscope._keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
             WHERE r.settled AND r.bucket >= lower AND r.bucket < upper), interval '10 seconds');
     END IF;
-    RETURN QUERY SELECT * FROM flagscope._differences(raw, open || flagscope._history('10 minutes', lower, upper, watches), interval '10 minutes');
+    RETURN QUERY SELECT * FROM flagscope._differences(raw, open || flagscope._history(interval '10 minutes', lower, upper, watches), interval '10 minutes');
 END $$;
 COMMENT ON FUNCTION flagscope._verify_slice(timestamptz, timestamptz, jsonb) IS 'differences in a range of whole 10 minutes, at both finer levels';
 
@@ -106,10 +106,10 @@ BEGIN
     END LOOP;
     -- A day is the sum of its 10 minutes.
     SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches FROM flagscope.watch w;
-    lower := greatest(flagscope._floor('1 day', span.since), flagscope._kept_since('rollup medium'));
-    upper := flagscope._ceiling('1 day', span.until);
-    RETURN QUERY SELECT * FROM flagscope._differences(flagscope._history('10 minutes', lower, upper, watches),
-        flagscope._history('1 day', lower, upper, watches), interval '1 day');
+    lower := greatest(flagscope._floor(interval '1 day', span.since), flagscope._kept_since('rollup medium'));
+    upper := flagscope._ceiling(interval '1 day', span.until);
+    RETURN QUERY SELECT * FROM flagscope._differences(flagscope._history(interval '10 minutes', lower, upper, watches),
+        flagscope._history(interval '1 day', lower, upper, watches), interval '1 day');
 END $$;
 COMMENT ON FUNCTION flagscope.verify_rollup(timestamptz, timestamptz) IS
     'compares the rollups of every level with raw rows folded anew, over the range in whole 10 minutes, for metrics on watch as far back as they are complete (watch.since); no row: all are the same';

@@ -28,12 +28,16 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL
-    WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag ELSE w.environment END = NEW.key;
+    WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag = to_jsonb(NEW) ->> 'key'
+        WHEN 'environment' THEN w.environment = to_jsonb(NEW) ->> 'key'
+        ELSE w.flag = to_jsonb(NEW) ->> 'flag' AND w.environment = to_jsonb(NEW) ->> 'environment' END;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION flagscope._renew_watch() IS
     'trigger: rows that count only now, of a new variant or under a new alias, are rolled up like those of a new metric';
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag
+    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION flagscope._renew_watch();
+CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_state
     FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION flagscope._renew_watch();
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.environment
     FOR EACH ROW WHEN (NEW.aliases IS DISTINCT FROM OLD.aliases) EXECUTE FUNCTION flagscope._renew_watch();
@@ -46,21 +50,19 @@ BEGIN
     -- whoever has this lock knows that all writers that begin from now on know the metric.
     LOCK TABLE flagscope.watch IN SHARE ROW EXCLUSIVE MODE NOWAIT;
     UPDATE flagscope.watch w SET barrier = pg_snapshot_xmax(pg_current_snapshot()),
-        target = flagscope._floor('10 minutes', greatest(at - flagscope._setting_interval('rollup.backfill'), flagscope._kept_since('telemetry')))
+        target = flagscope._floor(interval '10 minutes', greatest(at - flagscope._setting_interval('rollup.backfill'), flagscope._kept_since('telemetry')))
     WHERE w.barrier IS NULL AND w.requested_by <> pg_current_xact_id();
 EXCEPTION WHEN lock_not_available THEN
     NULL;  -- somebody is changing guardrails: the next run tries again
 END $$;
 COMMENT ON FUNCTION flagscope._raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
 
-CREATE FUNCTION flagscope._backfill(at timestamptz, budget interval DEFAULT '250 milliseconds') RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION flagscope._backfill(at timestamptz, until timestamptz) RETURNS boolean
+LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    started timestamptz := clock_timestamp();
     work record;
     lower timestamptz;
-    slices integer := 0;
 BEGIN
     IF EXISTS (SELECT FROM flagscope.watch w WHERE w.barrier IS NULL) THEN
         PERFORM flagscope._raise_barrier(at);
@@ -72,15 +74,16 @@ BEGIN
         GROUP BY w.since, w.target ORDER BY w.since NULLS FIRST LIMIT 1;
         EXIT WHEN NOT FOUND;
         -- Newest first: that is what people look at.
-        lower := coalesce(work.since - interval '10 minutes', flagscope._floor('10 minutes', at));
+        lower := coalesce(work.since - interval '10 minutes', flagscope._floor(interval '10 minutes', at));
         PERFORM flagscope._rebuild_slice(lower, coalesce(work.since, 'infinity'), work.watches);
         PERFORM flagscope._rebuild_days(lower, coalesce(work.since, 'infinity'), work.watches);
         UPDATE flagscope.watch w SET since = lower FROM flagscope._keys(work.watches) k
         WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since IS NOT DISTINCT FROM work.since;
-        slices := slices + 1;
-        EXIT WHEN clock_timestamp() > started + budget;
+        IF clock_timestamp() > until THEN
+            RETURN true;
+        END IF;
     END LOOP;
-    RETURN slices;
+    RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._backfill(timestamptz, interval) IS
-    'rolls up raw rows of metrics put on watch later, 10 minutes at a time as long as the budget lasts; returns how many such slices';
+COMMENT ON FUNCTION flagscope._backfill(timestamptz, timestamptz) IS
+    'rolls up raw rows of metrics put on watch later, 10 minutes at a time until a time, one such slice at least; returns whether more may be left then';

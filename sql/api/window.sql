@@ -5,7 +5,7 @@
 -- Several metrics are counted in one reading, since reading is most of the work.
 
 CREATE FUNCTION flagscope._metric_definition(m flagscope.metric) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$ SELECT to_jsonb(m) || jsonb_build_object('window', 1e6 * extract(epoch FROM m.conversion_window)) $$;
 COMMENT ON FUNCTION flagscope._metric_definition(flagscope.metric) IS 'a metric as the core reads it: its columns, and its window in microseconds';
 

@@ -7,14 +7,30 @@ CREATE TABLE flagscope.environment (
     metadata    jsonb NOT NULL DEFAULT '{}',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     builtin     boolean NOT NULL DEFAULT false,
-    CONSTRAINT environment_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object'),
-    CONSTRAINT environment_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255)
+    segments    jsonb NOT NULL DEFAULT '{}',
+    CONSTRAINT environment_metadata_is_an_object CHECK (CASE
+        WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('metadata of environment "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
+            'Write it like {"team": "shop"}.') END),
+    CONSTRAINT environment_segments_are_an_object CHECK (CASE
+        WHEN (jsonb_typeof(segments) = 'object') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('segments of environment "%s" must be a JSON object, got %s', key, left(segments::text, 100)),
+            'Write it like {"beta": {"==": [{"var": "plan"}, "beta"]}}, or call create_segment().') END),
+    CONSTRAINT environment_key_is_short_text CHECK (CASE
+        WHEN (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the key of an environment has 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
+            'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
 COMMENT ON TABLE flagscope.environment IS 'where flags are served: production, staging ...';
 COMMENT ON COLUMN flagscope.environment.aliases IS
     'other names of this environment in telemetry (OpenTelemetry''s deployment.environment.name)';
 COMMENT ON COLUMN flagscope.environment.metadata IS
     'metadata of the flag set: goes with every answer, a flag''s own metadata over it';
+COMMENT ON COLUMN flagscope.environment.segments IS
+    'segments of this environment alone, as {name: rule}; one of table segment with the same name does not count here';
 COMMENT ON COLUMN flagscope.environment.builtin IS
     'as shipped: not dumped by pg_dump, replaced by the row of a restored dump';
 INSERT INTO flagscope.environment (key, aliases, description, builtin)
@@ -38,11 +54,20 @@ CREATE TABLE flagscope.flag (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     archived_at timestamptz,
     value_schema jsonb,
-    CONSTRAINT flag_key_is_short_text CHECK (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255),
-    CONSTRAINT flag_metadata_is_an_object CHECK (jsonb_typeof(metadata) = 'object')
+    CONSTRAINT flag_key_is_short_text CHECK (CASE
+        WHEN (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the key of a flag has 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
+            'Letters, digits, spaces, hyphens and dots are all fine.') END),
+    CONSTRAINT flag_metadata_is_an_object CHECK (CASE
+        WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('metadata of flag "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
+            'Write it like {"team": "shop"}.') END)
 );
 COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it can serve; key and type never change';
-COMMENT ON COLUMN flagscope.flag.variants IS 'JSON object {variant name: value}; every value is of the flag''s type';
+COMMENT ON COLUMN flagscope.flag.variants IS
+    'JSON object {variant name: value}; every value is of the flag''s type; an environment may have its own (flag_state.variants)';
 COMMENT ON COLUMN flagscope.flag.archived_at IS
     'when it was put away: it answers as if disabled, is not exported, and takes part in nothing; archive_flag() sets it';
 COMMENT ON COLUMN flagscope.flag.value_schema IS
@@ -54,10 +79,14 @@ CREATE TABLE flagscope.segment (
     rule        jsonb NOT NULL,
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT segment_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255)
+    CONSTRAINT segment_name_is_short_text CHECK (CASE
+        WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the name of a segment has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
 COMMENT ON TABLE flagscope.segment IS
-    'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators)';
+    'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators), in every environment that has none of that name itself (environment.segments)';
 
 CREATE SEQUENCE flagscope.flag_version_seq;
 COMMENT ON SEQUENCE flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
@@ -79,11 +108,29 @@ CREATE TABLE flagscope.flag_state (
     actor           text NOT NULL DEFAULT '',
     reason          text NOT NULL DEFAULT '',
     decision_id     bigint,
+    variants        jsonb,
+    metadata        jsonb,
     PRIMARY KEY (flag, environment),
-    CONSTRAINT flag_state_split_is_whole_or_absent CHECK (
-        num_nonnulls(rollout_id, treatment, control, percent) IN (0, 4)),
-    CONSTRAINT flag_state_percent_within_0_and_100 CHECK (percent BETWEEN 0 AND 100)
+    CONSTRAINT flag_state_split_is_whole_or_absent CHECK (CASE
+        WHEN (num_nonnulls(rollout_id, treatment, control, percent) IN (0, 4)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('flag "%s" has only a part of a split: rollout %s, treatment %s, control %s, percent %s',
+            flag,
+            coalesce(rollout_id::text, 'NULL'), coalesce(treatment, 'NULL'), coalesce(control, 'NULL'),
+            coalesce(percent::text, 'NULL')),
+            'Rollouts set these four together: flagscope.create_rollout(flag) and start_rollout(id).') END),
+    CONSTRAINT flag_state_percent_within_0_and_100 CHECK (CASE
+        WHEN (percent BETWEEN 0 AND 100) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('percent lies between 0 and 100, got "%s"', percent),
+            '5 % is 5.') END),
+    CONSTRAINT flag_state_metadata_is_an_object CHECK (CASE
+        WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('metadata of flag "%s" in an environment must be a JSON object, got %s', flag, left(metadata::text, 100)),
+            'Write it like {"team": "shop"}; NULL is that of the flag.') END)
 );
+CREATE INDEX flag_state_by_prerequisite ON flagscope.flag_state USING gin (prerequisites jsonb_path_ops)
+    WHERE prerequisites <> '[]';
 COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
 COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
 COMMENT ON COLUMN flagscope.flag_state.targeting IS
@@ -92,6 +139,10 @@ COMMENT ON COLUMN flagscope.flag_state.prerequisites IS
     'JSON array of {"flag", "variant"}: other flags that must serve a variant, else the default variant is served';
 COMMENT ON COLUMN flagscope.flag_state.percent IS
     'share of targeting keys that a live rollout serves the treatment (three decimals are bucketed exactly)';
+COMMENT ON COLUMN flagscope.flag_state.variants IS
+    'the flag''s variants in this environment, where they differ from flag.variants (another URL in staging); NULL: they do not';
+COMMENT ON COLUMN flagscope.flag_state.metadata IS
+    'the flag''s metadata in this environment, where it differs from flag.metadata; NULL: it does not';
 COMMENT ON COLUMN flagscope.flag_state.version IS 'of the last change; increases over all flags';
 COMMENT ON COLUMN flagscope.flag_state.actor IS 'who made the last change: flagscope.actor, else the session''s role';
 COMMENT ON COLUMN flagscope.flag_state.decision_id IS 'the decision that made the last change, if one did';
@@ -126,6 +177,34 @@ COMMENT ON COLUMN flagscope.flag_state_history.definition IS
     'the whole flag as it was evaluated: variants, targeting, split, segments ...; what evaluate_as_of() reads';
 COMMENT ON COLUMN flagscope.flag_state_history.valid IS 'from the change to the next one; the current version has no upper bound';
 CREATE INDEX flag_state_history_by_flag ON flagscope.flag_state_history (flag, environment, version);
+
+-- Kept by flag_state's triggers. A dump leaves it out: transactions are those of this cluster, and a restored flag_state
+-- fills it anew.
+CREATE TABLE flagscope.flag_change (
+    environment text NOT NULL,
+    flag        text NOT NULL,
+    version     bigint NOT NULL,
+    transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    PRIMARY KEY (environment, flag)
+);
+COMMENT ON TABLE flagscope.flag_change IS
+    'the last change of every flag in every environment, deleted flags too: what flag_changes() and the backends'' caches read';
+COMMENT ON COLUMN flagscope.flag_change.version IS
+    'of the last change; a deletion has one as well; negative: the row did not get its version here (a restored dump)';
+COMMENT ON COLUMN flagscope.flag_change.transaction IS
+    'that made the change: those who read before it was committed find it by that';
+CREATE INDEX flag_change_by_transaction ON flagscope.flag_change (transaction, environment, version);
+
+-- Relations that nobody reads. An invalidation that names one of them tells every backend, on commit, which of its caches
+-- are out of date (src/pg/cache.rs); one that named a real table would make all plans over it be made anew as well.
+CREATE TYPE flagscope._flags_changed AS ();
+COMMENT ON TYPE flagscope._flags_changed IS 'marker of invalidations: flag_change says which flags are not what they were';
+CREATE TYPE flagscope._environments_changed AS ();
+COMMENT ON TYPE flagscope._environments_changed IS
+    'marker of invalidations: environments or segments are not what they were, so that no cached flag can be trusted';
+CREATE TYPE flagscope._metrics_changed AS ();
+COMMENT ON TYPE flagscope._metrics_changed IS
+    'marker of invalidations: what is counted when telemetry comes in is not what it was';
 
 CREATE VIEW flagscope.allocation AS
 SELECT h.rollout_id, h.flag, h.environment, h.treatment, h.control, h.percent, h.valid, h.version

@@ -25,7 +25,11 @@ CREATE TABLE flagscope.guardrail_policy (
     enabled     boolean NOT NULL DEFAULT true,
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT guardrail_policy_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255)
+    CONSTRAINT guardrail_policy_name_is_short_text CHECK (CASE
+        WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the name of a policy has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
 COMMENT ON TABLE flagscope.guardrail_policy IS
     'a guardrail for many flags: every rollout that it is meant for gets it when it starts, as a guardrail of the policy''s name';
@@ -65,31 +69,96 @@ CREATE TABLE flagscope.guardrail (
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     FOREIGN KEY (flag, environment) REFERENCES flagscope.flag_state (flag, environment) ON DELETE CASCADE,
     UNIQUE (flag, environment, name),
-    CONSTRAINT guardrail_acts_like_a_guardrail CHECK (
-        action IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable')),
-    CONSTRAINT guardrail_limit_exactly_when_absolute CHECK ((comparison = 'absolute') = (limit_value IS NOT NULL)),
-    CONSTRAINT guardrail_limit_is_finite CHECK (limit_value > '-Infinity' AND limit_value < 'Infinity'),
-    CONSTRAINT guardrail_margin_not_of_a_limit CHECK (margin IS NULL OR comparison <> 'absolute'),
-    CONSTRAINT guardrail_margin_within_0_and_10 CHECK (margin >= 0 AND margin <= 10),
-    CONSTRAINT guardrail_margin_is_one_of_two CHECK (margin IS NULL OR margin_absolute IS NULL),
-    CONSTRAINT guardrail_margin_absolute_not_of_a_limit CHECK (margin_absolute IS NULL OR (comparison <> 'absolute' AND test <> 'anomaly')),
-    CONSTRAINT guardrail_margin_absolute_is_positive CHECK (margin_absolute > 0 AND margin_absolute < 'Infinity'),
-    CONSTRAINT guardrail_quantile_between_0_and_1 CHECK (quantile > 0 AND quantile < 1),
-    CONSTRAINT guardrail_control_is_tested_sequentially CHECK (comparison <> 'control' OR test = 'sequential'),
-    CONSTRAINT guardrail_breaches_of_looks CHECK (breaches BETWEEN 1 AND of_looks AND of_looks <= 100),
-    CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (of_looks = 1 OR test = 'threshold'),
-    CONSTRAINT guardrail_anomaly_is_of_a_baseline CHECK (test <> 'anomaly' OR (comparison = 'baseline' AND margin IS NULL)),
-    CONSTRAINT guardrail_times_are_positive CHECK (grace >= interval '0' AND stale_after > interval '0'),
-    CONSTRAINT guardrail_weight_is_positive CHECK (weight > 0 AND weight < 'Infinity'),
-    CONSTRAINT guardrail_design_effect_from_1 CHECK (design_effect >= 1 AND design_effect < 'Infinity'),
-    CONSTRAINT guardrail_sample_is_not_negative CHECK (min_sample >= 0),
-    CONSTRAINT guardrail_window_is_positive CHECK (time_window > interval '0')
+    CONSTRAINT guardrail_acts_like_a_guardrail CHECK (CASE
+        WHEN (action IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable')) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('"%s" is not an action of a guardrail', action),
+            'It is warn, hold, pause, step_back, rollback or disable.') END),
+    CONSTRAINT guardrail_limit_exactly_when_absolute CHECK (CASE
+        WHEN ((comparison = 'absolute') = (limit_value IS NOT NULL)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(CASE WHEN limit_value IS NULL THEN 'comparison "absolute" needs a limit_value'
+            ELSE format('limit_value "%s" goes with comparison "absolute", not with "%s"', limit_value, comparison) END,
+            'A limit is absolute: leave comparison out. Against control or a baseline there is a margin.') END),
+    CONSTRAINT guardrail_limit_is_finite CHECK (CASE
+        WHEN (limit_value > '-Infinity' AND limit_value < 'Infinity') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('limit_value must be a finite number, got "%s"', limit_value),
+            'It is in the metric''s unit; of a proportion a share: 2 % is 0.02.') END),
+    CONSTRAINT guardrail_margin_not_of_a_limit CHECK (CASE
+        WHEN (margin IS NULL OR comparison <> 'absolute') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('a limit has no margin, got "%s"', margin),
+            'Set limit_value to what is tolerated.') END),
+    CONSTRAINT guardrail_margin_within_0_and_1 CHECK (CASE
+        WHEN (margin >= 0 AND margin <= 1) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('margin is a share between 0 and 1, got "%s"', margin),
+            '2 % is 0.02. In the metric''s own unit it is margin_absolute.') END),
+    CONSTRAINT guardrail_margin_is_one_of_two CHECK (CASE
+        WHEN (margin IS NULL OR margin_absolute IS NULL) IS NOT FALSE THEN true
+        ELSE flagscope._refuse('a margin is relative (margin) or in the metric''s unit (margin_absolute), not both',
+            'Leave one of them out.') END),
+    CONSTRAINT guardrail_margin_absolute_not_of_a_limit CHECK (CASE
+        WHEN (margin_absolute IS NULL OR (comparison <> 'absolute' AND test <> 'anomaly')) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('a limit and an anomaly have no margin, got margin_absolute "%s"', margin_absolute),
+            'Set limit_value to what is tolerated; an anomaly takes what is usual.') END),
+    CONSTRAINT guardrail_margin_absolute_is_positive CHECK (CASE
+        WHEN (margin_absolute > 0 AND margin_absolute < 'Infinity') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('margin_absolute is a positive number, got "%s"', margin_absolute),
+            'It is in the metric''s unit; of a proportion a share: half a percentage point is 0.005.') END),
+    CONSTRAINT guardrail_quantile_between_0_and_1 CHECK (CASE
+        WHEN (quantile > 0 AND quantile < 1) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('quantile lies between 0 and 1, got "%s"', quantile),
+            'The 95th percentile is 0.95.') END),
+    CONSTRAINT guardrail_control_is_tested_sequentially CHECK (CASE
+        WHEN (comparison <> 'control' OR test = 'sequential') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('against control the test is "sequential", not "%s"', test),
+            'A threshold looks at a limit: give a limit_value, or comparison => ''baseline''.') END),
+    CONSTRAINT guardrail_breaches_of_looks CHECK (CASE
+        WHEN (breaches BETWEEN 1 AND of_looks AND of_looks <= 100) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('breaches lies between 1 and of_looks, of_looks is at most 100; got "%s" of "%s"', breaches, of_looks),
+            'breaches => 3, of_looks => 5: three of the last five looks are beyond the limit.') END),
+    CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (CASE
+        WHEN (of_looks = 1 OR test = 'threshold') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('only a threshold counts its looks, not test "%s"', test),
+            'A sequential test stays right however often it looks: leave breaches and of_looks out.') END),
+    CONSTRAINT guardrail_anomaly_is_of_a_baseline CHECK (CASE
+        WHEN (test <> 'anomaly' OR (comparison = 'baseline' AND margin IS NULL)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            'an anomaly is one beside the flag''s own past: its comparison is "baseline", and it has no margin',
+            'Leave comparison and margin out.') END),
+    CONSTRAINT guardrail_times_are_positive CHECK (CASE
+        WHEN (grace >= interval '0' AND stale_after > interval '0') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('grace must not be negative and stale_after must be longer than nothing, got "%s" and "%s"',
+            coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL')),
+            'For example ''2 minutes''; NULL takes the settings guardrail.grace and guardrail.stale_after.') END),
+    CONSTRAINT guardrail_weight_is_positive CHECK (CASE
+        WHEN (weight > 0 AND weight < 'Infinity') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('weight is a positive number, got "%s"', weight),
+            'It is the share of the error budget beside the other guardrails; 1 is usual, 2 twice as much.') END),
+    CONSTRAINT guardrail_design_effect_from_1 CHECK (CASE
+        WHEN (design_effect >= 1 AND design_effect < 'Infinity') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('design_effect is a number from 1, got "%s"', design_effect),
+            '1 is for independent data points; flagscope.design_effect(events, trials) measures it.') END),
+    CONSTRAINT guardrail_sample_is_not_negative CHECK (CASE
+        WHEN (min_sample >= 0) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('min_sample must not be negative, got "%s"', min_sample),
+            'It is a number of data points; NULL takes the setting guardrail.min_sample.') END),
+    CONSTRAINT guardrail_window_is_positive CHECK (CASE
+        WHEN (time_window > interval '0') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('time_window must be longer than nothing, got "%s"', time_window),
+            'For example ''1 minute''; NULL takes the setting guardrail.window.') END),
+    CONSTRAINT guardrail_times_within_100_years CHECK (CASE
+        WHEN (grace <= interval '36500 days' AND stale_after <= interval '36500 days' AND time_window <= interval '36500 days')
+            IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('grace, stale_after and time_window are at most 100 years, got "%s", "%s" and "%s"',
+            coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL'), coalesce(time_window::text, 'NULL')),
+            'For example ''2 minutes''.') END)
 );
 COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared with, and what happens on a breach';
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
     'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
-    'tolerated relative worsening against control or baseline: of the odds for proportions, of the value otherwise; below 1 for a mean that must not fall; NULL: setting guardrail.margin.*, unless there is a margin_absolute';
+    'tolerated relative worsening against control or baseline, a share from 0 to 1 (2 % is 0.02): of the odds for proportions, of the value otherwise; below 1 for a mean that must not fall; NULL: setting guardrail.margin.*, unless there is a margin_absolute';
 COMMENT ON COLUMN flagscope.guardrail.margin_absolute IS
     'tolerated worsening in the metric''s unit, of a proportion as a share (0.005: half a percentage point), in the place of margin: against the control it is added to what the control was just before';
 COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
@@ -230,5 +299,7 @@ COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same of the contr
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
 CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
+ALTER TABLE flagscope.evaluation REPLICA IDENTITY FULL;  -- as of telemetry
+ALTER TABLE flagscope.evaluation_stray REPLICA IDENTITY FULL;
 CREATE INDEX ON flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as of telemetry_stray
 COMMENT ON TABLE flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';

@@ -8,6 +8,7 @@ CREATE TABLE flagscope.unit_delta (
     subject     text NOT NULL,
     ts          timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE flagscope.unit_delta REPLICA IDENTITY FULL;  -- as of variant_delta
 COMMENT ON TABLE flagscope.unit_delta IS
     'exposures of flags being rolled out, or on watch after that, from one writing statement, each subject once, until the next tick consumes them';
 
@@ -22,7 +23,7 @@ CREATE TABLE flagscope.unit (
     PRIMARY KEY (rollout_id, subject)
 );
 COMMENT ON TABLE flagscope.unit IS
-    'who was exposed to a rollout or in its watch after completion, from its exposures (feature_flag.evaluation with a subject); kept until the flag''s next rollout starts';
+    'who was exposed to a rollout or in its watch after completion, from its exposures (feature_flag.evaluation with a subject); kept until setting unit.retention after its end, or until the flag''s next rollout starts';
 COMMENT ON COLUMN flagscope.unit.subject IS 'targeting key; of one longer than 255 bytes its md5';
 COMMENT ON COLUMN flagscope.unit.variant IS 'at the first exposure';
 COMMENT ON COLUMN flagscope.unit.treated_at IS 'first exposure to the treatment; a widened stage moves units to it';

@@ -23,16 +23,52 @@ CREATE TABLE flagscope.metric (
     unit        text NOT NULL DEFAULT '',
     description text NOT NULL DEFAULT '',
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT metric_name_is_short_text CHECK (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255),
-    CONSTRAINT metric_reads_telemetry_or_a_query CHECK ((signal IS NULL) = (query IS NOT NULL)),
-    CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (
-        query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio')),
-    CONSTRAINT metric_conversion_window_is_positive CHECK (conversion_window > '0'),
-    CONSTRAINT metric_event_exactly_for_proportions CHECK (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)),
-    CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)),
-    CONSTRAINT metric_sums_values_only_for_rates CHECK (kind = 'rate' OR NOT sum_values),
-    CONSTRAINT metric_cap_only_for_means CHECK (kind = 'mean' OR cap IS NULL),
-    CONSTRAINT metric_cap_is_positive CHECK (cap > 0 AND cap <= float8 '1e150')
+    CONSTRAINT metric_name_is_short_text CHECK (CASE
+        WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the name of a metric has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            'Letters, digits, spaces, hyphens and dots are all fine.') END),
+    CONSTRAINT metric_reads_telemetry_or_a_query CHECK (CASE
+        WHEN ((signal IS NULL) = (query IS NOT NULL)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            CASE WHEN query IS NULL THEN format('metric "%s" reads nothing: it needs a signal or a query', name)
+            ELSE format('metric "%s" has both a signal and a query', name) END,
+            'create_metric(name, kind, signal) reads telemetry, create_query_metric(name, kind, query) any table.') END),
+    CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (CASE
+        WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio'))
+            IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('metric "%s" is a query (%s): it is no ratio and has no filter, event, per or sum_values', name, kind),
+            'What counts, and how, is said in the query itself; see create_query_metric().') END),
+    CONSTRAINT metric_conversion_window_is_positive CHECK (CASE
+        WHEN (conversion_window > '0') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window),
+            'For example ''1 day''; NULL for no end.') END),
+    CONSTRAINT metric_event_exactly_for_proportions CHECK (CASE
+        WHEN (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            CASE WHEN event IS NULL THEN format('metric "%s" is a proportion and needs an event', name)
+            ELSE format('metric "%s" is a %s and has no event, got %s', name, kind, left(event::text, 100)) END,
+            'The event says which of the matching rows count, for example ''{"is_error": true}''.') END),
+    CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (CASE
+        WHEN (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
+            ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, left(per::text, 100)) END,
+            'It says what rows are counted per, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
+    CONSTRAINT metric_sums_values_only_for_rates CHECK (CASE
+        WHEN (kind = 'rate' OR NOT sum_values) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('metric "%s" is a %s: only a rate has sum_values', name, kind),
+            'A mean adds its values anyway; leave sum_values out.') END),
+    CONSTRAINT metric_cap_only_for_means CHECK (CASE
+        WHEN (kind = 'mean' OR cap IS NULL) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('metric "%s" is a %s: only a mean has a cap, got "%s"', name, kind, cap),
+            'Leave the cap out, or make it a mean.') END),
+    CONSTRAINT metric_cap_is_positive CHECK (CASE
+        WHEN (cap > 0 AND cap <= float8 '1e150') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('the cap of metric "%s" lies above 0 and at most at 1e150, got "%s"', name, cap),
+            'About the 99.9 % quantile of its values, or a timeout; check_metric() tells it.') END)
 );
 COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
 COMMENT ON COLUMN flagscope.metric.filter IS

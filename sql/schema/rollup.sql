@@ -10,6 +10,49 @@ COMMENT ON TABLE flagscope.variant_delta_0 IS 'slot of variant_delta, written in
 COMMENT ON TABLE flagscope.variant_delta_1 IS 'slot of variant_delta, written in minutes 1, 5, 9 ... of Unix time';
 COMMENT ON TABLE flagscope.variant_delta_2 IS 'slot of variant_delta, written in minutes 2, 6, 10 ... of Unix time';
 COMMENT ON TABLE flagscope.variant_delta_3 IS 'slot of variant_delta, written in minutes 3, 7, 11 ... of Unix time';
+-- Two more lanes of such slots (src/core/telemetry/lane.rs): a tick reads what it judges by before what is late, and
+-- that before the past, of which one INSERT may bring days.
+CREATE TABLE flagscope.variant_delta_late_0 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_late_1 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_late_2 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_late_3 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_past_0 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_past_1 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_past_2 () INHERITS (flagscope.variant_delta);
+CREATE TABLE flagscope.variant_delta_past_3 () INHERITS (flagscope.variant_delta);
+-- They have no key, and a tick deletes from them under any publication.
+ALTER TABLE flagscope.variant_delta_late_0 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_late_1 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_late_2 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_late_3 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_past_0 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_past_1 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_past_2 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_past_3 REPLICA IDENTITY FULL;
+COMMENT ON TABLE flagscope.variant_delta_late_0 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE flagscope.variant_delta_late_1 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE flagscope.variant_delta_late_2 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE flagscope.variant_delta_late_3 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE flagscope.variant_delta_past_0 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE flagscope.variant_delta_past_1 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE flagscope.variant_delta_past_2 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE flagscope.variant_delta_past_3 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+
+CREATE TABLE flagscope.delta_place (
+    part  oid PRIMARY KEY,
+    lane  integer NOT NULL,
+    place tid NOT NULL
+);
+COMMENT ON TABLE flagscope.delta_place IS
+    'while deltas wait: up to where ticks have read a slot, so that none reads all that are consumed once more; not dumped, since a restored slot is read from its beginning';
+
+-- They have no key: without a replica identity a publication FOR ALL TABLES would make every DELETE of a tick fail. FULL
+-- costs nothing unless wal_level is logical.
+ALTER TABLE flagscope.variant_delta REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_0 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_1 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_2 REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.variant_delta_3 REPLICA IDENTITY FULL;
 
 CREATE TABLE flagscope.variant_history (
     flag        text NOT NULL,
@@ -54,4 +97,4 @@ CREATE TABLE flagscope.horizon (
     at   timestamptz NOT NULL
 );
 COMMENT ON TABLE flagscope.horizon IS
-    'what retention has taken away: of telemetry, evaluation, and each level of rollups, everything before at';
+    'what retention has taken away: of telemetry, evaluation, and each level of rollups, everything before at (rows "deleted ...": up to where its rows are gone); of future telemetry with a wrong time everything from at on';

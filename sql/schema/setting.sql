@@ -6,7 +6,8 @@ CREATE TABLE flagscope.setting (
     description text NOT NULL DEFAULT '',
     builtin     boolean NOT NULL DEFAULT false
 );
-COMMENT ON TABLE flagscope.setting IS 'every default number of flagscope; change one with set_setting(name, value)';
+COMMENT ON TABLE flagscope.setting IS
+    'every default number of flagscope; change one with set_setting(name, value); to DELETE its row is to go back to the value as shipped';
 COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, an interval as JSON text such as "10 minutes", or a word';
 COMMENT ON COLUMN flagscope.setting.builtin IS 'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
 
@@ -108,8 +109,22 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'age at which rollups by day are deleted (variant_history)'),
     ('rollup.backfill', '"1 hour"',
      'past of a metric put on watch that is rolled up from raw rows by maintain(); rebuild_rollup() goes further back'),
+    ('uncounted.retention', '"7 days"',
+     'time after which telemetry that counts for nobody is no longer told of (view uncounted)'),
     ('outbox.retention', '"7 days"',
      'age at which delivered rows of outbox are deleted'),
     ('maintenance.interval', '"1 minute"',
-     'time between two runs of partition maintenance inside tick()')
+     'time between two runs of partition maintenance inside tick()'),
+    ('tick.budget', '"200 milliseconds"',
+     'time a tick spends on work that can grow: what is left of it waits for the next ticks; judging is not cut short'),
+    ('unit.retention', '"30 days"',
+     'time after a rollout, and its watch, at which the subjects that were exposed to it are forgotten (unit)')
 ) v(name, value, description);
+
+CREATE TABLE flagscope.setting_default (
+    name        text PRIMARY KEY,
+    value       jsonb NOT NULL,
+    description text NOT NULL
+);
+COMMENT ON TABLE flagscope.setting_default IS 'every setting as shipped: what it is again when its row in setting is deleted';
+INSERT INTO flagscope.setting_default SELECT s.name, s.value, s.description FROM flagscope.setting s;

@@ -28,8 +28,15 @@ CREATE TABLE flagscope.telemetry (
     attribution    flagscope.attribution,
     ts_nanos       smallint,
     distribution   flagscope.histogram,
-    CONSTRAINT telemetry_ts_is_finite CHECK (isfinite(ts)),
-    CONSTRAINT telemetry_flags_is_an_object CHECK (jsonb_typeof(flags) = 'object')
+    CONSTRAINT telemetry_ts_is_finite CHECK (CASE
+        WHEN (isfinite(ts)) IS NOT FALSE THEN true
+        ELSE flagscope._refuse(format('the time of a row must be finite, got "%s"', ts),
+            'ts is when it happened, for example clock_timestamp().') END),
+    CONSTRAINT telemetry_flags_is_an_object CHECK (CASE
+        WHEN (jsonb_typeof(flags) = 'object') IS NOT FALSE THEN true
+        ELSE flagscope._refuse(
+            format('flags must be a JSON object {flag key: variant}, got %s', left(flags::text, 100)),
+            'Write it like {"new-checkout": "on"}.') END)
 ) PARTITION BY RANGE (ts);
 COMMENT ON TABLE flagscope.telemetry IS
     'one data point of any signal, tied to the flags active for it; ts, signal and name are enough; any client may INSERT or COPY';
@@ -48,6 +55,9 @@ COMMENT ON COLUMN flagscope.telemetry.distribution IS 'the values that one point
 COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
 
 CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
+-- As of variant_delta; attribution updates rows, maintain() moves them. Every partition has one of its own.
+ALTER TABLE flagscope.telemetry REPLICA IDENTITY FULL;
+ALTER TABLE flagscope.telemetry_stray REPLICA IDENTITY FULL;
 -- Indexes stand here and are copied to every partition, not on the parent: an index of the parent would be made on
 -- each partition by ATTACH while a dump is restored, and the dump's own CREATE INDEX would fail.
 -- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order; without autosummarize the newest rows
@@ -59,7 +69,15 @@ CREATE INDEX ON flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject
 -- Not of every row with a subject: that nearly doubles the CPU time of storing one (4.5 to 9 us, measured over 100,000).
 -- Who wants telemetry_of() fast over long ranges makes that index here, and every later partition has it.
 COMMENT ON TABLE flagscope.telemetry_stray IS
-    'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere';
+    'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere, and deletes the others telemetry.retention after they came';
+
+-- A row's transaction says when it came. Not dumped: a restored row has come with the restore.
+CREATE TABLE flagscope.arrival (
+    at     timestamptz PRIMARY KEY,
+    before xid8 NOT NULL
+);
+COMMENT ON TABLE flagscope.arrival IS
+    'what had come by then: rows of transactions before this one had been written at this time; by this, rows with an impossible time expire';
 
 CREATE TABLE flagscope.late_trace (
     trace_id    uuid NOT NULL,
@@ -67,13 +85,19 @@ CREATE TABLE flagscope.late_trace (
     to_ts       timestamptz NOT NULL,
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE flagscope.late_trace REPLICA IDENTITY FULL;  -- as of variant_delta
+-- The newest first: what is judged now comes before a past that is filled in.
+CREATE INDEX late_trace_newest ON flagscope.late_trace (to_ts);
 COMMENT ON TABLE flagscope.late_trace IS
     'traces with new flag evaluations, whose rows tick() looks at once more when all transactions that ran beside are over';
 COMMENT ON COLUMN flagscope.late_trace.from_ts IS 'with to_ts: when the evaluations of its statement were';
 CREATE TABLE flagscope.late_trace_state (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    seen     pg_snapshot
+    seen     pg_snapshot,
+    coming   pg_snapshot
 );
-COMMENT ON TABLE flagscope.late_trace_state IS
-    'one row: which late traces were there at an earlier tick, as its snapshot';
+COMMENT ON TABLE flagscope.late_trace_state IS 'one row: which late traces were there at earlier ticks, as their snapshots';
+COMMENT ON COLUMN flagscope.late_trace_state.seen IS
+    'all that ran beside the evaluations that it sees is over: their traces are looked at';
+COMMENT ON COLUMN flagscope.late_trace_state.coming IS 'the next one, once all that ran beside is over';
 INSERT INTO flagscope.late_trace_state DEFAULT VALUES;

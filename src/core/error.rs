@@ -13,6 +13,8 @@ pub enum Kind {
     InvalidBinary,
     /// Named object does not exist (42704).
     Undefined,
+    /// Something that is never done here (0A000).
+    Unsupported,
     /// An input is larger or deeper than the documented bound (54000).
     LimitExceeded,
     /// A stored value has impossible content (XX001).

@@ -1,7 +1,7 @@
 //! The pure half of flagscope: everything that can be decided without a database.
 //!
 //! What is here: sketches (mergeable states), statistics (sequential tests), anomaly scores, targeting (who gets which variant),
-//! OTLP decoding, telemetry matching, guardrail verdicts and text charts.
+//! OTLP decoding, telemetry matching, guardrail verdicts, text charts, and names that were meant.
 //!
 //! What is not: PostgreSQL, a clock, randomness, input or output. Time, settings and seeds are arguments, so every
 //! result can be replayed. The crate knows nothing of pgrx (`cargo tree -p flagscope-core` shows it).
@@ -12,6 +12,7 @@ pub mod anomaly;
 pub mod chart;
 pub mod error;
 pub mod guardrail;
+pub mod names;
 pub mod otlp;
 pub mod sketch;
 pub mod stats;

@@ -11,7 +11,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Caller, cached, with_needed};
+use super::{Caller, cache, with_needed};
 use crate::error::Report;
 use crate::pg::clock;
 use crate::pg::document::Document;
@@ -38,6 +38,11 @@ fn columns(answer: Result<Answer, &Error>, metadata: Option<&Map<String, Value>>
     }
 }
 
+/// The key that was asked for: NULL is no flag's, and neither is the empty one.
+pub(super) fn named(flag: Option<&str>) -> &str {
+    flag.unwrap_or_default()
+}
+
 #[pg_extern(stable, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn evaluate(
@@ -59,9 +64,7 @@ fn evaluate(
     ErrorReport,
 > {
     let caller = Caller::new(targeting_key, context, environment);
-    // NULL is no flag's key.
-    let row =
-        caller.answer(flag.unwrap_or_default(), None, |flag, answer| columns(answer, flag.map(Flag::metadata)))?;
+    let row = caller.answer(named(flag), None, |flag, answer| columns(answer, flag.map(Flag::metadata)))?;
     Ok(TableIterator::once(row))
 }
 
@@ -95,17 +98,17 @@ fn evaluate_all(
 
 /// A typed answer: the value served, else the caller's default.
 fn typed<R>(
-    flag: &str,
+    flag: Option<&str>,
     caller: &Caller,
     asked: ValueType,
     read: impl FnOnce(&Value) -> Option<R>,
 ) -> Result<Option<R>, ErrorReport> {
-    caller.answer(flag, Some(asked), |_, answer| answer.ok().and_then(|a| a.value).and_then(read))
+    caller.answer(named(flag), Some(asked), |_, answer| answer.ok().and_then(|a| a.value).and_then(read))
 }
 
 #[pg_extern(stable, parallel_safe)]
 fn evaluate_boolean(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     default: Option<bool>,
     context: default!(Option<Jsonb>, "NULL"),
@@ -117,7 +120,7 @@ fn evaluate_boolean(
 
 #[pg_extern(stable, parallel_safe)]
 fn evaluate_string(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     default: Option<String>,
     context: default!(Option<Jsonb>, "NULL"),
@@ -129,7 +132,7 @@ fn evaluate_string(
 
 #[pg_extern(stable, parallel_safe)]
 fn evaluate_integer(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     default: Option<i64>,
     context: default!(Option<Jsonb>, "NULL"),
@@ -142,7 +145,7 @@ fn evaluate_integer(
 
 #[pg_extern(stable, parallel_safe)]
 fn evaluate_number(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     default: Option<f64>,
     context: default!(Option<Jsonb>, "NULL"),
@@ -154,7 +157,7 @@ fn evaluate_number(
 
 #[pg_extern(stable, parallel_safe)]
 fn evaluate_object(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     default: Option<Document>,
     context: default!(Option<Jsonb>, "NULL"),
@@ -170,14 +173,14 @@ fn evaluate_object(
 
 #[pg_extern(stable, parallel_safe)]
 fn explain_evaluation(
-    flag: &str,
+    flag: Option<&str>,
     targeting_key: default!(Option<&str>, "NULL"),
     context: default!(Option<Jsonb>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<JsonB, ErrorReport> {
-    let caller = Caller::new(targeting_key, context, environment);
+    let (caller, flag) = (Caller::new(targeting_key, context, environment), named(flag));
     let found = with_needed(&caller.environment, flag)?;
-    let lookup = |key: &str| cached(&caller.environment, key).ok().flatten();
+    let lookup = |key: &str| cache::flag(&caller.environment, key).ok().flatten();
     let explained = caller.with_context(clock::unix_seconds(), |context| {
         context.map(|context| explain(flag, found.as_deref(), None, &context, &lookup))
     });
@@ -189,11 +192,11 @@ fn explain_evaluation(
 #[pg_extern(stable, parallel_safe, name = "_evaluate_among")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn evaluate_among(
-    definitions: JsonB,
-    flag: &str,
+    definitions: Option<Document>,
+    flag: Option<&str>,
     targeting_key: Option<&str>,
     context: Option<Jsonb>,
-    unix_seconds: i64,
+    unix_seconds: Option<f64>,
 ) -> Result<
     TableIterator<
         'static,
@@ -207,15 +210,29 @@ fn evaluate_among(
     >,
     ErrorReport,
 > {
-    let flags = compiled(definitions.0).report()?;
+    let at = moment(unix_seconds).report()?;
+    let flags = definitions.map_or_else(|| Ok(HashMap::new()), |d| d.0.and_then(compiled)).report()?;
     let caller = Caller::new(targeting_key, context, None);
-    let found = flags.get(flag).cloned();
+    let found = flags.get(named(flag)).cloned();
     let lookup = |key: &str| flags.get(key).cloned();
-    let row = caller.with_context(unix_seconds, |context| {
+    let row = caller.with_context(at, |context| {
         let flag = found.as_deref();
         columns(context.as_ref().map(|context| decide(flag, None, context, &lookup)), flag.map(Flag::metadata))
     });
     Ok(TableIterator::once(row))
+}
+
+/// A time in whole seconds.
+fn moment(unix_seconds: Option<f64>) -> flagscope_core::Result<i64> {
+    let missing = |what: &str| {
+        Error::new(Kind::InvalidParameter, format!("the time of an evaluation cannot be {what}"))
+            .hint("For the answer of now use evaluate().")
+    };
+    match unix_seconds {
+        Some(seconds) if seconds.is_finite() => Ok(seconds.floor() as i64),
+        Some(_) => Err(missing("infinite")),
+        None => Err(missing("NULL")),
+    }
 }
 
 /// Flags by key from a JSON array of stored definitions.
@@ -225,7 +242,7 @@ fn compiled(definitions: Value) -> flagscope_core::Result<HashMap<String, Rc<Fla
     };
     let mut flags = HashMap::new();
     for definition in definitions {
-        let flag = Rc::new(Stored::parse(definition)?.flag()?);
+        let flag = Rc::new(Stored::parse(definition)?.into_flag()?);
         flags.insert(flag.definition().key.clone(), flag);
     }
     Ok(flags)

@@ -1,6 +1,11 @@
 //! Definitions in and out: flagd's documents, and the check of a targeting rule.
 
-use flagscope_core::targeting::{Definition, Problem, Stored, check, check_values, flagd, outcomes};
+use std::collections::BTreeSet;
+
+use flagscope_core::Result as CoreResult;
+use flagscope_core::targeting::{
+    Definition, Problem, Stored, check, check_values, flagd, outcomes, unknown_variants,
+};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,24 +20,27 @@ fn _check_document(document: Document) -> Result<(), ErrorReport> {
     document.0.report().map(|_| ())
 }
 
-fn object(json: Option<JsonB>) -> Map<String, Value> {
-    match json {
-        Some(JsonB(Value::Object(map))) => map,
-        _ => Map::new(),
+/// An object, empty where there is none.
+fn object(json: Option<Document>) -> CoreResult<Map<String, Value>> {
+    match json.map(|document| document.0).transpose()? {
+        Some(Value::Object(map)) => Ok(map),
+        _ => Ok(Map::new()),
     }
 }
 
 #[pg_extern(immutable, parallel_safe, name = "_check_targeting")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn check_rule(
-    targeting: Document,
-    segments: Option<JsonB>,
-) -> TableIterator<'static, (name!(path, String), name!(problem, String), name!(is_error, bool))> {
-    let problems = match targeting.0 {
-        Ok(targeting) => check(&targeting, &object(segments)),
-        Err(error) => vec![Problem { path: String::new(), message: error.message, error: Some(error.kind) }],
+    targeting: Option<Document>,
+    segments: Option<Document>,
+) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String), name!(is_error, bool))>, ErrorReport>
+{
+    let problems = match targeting.map(|targeting| targeting.0) {
+        Some(Ok(targeting)) => check(&targeting, &object(segments).report()?),
+        Some(Err(error)) => vec![Problem { path: String::new(), message: error.message, error: Some(error.kind) }],
+        None => Vec::new(), // no rule: everybody gets the default variant
     };
-    TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some())))
+    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some()))))
 }
 
 /// Which variants a targeting rule names as results, and whether it may compute others.
@@ -44,13 +52,26 @@ fn _targeting_outcomes(
     Ok(TableIterator::once((found.variants.into_iter().collect(), found.any)))
 }
 
+/// The results of a rule that are none of a flag's variants; of a rule that cannot be read there are none.
+#[pg_extern(immutable, strict, parallel_safe)]
+fn _unknown_variants(
+    targeting: Document,
+    segments: Document,
+    variants: Document,
+) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
+    let rule = targeting.0.unwrap_or_default();
+    let (segments, variants) = (object(Some(segments)).report()?, object(Some(variants)).report()?);
+    let problems = unknown_variants(&rule, &segments, &variants);
+    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
+}
+
 #[pg_extern(immutable, parallel_safe)]
 fn _check_schema(
     schema: Option<Document>,
-    variants: Document,
+    variants: Option<Document>,
 ) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
-    let problems = match (schema, variants.0.report()?) {
-        (Some(schema), Value::Object(variants)) => check_values(&schema.0.report()?, &variants).report()?,
+    let problems = match (schema, variants.map(|variants| variants.0).transpose().report()?) {
+        (Some(schema), Some(Value::Object(variants))) => check_values(&schema.0.report()?, &variants).report()?,
         _ => Vec::new(),
     };
     Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
@@ -58,15 +79,16 @@ fn _check_schema(
 
 #[pg_extern(immutable, parallel_safe, name = "_write_flagd")]
 fn write_flagd(
-    definitions: JsonB,
-    segments: Option<JsonB>,
-    metadata: Option<JsonB>,
+    definitions: Option<Document>,
+    segments: Option<Document>,
+    metadata: Option<Document>,
 ) -> Result<TableIterator<'static, (name!(document, JsonB), name!(problems, JsonB))>, ErrorReport> {
     let mut parsed = Vec::new();
-    for definition in definitions.0.as_array().into_iter().flatten() {
+    let definitions = definitions.map(|definitions| definitions.0).transpose().report()?;
+    for definition in definitions.iter().filter_map(Value::as_array).flatten() {
         parsed.push(Stored::parse(definition.clone()).and_then(|stored| stored.definition()).report()?);
     }
-    let written = flagd::write(&parsed, &object(segments), &object(metadata));
+    let written = flagd::write(&parsed, &object(segments).report()?, &object(metadata).report()?);
     Ok(TableIterator::once((JsonB(written.document), JsonB(problems(&written.problems)))))
 }
 
@@ -78,7 +100,7 @@ fn read_flagd(document: Document) -> Result<JsonB, ErrorReport> {
         .flags
         .iter()
         .map(|entry| {
-            let definition = entry.definition.as_ref().map(|d| stored(d, &document));
+            let definition = entry.definition.as_ref().map(|d| stored(d, &document, &read.bucketed));
             json!({"key": entry.key, "definition": definition, "problems": problems(&entry.problems)})
         })
         .collect();
@@ -87,8 +109,9 @@ fn read_flagd(document: Document) -> Result<JsonB, ErrorReport> {
 }
 
 /// A definition as it is stored. A live rollout is no part of what is imported: its split stays in the rule, as flagd has
-/// it, together with the prerequisites, so that everyone keeps the variant.
-fn stored(definition: &Definition, document: &Value) -> Value {
+/// it, together with the prerequisites, so that everyone keeps the variant. A bucketing that the document does not say is
+/// left out.
+fn stored(definition: &Definition, document: &Value, bucketed: &BTreeSet<String>) -> Value {
     let stored = match &definition.split {
         None => Stored::of(definition),
         Some(_) => {
@@ -96,7 +119,11 @@ fn stored(definition: &Definition, document: &Value) -> Value {
             Stored::of(&Definition { targeting, split: None, prerequisites: Vec::new(), ..definition.clone() })
         }
     };
-    serde_json::to_value(stored).unwrap_or(Value::Null)
+    let mut stored = serde_json::to_value(stored).unwrap_or(Value::Null);
+    if let Some(fields) = stored.as_object_mut().filter(|_| !bucketed.contains(&definition.key)) {
+        fields.remove("bucketing");
+    }
+    stored
 }
 
 fn problems(problems: &[Problem]) -> Value {

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use serde_json::{Value, json};
 
 use super::Caller;
-use super::evaluate::details;
+use super::evaluate::{details, named};
 use crate::pg::jsonb::Jsonb;
 
 fn response(key: &str, answer: Result<Answer, &Error>) -> Value {
@@ -35,11 +35,11 @@ fn words(key: &str, error: ErrorCode) -> String {
 
 #[pg_extern(stable, parallel_safe)]
 fn ofrep_evaluate(
-    key: &str,
+    key: Option<&str>,
     context: default!(Option<Jsonb>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<JsonB, ErrorReport> {
-    let caller = Caller::new(None, context, environment);
+    let (caller, key) = (Caller::by_ofrep(context, environment), named(key));
     caller.answer(key, None, |_, answer| JsonB(response(key, answer)))
 }
 
@@ -48,7 +48,7 @@ fn ofrep_evaluate_all(
     context: default!(Option<Jsonb>, "NULL"),
     environment: default!(Option<&str>, "NULL"),
 ) -> Result<JsonB, ErrorReport> {
-    let caller = Caller::new(None, context, environment);
+    let caller = Caller::by_ofrep(context, environment);
     let flags = caller.answers(|key, _, answer| response(key, answer))?;
     Ok(JsonB(json!({"flags": flags})))
 }

@@ -1,7 +1,13 @@
 //! Aggregate states: a Rust value in the aggregate's own memory context, dropped with it.
+//!
+//! A state is made inside an aggregate and nowhere else. So no SQL expression holds one, and none can hand the state of one
+//! aggregate to a function of another, which would read it as something that it is not.
 
+use flagscope_core::{Error, Kind};
 use pgrx::datum::Internal;
 use pgrx::{PgMemoryContexts, pg_sys};
+
+use crate::error::error_report;
 
 /// Changes the state of an aggregate, making it first where there is none; the state's new handle.
 pub fn update<S>(
@@ -11,7 +17,7 @@ pub fn update<S>(
     change: impl FnOnce(&mut S),
 ) -> Internal {
     let mut state = state;
-    // SAFETY: the support functions of one aggregate all use one S, and `internal` cannot come from SQL.
+    // SAFETY: the support functions of one aggregate all use one S, and only an aggregate can hand them a state.
     if let Some(present) = unsafe { state.get_mut::<S>() } {
         change(present);
         return state;
@@ -34,10 +40,15 @@ pub fn read<S>(state: &Internal) -> Option<&S> {
     unsafe { state.get::<S>() }
 }
 
-/// The aggregate's memory context; outside of an aggregate the current one.
+/// The aggregate's memory context; an error outside of one.
 fn context(fcinfo: pg_sys::FunctionCallInfo) -> PgMemoryContexts {
     let mut context = std::ptr::null_mut();
     // SAFETY: fcinfo is that of the running call; the function only fills in the context.
     let kind = unsafe { pg_sys::AggCheckCallContext(fcinfo, &mut context) };
-    if kind == 0 { PgMemoryContexts::CurrentMemoryContext } else { PgMemoryContexts::For(context) }
+    if kind == 0 {
+        let message = "a support function of an aggregate cannot be called by itself";
+        let hint = "Use the aggregate, for example flagscope.histogram(x).";
+        std::panic::panic_any(error_report(Error::new(Kind::Unsupported, message).hint(hint)));
+    }
+    PgMemoryContexts::For(context)
 }

@@ -1,32 +1,51 @@
-//! Writing `flagscope.variant_delta` and `flagscope.unit_delta`: straight into the heap, the former into the slot of this
-//! minute. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a group is all there is to do,
-//! and the writing role needs no right on them. Slots take turns so that a consumed one can be truncated: neither vacuum
-//! nor old snapshots matter then.
+//! Writing `flagscope.variant_delta`, `unit_delta` and `uncounted_delta`: straight into the heap, the first into the slot
+//! of this minute and of their lane. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a
+//! group is all there is to do, and the writing role needs no right on them. Slots take turns so that a consumed one can
+//! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by.
 
 use std::ffi::CStr;
 
-use flagscope_core::telemetry::State;
+use flagscope_core::telemetry::{Group, Lane, Stages};
 use pgrx::{IntoDatum, PgRelation, pg_sys};
 
 use super::value::Stored;
-
-/// One row to write: flag, environment, variant, metric, bucket (microseconds since 2000), state.
-pub type Delta<'a> = (&'a str, &'a str, &'a str, &'a str, i64, &'a State);
 
 /// Number of columns, in the order of sql/schema/metric.sql.
 const COLUMNS: usize = 11;
 
 /// The slots, as in sql/schema/rollup.sql.
-const SLOTS: [&CStr; 4] = [c"variant_delta_0", c"variant_delta_1", c"variant_delta_2", c"variant_delta_3"];
+const NOW: [&CStr; 4] = [c"variant_delta_0", c"variant_delta_1", c"variant_delta_2", c"variant_delta_3"];
+const LATE: [&CStr; 4] =
+    [c"variant_delta_late_0", c"variant_delta_late_1", c"variant_delta_late_2", c"variant_delta_late_3"];
+const PAST: [&CStr; 4] =
+    [c"variant_delta_past_0", c"variant_delta_past_1", c"variant_delta_past_2", c"variant_delta_past_3"];
 
 /// How long a slot is written before the next one's turn, in microseconds.
 const TURN: i64 = 60_000_000;
 
-/// Writes deltas in the transaction of the caller.
-pub fn insert<'a>(deltas: impl Iterator<Item = Delta<'a>>) {
+/// Writes the deltas of groups in the transaction of the caller, by the stages that run to the lanes where they belong;
+/// without stages to the first one.
+pub fn insert(groups: &[Group], stages: Option<&Stages>) {
     // SAFETY: reads the clock.
-    let turn = unsafe { pg_sys::GetCurrentTimestamp() }.div_euclid(TURN);
-    write(SLOTS[turn.rem_euclid(SLOTS.len() as i64) as usize], deltas.map(columns));
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    let lane = |(watch, _, _, bucket, _): &Group| {
+        stages.map_or(Lane::Now, |s| s.lane(&watch.environment, &watch.flag, *bucket, now))
+    };
+    let lanes: Vec<_> = groups.iter().map(lane).collect();
+    for lane in Lane::ALL {
+        let of_lane = groups.iter().zip(&lanes).filter(|(_, of)| **of == lane).map(|(group, _)| columns(group));
+        write(slot(lane, now), of_lane);
+    }
+}
+
+/// The slot of a lane that is written at a time.
+fn slot(lane: Lane, now: i64) -> &'static CStr {
+    let slots = match lane {
+        Lane::Now => &NOW,
+        Lane::Late => &LATE,
+        Lane::Past => &PAST,
+    };
+    slots[now.div_euclid(TURN).rem_euclid(slots.len() as i64) as usize]
 }
 
 /// Writes exposures (flag, environment, variant, subject, microseconds since 2000) in the transaction of the caller.
@@ -45,13 +64,57 @@ pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, 
     );
 }
 
+/// Blocks of `uncounted_delta` (8 MB) beyond which nothing is written to it: when nobody consumes what is there, it need
+/// not grow, and says enough.
+const MOST_BLOCKS: u32 = 1024;
+
+/// Writes what counts for nobody (cause, environment, flag, example, rows) in the transaction of the caller.
+pub fn insert_uncounted<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str, u64)>) {
+    let mut rows = rows.peekable();
+    let table = c"uncounted_delta";
+    if rows.peek().is_none() || blocks(table) >= MOST_BLOCKS {
+        return;
+    }
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    write(
+        table,
+        rows.map(|(cause, environment, flag, example, n)| {
+            filled([
+                cause.into_datum(),
+                environment.into_datum(),
+                flag.into_datum(),
+                example.into_datum(),
+                stored(n).into_datum(),
+                now.into_datum(),
+            ])
+        }),
+    );
+}
+
+/// How long a table is; 0 when there is none.
+fn blocks(table: &CStr) -> u32 {
+    let oid = super::cache::table(table);
+    if oid == pg_sys::Oid::INVALID {
+        return 0;
+    }
+    // SAFETY: the relation is open with a lock until the end of the transaction.
+    unsafe {
+        let relation = PgRelation::with_lock(oid, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+        pg_sys::RelationGetNumberOfBlocksInFork(relation.as_ptr(), pg_sys::ForkNumber::MAIN_FORKNUM)
+    }
+}
+
 /// Values and null marks of one tuple.
 type Columns<const N: usize> = ([pg_sys::Datum; N], [bool; N]);
 
 fn write<const N: usize>(table: &CStr, rows: impl Iterator<Item = Columns<N>>) {
     let mut rows = rows.peekable();
+    if rows.peek().is_none() {
+        return;
+    }
     let oid = super::cache::table(table);
-    if rows.peek().is_none() || oid == pg_sys::Oid::INVALID {
+    if oid == pg_sys::Oid::INVALID {
         return;
     }
     // SAFETY: the relation is open with the lock that an insert takes, until the end of the transaction; the tuple
@@ -66,12 +129,12 @@ fn write<const N: usize>(table: &CStr, rows: impl Iterator<Item = Columns<N>>) {
     }
 }
 
-fn columns((flag, environment, variant, metric, bucket, state): Delta) -> Columns<COLUMNS> {
+fn columns((watch, variant, metric, bucket, state): &Group) -> Columns<COLUMNS> {
     filled([
-        flag.into_datum(),
-        environment.into_datum(),
-        variant.into_datum(),
-        metric.into_datum(),
+        watch.flag.as_str().into_datum(),
+        watch.environment.as_str().into_datum(),
+        variant.as_str().into_datum(),
+        (*metric).into_datum(),
         bucket.into_datum(),
         stored(state.n).into_datum(),
         stored(state.events).into_datum(),

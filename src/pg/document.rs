@@ -4,11 +4,14 @@
 use flagscope_core::{Error, Kind, Result};
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable,
 };
 use pgrx::{JsonB, pg_sys};
 use serde_json::Value;
+
+use super::argument;
 
 /// A JSON document, or why it cannot be read.
 #[derive(Debug)]
@@ -46,8 +49,13 @@ impl IntoDatum for Document {
 // SAFETY: decoded from the argument's datum by FromDatum.
 unsafe impl<'fcx> ArgAbi<'fcx> for Document {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this for arguments that are not null, and such a one always gives a document.
-        unsafe { arg.unbox_arg_using_from_datum().unwrap_unchecked() }
+        // SAFETY: the argument is a jsonb.
+        unsafe { argument::present(arg) }
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: the argument is a jsonb.
+        unsafe { argument::nullable(arg) }
     }
 }
 

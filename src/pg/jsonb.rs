@@ -4,12 +4,18 @@ use std::mem::MaybeUninit;
 
 use flagscope_core::Result;
 use flagscope_core::targeting::ContextBuilder;
-use flagscope_core::telemetry::Scalar;
+use flagscope_core::telemetry::{Said, Scalar};
 use pgrx::callconv::{Arg, ArgAbi};
+use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 use pgrx::{FromDatum, JsonB, direct_function_call, pg_sys};
+
+use super::argument;
+
+/// Digits of a number that are shown where a text was expected; a numeric has up to 131,072.
+const MOST_DIGITS: usize = 100;
 
 /// A jsonb value inside a tuple.
 #[derive(Clone, Copy)]
@@ -55,6 +61,30 @@ impl<'t> Jsonb<'t> {
                     pg_sys::JsonbIteratorToken::WJB_KEY => key = text(&value),
                     pg_sys::JsonbIteratorToken::WJB_VALUE => {
                         entries.extend(key.take().zip(text(&value)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// All entries of an object; what is no text as JSON, containers shortened.
+    pub fn entries(&self) -> Vec<(&'t str, Said<'t>)> {
+        let mut entries = Vec::new();
+        if !self.is_object() {
+            return entries;
+        }
+        let mut key = None;
+        // SAFETY: the iterator is PostgreSQL's own, over a container that outlives it; strings point into it.
+        unsafe {
+            let mut iterator = pg_sys::JsonbIteratorInit(self.container);
+            let mut value = MaybeUninit::<pg_sys::JsonbValue>::zeroed().assume_init();
+            loop {
+                match pg_sys::JsonbIteratorNext(&mut iterator, &mut value, true) {
+                    pg_sys::JsonbIteratorToken::WJB_DONE => return entries,
+                    pg_sys::JsonbIteratorToken::WJB_KEY => key = text(&value),
+                    pg_sys::JsonbIteratorToken::WJB_VALUE => {
+                        entries.extend(key.take().map(|key| (key, said(&value))))
                     }
                     _ => {}
                 }
@@ -127,6 +157,27 @@ unsafe fn feed_scalar(value: &pg_sys::JsonbValue, builder: &mut ContextBuilder) 
     }
 }
 
+/// A value as it was said of a flag.
+unsafe fn said<'t>(value: &pg_sys::JsonbValue) -> Said<'t> {
+    // SAFETY: the type says which member of the union is set; numeric_out gives a NUL-terminated text.
+    unsafe {
+        if let Some(variant) = text(value) {
+            return Said::Text(variant);
+        }
+        Said::Other(match value.type_ {
+            pg_sys::jbvType::jbvBool => value.val.boolean.to_string(),
+            pg_sys::jbvType::jbvNumeric => {
+                let number: Option<&std::ffi::CStr> =
+                    direct_function_call(pg_sys::numeric_out, &[Some(pg_sys::Datum::from(value.val.numeric))]);
+                number.and_then(|n| n.to_str().ok()).unwrap_or_default().chars().take(MOST_DIGITS).collect()
+            }
+            pg_sys::jbvType::jbvNull => "null".to_owned(),
+            // With nested values skipped a container comes as its binary form.
+            _ => "{...}".to_owned(),
+        })
+    }
+}
+
 /// A text value, where it lies.
 unsafe fn text<'t>(value: &pg_sys::JsonbValue) -> Option<&'t str> {
     if value.type_ != pg_sys::jbvType::jbvString {
@@ -189,8 +240,13 @@ impl FromDatum for Jsonb<'_> {
 // SAFETY: an argument's datum stays where it is for the call.
 unsafe impl<'fcx> ArgAbi<'fcx> for Jsonb<'fcx> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this for arguments that are not null, and such a one gives a value.
-        unsafe { arg.unbox_arg_using_from_datum().unwrap_unchecked() }
+        // SAFETY: the argument is a jsonb.
+        unsafe { argument::present(arg) }
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: the argument is a jsonb.
+        unsafe { argument::nullable(arg) }
     }
 }
 

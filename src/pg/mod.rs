@@ -2,17 +2,24 @@
 #![allow(unsafe_code)]
 
 pub mod aggregate;
+pub mod argument;
+pub mod arguments;
 pub mod before;
 pub mod cache;
 pub mod clock;
+pub mod confined;
+pub mod context;
 pub mod delta;
 pub mod document;
 pub mod jsonb;
 pub mod latest;
+pub mod locker;
 pub mod pending;
 pub mod process;
 pub mod query;
+pub mod restore;
 pub mod row;
 pub mod stored;
 pub mod transition;
+pub mod trigger;
 pub mod value;

@@ -33,10 +33,8 @@ pub struct Pending {
     within: (u32, u32),
     /// Rows without flags.
     pub rows: Vec<Noted>,
-    /// Traces of new flag evaluations.
-    pub traces: Vec<Uuid>,
-    /// The earliest and the latest time of the evaluations.
-    pub traced: Option<(i64, i64)>,
+    /// Traces of new flag evaluations, each with the evaluation's time.
+    pub traces: Vec<(i64, Uuid)>,
     /// Subjects and environments, each once: rows share them.
     pub texts: Vec<String>,
     numbers: HashMap<String, u32>,
@@ -71,8 +69,7 @@ pub fn note(trigger: &PgTrigger) -> usize {
         PENDING.with_borrow_mut(|statements| {
             let pending = of_statement(statements);
             if let Some(trace) = trace.filter(|_| !nulls[flags]) {
-                pending.traces.push(trace);
-                pending.traced = Some(pending.traced.map_or((ts, ts), |(from, to)| (from.min(ts), to.max(ts))));
+                pending.traces.push((ts, trace));
             } else {
                 let subject = pending.number(text_at(values[subject], nulls[subject]));
                 let environment = pending.number(text_at(values[environment], nulls[environment]));

@@ -2,8 +2,7 @@
 //!
 //! PostgreSQL does the same for index functions and materialized views (`vacuumlazy.c`, `matview.c`): the role is changed
 //! below SQL, where SET ROLE would be refused inside a SECURITY DEFINER function, and marked so that nothing in the query
-//! can change it back. What a failing query leaves behind is undone by the caller's subtransaction: role, settings,
-//! read-only mode and SPI are part of it.
+//! can change it back. What the query does is undone, see [`confined`].
 
 use std::cell::Cell;
 use std::ffi::{CString, c_int};
@@ -15,8 +14,7 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, PgTryBuilder};
 
-/// Where names in a query are looked for: all others are written with their schema.
-const SEARCH_PATH: &std::ffi::CStr = c"pg_catalog, pg_temp";
+use super::confined::confined;
 
 /// The columns that are read; `value` must be there, and one of the first two.
 const COLUMNS: [&std::ffi::CStr; 5] = [c"subject", c"variant", c"value", c"exposure", c"ts"];
@@ -41,12 +39,7 @@ pub type Given = [Option<String>; COLUMNS.len()];
 /// lacks a column; PostgreSQL's own errors are raised.
 pub fn run(role: Option<&str>, query: &str, (since, until): (i64, i64), limits: Limits) -> Result<Vec<Given>> {
     let text = text(query)?;
-    within(limits.milliseconds, "the query", || {
-        let confined = Confined::enter(role)?;
-        let rows = execute(&text, since, until, limits.rows)?;
-        confined.leave();
-        Ok(rows)
-    })
+    within(limits.milliseconds, "the query", || confined(role, || execute(&text, since, until, limits.rows)))
 }
 
 /// Does some work for a limited time; `what` it is in the error's words. The caller is in a transaction that it rolls
@@ -77,23 +70,54 @@ pub fn within<T>(milliseconds: i32, what: &str, work: impl FnOnce() -> Result<T>
 /// As [`run`].
 pub fn check(query: &str) -> Result<()> {
     let text = text(query)?;
-    let confined = Confined::enter(None)?;
-    let mut types = [pg_sys::TIMESTAMPTZOID; 2];
-    // SAFETY: the plan lives until SPI_finish; a plan that is a cursor's has one source, with a result.
-    let checked = unsafe {
-        pg_sys::SPI_connect();
-        let plan = pg_sys::SPI_prepare(text.as_ptr(), 2, types.as_mut_ptr());
-        let checked = if !plan.is_null() && pg_sys::SPI_is_cursor_plan(plan) {
-            let source = (*(*pg_sys::SPI_plan_get_plan_sources(plan)).elements).ptr_value;
-            numbers((*source.cast::<pg_sys::CachedPlanSource>()).resultDesc).map(|_| ())
-        } else {
-            Err(bad("a metric's query is one SELECT".to_owned()))
-        };
-        pg_sys::SPI_finish();
-        checked
-    };
-    confined.leave();
-    checked
+    confined(None, || {
+        let mut types = [pg_sys::TIMESTAMPTZOID; 2];
+        // SAFETY: the plan lives until SPI_finish; what can be a cursor's has one source, with a result.
+        unsafe {
+            pg_sys::SPI_connect();
+            let plan = pg_sys::SPI_prepare(text.as_ptr(), 2, types.as_mut_ptr());
+            let checked = if !plan.is_null() && pg_sys::SPI_is_cursor_plan(plan) {
+                let source = (*(*pg_sys::SPI_plan_get_plan_sources(plan)).elements).ptr_value;
+                let source = &*source.cast::<pg_sys::CachedPlanSource>();
+                only_reads(source, plan).and_then(|()| numbers(source.resultDesc)).map(|_| ())
+            } else {
+                Err(bad(NOT_ONE_SELECT.to_owned()))
+            };
+            pg_sys::SPI_finish();
+            checked
+        }
+    })
+}
+
+const NOT_ONE_SELECT: &str = "a metric's query is one SELECT";
+
+/// # Safety
+/// The source is that of the plan, of one analysed statement with a result.
+unsafe fn only_reads(source: &pg_sys::CachedPlanSource, plan: pg_sys::SPIPlanPtr) -> Result<()> {
+    use pg_sys::PortalStrategy::{PORTAL_ONE_MOD_WITH, PORTAL_ONE_SELECT};
+    // SAFETY: as the caller promises; what is one SELECT has one planned statement.
+    unsafe {
+        match pg_sys::ChoosePortalStrategy(source.query_list) {
+            PORTAL_ONE_SELECT => {}
+            PORTAL_ONE_MOD_WITH => {
+                let message = "a metric's query is one SELECT without INSERT, UPDATE or DELETE in its WITH";
+                return Err(bad(message.to_owned()));
+            }
+            _ => return Err(bad(NOT_ONE_SELECT.to_owned())),
+        }
+        // Planned, since row locks may be anywhere in it. A plan that is not kept has no resource owner.
+        let planned = pg_sys::SPI_plan_get_cached_plan(plan);
+        if planned.is_null() {
+            return Err(bad(NOT_ONE_SELECT.to_owned()));
+        }
+        let statement = (*(*(*planned).stmt_list).elements).ptr_value.cast::<pg_sys::PlannedStmt>();
+        let locks_rows = !(*statement).rowMarks.is_null();
+        pg_sys::ReleaseCachedPlan(planned, std::ptr::null_mut());
+        if locks_rows {
+            return Err(bad("a metric's query is one SELECT without FOR UPDATE or FOR SHARE".to_owned()));
+        }
+    }
+    Ok(())
 }
 
 fn text(query: &str) -> Result<CString> {
@@ -134,7 +158,7 @@ fn execute(query: &CString, since: i64, until: i64, limit: u64) -> Result<Vec<Gi
         let code =
             pg_sys::SPI_execute_with_args(query.as_ptr(), 2, types, values, std::ptr::null(), true, count as _);
         let rows = if code != pg_sys::SPI_OK_SELECT as i32 || pg_sys::SPI_tuptable.is_null() {
-            Err(bad("a metric's query is one SELECT".to_owned()))
+            Err(bad(NOT_ONE_SELECT.to_owned()))
         } else if pg_sys::SPI_processed > limit {
             Err(Error::new(Kind::LimitExceeded, format!("the query gave more than {limit} rows"))
                 .hint("Aggregate in the query, or raise the setting query.rows."))
@@ -172,7 +196,7 @@ unsafe fn rows() -> Result<Vec<Given>> {
 /// The numbers of [`COLUMNS`] in a result, 0 or less for those it has not.
 unsafe fn numbers(descriptor: pg_sys::TupleDesc) -> Result<[c_int; COLUMNS.len()]> {
     if descriptor.is_null() {
-        return Err(bad("a metric's query is one SELECT".to_owned()));
+        return Err(bad(NOT_ONE_SELECT.to_owned()));
     }
     // SAFETY: the descriptor is that of a result; system columns have negative numbers, which no result has.
     let numbers = unsafe { COLUMNS.map(|name| pg_sys::SPI_fnumber(descriptor, name.as_ptr())) };
@@ -182,65 +206,6 @@ unsafe fn numbers(descriptor: pg_sys::TupleDesc) -> Result<[c_int; COLUMNS.len()
         }
         [_, _, value, ..] if value <= 0 => Err(bad("the query gives no column \"value\"".to_owned())),
         numbers => Ok(numbers),
-    }
-}
-
-/// What is changed around a query.
-struct Confined {
-    role: pg_sys::Oid,
-    context: c_int,
-    settings: c_int,
-    read_only: bool,
-}
-
-impl Confined {
-    fn enter(role: Option<&str>) -> Result<Self> {
-        let mut was = Self { role: pg_sys::Oid::INVALID, context: 0, settings: 0, read_only: false };
-        // SAFETY: reads and writes the session's variables; names are NUL-terminated.
-        unsafe {
-            pg_sys::GetUserIdAndSecContext(&raw mut was.role, &raw mut was.context);
-            let role = match role {
-                Some(name) => named(name)?,
-                None => was.role,
-            };
-            let confined = pg_sys::SECURITY_LOCAL_USERID_CHANGE | pg_sys::SECURITY_RESTRICTED_OPERATION;
-            pg_sys::SetUserIdAndSecContext(role, was.context | confined as c_int);
-            was.settings = pg_sys::NewGUCNestLevel();
-            pg_sys::set_config_option(
-                c"search_path".as_ptr(),
-                SEARCH_PATH.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-            was.read_only = pg_sys::XactReadOnly;
-            pg_sys::XactReadOnly = true;
-        }
-        Ok(was)
-    }
-
-    /// Puts everything back. After an error the end of the subtransaction does it.
-    fn leave(self) {
-        // SAFETY: as `enter` found it; settings changed inside the query are rolled back with the nest level.
-        unsafe {
-            pg_sys::AtEOXact_GUC(false, self.settings);
-            // After the settings: transaction_read_only is one of them.
-            pg_sys::XactReadOnly = self.read_only;
-            pg_sys::SetUserIdAndSecContext(self.role, self.context);
-        }
-    }
-}
-
-fn named(role: &str) -> Result<pg_sys::Oid> {
-    let missing = || Error::new(Kind::Undefined, format!("role \"{role}\", which owns the metric, does not exist"));
-    let name = CString::new(role).map_err(|_| missing())?;
-    // SAFETY: a look-up in the system caches.
-    match unsafe { pg_sys::get_role_oid(name.as_ptr(), true) } {
-        pg_sys::Oid::INVALID => Err(missing()),
-        oid => Ok(oid),
     }
 }
 

@@ -10,13 +10,15 @@ use super::row::{Columns, SignalLabels, TelemetryRow};
 /// Rows fetched at a time; their memory is given back before the next.
 const ROWS_PER_FETCH: i64 = 1000;
 
+// Operators and types with their schema: callers are not all under a pinned search_path.
 const ALL: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
     subject, distribution \
-    FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2";
+    FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2";
 
 const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
     subject, distribution \
-    FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2 AND subject IS NOT NULL AND ($3::text[] IS NULL OR name = ANY ($3))";
+    FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2 AND subject IS NOT NULL \
+    AND ($3::pg_catalog.text[] IS NULL OR name OPERATOR(pg_catalog.=) ANY ($3))";
 
 /// Which rows are read.
 #[derive(Debug, Clone)]

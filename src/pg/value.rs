@@ -3,11 +3,13 @@
 use flagscope_core::sketch::Sketch;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
 use pgrx::datum::{Datum, FromDatum, IntoDatum, UnboxDatum};
+use pgrx::nullable::Nullable;
 use pgrx::pg_sys;
 use pgrx::pgrx_sql_entity_graph::metadata::{
     ArgumentError, ReturnsError, ReturnsRef, SqlMappingRef, SqlTranslatable, TypeOrigin,
 };
 
+use super::argument;
 use crate::error::error_report;
 
 /// A sketch as it crosses the SQL boundary.
@@ -71,19 +73,21 @@ unsafe impl<S: Sketch> UnboxDatum for Stored<S> {
     where
         Self: 'dat,
     {
-        // SAFETY: as the caller promises; a datum that is not null is decoded or an error is raised.
-        unsafe {
-            let raw: pg_sys::Datum = std::mem::transmute(datum);
-            Self::from_datum(raw, false).unwrap_unchecked()
-        }
+        // SAFETY: as the caller promises; the datum without its lifetime is the same.
+        unsafe { argument::element(std::mem::transmute::<Datum<'dat>, pg_sys::Datum>(datum)) }
     }
 }
 
 // SAFETY: decoded from the argument's datum by FromDatum.
 unsafe impl<'fcx, S: Sketch + 'fcx> ArgAbi<'fcx> for Stored<S> {
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
-        // SAFETY: pgrx calls this for arguments that are not null; decoding raises or gives a sketch.
-        unsafe { arg.unbox_arg_using_from_datum().unwrap_unchecked() }
+        // SAFETY: the argument is of this type.
+        unsafe { argument::present(arg) }
+    }
+
+    unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: the argument is of this type.
+        unsafe { argument::nullable(arg) }
     }
 }
 

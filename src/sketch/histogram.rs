@@ -9,6 +9,7 @@ use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::given;
 use crate::error::Report;
 use crate::pg::aggregate::{change, read, update};
 use crate::pg::document::Document;
@@ -49,7 +50,7 @@ fn histogram_accum_scale(
     if read::<Tally>(&state).is_some() {
         return Ok(super::accumulate(state, value, fcinfo, Tally::default, Tally::push));
     }
-    let fresh = super::given("scale of a histogram", scale).and_then(Tally::new).report()?;
+    let fresh = given("the scale of a histogram", scale).and_then(Tally::new).report()?;
     Ok(super::accumulate(state, value, fcinfo, || fresh, Tally::push))
 }
 
@@ -66,7 +67,7 @@ fn histogram_moving_accum_scale(
     scale: Option<i32>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
-    let fresh = super::given("scale of a histogram", scale).and_then(Tally::new).report()?;
+    let fresh = given("the scale of a histogram", scale).and_then(Tally::new).report()?;
     Ok(update(state, fcinfo, || fresh, |tally| value.into_iter().for_each(|x| tally.push(x))))
 }
 

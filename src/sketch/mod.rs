@@ -80,11 +80,6 @@ fn finish<A: Accumulate>(state: &Internal) -> Option<Stored<A::Sketch>> {
     read::<A>(state).map(|state| Stored(state.sketch().into_owned()))
 }
 
-/// An argument that cannot be NULL.
-fn given<T>(what: &str, argument: Option<T>) -> flagscope_core::Result<T> {
-    argument.ok_or_else(|| Error::new(Kind::InvalidParameter, format!("the {what} cannot be NULL")))
-}
-
 /// Merges two sketches, either of which may be missing.
 fn merge<S: Sketch>(a: Option<Stored<S>>, b: Option<Stored<S>>) -> Result<Option<Stored<S>>, ErrorReport> {
     match (a, b) {

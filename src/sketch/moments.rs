@@ -8,6 +8,7 @@ use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::given;
 use crate::error::Report;
 use crate::pg::value::Stored;
 
@@ -44,7 +45,7 @@ fn moments_accum_cap(
     cap: Option<f64>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
-    let cap = super::given("cap of moments", cap).report()?;
+    let cap = given("the cap of moments", cap).report()?;
     if cap.is_nan() {
         return Err(Error::new(Kind::InvalidParameter, "the cap of moments must be a number, got \"NaN\"")).report();
     }

@@ -7,6 +7,7 @@ use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::given;
 use crate::error::Report;
 use crate::pg::aggregate::read;
 use crate::pg::value::Stored;
@@ -46,8 +47,8 @@ fn tdigest_accum_compression(
     if read::<TDigest>(&state).is_some() {
         return Ok(super::accumulate(state, value, fcinfo, TDigest::default, TDigest::push));
     }
-    let compression = super::given("compression of a tdigest", compression).report()?;
-    let fresh = TDigest::new(usize::try_from(compression).unwrap_or_default()).report()?;
+    let compression = given("the compression of a tdigest", compression).report()?;
+    let fresh = TDigest::new(compression.into()).report()?;
     Ok(super::accumulate(state, value, fcinfo, || fresh, TDigest::push))
 }
 

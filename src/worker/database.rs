@@ -1,7 +1,8 @@
 //! The life of one worker: sleep, call `flagscope.tick()`, sleep.
 //!
 //! The worker must never be in anyone's way. It leaves when its database is to be dropped, copied or renamed, skips
-//! its turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick.
+//! its turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick, which it
+//! writes down where status() and the view health read it.
 
 use super::Limiter;
 use crate::guc;
@@ -19,6 +20,8 @@ const TRIM_EVERY: Duration = Duration::from_secs(60);
 enum Turn {
     /// There is work here, now or later.
     Stay,
+    /// It was time for a tick, and another session is ticking.
+    Skipped,
     /// Nothing to work for: no extension, or a statement that wants the database for itself.
     Leave,
 }
@@ -44,8 +47,12 @@ fn work() -> bool {
         }
         match process::transaction(|| turn(is_due)) {
             Ok(Turn::Stay) => {}
+            Ok(Turn::Skipped) => note(None, &mut limiter),
             Ok(Turn::Leave) => return true,
-            Err(failure) => report(&failure, &mut limiter, now),
+            Err(failure) => {
+                report(&failure, &mut limiter, now);
+                note(Some(&failure), &mut limiter);
+            }
         }
         process::report_idle();
         if trimmed.elapsed() >= TRIM_EVERY {
@@ -61,23 +68,55 @@ fn work() -> bool {
 
 /// Take one turn, inside one transaction: look around and, if it is time, tick.
 fn turn(is_due: bool) -> Result<Turn, spi::Error> {
-    if !process::database_is_free() {
-        return Ok(Turn::Leave);
-    }
-    match process::share_extension() {
-        Extension::Absent => return Ok(Turn::Leave),
-        Extension::Changing => return Ok(Turn::Stay),
-        Extension::Shared => {}
-    }
-    // A half-made extension, or an old version without the function, counts as none.
-    if !process::function_exists("flagscope.tick(pg_catalog.timestamptz)") {
-        return Ok(Turn::Leave);
+    if let Some(turn) = look_around() {
+        return Ok(turn);
     }
     if is_due && guc::enabled() {
         process::report_running(c"SELECT flagscope.tick()");
-        Spi::run("SELECT flagscope.tick()")?;
+        // With every argument, of its very type: a function that fits a shorter call better is never called.
+        if Spi::get_one::<bool>("SELECT flagscope.tick(pg_catalog.clock_timestamp()) IS NULL")? == Some(true) {
+            return Ok(Turn::Skipped);
+        }
     }
     Ok(Turn::Stay)
+}
+
+/// What there is to be done instead of a tick; none: the extension is there, and stays to the end of the transaction.
+fn look_around() -> Option<Turn> {
+    if !process::database_is_free() {
+        return Some(Turn::Leave);
+    }
+    match process::share_extension() {
+        Extension::Absent => return Some(Turn::Leave),
+        Extension::Changing => return Some(Turn::Stay),
+        Extension::Shared => {}
+    }
+    // A half-made extension, or an old version without the function, counts as none.
+    (!process::function_exists("flagscope.tick(pg_catalog.timestamptz)")).then_some(Turn::Leave)
+}
+
+/// Write down that a tick failed, or was skipped, in a transaction of its own: the tick's was rolled back.
+fn note(failure: Option<&Failure>, limiter: &mut Limiter) {
+    let written = process::transaction(|| {
+        if look_around().is_some() {
+            return Ok(());
+        }
+        match failure {
+            Some(failure) => {
+                let arguments = [failure.message.clone().into(), code(failure).into()];
+                Spi::run_with_args("SELECT flagscope._note_failed_tick($1, $2)", &arguments)
+            }
+            None => Spi::run("SELECT flagscope._note_skipped_tick()"),
+        }
+    });
+    if let Err(failure) = written {
+        report(&failure, limiter, Instant::now());
+    }
+}
+
+/// The SQLSTATE of a failure as text: five characters of six bits each.
+fn code(failure: &Failure) -> String {
+    (0..5).map(|place| char::from(b'0' + ((failure.code as i32 >> (6 * place)) & 0x3f) as u8)).collect()
 }
 
 /// Put the error of a tick into the log; the next tick comes all the same.

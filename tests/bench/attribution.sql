@@ -1,5 +1,6 @@
 -- What a row costs that comes without flags: COPY in batches of 10,000 into telemetry with live rollups of two metrics,
--- by what is known of the row. Every batch has 1,000 traces of 10 rows and 1,000 users of its own. After ingest.sql.
+-- by what is known of the row. Every batch has 1,000 traces of 10 rows and 1,000 users of its own. After ingest.sql, for
+-- its tables.
 \pset footer off
 SET client_min_messages = warning;
 CREATE TABLE tie_took (place integer, kind text, seconds float8);
@@ -23,7 +24,7 @@ BEGIN
 END $$;
 UPDATE flagscope.guardrail SET enabled = true;
 SELECT format('CALL tie_batch(%s, %L, %L, %L, %L, %L, %L)', place, kind, target, signal, tags, trace, subject)
-FROM generate_series(1, 15) AS round, (VALUES
+FROM generate_series(1, :tie_rounds) AS round, (VALUES
     (1, 'same table without triggers', 'plain', 'span', '''{"new-checkout": "on"}''', ''' known '' || i / 10', ''' known '' || i / 10'),
     (2, 'tagged', 'flagscope.telemetry', 'span', '''{"new-checkout": "on"}''', ''' known '' || i / 10', ''' known '' || i / 10'),
     (3, 'without flags, trace and user', 'flagscope.telemetry', 'span', 'NULL', 'NULL', 'NULL'),
@@ -34,7 +35,7 @@ FROM generate_series(1, 15) AS round, (VALUES
     (8, 'evaluations, each in its trace', 'flagscope.telemetry', 'event', '''{"new-checkout": "on"}''', ''' known '' || i', ''' known '' || i')) k(place, kind, target, signal, tags, trace, subject)
 ORDER BY round, place
 \gexec
-\echo Rows without flags: COPY in batches of 10,000, the best of 15; with live rollups of two metrics
+\echo Rows without flags: COPY in batches of 10,000, the best of :tie_rounds rounds; with live rollups of two metrics
 SELECT kind, round((min(seconds) / 10000 * 1e9)::numeric) AS ns_a_row,
     round((min(seconds) / (SELECT min(b.seconds) FROM tie_took b WHERE b.place = CASE WHEN t.place < 7 THEN 1 ELSE 7 END))::numeric, 2) AS ratio
 FROM tie_took t GROUP BY t.place, kind ORDER BY t.place;

@@ -1,10 +1,10 @@
 -- BRIN or btree on ts: the queries that people ask of telemetry, the sizes, and what writing costs. One table of a day,
--- 2 million rows that arrive nearly in time order (a minute of jitter), without an index, with each of them.
+-- rows that arrive nearly in time order (a minute of jitter), without an index, with each of them.
 \pset footer off
 SET client_min_messages = warning;
 SET max_parallel_workers_per_gather = 0;
-CREATE TABLE day_rows AS SELECT '2040-01-01'::timestamptz + i * interval '43 ms' + random() * interval '1 minute' AS ts, 'span'::text AS signal, 'POST /checkout' AS name,
-    random() AS value, 'user-' || i % 5000 AS subject, jsonb_build_object('new-checkout', 'on') AS flags, md5(i::text)::uuid AS trace_id FROM generate_series(1, 2000000) i;
+CREATE TABLE day_rows AS SELECT '2040-01-01'::timestamptz + i * interval '1 day' / :index_rows + random() * interval '1 minute' AS ts, 'span'::text AS signal, 'POST /checkout' AS name,
+    random() AS value, 'user-' || i % 5000 AS subject, jsonb_build_object('new-checkout', 'on') AS flags, md5(i::text)::uuid AS trace_id FROM generate_series(1, :index_rows) i;
 CREATE TABLE index_took (kind text, query text, ms float8);
 CREATE PROCEDURE measure_index(kind text, definition text) LANGUAGE plpgsql AS $$
 DECLARE
@@ -15,7 +15,7 @@ BEGIN
     IF definition <> '' THEN EXECUTE format('CREATE INDEX ON day_%s %s', kind, definition); END IF;
     started := clock_timestamp();
     EXECUTE format('INSERT INTO day_%s SELECT * FROM day_rows', kind);
-    INSERT INTO index_took VALUES (kind, '1 writing 2 million rows', extract(epoch FROM clock_timestamp() - started) * 1000);
+    INSERT INTO index_took VALUES (kind, '1 writing the rows', extract(epoch FROM clock_timestamp() - started) * 1000);
     COMMIT;
     IF kind = 'brin' THEN PERFORM brin_summarize_new_values(format('day_%s_ts_idx', kind)::regclass); END IF;
     EXECUTE format('ANALYZE day_%s', kind);
@@ -36,7 +36,7 @@ END $$;
 CALL measure_index('none', '');
 CALL measure_index('brin', 'USING brin (ts) WITH (autosummarize = on)');
 CALL measure_index('btree', '(ts)');
-\echo 'An index on ts: ms (best of three)'
+\echo An index on ts of :index_rows 'rows: ms (best of three)'
 SELECT substr(query, 3) AS query, round(min(ms) FILTER (WHERE kind = 'none')::numeric, 1) AS none, round(min(ms) FILTER (WHERE kind = 'brin')::numeric, 1) AS brin,
     round(min(ms) FILTER (WHERE kind = 'btree')::numeric, 1) AS btree FROM index_took GROUP BY query ORDER BY index_took.query;
 DROP TABLE day_rows, day_none, day_brin, day_btree;

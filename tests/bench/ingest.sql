@@ -70,18 +70,18 @@ BEGIN
 END $$;
 
 -- Each cell is a statement, and so each CALL a transaction of its own.
-SELECT format('CALL copy_batches(''plain'', %L, %s, ''copy plain'', false)', :'file', :rows / 70000),
-    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, nothing on watch'', false)', :'file', :rows / 70000),
-    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, two metrics match every row'', true)', :'file', :rows / 70000)
-FROM generate_series(1, 7) AS round
+SELECT format('CALL copy_batches(''plain'', %L, %s, ''copy plain'', false)', :'file', :rows / :rounds / 10000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, nothing on watch'', false)', :'file', :rows / :rounds / 10000),
+    format('CALL copy_batches(''flagscope.telemetry'', %L, %s, ''copy, two metrics match every row'', true)', :'file', :rows / :rounds / 10000)
+FROM generate_series(1, :rounds) AS round
 \gexec
 SELECT format('CALL insert_batches(''plain'', %s, ''batch plain'')', :rows / 10000),
     format('CALL insert_batches(''flagscope.telemetry'', %s, ''batch, two metrics match every row'')', :rows / 10000)
-FROM generate_series(1, 6) AS round
+FROM generate_series(1, :rounds) AS round
 \gexec
-SELECT 'CALL insert_rows(''plain'', 2000, ''insert plain'')',
-    'CALL insert_rows(''flagscope.telemetry'', 2000, ''insert, two metrics match every row'')'
-FROM generate_series(1, 6) AS round
+SELECT format('CALL insert_rows(''plain'', %s, ''insert plain'')', :singles),
+    format('CALL insert_rows(''flagscope.telemetry'', %s, ''insert, two metrics match every row'')', :singles)
+FROM generate_series(1, :rounds) AS round
 \gexec
 
 \echo Ingest: :rows 'rows by COPY in batches of 10,000; 1,000-row INSERT ... SELECT; single-row INSERTs, each a transaction'

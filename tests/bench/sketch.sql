@@ -1,4 +1,4 @@
--- The aggregates over 5,000,000 lognormal values in 4 groups, one process, beside avg, percentile_cont and, where it can
+-- The aggregates over :values (5,000,000) lognormal values in 4 groups, one process, beside avg, percentile_cont and, where it can
 -- be had, the C extension tdigest. Processor time of the backend counts, so that others on the machine do not; candidates
 -- alternate, and the best of five rounds is taken.
 \pset footer off
@@ -37,5 +37,5 @@ INSERT INTO candidate (name, call) VALUES ('C extension tdigest, compression 100
 CREATE TEMP TABLE took AS
 SELECT round, name, pg_temp.seconds_of(format('SELECT g, %s FROM sample GROUP BY g', call)) AS seconds FROM generate_series(1, 5) round, candidate ORDER BY round, place;
 \echo Aggregates over :values values in 4 groups, one process
-SELECT name, round(min(seconds)::numeric, 2) AS seconds, round((min(seconds) / (SELECT min(seconds) FROM took WHERE name = 'avg'))::numeric, 2) AS ratio_to_avg
+SELECT name, round(min(seconds)::numeric, 2) AS seconds, round((min(seconds) / nullif((SELECT min(seconds) FROM took WHERE name = 'avg'), 0))::numeric, 2) AS ratio_to_avg
 FROM took GROUP BY name ORDER BY min(seconds);

@@ -1,6 +1,5 @@
--- One tick that counts ten metrics with a conversion window over a minute of 200,000 rows, beside the same ten as queries:
+-- One tick that counts ten metrics with a conversion window over a minute of :window_rows (200,000) rows, beside the same ten as queries:
 -- each matches a tenth of the rows by name, or all of them by a pattern. An hour of other rows lies in the same partition.
--- In a database of its own.
 \pset footer off
 SET client_min_messages = warning;
 CREATE EXTENSION flagscope;
@@ -15,9 +14,9 @@ SELECT flagscope.start_rollout(flagscope.create_rollout('f', stages => '{50, 100
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT :'t0', 'event', 'feature_flag.evaluation', 's' || i, jsonb_build_object('f', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 20000) i;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, value, flags)
-SELECT timestamptz :'t0' - i * interval '3.6 ms', 'event', 'e' || i % 10, 's' || i % 20000, 1, '{}' FROM generate_series(1, 1000000) i;
+SELECT timestamptz :'t0' - i * (interval '1 hour' / (:window_rows * 5)), 'event', 'e' || i % 10, 's' || i % 20000, 1, '{}' FROM generate_series(1, :window_rows * 5) i;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, value, flags)
-SELECT timestamptz :'t0' + i * interval '0.29 ms', 'event', 'e' || i % 10, 's' || 1 + i::bigint * 7919 % 20000, 1 + i % 5, '{}' FROM generate_series(1, 200000) i;
+SELECT timestamptz :'t0' + i * (interval '58 s' / :window_rows), 'event', 'e' || i % 10, 's' || 1 + i::bigint * 7919 % 20000, 1 + i % 5, '{}' FROM generate_series(1, :window_rows) i;
 VACUUM ANALYZE flagscope.telemetry;
 UPDATE flagscope.guardrail SET enabled = false;
 SELECT flagscope.tick() \g /dev/null
@@ -43,5 +42,5 @@ CALL measure('window, a tenth');
 CALL measure('query, a tenth');
 CALL measure('window, all');
 CALL measure('query, all');
-\echo 'One tick that counts ten metrics over 200,000 rows of 20,000 subjects; the best of three'
+\echo 'One tick that counts ten metrics over' :window_rows 'rows of 20,000 subjects; the best of three'
 SELECT kind, round(min(ms)) AS ms, max(counted) AS rows_counted FROM window_took GROUP BY kind ORDER BY min(ms);

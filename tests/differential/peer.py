@@ -4,8 +4,7 @@
     peer.py contexts SEED N              contexts as CSV: number, targeting key, JSON
     peer.py answers DOCUMENT CONTEXTS    what openfeature-flagd-core answers: flag, context's number, variant, reason
 
-Nothing is asked where flagd's engines disagree among themselves: `cat` of null ("null" in Python, nothing in JavaScript
-and Rust), `missing` of an empty text.
+Nothing is asked where flagd's engines disagree among themselves: `missing` of an empty text (operators.py has the rest).
 """
 
 import csv

@@ -31,3 +31,60 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES (now(), 
 -- An anomaly guardrail, and a point of its series.
 SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true, time_window => '1 minute');
 INSERT INTO flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';
+-- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
+SELECT flagscope.create_flag('aaa');
+SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');
+SELECT flagscope.create_segment('insiders', '{"or": [{"$ref": "staff"}, {"==": [{"var": "beta"}, true]}]}');
+SELECT flagscope.set_targeting('aaa', '{"if": [{"$ref": "insiders"}, "on", null]}');
+SELECT flagscope.set_prerequisites('aaa', '[{"flag": "theme", "variant": "blue"}]');
+SELECT flagscope.create_flag('sized', '{"s": 1, "l": 100}', 's', 'integer', value_schema => '{"maximum": 100}');
+SELECT flagscope.archive_flag('sized');
+-- One environment took over another's alias, and its row may lie first.
+SELECT flagscope.create_environment('eu');
+UPDATE flagscope.environment SET aliases = '{live}' WHERE key = 'production';
+UPDATE flagscope.environment SET aliases = '{prod}' WHERE key = 'eu';
+UPDATE flagscope.environment SET metadata = '{"owner": "web"}' WHERE key = 'production';
+-- A query metric over a table of the shop's own, and a policy for one environment.
+CREATE TABLE orders (at timestamptz, user_id text, amount float8);
+SELECT flagscope.create_query_metric('basket', 'mean',
+    'SELECT user_id AS subject, amount AS value, at AS ts FROM public.orders WHERE at >= $1 AND at < $2', cap => 1000);
+SELECT flagscope.create_policy('baskets', '{"metric": "basket"}', environment => 'eu');
+-- A rollout that a guardrail holds; one that is over and watched; one that has not begun.
+SELECT flagscope.create_flag(f) FROM unnest('{stuck,done,later,ripe}'::text[]) f;
+SELECT flagscope.create_guardrail('stuck', 'pay errors', limit_value => 0.5, min_sample => 10, action => 'hold');
+SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 hour') FROM unnest('{stuck,done,later}'::text[]) f;
+SELECT flagscope.start_rollout(r.id) FROM flagscope.rollout r WHERE r.flag IN ('stuck', 'done');
+INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) SELECT now(), 'span', 'pay', true, '{"stuck": "on"}' FROM generate_series(1, 200);
+SELECT flagscope.create_guardrail('stuck', 'basket', limit_value => 500, test => 'threshold', min_sample => 10);
+INSERT INTO orders VALUES (now(), 'user-1', 10);
+INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
+SELECT now(), 'event', 'feature_flag.evaluation', 'user-' || i, '{"stuck": "on"}' FROM generate_series(1, 3) i;
+SELECT flagscope.tick(clock_timestamp() + interval '10 seconds');  -- queries are run a little later
+-- Telemetry that counts for nobody, before maintenance gathers it and after.
+INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
+SELECT flagscope.maintain(clock_timestamp() + interval '15 minutes');
+INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
+INSERT INTO flagscope.evaluation SELECT (jsonb_populate_record(e, '{"at": "2100-01-01 00:00+00"}')).* FROM flagscope.evaluation e LIMIT 1;
+SELECT flagscope.complete_rollout(r.id) FROM flagscope.rollout r WHERE r.flag = 'done';
+-- One that is due: without its guardrail it would advance at once, with it it is rolled back.
+SELECT flagscope.create_guardrail('ripe', 'pay errors', limit_value => 0.2, min_sample => 10);
+SELECT flagscope.create_rollout('ripe', stages => '{50, 100}', min_duration => '0');
+SELECT flagscope.start_rollout(r.id) FROM flagscope.rollout r WHERE r.flag = 'ripe';
+INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) SELECT now(), 'span', 'pay', true, '{"ripe": "on"}' FROM generate_series(1, 200);
+-- Users, whose exposures no tick has counted; an OTLP series; rows without flags beside an evaluation of their trace.
+INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
+SELECT now(), 'event', 'feature_flag.evaluation', 'user-' || i, '{"dumped": "on"}' FROM generate_series(1, 3) i;
+SELECT flagscope.ingest_otlp('{"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"metrics": [{"name": "requests", "sum": {
+    "isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [{"asInt": "7", "startTimeUnixNano": "1700000000000000000", "timeUnixNano": "1700000010000000000"}]}}]}]}]}');
+SET flagscope.attribution = off;
+INSERT INTO flagscope.telemetry (ts, signal, name, subject, trace_id, flags)
+VALUES (now(), 'span', 'loose', 'user-1', '00000000-0000-0000-0000-000000000001', NULL),
+    (now(), 'event', 'feature_flag.evaluation', 'user-1', '00000000-0000-0000-0000-000000000001', '{"dumped": "on"}');
+-- Rows of a server whose clock was wrong.
+SET session_replication_role = replica;
+UPDATE flagscope.flag SET created_at = '2100-01-01' WHERE key = 'theme';
+UPDATE flagscope.flag_state SET changed_at = '2100-01-01' WHERE flag = 'theme' AND environment = 'staging';
+UPDATE flagscope.rollout SET created_at = '2100-01-01' WHERE flag = 'dumped';
+UPDATE flagscope.metric SET created_at = '2100-01-01' WHERE name = 'basket';
+UPDATE flagscope.guardrail_policy SET created_at = '2100-01-01' WHERE name = 'baskets';
+UPDATE flagscope.guardrail SET created_at = '2100-01-01' WHERE name = 'unusual';

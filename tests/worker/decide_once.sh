@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Killed at any moment, the worker decides everything once and loses nothing: 40 rollouts go bad while the worker (and with
-# it every session) and the postmaster are killed again and again.
+# The kill campaign: SIGKILL to a writer's backend, to the worker and to the postmaster in turn, at moments that nobody
+# chose, while 40 rollouts go bad. Everything that was acknowledged is there once, everything is decided once, and what is
+# derived (rollups, units, evidence, rows tied by their traces) is what the rows say. KILLS=300 is the long form.
 . "$(dirname "$0")/../../tools/testlib.sh"
 settings=(--set flagscope.interval=10ms)
 fresh_cluster test-once "${settings[@]}"
-rollouts=40
+rollouts=40 kills=${KILLS:-30} feeders=2
+work=$(mktemp -d)
+touch "$work/go" "$work/acknowledged"
 
 psql -XAtq -v ON_ERROR_STOP=1 >/dev/null <<SQL
 CREATE EXTENSION flagscope;
@@ -16,50 +19,100 @@ SELECT flagscope.create_flag('flag-' || i), flagscope.create_guardrail('flag-' |
 FROM generate_series(1, $rollouts) i;
 SQL
 
-# Each batch is one transaction of one flag: from the tenth on, its treatment fails.
-feed() {
-  for _ in $(seq 40); do
-    ! sql "INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
-      SELECT clock_timestamp(), 'span', 'pay', 0.1 + i % 9 * 0.01, $2 AND i % 4 = 0, jsonb_build_object('flag-$1', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END)
-      FROM generate_series(1, 200) i" 2>/dev/null || return 0
+# batch ID FLAG BAD: one transaction of 200 rows: evaluations of 20 users in a trace each, a row of each trace without
+# flags, and 160 rows that carry theirs; then its acknowledgement.
+batch() {
+  cat <<SQL
+INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags, trace_id, subject, body)
+SELECT clock_timestamp(), CASE k WHEN 0 THEN 'event' ELSE 'span' END::flagscope.signal, CASE k WHEN 0 THEN 'feature_flag.evaluation' ELSE 'pay' END,
+  CASE WHEN k > 0 THEN 0.1 + i % 9 * 0.01 END, CASE WHEN k > 0 THEN $3 AND i % 4 = 0 END,
+  CASE WHEN k <> 1 THEN jsonb_build_object('flag-$2', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) END,
+  CASE WHEN k < 2 THEN md5('$1 ' || i)::uuid END, CASE k WHEN 0 THEN '$1 ' || i END, '$1'
+FROM generate_series(1, 20) i, generate_series(0, 9) k;
+\echo $1
+SQL
+}
+# A session after another, of 20 batches each, as long as it lives.
+feeder() {
+  local n=0 session=0 bad
+  while [ -e "$work/go" ]; do
+    bad=false session=$((session + 1))
+    [ ! -e "$work/bad" ] || bad=true
+    for n in $(seq 20); do batch "$1-$session-$n" $(((session * 20 + n + $1 * 17) % rollouts + 1)) $bad; done |
+      PGAPPNAME=feeder psql -XAtq -v ON_ERROR_STOP=1 >>"$work/acknowledged.$1" 2>/dev/null || sleep 0.1
+  done
+}
+is_back() {
+  local deadline=$((SECONDS + 60))
+  until sql 'SELECT 1' >/dev/null 2>&1; do
+    [ "$SECONDS" -lt "$deadline" ] || { not_ok "the server is not back after 60 s" && return; }
+    sleep 0.05
+  done
+}
+# one_of 'condition': the pid of such a process, waited for.
+one_of() {
+  local pid deadline=$((SECONDS + 30))
+  while :; do
+    pid=$(sql "SELECT pid FROM pg_stat_activity WHERE $1 ORDER BY random() LIMIT 1" 2>/dev/null || true)
+    if [ -n "$pid" ] || [ "$SECONDS" -ge "$deadline" ]; then printf '%s\n' "$pid" && return; fi
     sleep 0.05
   done
 }
 
-kills=0 crashes=0
-for round in $(seq 12); do
-  for flag in $(seq 1 $rollouts); do feed "$flag" "$([ $round -ge 9 ] && echo true || echo false)"; done &
-  feeder=$!
-  # SIGKILL at a moment that nobody chose: the fraction of a second that the clock happens to show.
-  for _ in 1 2; do
-    sleep "0.$((RANDOM % 6 + 2))"
-    pid=$(sql "SELECT pid FROM pg_stat_activity WHERE backend_type = 'flagscope worker'" 2>/dev/null || true)
-    if [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; then kills=$((kills + 1)); fi
-  done
+for n in $(seq $feeders); do feeder "$n" & done
+declare -A killed=([backend]=0 [worker]=0 [postmaster]=0)
+kinds=(backend worker postmaster)
+for n in $(seq "$kills"); do
+  [ "$n" -le $((kills * 2 / 3)) ] || touch "$work/bad"
+  kind=${kinds[n % 3]}
   sleep "0.$((RANDOM % 6 + 2))"
-  "$TOOLS/cluster" crash test-once
-  "$TOOLS/cluster" start test-once "${settings[@]}" >/dev/null && crashes=$((crashes + 1))
-  wait $feeder
+  case $kind in
+  backend) pid=$(one_of "application_name = 'feeder'") ;;
+  worker) pid=$(one_of "backend_type = 'flagscope worker'") ;;
+  postmaster) "$TOOLS/cluster" crash test-once && "$TOOLS/cluster" start test-once "${settings[@]}" >/dev/null ;;
+  esac
+  if [ "$kind" = postmaster ] || { [ -n "$pid" ] && kill -KILL "$pid" 2>/dev/null; }; then killed[$kind]=$((killed[$kind] + 1)); fi
+  is_back
 done
-if [ "$kills" -ge 6 ]; then ok "the worker was killed at random moments"; else not_ok "only $kills kills"; fi
-is "and the postmaster" $crashes 12
+rm "$work/go"
+wait
+# Of those that came too late (a session may end between the look and the kill) there are few.
+is "the postmaster was killed every time" "${killed[postmaster]}" $((kills / 3))
+if [ $((killed[backend] + killed[worker])) -ge $((kills / 2)) ]; then ok "so were writers and the worker"; else not_ok "only ${killed[backend]} writers and ${killed[worker]} workers were killed"; fi
 
 poll "the worker is back" 20 "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'flagscope worker'" 1
-for flag in $(seq 1 $rollouts); do feed "$flag" true; feed "$flag" true; done
+for flag in $(seq $rollouts); do for n in 1 2; do batch "last-$flag-$n" "$flag" true; done; done |
+  psql -XAtq -v ON_ERROR_STOP=1 >>"$work/acknowledged.last"
 poll "every rollout is rolled back" 60 "SELECT count(*) FROM flagscope.rollout WHERE status = 'rolled_back'" $rollouts
-is "by exactly one decision each" "$(sql "SELECT count(*), count(DISTINCT rollout_id) FROM flagscope.decision
+poll "no delta, no exposure and no late trace is left" 30 'SELECT (SELECT count(*) FROM flagscope.variant_delta)
+  + (SELECT count(*) FROM flagscope.unit_delta) + (SELECT count(*) FROM flagscope.late_trace)' 0
+
+# Nothing lost, nothing twice.
+{ echo 'CREATE TABLE acknowledged (batch text); COPY acknowledged FROM stdin;' && cat "$work"/acknowledged.* && echo '\.'; } | psql -XAtq -v ON_ERROR_STOP=1
+is "no batch was acknowledged twice" "$(sql 'SELECT count(*) - count(DISTINCT batch) FROM acknowledged')" 0
+is "every acknowledged batch is stored" "$(sql 'SELECT count(*) FROM acknowledged a WHERE NOT EXISTS (SELECT FROM flagscope.telemetry t WHERE t.body = a.batch)')" 0
+is "every stored batch is whole, and there once" "$(sql 'SELECT count(*) FROM (SELECT FROM flagscope.telemetry GROUP BY body HAVING count(*) <> 200) x')" 0
+is "at most one batch of a feeder and a kill is stored without its acknowledgement" "$(sql "SELECT count(DISTINCT body) <= $feeders * $kills
+  FROM flagscope.telemetry t WHERE NOT EXISTS (SELECT FROM acknowledged a WHERE a.batch = t.body)")" t
+is "every row is tied to its flag, once" "$(sql "SELECT count(*) FROM flagscope.telemetry WHERE flags IS NULL")" 0
+is "rollups have every committed row once" "$(sql "SELECT sum(n), sum(events) FROM flagscope.variant_rollup WHERE metric = 'errors'")" \
+  "$(sql "SELECT count(*), count(*) FILTER (WHERE is_error) FROM flagscope.telemetry WHERE name = 'pay'")"
+is "and are what the rows say, folded anew" "$(sql "SELECT count(*) FROM flagscope.verify_rollup(now() - interval '1 day', now() + interval '1 minute')")" 0
+is "everybody who was exposed to a rollout is one of its units, once" "$(sql "SELECT count(*) FROM
+  (SELECT DISTINCT r.id, t.subject, t.flags ->> r.flag AS variant FROM flagscope.telemetry t JOIN flagscope.rollout r ON t.flags ? r.flag
+   WHERE t.subject IS NOT NULL AND t.ts < r.ended_at - interval '5 seconds') e
+  FULL JOIN (SELECT u.* FROM flagscope.unit u JOIN flagscope.rollout r ON r.id = u.rollout_id WHERE u.first_seen < r.ended_at - interval '5 seconds') u
+    ON (u.rollout_id, u.subject, u.variant) = (e.id, e.subject, e.variant) WHERE u.rollout_id IS NULL OR e.id IS NULL")" 0
+is "each rollout was rolled back by exactly one decision" "$(sql "SELECT count(*), count(DISTINCT rollout_id) FROM flagscope.decision
   WHERE action = 'rollback'")" "$rollouts|$rollouts"
-is "each told once" "$(sql "SELECT count(*) FROM flagscope.outbox WHERE payload ->> 'action' = 'rollback'")" $rollouts
+is "each decision is told once" "$(sql "SELECT count(*), count(DISTINCT payload ->> 'id') FROM flagscope.outbox")" "$(sql "SELECT count(*), count(*) FROM flagscope.decision")"
 is "the flags serve what the decisions say" "$(sql "SELECT count(*) FROM flagscope.flag_state s JOIN flagscope.decision d
   ON d.id = s.decision_id AND d.action = 'rollback' WHERE s.percent IS NULL AND s.default_variant = 'off'")" $rollouts
-ticks=$(sql 'SELECT ticks FROM flagscope.tick_state')
-if [ "$ticks" -ge 200 ]; then ok "among $ticks ticks"; else not_ok "only $ticks ticks"; fi
-poll "no delta is left" 10 'SELECT count(*) FROM flagscope.variant_delta' 0
-is "rollups have every committed row once" "$(sql "SELECT sum(n), sum(events) FROM flagscope.variant_rollup WHERE metric = 'errors'")" \
-  "$(sql "SELECT count(*), count(*) FILTER (WHERE is_error) FROM flagscope.telemetry")"
-is "and are what the rows say, folded anew" "$(sql "SELECT count(*) FROM flagscope.verify_rollup(now() - interval '1 hour', now() + interval '1 minute')")" 0
 is "evidence is the sum of its strata" "$(sql "SELECT count(*) FROM flagscope.guardrail_status s WHERE s.events_treatment[1] IS DISTINCT FROM
   (SELECT sum(e.events_treatment[1]) FROM flagscope.evaluation e WHERE (e.guardrail_id, e.rollout_id) = (s.guardrail_id, s.rollout_id))")" 0
 is "every decision's evidence can be computed anew" "$(sql "SELECT count(*) FROM flagscope.decision d, LATERAL
   (SELECT * FROM flagscope.replay_evidence(d.id) r ORDER BY r.at DESC LIMIT 1) r
   WHERE d.action = 'rollback' AND abs(r.log_e_recomputed - (d.evidence ->> 'log_e')::float8) > 1e-9")" 0
+ticks=$(sql 'SELECT ticks FROM flagscope.tick_state')
+if [ "$ticks" -ge "$kills" ]; then ok "among $ticks ticks and $kills kills"; else not_ok "only $ticks ticks"; fi
+rm -rf "$work"

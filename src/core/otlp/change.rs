@@ -5,11 +5,13 @@
 //! - another start, or a count that went down, is a reset: the process began anew, all of the total is news;
 //! - of the first point of a series all is news if the series is, else it only is where the next one begins.
 //!
-//! What is not here: the point before (the caller keeps it), and points out of order.
+//! What is not here: the point before (the caller keeps it), points out of order, and totals that are no number, which
+//! say nothing of either side and are never the point before (`metric`).
 
 use serde_json::{Map, Value, json};
 
-use super::distribution::distribution;
+use super::distribution::{bounds, distribution};
+use super::exponential;
 use crate::sketch::Histogram;
 
 /// How a cumulative point relates to the one before.
@@ -69,7 +71,8 @@ fn value(news: &Map<String, Value>) -> Option<f64> {
     let number = |key: &str| news.get(key).and_then(Value::as_f64);
     match news.get("count") {
         Some(count) => number("sum").zip(count.as_f64().filter(|n| *n > 0.0)).map(|(sum, n)| sum / n),
-        None => number("total"),
+        // What only grows is never below 0 since its start.
+        None => number("total").filter(|total| *total >= 0.0),
     }
 }
 
@@ -80,13 +83,18 @@ fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Op
     if restarted || !same("type") {
         return None;
     }
+    if previous.get("count").and_then(Value::as_u64) == Some(0) {
+        // Its buckets may be left out, and the extremes are those of what came since.
+        return Some(current.clone());
+    }
     let mut news = Map::from_iter([("type".to_owned(), current.get("type")?.clone())]);
     match current.get("type")?.as_str()? {
         "sum" => {
             news.insert("total".to_owned(), json!(total(current)?.less(total(previous)?)?));
         }
         "histogram" => {
-            if !same("explicit_bounds") {
+            // As numbers: jsonb writes 1e16 without a point.
+            if bounds(previous) != bounds(current) {
                 return None;
             }
             put_counts(&mut news, previous, current, &["count"])?;
@@ -95,13 +103,8 @@ fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Op
             news.insert("bucket_counts".to_owned(), json!(less));
         }
         _ => {
-            put_counts(&mut news, previous, current, &["count", "zero_count"])?;
-            let scale = scale(previous).min(scale(current));
-            news.insert("scale".to_owned(), json!(scale));
-            for side in ["positive", "negative"] {
-                let less = buckets(previous, side, scale).taken_from(&buckets(current, side, scale))?;
-                news.insert(side.to_owned(), json!({"offset": less.offset, "bucket_counts": less.counts}));
-            }
+            put_counts(&mut news, previous, current, &["count"])?;
+            exponential::put_difference(&mut news, previous, current)?;
         }
     }
     // The extremes since the start bound what is new, and may not be among it.
@@ -158,7 +161,8 @@ fn put_counts(
     Some(())
 }
 
-fn counts(buckets: &Map<String, Value>) -> Vec<u64> {
+/// The counts of buckets, in order.
+pub(super) fn counts(buckets: &Map<String, Value>) -> Vec<u64> {
     let list = buckets.get("bucket_counts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     list.iter().map(|n| n.as_u64().unwrap_or_default()).collect()
 }
@@ -168,46 +172,6 @@ fn each_less(before: &[u64], after: &[u64]) -> Option<Vec<u64>> {
         return None;
     }
     after.iter().zip(before).map(|(after, before)| after.checked_sub(*before)).collect()
-}
-
-fn scale(point: &Map<String, Value>) -> i64 {
-    point.get("scale").and_then(Value::as_i64).unwrap_or_default()
-}
-
-/// One side of an exponential histogram.
-struct Buckets {
-    offset: i64,
-    counts: Vec<u64>,
-}
-
-/// One side of a point, at a scale that is coarser than its own or the same.
-fn buckets(point: &Map<String, Value>, side: &str, wanted: i64) -> Buckets {
-    let empty = Map::new();
-    let side = point.get(side).and_then(Value::as_object).unwrap_or(&empty);
-    let steps = scale(point).saturating_sub(wanted).clamp(0, 63);
-    let offset = side.get("offset").and_then(Value::as_i64).unwrap_or_default();
-    let mut coarse = Buckets { offset: offset >> steps, counts: Vec::new() };
-    for (index, n) in counts(side).into_iter().enumerate() {
-        let at = (offset.saturating_add(index as i64) >> steps).saturating_sub(coarse.offset) as usize;
-        if coarse.counts.len() <= at {
-            coarse.counts.resize(at + 1, 0);
-        }
-        coarse.counts[at] = coarse.counts[at].saturating_add(n);
-    }
-    coarse
-}
-
-impl Buckets {
-    /// `later` less these; none when a count went down.
-    fn taken_from(&self, later: &Self) -> Option<Self> {
-        let mut left = Self { offset: later.offset, counts: later.counts.clone() };
-        for (index, n) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {
-            let at = self.offset.checked_add(index as i64)?.checked_sub(later.offset)?;
-            let count = left.counts.get_mut(usize::try_from(at).ok()?)?;
-            *count = count.checked_sub(*n)?;
-        }
-        Some(left)
-    }
 }
 
 #[cfg(test)]
@@ -261,18 +225,69 @@ mod tests {
     }
 
     #[test]
-    fn exponential_histograms_meet_at_the_coarser_scale() {
-        let point = |scale: i64, offset: i64, counts: Value, zero: u64| {
-            let count = zero + counts.as_array().unwrap().iter().filter_map(Value::as_u64).sum::<u64>();
-            json!({"type": "exponential_histogram", "start": "1", "count": count, "sum": 100.0, "scale": scale,
-                "zero_count": zero, "positive": {"offset": offset, "bucket_counts": counts}})
+    fn a_histogram_without_sum_is_a_difference_too() {
+        let point = |n: u64| {
+            json!({"type": "histogram", "start": "1", "count": n, "bucket_counts": [n, 0],
+                "explicit_bounds": [1.0]})
         };
-        // Buckets -3, -2, -1, 0 of scale 1 are -2, -1, -1, 0 of scale 0.
-        let before = point(1, -3, json!([1, 2, 3, 4]), 1);
-        let news = since(Some(&before), &point(0, -2, json!([1, 6, 4, 2]), 2), false);
-        assert_eq!((news.change, news.distribution.map(|d| (d.count(), d.zero()))), (Change::Delta, Some((4, 1))));
-        assert_eq!(since(Some(&before), &point(0, -2, json!([1, 4, 4, 2]), 2), false).change, Change::Reset);
-        assert_eq!(since(Some(&before), &point(0, -1, json!([9, 9]), 2), false).change, Change::Reset);
+        let news = since(Some(&point(10)), &point(25), false);
+        assert_eq!((news.change, news.value, news.distribution.map(|d| d.count())), (Change::Delta, None, Some(15)));
+        // What is no number stands between two points without a sum of their difference, and never is one.
+        let with = |n: u64, sum: Value| {
+            let mut point = point(n);
+            point["sum"] = sum;
+            point
+        };
+        let broken = since(Some(&with(10, json!(5.0))), &with(12, json!("NaN")), false);
+        assert_eq!(
+            (broken.change, broken.value, broken.distribution.map(|d| d.count())),
+            (Change::Delta, None, Some(2))
+        );
+        let after = since(Some(&with(12, json!("NaN"))), &with(14, json!(7.0)), false);
+        assert_eq!(
+            (after.change, after.value, after.distribution.map(|d| d.count())),
+            (Change::Delta, None, Some(2))
+        );
+    }
+
+    #[test]
+    fn after_a_point_without_observations_all_is_new() {
+        let empty = json!({"type": "histogram", "start": "1", "count": 0, "sum": 0.0});
+        let five = json!({"type": "histogram", "start": "1", "count": 5, "sum": 2.5, "bucket_counts": [5, 0],
+            "explicit_bounds": [1.0], "min": 0.25, "max": 0.75});
+        let news = since(Some(&empty), &five, false);
+        let distribution = news.distribution.unwrap();
+        assert_eq!((news.change, news.value, distribution.count()), (Change::Delta, Some(0.5), 5));
+        assert_eq!((distribution.min(), distribution.max()), (Some(0.25), Some(0.75)));
+        let nothing = Since { change: Change::Delta, value: None, distribution: None };
+        assert_eq!(since(Some(&empty), &empty, false), nothing);
+    }
+
+    #[test]
+    fn count_and_sum_alone_give_so_many_values_of_the_mean() {
+        let point = |n: u64, sum: f64| json!({"type": "histogram", "count": n, "sum": sum, "bucket_counts": [n]});
+        let news = since(Some(&point(10, 5.0)), &point(14, 13.0), false);
+        let distribution = news.distribution.unwrap();
+        assert_eq!((news.value, distribution.count(), distribution.sum()), (Some(2.0), 4, Some(8.0)));
+        assert_eq!((distribution.min(), distribution.max()), (Some(2.0), Some(2.0)));
+    }
+
+    #[test]
+    fn bounds_are_compared_as_numbers() {
+        let point = |n: u64, bounds: Value| {
+            json!({"type": "histogram", "count": n, "bucket_counts": [n, 0, 0],
+                "explicit_bounds": bounds})
+        };
+        let (float, whole) = (json!([1e16, "Infinity"]), json!([10_000_000_000_000_000_u64, "Infinity"]));
+        assert_eq!(since(Some(&point(1, whole)), &point(2, float), false).change, Change::Delta);
+        let other = json!([1e17, "Infinity"]);
+        assert_eq!(since(Some(&point(1, other)), &point(2, json!([1e16, "Infinity"])), false).change, Change::Reset);
+    }
+
+    #[test]
+    fn what_only_grows_is_never_negative() {
+        let since = since(None, &sum(-5.0, "1"), true);
+        assert_eq!((since.change, since.value), (Change::First, None));
     }
 
     #[test]

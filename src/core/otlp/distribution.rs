@@ -3,12 +3,14 @@
 //! Counts are kept exactly. Where they go within a bucket is known only as well as the bucket is narrow:
 //! - an exponential histogram of scale 5 or more has buckets that lie within our bins: nothing is lost;
 //! - a coarser one is spread evenly over the logarithm, and explicit bounds evenly over the values, as Prometheus'
-//!   `histogram_quantile` does; the outermost buckets end at the point's minimum and maximum where it has them.
+//!   `histogram_quantile` does; the outermost buckets end at the point's minimum and maximum where it has them;
+//! - of a point with count and sum alone, which OpenTelemetry's data model allows, every value is taken for the mean.
 //!
 //! What is not here: which counts (`change` makes differences of cumulative points).
 
 use serde_json::{Map, Value};
 
+use super::exponential;
 use crate::sketch::Histogram;
 
 /// The bins of a default histogram: 2^5 to an octave.
@@ -34,13 +36,17 @@ pub(super) fn distribution(point: &Map<String, Value>) -> Option<Histogram> {
 type Cells = Vec<(f64, u64)>;
 
 fn fill(mut cells: Cells, min: Option<f64>, max: Option<f64>, sum: Option<f64>) -> Option<Histogram> {
+    let count = cells.iter().fold(0, |all: u64, cell| all.saturating_add(cell.1));
+    if count == 0 {
+        return None; // an empty point may have extremes, which nobody observed
+    }
     cells.sort_by(|a, b| a.0.total_cmp(&b.0));
     // The extremes are known exactly: one value of the outermost cells stands there.
     if let Some(min) = min {
         take_one(cells.iter_mut());
         cells.insert(0, (min, 1));
     }
-    if let Some(max) = max.filter(|_| cells.iter().map(|cell| cell.1).sum::<u64>() > 1) {
+    if let Some(max) = max.filter(|_| count > 1) {
         take_one(cells.iter_mut().rev());
         cells.push((max, 1));
     }
@@ -61,7 +67,7 @@ fn take_one<'c>(mut cells: impl Iterator<Item = &'c mut (f64, u64)>) {
 }
 
 fn exponential(point: &Map<String, Value>) -> Option<Cells> {
-    let width = 2_f64.powf(-(point.get("scale")?.as_i64()? as f64));
+    let width = (-exponential::scale(point) as f64).exp2();
     let (min, max) = bounds_of_values(point);
     let mut cells = Vec::new();
     let mut side = |key: &str, sign: f64, least: Option<f64>, most: Option<f64>| {
@@ -81,23 +87,45 @@ fn exponential(point: &Map<String, Value>) -> Option<Cells> {
     side("negative", -1.0, negated(max), negated(min));
     let zero = point.get("zero_count").and_then(Value::as_u64).unwrap_or_default();
     cells.extend((zero > 0).then_some((0.0, zero)));
-    Some(cells)
+    Some(if cells.is_empty() { means(point)? } else { cells })
+}
+
+/// As many values as were counted, each the mean: all that count and sum tell.
+fn means(point: &Map<String, Value>) -> Option<Cells> {
+    let count = point.get("count").and_then(Value::as_u64).filter(|count| *count > 0)?;
+    Some(vec![(number(point, "sum")? / count as f64, count)])
+}
+
+/// The bounds of a point. An infinite one is text, since JSON has no number for it.
+pub(super) fn bounds(point: &Map<String, Value>) -> Vec<f64> {
+    let bound = |bound: &Value| bound.as_f64().or_else(|| bound.as_str()?.parse().ok());
+    let list = point.get("explicit_bounds").and_then(Value::as_array);
+    list.map_or_else(Vec::new, |bounds| bounds.iter().filter_map(bound).collect())
 }
 
 fn explicit(point: &Map<String, Value>) -> Option<Cells> {
-    let bounds: Vec<f64> = point
-        .get("explicit_bounds")
-        .and_then(Value::as_array)
-        .map_or_else(Vec::new, |bounds| bounds.iter().filter_map(Value::as_f64).collect());
-    let (min, max) = bounds_of_values(point);
-    let mut cells = Vec::new();
+    let bounds = bounds(point);
     let counted: Vec<u64> = counts(point.get("bucket_counts")).collect();
-    if counted.len() != bounds.len() + 1 {
+    let finite = |x: &&f64| x.is_finite();
+    let (first, last) = (bounds.iter().find(finite), bounds.iter().rfind(finite));
+    if counted.iter().all(|n| *n == 0) || (first.is_none() && number(point, "sum").is_some()) {
+        return means(point);
+    }
+    // As many counts as bounds: the last bound is infinite, and there is no bucket beyond (checked when it was read).
+    if counted.len() != bounds.len() + 1 && bounds.last() != Some(&f64::INFINITY) {
         return None;
     }
+    let (min, max) = bounds_of_values(point);
+    let mut cells = Vec::new();
     for (index, n) in counted.into_iter().enumerate().filter(|(_, n)| *n > 0) {
-        let upper = bounds.get(index).copied();
-        let lower = index.checked_sub(1).and_then(|before| bounds.get(before)).copied();
+        // A bucket that has an infinite end is as open as the outermost ones; none is beyond all finite bounds.
+        let upper = bounds
+            .get(index)
+            .filter(|x| **x < f64::INFINITY)
+            .and_then(|x| if x.is_finite() { Some(x) } else { first });
+        let upper = upper.copied();
+        let lower = index.checked_sub(1).and_then(|before| bounds.get(before)).filter(|x| **x > f64::NEG_INFINITY);
+        let lower = lower.and_then(|x| if x.is_finite() { Some(x) } else { last }).copied();
         // Outside all bounds: from the minimum or 0, to the maximum; else at the bound itself.
         let lower = lower.or(min).or(upper.filter(|upper| *upper > 0.0).map(|_| 0.0)).or(upper);
         let upper = upper.or(max).or(lower);
@@ -189,6 +217,56 @@ mod tests {
         // The first bucket begins at 0, the last one ends at its bound, when nothing better is known.
         let open = of(json!({"type": "histogram", "bucket_counts": [3, 4], "explicit_bounds": [1.0]})).unwrap();
         assert_eq!((open.count(), open.min(), open.max()), (7, Some(1.0 / 6.0), Some(1.0)));
+    }
+
+    #[test]
+    fn infinite_bounds_are_open_ends() {
+        let of = |counts: Value, bounds: Value| {
+            of(
+                json!({"type": "histogram", "count": 3, "sum": 4.0, "bucket_counts": counts, "explicit_bounds": bounds}),
+            )
+        };
+        let plain = of(json!([1, 2]), json!([1.0]));
+        assert_eq!(plain.as_ref().map(|h| (h.count(), h.sum(), h.max())), Some((3, Some(4.0), Some(1.0))));
+        for (counts, bounds) in [
+            (json!([1, 2, 0]), json!([1.0, "Infinity"])),
+            (json!([1, 0, 2]), json!([1.0, "Infinity"])),
+            (json!([1, 2]), json!([1.0, "Infinity"])),
+            (json!([0, 1, 2]), json!(["-Infinity", 1.0])),
+            (json!([1, 0, 2]), json!(["-Infinity", 1.0])),
+            (json!([0, 1, 2, 0]), json!(["-Infinity", 1.0, "Infinity"])),
+        ] {
+            assert_eq!(of(counts.clone(), bounds.clone()), plain, "{counts} {bounds}");
+        }
+    }
+
+    #[test]
+    fn count_and_sum_alone_are_values_of_the_mean() {
+        let point = |rest: Value| {
+            let mut point = json!({"type": "histogram", "count": 4, "sum": 6.0});
+            point.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
+            of(point).map(|h| (h.count(), h.sum(), h.min(), h.max()))
+        };
+        let four = Some((4, Some(6.0), Some(1.5), Some(1.5)));
+        assert_eq!(point(json!({})), four);
+        assert_eq!(point(json!({"bucket_counts": [4]})), four);
+        assert_eq!(point(json!({"bucket_counts": [4], "explicit_bounds": ["Infinity"]})), four);
+        assert_eq!(point(json!({"bucket_counts": [0, 0], "explicit_bounds": [1.0]})), four);
+        assert_eq!(point(json!({"type": "exponential_histogram", "scale": 3, "zero_count": 0})), four);
+        // The extremes are exact where they are known.
+        let known = point(json!({"bucket_counts": [4], "min": 1.0, "max": 3.0}));
+        assert_eq!(known, Some((4, Some(6.0), Some(1.0), Some(3.0))));
+        // A count alone tells of no value.
+        assert_eq!(of(json!({"type": "histogram", "count": 4, "bucket_counts": [4]})), None);
+    }
+
+    #[test]
+    fn nothing_observed_has_no_extremes() {
+        let empty = json!({"type": "histogram", "count": 0, "sum": 0.0, "min": 0.0, "max": 0.0,
+            "bucket_counts": [0, 0], "explicit_bounds": [1.0]});
+        assert_eq!(of(empty), None);
+        let exponential = json!({"type": "exponential_histogram", "count": 0, "scale": 2, "min": 0.0, "max": 0.0});
+        assert_eq!(of(exponential), None);
     }
 
     #[test]

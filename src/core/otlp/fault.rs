@@ -9,18 +9,45 @@ use std::fmt;
 /// A payload is a stranger's text: a message quotes no more of it than this.
 const QUOTED_CHARS: usize = 60;
 
+/// How many unknown fields a message names.
+const MOST_NAMED: usize = 3;
+
 /// The reason, and the path from the request to the offending field.
 #[derive(Debug, Clone)]
 pub(super) struct Fault {
     path: String,
     reason: String,
+    costs_a_record: bool,
 }
 
 pub(super) type Result<T> = std::result::Result<T, Fault>;
 
 impl Fault {
     pub(super) fn new(reason: impl Into<String>) -> Self {
-        Self { path: String::new(), reason: reason.into() }
+        Self { path: String::new(), reason: reason.into(), costs_a_record: true }
+    }
+
+    /// An object has none of the fields that are `wanted` of it, but these others. How many records that cost, if any,
+    /// nobody can say: unknown fields are to be ignored, and an empty object is a good one.
+    pub(super) fn not_understood(others: &[&str], wanted: &[&str]) -> Self {
+        let list = |keys: &[&str], and: &str| {
+            let keys: Vec<_> = keys.iter().map(|key| quoted(&Value::from(*key))).collect();
+            keys.join(and)
+        };
+        let mut reason = format!("not understood: {}", list(&others[..others.len().min(MOST_NAMED)], ", "));
+        if others.len() > MOST_NAMED {
+            reason += ", ...";
+        }
+        reason += &format!("; expected {}", list(wanted, " or "));
+        if others.iter().any(|key| key.contains('_')) {
+            reason += " (OTLP/JSON has names in lowerCamelCase)";
+        }
+        Self { costs_a_record: false, ..Self::new(reason) }
+    }
+
+    /// Whether a record is lost for it.
+    pub(super) fn costs_a_record(&self) -> bool {
+        self.costs_a_record
     }
 
     /// `found` is not what the field demands.

@@ -1,6 +1,7 @@
 //! Typed fields of a JSON object, by the rules of ProtoJSON: `null` is absence, a number may be text.
 //!
-//! Unknown fields are never looked at, and so ignored; snake_case names are among them.
+//! Unknown fields are ignored, snake_case names among them; [`Fields::expect`] tells of those that stand where
+//! nothing known does.
 
 use super::fault::{Fault, Result};
 use serde_json::{Map, Number, Value};
@@ -20,6 +21,16 @@ impl<'a> Fields<'a> {
 
     pub(super) fn get(self, key: &str) -> Option<&'a Value> {
         self.0.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A fault if none of the fields that are `wanted` is there, but some that are not even `known`.
+    pub(super) fn expect(self, wanted: &[&str], known: &[&str]) -> Result<()> {
+        if wanted.iter().any(|key| self.0.contains_key(*key)) {
+            return Ok(());
+        }
+        let others = self.0.iter().filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null());
+        let others: Vec<&str> = others.map(|(key, _)| key.as_str()).collect();
+        if others.is_empty() { Ok(()) } else { Err(Fault::not_understood(&others, wanted)) }
     }
 
     /// Reads the field by `read`; a fault names the field.

@@ -6,7 +6,7 @@ use super::fault::{Fault, Result};
 use super::field::{Fields, boolean, number, signed, unsigned};
 use super::id;
 use super::point::{self, Point};
-use super::request::{Emit, each, reject};
+use super::request::{Emit, each, expect, reject};
 use super::row::{Record, Row};
 use super::value;
 use crate::telemetry::Signal;
@@ -17,6 +17,9 @@ const NO_RECORDED_VALUE: u64 = 1;
 
 /// Aggregation temporality 2 is CUMULATIVE: a point counts from its series' start.
 const CUMULATIVE: i64 = 2;
+
+/// `otlp.change` of a total that is NaN or infinite, beside those of [`Change`](super::Change).
+const INVALID: &str = "invalid";
 
 /// One kind of metric: its field, its name under `otlp.type`, and the reader of its points.
 struct Kind {
@@ -44,6 +47,7 @@ struct Series<'a> {
 
 /// Reads a metric; one without data gives no row.
 pub(super) fn read(metric: Fields, context: Context, emit: Emit) {
+    expect(metric, &KINDS.map(|kind| kind.field), &["name", "description", "unit", "metadata"], emit);
     let Some((kind, data)) = KINDS.iter().find_map(|kind| Some((kind, metric.get(kind.field)?))) else {
         return;
     };
@@ -53,9 +57,11 @@ pub(super) fn read(metric: Fields, context: Context, emit: Emit) {
         Err(fault) => return emit(Err(place(fault))),
     };
     match series(metric, kind, data) {
-        Ok(series) => each(data, "dataPoints", &mut |row| emit(row.map_err(place)), |point, emit| {
-            emit(row(point, &series, kind, context));
-        }),
+        Ok(series) => {
+            let emit: Emit = &mut |row| emit(row.map_err(place));
+            expect(data, &["dataPoints"], &["aggregationTemporality", "isMonotonic"], emit);
+            each(data, "dataPoints", emit, |point, emit| emit(row(point, &series, kind, context)));
+        }
         Err(fault) => reject(data.list("dataPoints").map_or(0, <[Value]>::len), &fault, emit),
     }
 }
@@ -87,13 +93,18 @@ fn row(point: Fields, series: &Series, kind: &Kind, context: Context) -> Result<
     put(&mut otlp, "start", start.map(|start| start.to_string()));
     let read = (kind.read)(point)?;
     otlp.extend(read.otlp);
-    row.cumulative = series.cumulative && read.value.is_some();
-    if row.cumulative && kind.field == "sum" {
-        put(&mut otlp, "total", read.value.map(number));
+    row.value = read.value;
+    row.cumulative = series.cumulative && (kind.field != "sum" || row.value.is_some());
+    if series.cumulative && kind.field == "sum" {
+        put(&mut otlp, "total", row.value.map(number));
+        if row.value.is_some_and(|total| !total.is_finite()) {
+            // It says nothing of what came before or comes after: never the point that another one is compared with.
+            (row.value, row.cumulative) = (None, false);
+            put(&mut otlp, "change", Some(INVALID));
+        }
     }
     let exemplars = point.each("exemplars", point::exemplar)?;
     put(&mut otlp, "exemplars", (!exemplars.is_empty()).then_some(exemplars));
-    row.value = read.value;
     row.distribution = if row.cumulative { None } else { distribution(&otlp) };
     if point.read("flags", unsigned)?.unwrap_or_default() & NO_RECORDED_VALUE != 0 {
         (row.value, row.distribution, row.cumulative) = (None, None, false);

@@ -10,12 +10,15 @@
 //! Source: opentelemetry-proto 1.11.0, "JSON Protobuf Encoding", and semantic conventions 1.44.0, `feature_flag`.
 //!
 //! Invariant: one bad record costs that record. A fault in a resource, scope or metric costs each record below it;
-//! a span takes its flag evaluations with it; text that is not JSON costs one.
+//! a span takes its flag evaluations with it; text that is not JSON costs one. Where nothing is understood (names in
+//! snake_case, another protocol) no record is known to be lost, and the first error says so: OTLP's `partialSuccess`
+//! has a message beside no rejected records for that.
 
 mod change;
 mod context;
 mod distribution;
 mod evaluation;
+mod exponential;
 mod fault;
 mod field;
 mod id;
@@ -44,7 +47,8 @@ pub struct Decoded {
     pub rows: Vec<Row>,
     /// How many records, or lines that are no request, gave no row.
     pub rejected: u64,
-    /// The first reason, with its place: `line 3: resourceSpans[0].scopeSpans[0].spans[2].traceId: ...`.
+    /// The first reason, with its place: `line 3: resourceSpans[0].scopeSpans[0].spans[2].traceId: ...`; of a payload
+    /// without rejected records the first object in which nothing was understood.
     pub first_error: Option<String>,
     /// How many characters became U+FFFD: NUL, which PostgreSQL's text and jsonb cannot hold, and halves of surrogate
     /// pairs, which JavaScript writes when it cuts a text in the middle of a character.
@@ -56,7 +60,7 @@ pub struct Decoded {
 pub struct Account {
     /// How many records, or lines that are no request, gave no row.
     pub rejected: u64,
-    /// The first reason, with its place.
+    /// The first reason, with its place; without one, what was not understood.
     pub first_error: Option<String>,
     /// How many characters became U+FFFD: NUL, and halves of surrogate pairs.
     pub replaced: u64,
@@ -68,6 +72,8 @@ pub struct Rows<'p> {
     payload: Cow<'p, str>,
     place: payload::Place,
     records: VecDeque<row::Record>,
+    /// The first object in which nothing was understood.
+    not_understood: Option<String>,
     /// Complete once there is no further row.
     pub account: Account,
 }
@@ -77,19 +83,24 @@ impl<'p> Rows<'p> {
     pub fn new(payload: impl Into<Cow<'p, str>>) -> Self {
         let (payload, replaced) = value::replace_surrogates(payload.into());
         let place = payload::Place::start(&payload);
-        Self { payload, place, records: VecDeque::new(), account: Account { replaced, ..Account::default() } }
+        let account = Account { replaced, ..Account::default() };
+        Self { payload, place, records: VecDeque::new(), not_understood: None, account }
     }
 
     /// Reads the next request; false at the end.
     fn read(&mut self) -> bool {
         let Some(document) = self.place.next(&self.payload) else { return false };
         let (records, account) = (&mut self.records, &mut self.account);
+        let not_understood = &mut self.not_understood;
         match document.value {
             Err(fault) => account.reject(document.line, &fault),
             Ok(mut value) => {
                 account.replaced += value::replace_nul(&mut value, document.text);
                 request::read(&value, &mut |record| match record {
                     Ok(record) => records.push_back(record),
+                    Err(fault) if !fault.costs_a_record() => {
+                        not_understood.get_or_insert_with(|| format!("line {}: {fault}", document.line));
+                    }
                     Err(fault) => account.reject(document.line, &fault),
                 });
             }
@@ -104,6 +115,8 @@ impl Iterator for Rows<'_> {
     fn next(&mut self) -> Option<Row> {
         while self.records.is_empty() {
             if !self.read() {
+                let account = &mut self.account;
+                account.first_error = account.first_error.take().or_else(|| self.not_understood.take());
                 return None;
             }
         }

@@ -5,7 +5,7 @@
 //! and max of histograms) are truly absent.
 
 use super::context::{put, put_object};
-use super::fault::Result;
+use super::fault::{Fault, Result};
 use super::field::{Fields, double, number, signed, unsigned};
 use super::id;
 use super::value;
@@ -34,9 +34,38 @@ pub(super) fn histogram(point: Fields) -> Result<Point> {
     let sum = point.read("sum", double)?;
     let mut distribution = distribution(point, sum)?;
     extremes(point, &mut distribution.otlp)?;
-    put_numbers(&mut distribution.otlp, "bucket_counts", point.each("bucketCounts", unsigned)?);
-    put_numbers(&mut distribution.otlp, "explicit_bounds", point.each("explicitBounds", exact)?);
+    let (counts, bounds) = (point.each("bucketCounts", unsigned)?, point.each("explicitBounds", double)?);
+    check_bounds(&bounds, counts.len())?;
+    check_counts(&counts).map_err(|fault| fault.at("bucketCounts"))?;
+    put_numbers(&mut distribution.otlp, "bucket_counts", counts);
+    put_numbers(&mut distribution.otlp, "explicit_bounds", bounds.into_iter().map(number).collect());
     Ok(distribution)
+}
+
+/// Bounds must rise, or nobody knows what was counted between them. Two that are equal have nothing between them (Go's
+/// SDK sorts what it is given and keeps both). An infinite one at the end may stand for the open bucket, as Prometheus
+/// writes it, or have one beyond it.
+fn check_bounds(bounds: &[f64], counts: usize) -> Result<()> {
+    for (index, bound) in bounds.iter().enumerate() {
+        let before = index.checked_sub(1).map_or(f64::NEG_INFINITY, |before| bounds[before]);
+        // A NaN is not above anything.
+        if bound.partial_cmp(&before).is_none_or(|order| order.is_lt()) {
+            let reason = format!("not above the bound before it, {before}: {bound}");
+            return Err(Fault::new(reason).within("explicitBounds", index));
+        }
+    }
+    let infinite = usize::from(bounds.last() == Some(&f64::INFINITY));
+    if counts != 0 && counts != bounds.len() + 1 && counts + infinite != bounds.len() + 1 {
+        let reason = format!("{counts} counts do not fit {} bounds: there is one more than bounds", bounds.len());
+        return Err(Fault::new(reason).at("bucketCounts"));
+    }
+    Ok(())
+}
+
+/// Counts that no double holds exactly are those of a broken sender, and could not be added to others.
+fn check_counts(counts: &[u64]) -> Result<()> {
+    let all = counts.iter().fold(0, |all: u64, n| all.saturating_add(*n));
+    if all <= EXACT_INTEGERS { Ok(()) } else { Err(Fault::new(format!("more than 2^53 observations: {all}"))) }
 }
 
 /// A histogram whose bounds are powers of 2^(2^-scale). Its number is the mean.
@@ -79,13 +108,15 @@ pub(super) fn exemplar(exemplar: &Value) -> Result<Value> {
     Ok(Value::Object(exemplar))
 }
 
-/// Count and sum, and the mean of them; nothing observed has none.
+/// Count and sum, and the mean of them; nothing observed has none, nor has a sum that is not finite.
 fn distribution(point: Fields, sum: Option<f64>) -> Result<Point> {
     let count = point.read("count", unsigned)?.unwrap_or_default();
+    check_counts(&[count]).map_err(|fault| fault.at("count"))?;
     let mut otlp = Map::new();
     put(&mut otlp, "count", Some(count));
     put(&mut otlp, "sum", sum.map(number));
-    Ok(Point { value: sum.filter(|_| count > 0).map(|sum| sum / count as f64), otlp })
+    let mean = sum.filter(|_| count > 0).map(|sum| sum / count as f64);
+    Ok(Point { value: mean.filter(|mean| mean.is_finite()), otlp })
 }
 
 fn extremes(point: Fields, otlp: &mut Map<String, Value>) -> Result<()> {
@@ -98,6 +129,7 @@ fn extremes(point: Fields, otlp: &mut Map<String, Value>) -> Result<()> {
 fn buckets(buckets: &Value) -> Result<Map<String, Value>> {
     let fields = Fields::of(buckets)?;
     let counts = fields.each("bucketCounts", unsigned)?;
+    check_counts(&counts).map_err(|fault| fault.at("bucketCounts"))?;
     let mut buckets = Map::new();
     if !counts.is_empty() {
         put(&mut buckets, "offset", Some(fields.read("offset", signed)?.unwrap_or_default()));

@@ -55,13 +55,22 @@ fn visit(list: &[Value], key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
     }
 }
 
+/// Tells of an object in which nothing is understood.
+pub(super) fn expect(fields: Fields, wanted: &[&str], known: &[&str], emit: Emit) {
+    if let Err(fault) = fields.expect(wanted, known) {
+        emit(Err(fault));
+    }
+}
+
 fn one_request(request: Fields, emit: Emit) {
+    expect(request, &SHAPES.map(|shape| shape.resources), &[], emit);
     for shape in &SHAPES {
         each(request, shape.resources, emit, |group, emit| one_resource(shape, group, emit));
     }
 }
 
 fn one_resource(shape: &Shape, group: Fields, emit: Emit) {
+    expect(group, &[shape.scopes], &["resource", "schemaUrl"], emit);
     match Resource::read(group) {
         Ok(resource) => {
             let resource = Rc::new(resource);
@@ -76,6 +85,7 @@ fn one_resource(shape: &Shape, group: Fields, emit: Emit) {
 }
 
 fn one_scope(shape: &Shape, resource: &Rc<Resource>, group: Fields, emit: Emit) {
+    expect(group, &[shape.records], &["scope", "schemaUrl"], emit);
     match Scope::read(group) {
         Ok(scope) => {
             let context = Context { resource, scope: &Rc::new(scope) };

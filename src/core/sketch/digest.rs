@@ -65,9 +65,9 @@ impl TDigest {
     ///
     /// # Errors
     /// [`Kind::InvalidParameter`] when the compression is outside [`COMPRESSIONS`].
-    pub fn new(compression: usize) -> Result<Self> {
-        if COMPRESSIONS.contains(&compression) {
-            return Ok(Self::empty(compression));
+    pub fn new(compression: i64) -> Result<Self> {
+        if let Some(size) = usize::try_from(compression).ok().filter(|size| COMPRESSIONS.contains(size)) {
+            return Ok(Self::empty(size));
         }
         let (least, most) = (COMPRESSIONS.start(), COMPRESSIONS.end());
         let message = format!("tdigest compression must be between {least} and {most}, got \"{compression}\"");
@@ -212,7 +212,7 @@ impl TDigest {
     }
 
     fn checked_size(form: &Form) -> Check<Self> {
-        let empty = Self::new(form.compression).map_err(|e| e.message)?;
+        let empty = Self::new(i64::try_from(form.compression).unwrap_or(i64::MAX)).map_err(|e| e.message)?;
         let n = form.centroids.len();
         if n <= form.compression {
             Ok(empty)

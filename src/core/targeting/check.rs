@@ -6,7 +6,7 @@
 use datalogic_rs::datavalue::{NumberValue, OwnedDataValue};
 use serde_json::{Map, Value};
 
-use super::{Bucketing, advice, operator};
+use super::{Bucketing, advice, loose, operator};
 use crate::Kind;
 
 /// A rule with its segments in place may be this long (bytes of JSON, about): far beyond any written by hand, yet
@@ -246,6 +246,7 @@ impl<'r> Walk<'r> {
             return call(operator::fractional_name(self.bucketing), built);
         }
         match name {
+            "var" => return variable(built, single),
             "cat" | "merge" | "substr" if self.pays => {
                 built = built.into_iter().map(|value| charged(operator::CHARGE, 1, value)).collect();
             }
@@ -256,6 +257,9 @@ impl<'r> Walk<'r> {
                 }
             }
             _ => {}
+        }
+        if let Some(own) = loose::name(name, single, built.len()) {
+            return call(own, built);
         }
         // `and`, `or` and `if` want a list; for others a lone argument may itself stand for the list.
         match (single, built.len()) {
@@ -274,7 +278,11 @@ impl<'r> Walk<'r> {
             let value = self.within(&index.to_string(), |walk| walk.node(item, depth + 1));
             let pays = self.pays && turns && index == 1;
             let units = (self.nodes - before) as i64;
-            built.push(if pays { charged(operator::CHARGE, units, value) } else { value });
+            built.push(match name {
+                "map" | "filter" if index == 0 => call(loose::LIST, vec![value]),
+                _ if pays => charged(operator::CHARGE, units, value),
+                _ => value,
+            });
         }
         built
     }
@@ -299,6 +307,37 @@ impl<'r> Walk<'r> {
 
 fn call(name: &str, args: Vec<OwnedDataValue>) -> OwnedDataValue {
     OwnedDataValue::Object(vec![(name.to_owned(), OwnedDataValue::Array(args))])
+}
+
+/// `var` as the engine gets it: its own for the way through objects, ours for steps that may lead into a text or a list,
+/// and for the default.
+fn variable(mut built: Vec<OwnedDataValue>, single: bool) -> OwnedDataValue {
+    let default = (built.len() == 2).then(|| built.pop()).flatten();
+    let mut inside = Vec::new();
+    if let [OwnedDataValue::String(path)] = built.as_mut_slice() {
+        let steps: Vec<&str> = path.split('.').collect();
+        let leads_inside = |step: &&str| *step == "length" || step.parse::<usize>().is_ok();
+        let outside = steps.iter().skip(1).position(leads_inside).map_or(steps.len(), |index| index + 1);
+        inside = steps[outside..].iter().map(|step| OwnedDataValue::String((*step).to_owned())).collect();
+        *path = steps[..outside].join(".");
+    }
+    let mut value = match (single, built.len()) {
+        (true, 1) => OwnedDataValue::Object(vec![("var".to_owned(), built.remove(0))]),
+        _ => call("var", built),
+    };
+    if !inside.is_empty() {
+        inside.insert(0, value);
+        value = call(loose::MEMBER, inside);
+    }
+    match default {
+        // Evaluated where it is needed only: it may fail.
+        Some(default) if reads(&default) => {
+            let is_null = call("===", vec![value.clone(), OwnedDataValue::Null]);
+            call("if", vec![is_null, default, value])
+        }
+        Some(default) => call(loose::DEFAULT, vec![value, default]),
+        None => value,
+    }
 }
 
 /// Whether a value has operators in it.

@@ -6,7 +6,6 @@
 use datalogic_rs::DataValue;
 use datalogic_rs::bumpalo::Bump;
 use datalogic_rs::bumpalo::collections::Vec as ArenaVec;
-use datalogic_rs::datavalue::NumberValue;
 use serde_json::Value;
 
 use crate::{Error, Kind, Result};
@@ -221,6 +220,24 @@ impl<'s> ContextBuilder<'s> {
         }
     }
 
+    /// Takes the body of an OFREP request, `{"context": {...}}`, for the context in it. An object with a targeting key of its
+    /// own is a context, and so is one that has more than `context`, unless the key is in there.
+    pub fn unwrap_body(&mut self) {
+        let Some(DataValue::Object(entries)) = self.root else { return };
+        let find = |entries: &'s [Entry<'s>], name: &str| {
+            entries.iter().find(|(key, _)| *key == name).map(|(_, value)| *value)
+        };
+        let inner = match find(entries, "context") {
+            Some(DataValue::Object(inner)) => inner,
+            Some(DataValue::Null) if entries.len() == 1 => &[],
+            _ => return,
+        };
+        let is_body = entries.len() == 1 || find(inner, "targetingKey").is_some();
+        if is_body && find(entries, "targetingKey").is_none() {
+            self.root = Some(DataValue::Object(inner));
+        }
+    }
+
     /// Ends the building. No events at all make an empty context; a targeting key given here is the one that counts.
     pub fn finish(self, targeting_key: Option<&'s str>) -> Result<Context<'s>> {
         let entries = match (self.root, self.frames.is_empty()) {
@@ -274,11 +291,6 @@ fn disorder(event: &str) -> Error {
     Error::new(Kind::InvalidParameter, format!("{event} is out of place in the context"))
 }
 
-/// The text of a number as flagd names a variant by it.
-pub(super) fn number_text(number: NumberValue) -> String {
-    number.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,6 +313,26 @@ mod tests {
         assert_eq!(root(session, &given, Some("b")), Ok(wanted("b")));
         assert_eq!(root(session, &json!({"targetingKey": 5}), None), Ok(json!({"$flagd": flagd, "targetingKey": 5})));
         assert_eq!(root(session, &json!([]), None).map_err(|e| e.kind), Err(Kind::InvalidParameter));
+    }
+
+    #[test]
+    fn the_body_of_a_request_is_unwrapped() {
+        let targeting_key = |value: Value| {
+            let mut session = Session::new();
+            let mut builder = session.begin(7);
+            builder.value(&value).unwrap();
+            builder.unwrap_body();
+            let context = builder.finish(None).unwrap();
+            (context.targeting_key().map(str::to_owned), context.entries.len())
+        };
+        let key = |key: &str| Some(key.to_owned());
+        assert_eq!(targeting_key(json!({"context": {"targetingKey": "a", "plan": "pro"}})), (key("a"), 2));
+        assert_eq!(targeting_key(json!({"context": {"plan": "pro"}})), (None, 1));
+        assert_eq!(targeting_key(json!({"context": {"targetingKey": "a"}, "more": 1})), (key("a"), 1));
+        assert_eq!(targeting_key(json!({"context": null})), (None, 0));
+        assert_eq!(targeting_key(json!({"targetingKey": "b", "context": {"targetingKey": "a"}})), (key("b"), 2));
+        assert_eq!(targeting_key(json!({"context": {"screen": 3}, "plan": "pro"})), (None, 2));
+        assert_eq!(targeting_key(json!({"context": "mobile"})), (None, 1));
     }
 
     #[test]

@@ -127,6 +127,8 @@ impl Definition {
 #[derive(Debug, Clone)]
 pub struct Flag {
     pub(super) definition: Definition,
+    /// Values by variant, in the order of their names: a map of two takes six times the memory.
+    variants: Box<[(String, Value)]>,
     /// The flag's own over the flag set's.
     pub(super) metadata: Map<String, Value>,
     /// A rule that cannot be compiled is an answer too: PARSE_ERROR.
@@ -135,16 +137,25 @@ pub struct Flag {
 
 impl Flag {
     /// Compiles a definition, with the segments and the metadata of its flag set.
-    pub fn new(definition: Definition, segments: &Map<String, Value>, set_metadata: &Map<String, Value>) -> Self {
+    pub fn new(mut definition: Definition, segments: &Map<String, Value>, set_metadata: &Map<String, Value>) -> Self {
         let rule = definition.rule().map(|rule| Rule::compile(rule, segments, definition.bucketing, &definition.key));
         let mut metadata = set_metadata.clone();
-        metadata.extend(definition.metadata.clone());
-        Self { definition, metadata, rule }
+        metadata.extend(std::mem::take(&mut definition.metadata));
+        // Kept otherwise, or not needed: a session has thousands of flags.
+        let variants = std::mem::take(&mut definition.variants).into_iter().collect();
+        (definition.targeting, definition.value_schema) = (None, None);
+        Self { definition, variants, metadata, rule }
     }
 
-    /// What it was compiled from.
+    /// What it was compiled from, but for variants, rule, schema and metadata, which it keeps otherwise or not at all.
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// A variant's name and value.
+    pub(super) fn variant(&self, name: &str) -> Option<(&str, &Value)> {
+        let place = self.variants.binary_search_by(|(known, _)| known.as_str().cmp(name)).ok()?;
+        self.variants.get(place).map(|(name, value)| (name.as_str(), value))
     }
 
     /// What goes with its answers.

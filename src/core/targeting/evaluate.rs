@@ -6,7 +6,7 @@ use std::cell::Cell;
 use datalogic_rs::DataValue;
 use serde_json::{Map, Value};
 
-use super::context::number_text;
+use super::convert::number_text;
 use super::prerequisite::{Endless, Path, holds};
 use super::rule::Fault;
 use super::{Context, Flag, Lookup, Prerequisite, Rule, ValueType, bucket};
@@ -183,7 +183,7 @@ fn by_rule<'f>(flag: &'f Flag, rule: &Rule, context: &Context) -> Option<Outcome
 
 /// A variant by its name; one that does not exist is an error.
 fn named<'f>(flag: &'f Flag, name: &str, reason: Reason, step: Step<'f>) -> Outcome<'f> {
-    match flag.definition.variants.get_key_value(name) {
+    match flag.variant(name) {
         Some((variant, value)) => Outcome { variant: Some(variant), value: Some(value), reason, error: None, step },
         None => failure(ErrorCode::General, step),
     }

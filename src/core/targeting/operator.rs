@@ -10,7 +10,7 @@ use datalogic_rs::operator::EvalContext;
 use datalogic_rs::{ArenaExt, CustomOperator, DataValue, Engine, EvaluationConfig, Result};
 
 use super::bucket::{hash, hash_keys, place};
-use super::{Bucketing, cbor, meter, version};
+use super::{Bucketing, cbor, loose, meter, version};
 
 /// The largest weight, and the largest sum of weights (flagd: MaxInt32).
 pub(super) const MAX_WEIGHT: i64 = i32::MAX as i64;
@@ -33,8 +33,7 @@ pub(super) const CHARGE_NAMES: &str = "#charge_names";
 pub(super) static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
     // As flagd's Python and JavaScript cores: values that cannot be compared are unequal, not an error.
     let config = EvaluationConfig::default().with_loose_equality_errors(false);
-    Engine::builder()
-        .with_config(config)
+    loose::add_to(Engine::builder().with_config(config))
         .add_operator(fractional_name(Bucketing::V2), Fractional(Bucketing::V2))
         .add_operator(fractional_name(Bucketing::V3), Fractional(Bucketing::V3))
         .add_operator("starts_with", Affix(|text, prefix| text.starts_with(prefix)))

@@ -45,10 +45,17 @@ impl Rule {
     }
 
     fn apply<'a>(&'a self, root: DataValue<'a>, arena: &'a Bump) -> std::result::Result<&'a DataValue<'a>, Fault> {
-        ENGINE.evaluate(&self.logic, root, arena).map_err(|error| match meter::exhausted() {
-            true => Fault::TooMuch(error.to_string()),
-            false => Fault::Operator(error.to_string()),
-        })
+        let result = ENGINE.evaluate(&self.logic, root, arena).map_err(|error| {
+            // Operators of ours are compiled to other names (`operator.rs`, `loose.rs`).
+            let text = error.to_string().replace("(in operator: #", "(in operator: ");
+            if meter::exhausted() { Fault::TooMuch(text) } else { Fault::Operator(text) }
+        })?;
+        match result {
+            DataValue::Number(number) if !number.as_f64().is_finite() => {
+                Err(Fault::Operator("the rule gives an infinite number".to_owned()))
+            }
+            result => Ok(result),
+        }
     }
 }
 

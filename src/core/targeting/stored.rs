@@ -48,6 +48,12 @@ impl Stored {
             .map_err(|problem| Error::new(Kind::Corrupted, format!("a stored flag cannot be read: {problem}")))
     }
 
+    /// Reads the stored form from its text.
+    pub fn read(text: &str) -> Result<Self> {
+        serde_json::from_str(text)
+            .map_err(|problem| Error::new(Kind::Corrupted, format!("a stored flag cannot be read: {problem}")))
+    }
+
     /// The stored form of a definition.
     pub fn of(definition: &Definition) -> Self {
         Self {
@@ -72,29 +78,34 @@ impl Stored {
 
     /// The definition.
     pub fn definition(&self) -> Result<Definition> {
-        let damaged = |what: &str| Error::new(Kind::Corrupted, format!("a stored flag has no {what}"));
-        Ok(Definition {
-            key: self.key.clone(),
-            value_type: ValueType::from_label(&self.value_type).ok_or_else(|| damaged("type"))?,
-            enabled: self.enabled,
-            variants: self.variants.clone(),
-            default_variant: self.default_variant.clone(),
-            targeting: self.targeting.clone(),
-            bucketing: Bucketing::from_label(&self.bucketing).ok_or_else(|| damaged("bucketing"))?,
-            split: self.split.as_ref().map(|s| Split::new(s.treatment.clone(), s.control.clone(), s.percent)),
-            prerequisites: self
-                .prerequisites
-                .iter()
-                .map(|p| Prerequisite { flag: p.flag.clone(), variant: p.variant.clone() })
-                .collect(),
-            metadata: self.metadata.clone(),
-            value_schema: self.value_schema.clone(),
-        })
+        self.clone().into_definition()
     }
 
     /// The flag, compiled.
-    pub fn flag(&self) -> Result<Flag> {
-        Ok(Flag::new(self.definition()?, &self.segments, &self.set_metadata))
+    pub fn into_flag(mut self) -> Result<Flag> {
+        let (segments, set_metadata) = (std::mem::take(&mut self.segments), std::mem::take(&mut self.set_metadata));
+        Ok(Flag::new(self.into_definition()?, &segments, &set_metadata))
+    }
+
+    fn into_definition(self) -> Result<Definition> {
+        let damaged = |what: &str| Error::new(Kind::Corrupted, format!("a stored flag has no {what}"));
+        Ok(Definition {
+            value_type: ValueType::from_label(&self.value_type).ok_or_else(|| damaged("type"))?,
+            bucketing: Bucketing::from_label(&self.bucketing).ok_or_else(|| damaged("bucketing"))?,
+            key: self.key,
+            enabled: self.enabled,
+            variants: self.variants,
+            default_variant: self.default_variant,
+            targeting: self.targeting,
+            split: self.split.map(|s| Split::new(s.treatment, s.control, s.percent)),
+            prerequisites: self
+                .prerequisites
+                .into_iter()
+                .map(|p| Prerequisite { flag: p.flag, variant: p.variant })
+                .collect(),
+            metadata: self.metadata,
+            value_schema: self.value_schema,
+        })
     }
 }
 

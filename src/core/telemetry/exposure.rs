@@ -11,8 +11,18 @@ pub const EXPOSURE: &str = "feature_flag.evaluation";
 /// Variants of the flags that are being rolled out, by environment.
 #[derive(Debug, Default)]
 pub struct RolledOut {
-    /// environment -> flag -> variant -> the time from which on its exposures no longer count.
-    by_flag: HashMap<String, HashMap<String, HashMap<String, i64>>>,
+    /// environment -> flag -> variant -> its arm.
+    by_flag: HashMap<String, HashMap<String, HashMap<String, Arm>>>,
+    /// Flag, environment and variant of each arm.
+    names: Vec<[String; 3]>,
+}
+
+/// A variant that is being rolled out, or that one is rolled out against.
+#[derive(Debug)]
+struct Arm {
+    number: u32,
+    /// The time from which on its exposures no longer count.
+    until: i64,
 }
 
 impl RolledOut {
@@ -21,7 +31,15 @@ impl RolledOut {
     pub fn add(&mut self, environment: &str, flag: &str, variants: [&str; 2], until: Option<i64>) {
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
         let until = until.unwrap_or(i64::MAX);
-        flags.entry(flag.to_owned()).or_default().extend(variants.map(|variant| (variant.to_owned(), until)));
+        let arms = flags.entry(flag.to_owned()).or_default();
+        for variant in variants {
+            let number = self.names.len() as u32;
+            let arm = arms.entry(variant.to_owned()).or_insert(Arm { number, until });
+            arm.until = until;
+            if arm.number == number {
+                self.names.push([flag, environment, variant].map(str::to_owned));
+            }
+        }
     }
 
     /// Whether nothing is rolled out.
@@ -34,14 +52,17 @@ impl RolledOut {
 #[derive(Debug)]
 pub struct Exposures<'p> {
     rolled_out: &'p RolledOut,
-    /// (environment, flag, variant, subject) -> earliest time, in one fixed order.
-    seen: BTreeMap<(String, String, String, String), i64>,
+    /// subject -> arm -> earliest time. One fixed order, in which a subject's exposures lie together: who consumes them by
+    /// parts sees them together, too.
+    seen: BTreeMap<String, BTreeMap<u32, i64>>,
+    /// How many they are.
+    number: usize,
 }
 
 impl<'p> Exposures<'p> {
     /// None yet.
     pub fn new(rolled_out: &'p RolledOut) -> Self {
-        Self { rolled_out, seen: BTreeMap::new() }
+        Self { rolled_out, seen: BTreeMap::new(), number: 0 }
     }
 
     /// Notes that a subject was served variants of flags, in an environment given by its key.
@@ -54,19 +75,39 @@ impl<'p> Exposures<'p> {
     ) {
         let Some(flags) = self.rolled_out.by_flag.get(environment) else { return };
         for (flag, variant) in tags {
-            if flags.get(flag).and_then(|variants| variants.get(variant)).is_some_and(|until| ts < *until) {
-                let key = (environment.to_owned(), flag.to_owned(), variant.to_owned(), subject.to_owned());
-                let earliest = self.seen.entry(key).or_insert(ts);
-                *earliest = ts.min(*earliest);
+            let arm = flags.get(flag).and_then(|variants| variants.get(variant));
+            if let Some(arm) = arm.filter(|arm| ts < arm.until) {
+                if !self.seen.contains_key(subject) {
+                    self.seen.insert(subject.to_owned(), BTreeMap::new());
+                }
+                let Some(seen) = self.seen.get_mut(subject) else { continue };
+                let is_new =
+                    seen.insert(arm.number, seen.get(&arm.number).map_or(ts, |known| ts.min(*known))).is_none();
+                self.number += usize::from(is_new);
             }
         }
     }
 
+    /// How many there are.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
     /// Flag, environment, variant, subject, earliest time.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str, &str, i64)> {
-        self.seen.iter().map(|((environment, flag, variant, subject), &ts)| {
-            (flag.as_str(), environment.as_str(), variant.as_str(), subject.as_str(), ts)
+        let rolled_out = self.rolled_out;
+        self.seen.iter().flat_map(move |(subject, arms)| {
+            arms.iter().filter_map(move |(&arm, &ts)| {
+                let [flag, environment, variant] = rolled_out.names.get(arm as usize)?;
+                Some((flag.as_str(), environment.as_str(), variant.as_str(), subject.as_str(), ts))
+            })
         })
+    }
+
+    /// Forgets those so far: they were written.
+    pub fn clear(&mut self) {
+        self.seen.clear();
+        self.number = 0;
     }
 }
 
@@ -85,7 +126,27 @@ mod tests {
         }
         exposures.note("staging", [("f", "on")].into_iter(), "w", 1);
         let seen: Vec<_> = exposures.iter().collect();
-        assert_eq!(seen, [("f", "production", "off", "u", 7), ("f", "production", "on", "u", 5)]);
+        assert_eq!(seen, [("f", "production", "on", "u", 5), ("f", "production", "off", "u", 7)]);
+        assert_eq!(exposures.number(), 2);
+        exposures.clear();
+        assert_eq!((exposures.iter().count(), exposures.number()), (0, 0));
+    }
+
+    #[test]
+    fn the_exposures_of_a_subject_lie_together() {
+        let mut rolled_out = RolledOut::default();
+        rolled_out.add("production", "f", ["on", "off"], None);
+        rolled_out.add("production", "f", ["new", "off"], Some(10));
+        let mut exposures = Exposures::new(&rolled_out);
+        for subject in ["v", "u"] {
+            for (variant, ts) in [("on", 1), ("off", 11), ("new", 9), ("off", 9)] {
+                exposures.note("production", [("f", variant)].into_iter(), subject, ts);
+            }
+        }
+        let seen: Vec<_> = exposures.iter().map(|(.., variant, subject, ts)| (subject, variant, ts)).collect();
+        // The rollout that was added last says until when the arm that both have counts.
+        let of = |s| [(s, "on", 1), (s, "off", 9), (s, "new", 9)];
+        assert_eq!(seen, [of("u"), of("v")].concat());
     }
 
     #[test]

@@ -4,149 +4,13 @@
 //! a row costs then is one look-up and the metrics of its flags. Every metric is matched once a row, however many
 //! flags watch it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::state::{Counting, Match};
-use super::{Filter, MetricKind, Per, Row, Signal, State};
+use super::state::Match;
+use super::{Plan, Row, State, Watch};
 
 /// Width of a rollup bucket, in microseconds.
 pub const BUCKET_MICROS: i64 = 10_000_000;
-
-/// What a metric is: which rows it reads, and how.
-#[derive(Debug, Clone)]
-pub struct Definition {
-    /// Its kind.
-    pub kind: MetricKind,
-    /// The signal of its rows.
-    pub signal: Signal,
-    /// Which rows of it; of rates and ratios those of the numerator.
-    pub filter: Filter,
-    /// Which of these are events; of proportions.
-    pub event: Option<Filter>,
-    /// The denominator of rates and ratios.
-    pub per: Option<Per>,
-    /// Of means: values are counted as if they lay between 0 and this.
-    pub cap: Option<f64>,
-    /// Of rates: an event counts its value, not 1.
-    pub sum_values: bool,
-    /// How long after its subject's first exposure a row counts, in microseconds; for [`Fold::row_of_subject`] alone.
-    pub window: Option<i64>,
-}
-
-impl Definition {
-    /// A metric of all rows that match a filter.
-    pub fn new(kind: MetricKind, signal: Signal, filter: Filter) -> Self {
-        Self { kind, signal, filter, event: None, per: None, cap: None, sum_values: false, window: None }
-    }
-
-    /// Whether it matches a row.
-    pub fn matches(&self, row: &impl Row) -> bool {
-        self.examine(row) != Match::No
-    }
-
-    /// The names that its rows can have; `None`: any.
-    fn row_names(&self) -> Option<Vec<&str>> {
-        let own = self.filter.exact_name()?;
-        match &self.per {
-            Some(per) => Some(vec![own, per.filter.exact_name()?]),
-            None => Some(vec![own]),
-        }
-    }
-}
-
-/// A metric, compiled.
-#[derive(Debug, Clone)]
-pub(super) struct Metric {
-    name: String,
-    pub definition: Definition,
-    pub counting: Counting,
-    /// Number of the row name that the filter demands, in [`Plan::row_names`].
-    row_name: Option<u32>,
-}
-
-/// One metric of one flag in one environment that some guardrail reads.
-#[derive(Debug, Clone)]
-pub struct Watch {
-    /// Key of the flag.
-    pub flag: String,
-    /// Key of the environment.
-    pub environment: String,
-    /// Index of the metric in its [`Plan`].
-    pub(super) metric: usize,
-}
-
-/// What is on watch of one flag.
-#[derive(Debug, Default)]
-pub(super) struct Watched {
-    /// Its variants: telemetry is written by many, and a name that is none of these must not become a rollup.
-    variants: HashSet<String>,
-    pub watches: Vec<usize>,
-}
-
-/// Everything that is on watch, compiled: made when configuration changes, used by every statement.
-#[derive(Debug, Default)]
-pub struct Plan {
-    pub(super) metrics: Vec<Metric>,
-    /// Row names that some metric demands, numbered: a row's own is looked up once, and then most metrics are ruled out
-    /// by comparing numbers (measured with 50 metrics: 5 us a row before).
-    row_names: HashMap<String, u32>,
-    pub(super) watches: Vec<Watch>,
-    /// environment key -> flag key -> what is watched of it
-    pub(super) by_flag: HashMap<String, HashMap<String, Watched>>,
-    /// environment key or alias -> environment key
-    environments: HashMap<String, String>,
-}
-
-impl Plan {
-    /// Names an environment by its key or an alias.
-    pub fn environment(&mut self, name: &str, key: &str) {
-        self.environments.insert(name.to_owned(), key.to_owned());
-    }
-
-    /// The key of an environment that telemetry names by key or alias.
-    pub fn environment_key(&self, name: &str) -> Option<&str> {
-        self.environments.get(name).map(String::as_str)
-    }
-
-    /// Adds a metric unless it is known; its index.
-    pub fn metric(&mut self, name: &str, definition: Definition) -> usize {
-        if let Some(known) = self.metrics.iter().position(|m| m.name == name) {
-            return known;
-        }
-        let next = self.row_names.len() as u32;
-        // A denominator has other rows than the filter's.
-        let wanted = definition.filter.exact_name().filter(|_| definition.per.is_none());
-        let row_name = wanted.map(|wanted| *self.row_names.entry(wanted.to_owned()).or_insert(next));
-        let counting = Counting::of(&definition);
-        self.metrics.push(Metric { name: name.to_owned(), definition, counting, row_name });
-        self.metrics.len() - 1
-    }
-
-    /// Puts a metric of a flag, which has these variants, on watch in an environment.
-    pub fn watch(&mut self, flag: &str, environment: &str, variants: &[String], metric: usize) {
-        self.watches.push(Watch { flag: flag.to_owned(), environment: environment.to_owned(), metric });
-        let flags = self.by_flag.entry(environment.to_owned()).or_default();
-        let watched = flags.entry(flag.to_owned()).or_default();
-        watched.variants.extend(variants.iter().cloned());
-        watched.watches.push(self.watches.len() - 1);
-    }
-
-    /// Whether nothing is on watch, so that no row can count.
-    pub fn is_empty(&self) -> bool {
-        self.watches.is_empty()
-    }
-
-    /// Names of the metrics, in the order in which they were added.
-    pub fn metric_names(&self) -> impl Iterator<Item = &str> {
-        self.metrics.iter().map(|metric| metric.name.as_str())
-    }
-
-    /// The names of all rows that can match a metric; `None`: any.
-    pub fn wanted_names(&self) -> Option<Vec<&str>> {
-        let names: Option<Vec<_>> = self.metrics.iter().map(|metric| metric.definition.row_names()).collect();
-        names.map(|names| names.concat())
-    }
-}
 
 /// What a row counts for: a watch and the variant that the row is tied to, and the state that its last row went to.
 #[derive(Debug)]
@@ -161,20 +25,27 @@ struct Target {
 
 /// What all rows with the same tags count for.
 #[derive(Debug, Default)]
-pub struct Targets(Vec<Target>);
+pub struct Targets {
+    list: Vec<Target>,
+    /// How often the fold had been emptied when the states were those of now.
+    taken: u32,
+}
 
 impl Targets {
     /// Whether such rows count for nothing.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 }
+
+/// A group that was folded: watch, variant, metric, start of the bucket in microseconds, state.
+pub type Group<'p> = (&'p Watch, String, &'p str, i64, State);
 
 /// No state yet.
 const NOWHERE: usize = usize::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Group {
+struct GroupKey {
     watch: usize,
     variant: u32,
     bucket: i64,
@@ -184,11 +55,13 @@ struct Group {
 #[derive(Debug)]
 pub struct Fold<'p> {
     pub(super) plan: &'p Plan,
-    groups: HashMap<Group, usize>,
+    groups: HashMap<GroupKey, usize>,
     pub(super) states: Vec<State>,
     variants: Vec<String>,
     variant_ids: HashMap<String, u32>,
     matched: Vec<Match>,
+    /// How often the groups were taken.
+    taken: u32,
 }
 
 impl<'p> Fold<'p> {
@@ -202,6 +75,7 @@ impl<'p> Fold<'p> {
             variants: Vec::new(),
             variant_ids: HashMap::new(),
             matched,
+            taken: 0,
         }
     }
 
@@ -227,7 +101,7 @@ impl<'p> Fold<'p> {
                 }));
             }
         }
-        Targets(targets)
+        Targets { list: targets, taken: self.taken }
     }
 
     pub(super) fn variant(&mut self, name: &str) -> u32 {
@@ -245,7 +119,11 @@ impl<'p> Fold<'p> {
         self.matched.fill(Match::Unknown);
         let bucket = ts.div_euclid(BUCKET_MICROS);
         let row_name = self.plan.row_names.get(row.name()).copied();
-        for target in &mut targets.0 {
+        if targets.taken != self.taken {
+            targets.list.iter_mut().for_each(|target| target.state = NOWHERE);
+            targets.taken = self.taken;
+        }
+        for target in &mut targets.list {
             if target.row_name.is_some() && target.row_name != row_name {
                 continue;
             }
@@ -267,60 +145,44 @@ impl<'p> Fold<'p> {
     }
 
     pub(super) fn state(&mut self, watch: usize, variant: u32, bucket: i64, ts: i64) -> usize {
-        *self.groups.entry(Group { watch, variant, bucket }).or_insert_with(|| {
+        *self.groups.entry(GroupKey { watch, variant, bucket }).or_insert_with(|| {
             self.states.push(State { last_ts: ts, ..State::default() });
             self.states.len() - 1
         })
     }
 
-    /// The groups, in one fixed order: watch, variant, metric, start of the bucket in microseconds, state.
-    pub fn finish(mut self) -> Vec<(&'p Watch, String, &'p str, i64, State)> {
-        let mut groups: Vec<_> = self.groups.into_iter().collect();
-        groups.sort_unstable_by_key(|(group, _)| (group.watch, group.variant, group.bucket));
+    /// How many groups there are: each takes some hundred bytes, of a quantile up to some thousand.
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The groups, in one fixed order.
+    pub fn finish(mut self) -> Vec<Group<'p>> {
+        self.take()
+    }
+
+    /// The groups so far, in one fixed order; the fold goes on without any. The newest buckets come first, and of a bucket
+    /// all variants together: who consumes groups by parts has both arms of a comparison in each.
+    pub fn take(&mut self) -> Vec<Group<'p>> {
+        self.taken += 1;
+        let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
+        groups.sort_unstable_by_key(|(group, _)| (std::cmp::Reverse(group.bucket), group.watch, group.variant));
+        let mut states = std::mem::take(&mut self.states);
         groups
             .into_iter()
             .map(|(group, state)| {
                 let watch = &self.plan.watches[group.watch];
                 let metric = self.plan.metrics[watch.metric].name.as_str();
-                let state = std::mem::take(&mut self.states[state]);
+                let state = std::mem::take(&mut states[state]);
                 (watch, self.variants[group.variant as usize].clone(), metric, group.bucket * BUCKET_MICROS, state)
             })
             .collect()
     }
 }
 
-impl Counting {
-    pub(super) fn of(definition: &Definition) -> Self {
-        Self {
-            kind: definition.kind,
-            floor: if definition.cap.is_some() { 0.0 } else { f64::NEG_INFINITY },
-            cap: definition.cap.unwrap_or(f64::INFINITY),
-            sum_values: definition.sum_values,
-            sum_exposure: definition.per.as_ref().is_some_and(|per| per.sum_values),
-        }
-    }
-}
-
-impl Definition {
-    /// What a row is to the metric.
-    pub(super) fn examine(&self, row: &impl Row) -> Match {
-        let Self { signal, filter, event, per, .. } = self;
-        let matches = row.signal() == *signal && filter.matches(row);
-        match (per, event) {
-            (Some(per), _) => {
-                let of_signal = row.signal() == per.signal.unwrap_or(*signal);
-                Match::of(of_signal && per.filter.matches(row), matches)
-            }
-            (None, _) if !matches => Match::No,
-            (None, Some(event)) if event.matches(row) => Match::Event,
-            (None, _) => Match::Row,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Scalar;
+    use super::super::{Definition, Filter, MetricKind, Per, Scalar, Signal};
     use super::*;
     use serde_json::json;
 
@@ -375,7 +237,7 @@ mod tests {
         let mut fold = Fold::new(&plan);
         let tags = [("new-checkout", "on"), ("theme", "blue"), ("other", "x")];
         let mut targets = fold.targets("prod", tags.into_iter());
-        assert_eq!(targets.0.len(), 3);
+        assert_eq!(targets.list.len(), 3);
         fold.row(&mut targets, 5, &Point(Signal::Span, "pay", Some(0.2), Some(true)));
         fold.row(&mut targets, 7, &Point(Signal::Span, "pay", Some(f64::NAN), None));
         fold.row(&mut targets, 9, &Point(Signal::Span, "browse", Some(0.2), Some(true)));
@@ -391,16 +253,30 @@ mod tests {
         assert_eq!(
             rows,
             [
-                ("new-checkout", "on", "errors", 0, 2, 1, 7),
                 ("new-checkout", "on", "errors", BUCKET_MICROS, 1, 0, BUCKET_MICROS),
-                ("new-checkout", "on", "latency", 0, 1, 0, 7),
                 ("new-checkout", "on", "latency", BUCKET_MICROS, 0, 0, BUCKET_MICROS),
-                ("theme", "blue", "errors", 0, 2, 1, 7),
                 ("theme", "blue", "errors", BUCKET_MICROS, 1, 0, BUCKET_MICROS),
+                ("new-checkout", "on", "errors", 0, 2, 1, 7),
+                ("new-checkout", "on", "latency", 0, 1, 0, 7),
+                ("theme", "blue", "errors", 0, 2, 1, 7),
             ]
         );
-        let histogram = groups[2].4.histogram.as_ref().unwrap();
+        let histogram = groups[4].4.histogram.as_ref().unwrap();
         assert_eq!((histogram.count(), histogram.invalid()), (1, 1));
+    }
+
+    #[test]
+    fn a_fold_goes_on_after_its_groups_were_taken() {
+        let plan = plan();
+        let mut fold = Fold::new(&plan);
+        let mut targets = fold.targets("prod", [("theme", "blue")].into_iter());
+        let point = || Point(Signal::Span, "pay", None, Some(true));
+        (0..3).for_each(|_| fold.row(&mut targets, 5, &point()));
+        assert_eq!((fold.groups(), fold.take()[0].4.n, fold.groups()), (1, 3, 0));
+        // The same bucket again, from nothing.
+        (0..2).for_each(|_| fold.row(&mut targets, 6, &point()));
+        let rest = fold.finish();
+        assert_eq!((rest.len(), rest[0].4.n, rest[0].4.events, rest[0].4.last_ts), (1, 2, 2, 6));
     }
 
     /// The one group of a metric over some rows.

@@ -1,5 +1,5 @@
 //! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states;
-//! what rows without flags are tied to, and who counts within a conversion window.
+//! what rows without flags are tied to, which tags count for nobody, and who counts within a conversion window.
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
@@ -7,18 +7,24 @@ mod attribution;
 mod exposure;
 mod filter;
 mod fold;
+mod lane;
 mod per;
+mod plan;
 mod state;
 mod survey;
+mod uncounted;
 mod window;
 
 pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Scalar};
-pub use fold::{BUCKET_MICROS, Definition, Fold, Plan, Targets, Watch};
+pub use fold::{BUCKET_MICROS, Fold, Group, Targets};
+pub use lane::{Lane, Stages};
 pub use per::Per;
+pub use plan::{Definition, Plan, Watch};
 pub use state::{MetricKind, State};
 pub use survey::Survey;
+pub use uncounted::{Cause, KnownFlags, Said, Uncounted};
 pub use window::{Arms, Counts, Unit, Units};
 
 use crate::error::{Error, Kind, Result};

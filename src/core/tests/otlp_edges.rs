@@ -145,8 +145,68 @@ fn line_6_last_time_largest_integer_no_value_summary_and_no_data() {
 }
 
 #[test]
-fn line_7_snake_case_is_unknown() {
-    assert!(accepted(edge(7)).is_empty());
+fn line_7_snake_case_is_not_understood() {
+    let decoded = edge(7);
+    assert_eq!((decoded.rows.len(), decoded.rejected), (0, 0));
+    let reason = decoded.first_error.unwrap();
+    assert!(reason.starts_with("line 1: not understood: \"resource_"), "{reason}");
+    assert!(reason.ends_with("(OTLP/JSON has names in lowerCamelCase)"), "{reason}");
+}
+
+#[test]
+fn where_nothing_is_understood_it_is_said_what() {
+    let told = |request: Value| {
+        let decoded = decode(&request.to_string());
+        assert_eq!((decoded.rows.len(), decoded.rejected), (0, 0), "{request}");
+        decoded.first_error.map(|error| error.replace("line 1: ", ""))
+    };
+    for good in [
+        json!({}),
+        json!({"resourceSpans": []}),
+        json!({"foo": null}),
+        json!([]),
+        json!({"resourceLogs": [{"resource": {}, "schemaUrl": ""}]}),
+        json!({"resourceMetrics": [{"scopeMetrics": [{"scope": {}, "metrics": [{"name": "m"}, {"name": "m", "sum": {"isMonotonic": true}}]}]}]}),
+    ] {
+        assert_eq!(told(good), None);
+    }
+    let camel = " (OTLP/JSON has names in lowerCamelCase)";
+    let request = r#"expected "resourceSpans" or "resourceLogs" or "resourceMetrics""#;
+    let metric = r#"expected "sum" or "gauge" or "histogram" or "exponentialHistogram" or "summary""#;
+    for (bad, reason) in [
+        (json!({"resource_logs": []}), format!(r#"not understood: "resource_logs"; {request}{camel}"#)),
+        (json!({"a": 1, "b": 2, "c": 3, "d": 4}), format!(r#"not understood: "a", "b", "c", ...; {request}"#)),
+        (json!([{}, {"resourceProfiles": []}]), format!(r#"[1]: not understood: "resourceProfiles"; {request}"#)),
+        // The names of OTLP before 1.0.
+        (
+            json!({"resourceSpans": [{"instrumentationLibrarySpans": [{"spans": []}]}]}),
+            r#"resourceSpans[0]: not understood: "instrumentationLibrarySpans"; expected "scopeSpans""#.to_owned(),
+        ),
+        (
+            json!({"resourceLogs": [{"scopeLogs": [{"log_records": [{}]}]}]}),
+            format!(r#"resourceLogs[0].scopeLogs[0]: not understood: "log_records"; expected "logRecords"{camel}"#),
+        ),
+        (
+            json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "exponential_histogram": {}}]}]}]}),
+            format!(
+                r#"resourceMetrics[0].scopeMetrics[0].metrics[0]: not understood: "exponential_histogram"; {metric}{camel}"#
+            ),
+        ),
+        (
+            json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [{"name": "m", "sum": {"data_points": [{}]}}]}]}]}),
+            format!(
+                r#"resourceMetrics[0].scopeMetrics[0].metrics[0].sum: not understood: "data_points"; expected "dataPoints"{camel}"#
+            ),
+        ),
+    ] {
+        assert_eq!(told(bad), Some(reason));
+    }
+    // A record that is rejected is told first, wherever it stands.
+    let both = decode("{\"a\": 1}\nnot json\n");
+    assert_eq!(
+        (both.rejected, both.first_error.as_deref()),
+        (1, Some("line 2: not JSON: expected ident (line 2 column 2)"))
+    );
 }
 
 #[test]

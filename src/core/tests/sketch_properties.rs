@@ -264,3 +264,58 @@ proptest! {
         }
     }
 }
+
+/// A point with two values in one bucket and no extremes is a state that can be written and read, at every scale and at
+/// both ends of the doubles.
+#[test]
+fn points_without_extremes_are_states() {
+    use serde_json::json;
+    for scale in -10..=20_i32 {
+        let index = |exponent: f64| (exponent * 2_f64.powi(scale)).ceil() as i64 - 1;
+        // The least subnormal and normal numbers, 1 and what is next to it, and the largest number.
+        for offset in [index(-1074.0), index(-1022.5), index(-1022.0), index(-1022.0) + 1, -1, 0, index(1024.0)] {
+            for (side, sign) in [("positive", 1.0), ("negative", -1.0)] {
+                let point = json!({"count": 2, "scale": scale, side: {"offset": offset, "bucketCounts": [2]}});
+                let state = Histogram::from_otlp(&point).unwrap_or_else(|error| panic!("{point}: {error}"));
+                written(&state);
+                let (min, max) = (state.min().unwrap(), state.max().unwrap());
+                assert!(
+                    state.count() == 2 && min <= max && (min == 0.0 || min.signum() == sign),
+                    "{point}: {min} {max}"
+                );
+                assert!(state.trimmed_mean(0.1, 0.9).unwrap().is_some_and(f64::is_finite));
+                assert_eq!(Histogram::from_otlp(&state.to_otlp()), Ok(state));
+            }
+        }
+        let beyond = json!({"scale": scale, "positive": {"offset": index(1024.0) + 1, "bucketCounts": [2]}});
+        assert!(Histogram::from_otlp(&beyond).is_err());
+    }
+}
+
+#[test]
+fn points_have_names_and_numbers_in_either_form() {
+    use serde_json::json;
+    let camel = json!({"count": "3", "scale": 2, "zeroCount": "1", "positive": {"offset": 3, "bucketCounts": ["2"]},
+        "sum": 3.75, "min": 0, "max": 1.9});
+    let snake = json!({"count": 3, "scale": "2", "zero_count": 1, "positive": {"offset": "3", "bucket_counts": [2]},
+        "sum": "3.75", "min": "0", "max": "1.9"});
+    let state = Histogram::from_otlp(&camel).unwrap();
+    assert_eq!((state.count(), state.zero(), state.sum()), (3, 1, Some(3.75)));
+    assert_eq!(Histogram::from_otlp(&snake), Ok(state));
+    // What is no number is as good as left out; but it must be a number's name.
+    let odd = |key: &str, value: &str| {
+        let mut point = json!({"scale": 0, "positive": {"bucketCounts": [1, 1]}});
+        point[key] = json!(value);
+        Histogram::from_otlp(&point)
+    };
+    let plain = Histogram::from_otlp(&json!({"scale": 0, "positive": {"bucketCounts": [1, 1]}}));
+    for (key, value) in [("sum", "NaN"), ("min", "-Infinity"), ("max", "Infinity")] {
+        assert_eq!(odd(key, value), plain);
+    }
+    let refused = odd("sum", &"x".repeat(500)).unwrap_err().message;
+    assert!(refused.starts_with("not an exponential histogram: \"sum\" is no number, got") && refused.len() < 150);
+    // Extremes in one bucket must be in order: no such state could be read again.
+    let crossed = json!({"scale": 0, "positive": {"bucketCounts": [2]}, "min": 1.9, "max": 1.1});
+    let reason = Histogram::from_otlp(&crossed).unwrap_err().message;
+    assert!(reason.ends_with("\"min\" is above \"max\", got \"1.9\" and \"1.1\""), "{reason}");
+}

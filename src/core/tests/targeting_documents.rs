@@ -58,6 +58,10 @@ fn documents_of_flagds_testbed_come_back_as_they_were() {
                     .retain(|key, value| key != "defaultVariant" || !value.is_null());
             }
         }
+        // Where users are split, it says how.
+        let said = written.as_object_mut().and_then(|written| written.remove("flagscope")).unwrap_or_default();
+        let said = said["flags"].as_object().cloned().unwrap_or_default();
+        assert!(said.values().all(|flag| *flag == json!({"bucketing": "v2"})), "{name}: {said:?}");
         assert_eq!(written, wanted, "{name}");
     }
 }
@@ -77,7 +81,11 @@ fn what_flagd_cannot_say_comes_back_too() {
         map(json!({"staff": {"and": [{"$ref": "here"}, true]}, "here": {"==": [{"var": "country"}, "de"]}}));
     let metadata = map(json!({"flagSetId": "production"}));
     let written = flagd::write(&definitions, &segments, &metadata);
-    assert_eq!(written.problems, []);
+    let notes: Vec<_> = written.problems.iter().map(|problem| (problem.message.as_str(), problem.error)).collect();
+    let python = "one flag splits users by bucketing v2 (such as \"a\"); openfeature-flagd-core 2.0.0 for Python and \
+        flagd-evaluation-engine 0.1.0 for Rust know v3 alone: about half of its users get another variant there";
+    assert_eq!(notes, [(python, None)]);
+    assert_eq!(written.document["flagscope"]["flags"]["a"]["bucketing"], "v2");
     assert_eq!(written.document["$evaluators"]["staff"]["and"][0], segments["here"]);
     assert_eq!(written.document["flags"]["a"]["metadata"], json!({"owner": "team"}));
     let read = flagd::read(&written.document).expect("a document");
@@ -204,4 +212,66 @@ fn checking_tells_what_is_wrong_and_where() {
     assert_eq!(of(json!({"fractional": [{"var": "x"}]})), one("/fractional", "\"fractional\" has no buckets", false));
     let prefix = json!({"starts_with": [{"var": "x"}, 5]});
     assert_eq!(of(prefix), one("/starts_with", "\"starts_with\" compares texts, and 5 is none", false));
+}
+
+#[test]
+fn a_document_tells_which_clients_split_otherwise() {
+    let split = || Definition { split: split(), ..definition("a", Value::Null) };
+    let notes = |bucketings: &[Bucketing]| -> Vec<String> {
+        let flags = bucketings.iter().map(|bucketing| Definition { bucketing: *bucketing, ..split() });
+        flagd::write(&flags.collect::<Vec<_>>(), &Map::new(), &Map::new())
+            .problems
+            .into_iter()
+            .map(|p| p.message)
+            .collect()
+    };
+    assert_eq!(notes(&[Bucketing::V3]).len(), 1);
+    assert!(notes(&[Bucketing::V3])[0].contains("@openfeature/flagd-core 4.0.1 for JavaScript"));
+    assert!(notes(&[Bucketing::V2, Bucketing::V2])[0].starts_with("2 flags split users by bucketing v2"));
+    assert_eq!(notes(&[Bucketing::V2, Bucketing::V3]).len(), 2);
+    let whole = Definition { bucketing: Bucketing::V3, ..definition("a", Value::Null) };
+    assert_eq!(flagd::write(&[whole], &Map::new(), &Map::new()).problems, []);
+}
+
+#[test]
+fn a_bad_segment_is_left_out_with_those_who_need_it() {
+    let flag = |rule: Value| json!({"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on", "targeting": rule});
+    let document = json!({
+        "flags": {"good": flag(json!({"if": [{"$ref": "fine"}, "on"]})), "bad": flag(json!({"if": [{"$ref": "leans"}, "on"]}))},
+        "$evaluators": {"fine": {"var": "x"}, "broken": {"no_such_op": [1]}, "leans": {"!": [{"$ref": "broken"}]}, "a\nb": true}
+    });
+    let read = flagd::read(&document).expect("a document");
+    assert_eq!(read.segments.keys().collect::<Vec<_>>(), ["fine"]);
+    let told: Vec<_> = read.problems.iter().map(|problem| problem.path.as_str()).collect();
+    assert_eq!(told, ["/$evaluators/a\nb", "/$evaluators/broken/no_such_op"]);
+    let bad = |flag: &&flagd::Entry| flag.problems.iter().any(|problem| problem.error.is_some());
+    assert_eq!(read.flags.iter().filter(bad).map(|flag| flag.key.as_str()).collect::<Vec<_>>(), ["bad"]);
+}
+
+#[test]
+fn what_a_document_would_answer_wrongly_is_told() {
+    let flag = |variants: Value, rule: Value| json!({"state": "ENABLED", "variants": variants, "targeting": rule});
+    let document = json!({"flags": {
+        "big": flag(json!({"a": 9_007_199_254_740_993_i64}), Value::Null),
+        "gone": flag(json!({"on": true}), json!({"if": [{"var": "x"}, "old"]})),
+    }});
+    let read = flagd::read(&document).expect("a document");
+    let told: Vec<_> = read
+        .flags
+        .iter()
+        .flat_map(|flag| &flag.problems)
+        .map(|p| (p.path.as_str(), p.message.as_str(), p.error.is_some()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (
+                "/flags/big/variants/a",
+                "9007199254740993 is beyond 2^53 - 1, where clients round whole numbers: write it as text",
+                true
+            ),
+            ("/flags/gone/targeting/if/1", "the flag has no variant \"old\", it has: on", false),
+        ]
+    );
+    assert!(read.flags[1].definition.is_some());
 }

@@ -8,12 +8,45 @@ use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 use std::ptr::null;
 
-/// Settings that the owner of a database or role could set so that no tick works.
-const PINNED: [(&CStr, &CStr); 4] = [
+/// Settings by which a server, a database or a role could keep ticks from working, or change what they find: a session
+/// starts with what ALTER DATABASE, ALTER ROLE and the configuration files say.
+const PINNED: [(&CStr, &CStr); 32] = [
+    // Whose rights, which objects, which triggers.
+    (c"role", c"none"),
     (c"search_path", c"pg_catalog, pg_temp"),
+    (c"session_replication_role", c"origin"),
+    (c"row_security", c"on"),
+    (c"flagscope.actor", c""),
+    (c"flagscope.reason", c""),
+    // Transactions that write, see what is committed, and live as long as they need.
     (c"default_transaction_read_only", c"off"),
     (c"default_transaction_isolation", c"read committed"),
     (c"default_transaction_deferrable", c"off"),
+    (c"statement_timeout", c"0"),
+    (c"transaction_timeout", c"0"),
+    (c"lock_timeout", c"0"),
+    (c"idle_in_transaction_session_timeout", c"0"),
+    (c"idle_session_timeout", c"0"),
+    (c"exit_on_error", c"off"),
+    (c"temp_file_limit", c"-1"),
+    (c"default_table_access_method", c"heap"),
+    // What values look like as text.
+    (c"client_encoding", c"UTF8"),
+    (c"DateStyle", c"ISO, MDY"),
+    (c"IntervalStyle", c"postgres"),
+    (c"TimeZone", c"UTC"),
+    (c"timezone_abbreviations", c"Default"),
+    (c"extra_float_digits", c"1"),
+    (c"bytea_output", c"hex"),
+    (c"array_nulls", c"on"),
+    (c"quote_all_identifiers", c"off"),
+    // What a statement means.
+    (c"standard_conforming_strings", c"on"),
+    (c"transform_null_equals", c"off"),
+    (c"plpgsql.variable_conflict", c"error"),
+    (c"plpgsql.extra_errors", c"none"),
+    (c"plpgsql.check_asserts", c"on"),
+    (c"check_function_bodies", c"on"),
 ];
 
 /// Why a transaction failed.
@@ -27,8 +60,14 @@ pub struct Failure {
 pub fn connect(database: pg_sys::Oid) {
     receive_signals();
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    for (name, value) in PINNED {
-        pin(name, value);
+    // In a transaction, since some look names up in the catalogs.
+    let pinned = transaction(|| {
+        pin_own_user();
+        PINNED.iter().filter(|(name, _)| is_known(name)).for_each(|(name, value)| pin(name, value));
+        Ok(())
+    });
+    if let Err(failure) = pinned {
+        warning!("flagscope cannot set what its worker depends on: {}", failure.message);
     }
     if let Ok(name) = CString::new(WORKER) {
         pin(c"application_name", &name);
@@ -40,6 +79,23 @@ pub fn connect(database: pg_sys::Oid) {
 pub fn connect_to_nothing() {
     receive_signals();
     BackgroundWorker::connect_worker_to_spi(None, None);
+}
+
+/// Whether the setting exists: later versions have more, and those of plpgsql only once somebody has set or used them.
+fn is_known(name: &CStr) -> bool {
+    // SAFETY: a look-up by name; the result is only compared.
+    !unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) }.is_null()
+}
+
+/// Undo a `session_authorization` that a database or role has set: the worker is who it was started as.
+fn pin_own_user() {
+    // SAFETY: a catalog look-up inside a transaction; the name is a palloc'ed C string that the callee copies.
+    unsafe {
+        let own = pg_sys::GetAuthenticatedUserId();
+        if pg_sys::GetSessionUserId() != own {
+            pin(c"session_authorization", CStr::from_ptr(pg_sys::GetUserNameFromId(own, false)));
+        }
+    }
 }
 
 fn pin(name: &CStr, value: &CStr) {

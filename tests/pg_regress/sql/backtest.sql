@@ -31,7 +31,7 @@ SELECT s.at = l.at AS same_time, (s.evidence ->> 'log_e') = (l.evidence ->> 'log
 WHERE s.shadow AND NOT l.shadow AND l.action = 'hold' AND l.id = (SELECT min(id) FROM flagscope.decision WHERE action = 'hold');
 -- Proposed rules: a larger margin fires later or not at all; a healthy period gives no alarm; a quantile and a threshold, from rollups.
 SELECT margin, (SELECT min(b.at) FROM flagscope.backtest(jsonb_build_object('metric', 'errors', 'margin', margin), 'shop', '2040-01-02 12:00', '2040-01-02 13:00') b WHERE b.fires) AS fires_at
-FROM unnest('{0,0.1,0.5,1,2,5,9.9}'::float8[]) margin;
+FROM unnest('{0,0.1,0.5,1}'::float8[]) margin;
 SELECT count(*) AS strata, count(*) FILTER (WHERE b.fires) AS alarms FROM flagscope.backtest('{"metric": "errors"}', 'shop', '2040-01-02 12:00', '2040-01-02 12:01') b;
 SELECT rule ->> 'quantile' AS quantile, min(b.at) FILTER (WHERE b.fires) AS fires_at, count(*) AS strata FROM unnest(ARRAY['{"metric": "duration", "quantile": 0.9}', '{"metric": "duration"}',
     '{"metric": "duration", "quantile": 0.9, "limit_value": 0.22}', '{"metric": "duration", "quantile": 0.9, "limit_value": 0.22, "test": "threshold", "time_window": "10 seconds"}']::jsonb[]) rule,

@@ -7,6 +7,7 @@ SET timezone = 'America/New_York';
 -- Bounds are UTC over both changes of the clocks, whatever the session's zone.
 SELECT flagscope.set_chunk_interval('6 hours'), flagscope.set_setting('telemetry.premake', '5');
 SELECT made FROM flagscope.maintain('2040-03-11 04:00+00');
+SELECT flagscope.confirm_time('2040-11-04 04:00+00');
 SELECT made FROM flagscope.maintain('2040-11-04 04:00+00');
 SELECT chunk, lower AT TIME ZONE 'UTC' AS lower, upper AT TIME ZONE 'UTC' AS upper FROM flagscope.chunk WHERE parent = 'telemetry' ORDER BY lower;
 INSERT INTO flagscope.telemetry (ts, signal, name) SELECT t, 'log', 'hourly' FROM generate_series(timestamptz '2040-11-04 00:00+00', '2040-11-05 11:00+00', '1 hour') t;
@@ -17,6 +18,7 @@ RESET timezone;
 
 -- By volume: a day at first; narrower once a day of it would be too large.
 SELECT flagscope.set_chunk_interval(NULL), flagscope.set_setting('telemetry.premake', '1');
+SELECT flagscope.confirm_time('2040-12-01 12:00');
 SELECT made FROM flagscope.maintain('2040-12-01 12:00');
 INSERT INTO flagscope.telemetry (ts, signal, name, body) SELECT '2040-12-01 00:00:00'::timestamptz + i * interval '4 s', 'log', 'volume', repeat('x', 400) FROM generate_series(1, 10000) i;
 SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
@@ -24,11 +26,13 @@ SELECT flagscope.set_setting('telemetry.chunk_bytes', '5e6');
 SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
 SELECT flagscope.set_setting('telemetry.chunk_bytes', '5e5');
 SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
+SELECT flagscope.confirm_time('2040-12-02 23:30');
 SELECT made FROM flagscope.maintain('2040-12-02 23:30');
 SELECT chunk, lower, upper FROM flagscope.chunk WHERE parent = 'telemetry' AND lower >= '2040-12-01' ORDER BY lower;
 
 -- Retention that detaches: the rows stay, as a table of the user's, out of telemetry.
 SELECT flagscope.set_retention('10 days', expired => 'detach');
+SELECT flagscope.confirm_time('2040-11-14 13:00');
 SELECT dropped FROM flagscope.maintain('2040-11-14 13:00');
 SELECT count(*) FROM flagscope.telemetry WHERE ts < '2040-03-11 06:00';
 SELECT c.relname, c.relispartition, (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers FROM pg_class c WHERE relname LIKE 'detached%' AND relkind = 'r';

@@ -98,7 +98,7 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.tick('-infinity')$q$);
 END $$;
 -- A NULL rollout is none.
-SELECT flagscope.ramp_gate(NULL) IS NULL AS no_gate;
+SELECT flagscope.ramp_gate(NULL);
 DO $$ BEGIN PERFORM pg_temp.try('SELECT flagscope.start_rollout(NULL)'); END $$;
 -- sketches
 DO $$ BEGIN
@@ -116,6 +116,9 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SET flagscope.enabled = off$q$);
     PERFORM pg_temp.try($q$SET flagscope.unknown = 1$q$);
 END $$;
+-- The bounds stand below; from 18 on the message has them with their unit.
+\set VERBOSITY sqlstate
 ALTER SYSTEM SET flagscope.interval = 5;
 ALTER SYSTEM SET flagscope.interval = '2 h';
+\set VERBOSITY default
 SELECT name, setting, unit, vartype, context, min_val, max_val, boot_val, short_desc, extra_desc FROM pg_settings WHERE name LIKE 'flagscope.%' ORDER BY 1 \gx

@@ -57,6 +57,85 @@ BEGIN
     END LOOP;
 END $$;
 
+-- A session that uses many flags loads all of them at once, and after a change only those that changed: by an UPDATE of
+-- one, of all, of none; made, deleted, put away; by a segment, a name of an environment.
+CREATE FUNCTION pg_temp.served() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(format('%s x %s', n, v), ', ' ORDER BY v) FROM (
+        SELECT coalesce(e.variant, e.error_code, e.reason) AS v, count(*) AS n FROM generate_series(1, 100) i, flagscope.evaluate('c' || i, 'u', '{"age": 20}') e GROUP BY 1) x
+$$;
+SELECT count(flagscope.create_flag('c' || i)) FROM generate_series(1, 99) i;
+SELECT pg_temp.served();
+UPDATE flagscope.flag_state SET default_variant = 'on' WHERE flag = 'c7';
+SELECT pg_temp.served();
+UPDATE flagscope.flag_state SET default_variant = 'on' WHERE flag LIKE 'c_';
+SELECT pg_temp.served();
+UPDATE flagscope.flag_state SET default_variant = 'on' WHERE false;
+SELECT pg_temp.served();
+SELECT flagscope.create_flag('c100');
+SELECT pg_temp.served();
+DELETE FROM flagscope.flag WHERE key = 'c100';
+SELECT pg_temp.served();
+SELECT flagscope.archive_flag('c99');
+SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u') WHERE flag ~ '^c') AS all;
+SELECT flagscope.unarchive_flag('c99');
+SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u') WHERE flag ~ '^c') AS all;
+SELECT flagscope.create_segment('adults', '{">=": [{"var": "age"}, 18]}');
+UPDATE flagscope.flag_state SET targeting = '{"if": [{"$ref": "adults"}, "on", "off"]}' WHERE flag LIKE 'c1_';
+SELECT pg_temp.served();
+UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}';
+SELECT pg_temp.served();
+TRUNCATE flagscope.flag_state CASCADE;
+SELECT pg_temp.served();
+INSERT INTO flagscope.flag_state (flag, environment, default_variant) SELECT key, 'production', 'on' FROM flagscope.flag WHERE key ~ '^(c|f)';
+UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag = 'f';
+SELECT pg_temp.served();
+-- A transaction that is taken back, in parts and whole, while all are in the cache.
+BEGIN;
+UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag IN ('c1', 'c2');
+SELECT pg_temp.served();
+SAVEPOINT s;
+UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag LIKE 'c_';
+DELETE FROM flagscope.flag WHERE key = 'c50';
+SELECT flagscope.create_flag('c100');
+SELECT pg_temp.served();
+ROLLBACK TO s;
+SELECT pg_temp.served();
+ROLLBACK;
+SELECT pg_temp.served();
+-- A trigger that evaluates in the middle of the change: what it saw is gone with the change.
+CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'sees %', (SELECT variant FROM flagscope.evaluate(NEW.flag, 'u')); RETURN NULL; END $$;
+CREATE TRIGGER look AFTER UPDATE ON flagscope.flag_state FOR EACH ROW EXECUTE FUNCTION public.look();
+BEGIN;
+UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag = 'c3';
+ROLLBACK;
+SELECT variant FROM flagscope.evaluate('c3', 'u');
+DROP TRIGGER look ON flagscope.flag_state;
+DROP FUNCTION public.look();
+-- More changes at once than are taken in one by one.
+SELECT count(flagscope.create_flag('m' || i)) FROM generate_series(1, 1100) i;
+UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag LIKE 'c%';
+SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u')) AS all;
+DELETE FROM flagscope.flag WHERE key LIKE 'm%';
+SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u')) AS all;
+-- Rows that come with versions of their own, as by a restored dump or by replication.
+CREATE TEMP TABLE kept AS SELECT flag, environment, enabled, default_variant, version, changed_at FROM flagscope.flag_state WHERE flag = 'c9';
+SELECT variant FROM flagscope.evaluate('c9', 'u');
+SET session_replication_role = replica;
+UPDATE flagscope.flag_state SET default_variant = 'on' WHERE flag = 'c9';
+SELECT variant FROM flagscope.evaluate('c9', 'u');
+RESET session_replication_role;
+DELETE FROM flagscope.flag_state WHERE flag = 'c9';
+INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant, version, changed_at) SELECT flag, environment, enabled, 'off', version, changed_at FROM kept;
+SELECT variant FROM flagscope.evaluate('c9', 'u');
+SELECT c.flag, c.version = k.version AS version_kept, c.state FROM flagscope.flag_changes() c JOIN kept k USING (flag, environment);
+-- More than a session keeps: answers stay right.
+SELECT count(flagscope.create_flag('l' || i, jsonb_build_object('a', repeat('x', 300000), 'b', 'small'), 'b', 'string')) FROM generate_series(1, 60) i;
+SELECT count(*), min(e.value::text), max(e.value::text) FROM generate_series(1, 60) i, flagscope.evaluate('l' || i, 'u') e;
+UPDATE flagscope.flag_state SET default_variant = 'a' WHERE flag = 'l60';
+SELECT octet_length(e.value::text), count(*) FROM generate_series(1, 60) i, flagscope.evaluate('l' || i, 'u') e GROUP BY 1 ORDER BY 1;
+SELECT count(*), count(DISTINCT e.variant) FROM flagscope.evaluate_all('u') e WHERE e.flag LIKE 'l%';
+DELETE FROM flagscope.flag WHERE key ~ '^[cl]';
+
 -- A stage of a rollout is served from the next statement on.
 SELECT flagscope.create_rollout('f', stages => ARRAY[50, 100]);
 SELECT flagscope.start_rollout(1);

@@ -18,6 +18,7 @@ SELECT flagscope.create_policy('queue', '{"metric": "depth", "limit_value": 100,
 SELECT flagscope.create_policy('queue', '{"metric": "depth", "limit_value": 1}');
 SELECT flagscope.create_policy('x', '{"metric": "nothing"}');
 SELECT flagscope.create_policy('x', '{"limit_value": 1}');
+INSERT INTO flagscope.guardrail_policy (name, rule, created_at) VALUES ('x', '{"metric": "nothing"}', '2020-01-01');
 SELECT flagscope.create_policy('x', '[]');
 SELECT flagscope.create_policy('x', '{"metric": "errors", "colour": "red"}');
 SELECT flagscope.create_policy('x', '{"metric": "depth"}');

@@ -36,6 +36,7 @@ SELECT query, pg_temp.refused(format('SELECT flagscope.create_query_metric(%L, %
     'SELECT 1 AS subject, 2 AS value; DROP TABLE shop.orders']) query;
 SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'ratio', 'SELECT 1 AS subject, 2 AS value')$$), pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', NULL)$$),
     pg_temp.refused($$INSERT INTO flagscope.metric (name, kind) VALUES ('x', 'mean')$$), pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, signal, query) VALUES ('x', 'mean', 'span', 'SELECT 1 AS subject, 1 AS value')$$);
+SELECT pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, query, created_at) VALUES ('x', 'mean', 'SELECT 1', '2020-01-01')$$);
 
 -- The owner is who writes the metric; a role of somebody else's cannot be lent.
 SET ROLE regress_analyst;

@@ -4,6 +4,8 @@ DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 
+-- However loaded the machine is, a tick does all of its work.
+SELECT flagscope.set_setting('tick.budget', '"1 hour"');
 SELECT flagscope.create_flag('cart');
 SELECT flagscope.create_flag('theme', variants => '{"blue": "b", "red": "r", "green": "g"}', default_variant => 'blue', value_type => 'string');
 SELECT flagscope.create_flag('nobody watches');

@@ -13,7 +13,7 @@ CREATE FUNCTION pg_temp.traffic(at timestamptz, n integer, errors integer) RETUR
 $$;
 SELECT flagscope.create_flag('shop');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}'), flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
-SELECT flagscope.create_guardrail('shop', 'errors'), flagscope.create_guardrail('shop', 'duration', margin => 2), flagscope.create_guardrail('shop', 'duration', name => 'slow at all', quantile => 0.9, limit_value => 0.4, test => 'threshold', shadow => true);
+SELECT flagscope.create_guardrail('shop', 'errors'), flagscope.create_guardrail('shop', 'duration', margin => 1), flagscope.create_guardrail('shop', 'duration', name => 'slow at all', quantile => 0.9, limit_value => 0.4, test => 'threshold', shadow => true);
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 75, 100], min_duration => '5 min', min_sample => 200, approval => true);
 SELECT flagscope.rollout_report(1, '2040-01-02 12:00');
 SELECT flagscope.start_rollout(1, 'release 7', 'ann', '2040-01-02 12:00');

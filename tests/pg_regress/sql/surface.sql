@@ -17,7 +17,10 @@ WHERE m.comment IS NULL AND m.type NOT IN ('cast', 'default acl')
     AND NOT (m.type = 'function' AND EXISTS (SELECT FROM pg_aggregate a WHERE m.objid IN (a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn, a.aggminvtransfn, a.aggmfinalfn)))
     AND NOT (m.type = 'sequence' AND EXISTS (SELECT FROM pg_depend d WHERE d.objid = m.objid AND d.classid = 'pg_class'::regclass AND d.deptype = 'i'))
 ORDER BY 1, 2;
-SELECT type, count(*), count(comment) AS with_comment FROM member GROUP BY type ORDER BY type;
+-- Array and row types are members from 18 on, as before by their element or table only.
+SELECT m.type, count(*), count(m.comment) AS with_comment FROM member m
+WHERE NOT (m.type = 'type' AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE t.oid = m.objid AND (t.typcategory = 'A' OR c.relkind IN ('r', 'v', 'p'))))
+GROUP BY m.type ORDER BY m.type;
 
 -- Tables and views with their columns.
 SELECT m.identity AS relation, CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'v' THEN 'view' WHEN 'S' THEN 'sequence' WHEN 'c' THEN 'row type' END AS kind, m.comment
@@ -28,8 +31,10 @@ FROM member m JOIN pg_class c ON c.oid = m.objid JOIN pg_attribute a ON a.attrel
 WHERE m.classid = 'pg_class'::regclass AND c.relkind IN ('r', 'p') ORDER BY c.relname, a.attnum;
 SELECT c.oid::regclass AS view, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' ORDER BY a.attnum) AS columns
 FROM member m JOIN pg_class c ON c.oid = m.objid JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 WHERE m.classid = 'pg_class'::regclass AND c.relkind = 'v' GROUP BY c.oid, c.relname ORDER BY c.relname;
--- Constraints are named by what they demand; triggers by what they do.
-SELECT k.conrelid::regclass AS table, k.conname, pg_get_constraintdef(k.oid) AS definition FROM pg_constraint k JOIN member m ON m.objid = k.conrelid ORDER BY k.conrelid::regclass::text, k.contype, k.conname;
+-- Constraints are named by what they demand; triggers by what they do. NOT NULL, a constraint from 18 on, stands above.
+-- A check without the words it refuses with: those are in test constraint.
+SELECT k.conrelid::regclass AS table, k.conname, regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), '\s+', ' ', 'g'),
+    '^CHECK \( CASE WHEN \((.*) IS NOT FALSE\) THEN true ELSE flagscope\._refuse\(.*$', 'CHECK (\1)') AS definition FROM pg_constraint k JOIN member m ON m.objid = k.conrelid WHERE k.contype <> 'n' ORDER BY k.conrelid::regclass::text, k.contype, k.conname;
 SELECT t.tgrelid::regclass AS table, t.tgname, t.tgfoid::regproc AS calls FROM pg_trigger t JOIN member m ON m.objid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, t.tgname;
 SELECT i.indrelid::regclass AS table, regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '') AS index FROM pg_index i JOIN member m ON m.objid = i.indrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) ORDER BY i.indrelid::regclass::text, 2;

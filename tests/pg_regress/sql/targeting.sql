@@ -14,7 +14,7 @@ END $$;
 -- A rule decides by context; null is the default variant; what names no variant is an error.
 SELECT flagscope.create_environment('staging', '{stage}');
 SELECT flagscope.create_flag('cart', '{"old": "v1", "new": "v2", "beta": "v3"}', 'old', 'string', metadata => '{"team": "shop", "tier": 1}');
-SELECT flagscope.set_targeting('cart', '{"if": [{"==": [{"var": "plan"}, "pro"]}, "new", {"==": [{"var": "plan"}, "odd"]}, "nonsense", {"in": ["@example.com", {"var": ["email", ""]}]}, "beta", null]}') > 0 AS set;
+SELECT flagscope.set_targeting('cart', '{"if": [{"==": [{"var": "plan"}, "pro"]}, "new", {"==": [{"var": "plan"}, "odd"]}, {"cat": ["non", "sense"]}, {"in": ["@example.com", {"var": ["email", ""]}]}, "beta", null]}') > 0 AS set;
 SELECT c, e.* FROM unnest('{NULL,"{\"plan\": \"pro\"}","{\"plan\": \"odd\"}","{\"email\": \"ann@example.com\"}","{\"email\": 7}","{\"plan\": [\"pro\"]}",[]}'::text[]) WITH ORDINALITY c(c, i), flagscope.evaluate('cart', 'ann', c::jsonb) e ORDER BY i;
 -- Elsewhere it has none; NULL and JSON's null take it away.
 SELECT variant, reason FROM flagscope.evaluate('cart', 'ann', '{"plan": "pro"}', 'stage');

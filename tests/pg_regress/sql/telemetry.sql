@@ -36,7 +36,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name) SELECT t, 'metric', 'tick' FR
 RESET timezone;
 SELECT c.chunk, count(*), bool_and(t.ts >= c.lower AND t.ts < c.upper) AS within FROM flagscope.telemetry t JOIN flagscope.chunk c ON c.chunk = t.tableoid::regclass WHERE name = 'tick' GROUP BY 1 ORDER BY 1;
 -- A partition has what its parent has: indexes, checks, the fold, and is no member of the extension.
-SELECT c.relname, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes, (SELECT string_agg(conname, ' ' ORDER BY conname) FROM pg_constraint k WHERE k.conrelid = c.oid) AS checks,
+SELECT c.relname, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes, (SELECT string_agg(conname, ' ' ORDER BY conname) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') AS checks,
     (SELECT string_agg(tgname, ' ' ORDER BY tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers, EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') AS member
 FROM pg_class c WHERE c.oid IN ('flagscope.telemetry'::regclass, 'flagscope.telemetry_p20400616'::regclass) ORDER BY 1;
 
@@ -54,12 +54,17 @@ SELECT count(*) FROM flagscope.telemetry WHERE name IN ('x', 'good', 'bad');
 
 -- Another width from now on: six hours beside the days that exist, never overlapping them.
 SELECT flagscope.set_setting('telemetry.chunk_interval', '"6 hours"');
+-- After a jump of more than a day nothing is deleted, until a person has said that the time is right.
 SELECT * FROM flagscope.maintain('2040-06-19 22:00');
+SELECT item, says FROM flagscope.status() WHERE item = 'retention';
+SELECT flagscope.confirm_time('2040-06-19 22:00');
+SELECT count(*) FROM flagscope.status() WHERE item = 'retention';
 SELECT * FROM flagscope.maintain('2040-06-20 12:00');
 SELECT chunk, lower, upper FROM flagscope.chunk WHERE parent = 'telemetry' ORDER BY lower;
 SELECT count(*) AS overlaps FROM flagscope.chunk a JOIN flagscope.chunk b ON a.parent = b.parent AND a.chunk <> b.chunk AND tstzrange(a.lower, a.upper) && tstzrange(b.lower, b.upper);
 -- And wider again: the first week only gets what is left of it.
 SELECT flagscope.set_setting('telemetry.chunk_interval', '"7 days"'), flagscope.set_setting('telemetry.premake', '1');
+SELECT flagscope.confirm_time('2040-06-21 13:00');
 SELECT * FROM flagscope.maintain('2040-06-21 13:00');
 SELECT chunk, lower, upper FROM flagscope.chunk WHERE parent = 'telemetry' ORDER BY lower DESC LIMIT 3;
 -- Late rows between and before the partitions get one, as long as they are within the retention.
@@ -70,12 +75,13 @@ SELECT t.tableoid::regclass, c.lower, c.upper, t.ts, t.name FROM flagscope.telem
 -- Retention: the oldest expired partition goes, one a call.
 SELECT flagscope.set_setting('telemetry.retention', '"3 days"');
 SELECT chunk FROM flagscope.chunk WHERE parent = 'telemetry' AND upper <= timestamptz '2040-06-20 13:00' - interval '3 days' ORDER BY upper;
+SELECT flagscope.confirm_time('2040-06-20 13:00');
 SELECT * FROM flagscope.maintain('2040-06-20 13:00');
 SELECT * FROM flagscope.maintain('2040-06-20 13:00');
 SELECT chunk FROM flagscope.chunk WHERE parent = 'telemetry' AND upper <= timestamptz '2040-06-20 13:00' - interval '3 days' ORDER BY upper;
 SELECT count(flagscope.maintain('2040-06-20 13:00')) FROM generate_series(1, 5);
 SELECT min(lower) AS oldest FROM flagscope.chunk WHERE parent = 'telemetry';
--- Whoever reads old rows may ask again: what was stray stays.
+-- Rows with an impossible time went, too: they came more than three days ago. What came later stays.
 SELECT ts, name FROM flagscope.telemetry_stray ORDER BY ts;
 
 -- The views of the four signals have the rows of their signal, and each row is in one.

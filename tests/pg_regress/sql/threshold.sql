@@ -110,6 +110,8 @@ SELECT at, n_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FRO
 SELECT g.flag, g.name, b.at, b.value, (SELECT array_agg(d.action) FROM flagscope.decision d WHERE d.guardrail_id = g.id AND d.at = b.at AND d.evidence ->> 'state' = 'breached') AS decided
 FROM flagscope.guardrail g, LATERAL flagscope.backtest_guardrail(g.id, '2040-01-01', '2040-02-01') b WHERE g.test = 'threshold' AND b.fires ORDER BY 1, 2, 3;
 SELECT g.flag, g.name, d.at, d.action FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id WHERE g.test = 'threshold' AND d.evidence ->> 'state' = 'breached' ORDER BY 1, 2, 3;
+SELECT flagscope.confirm_time('2040-01-04 12:20');
+SELECT problems FROM flagscope.maintain('2040-01-04 12:20');
 -- Of what rollups by 10 seconds are gone there is nothing to tell, and it is said.
 SELECT count(*) FROM flagscope.backtest('{"metric": "depth", "limit_value": 100}', 'looks', '2040-01-02', '2040-01-03') b;
 

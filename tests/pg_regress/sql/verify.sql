@@ -90,6 +90,7 @@ SELECT environment, metric, since FROM flagscope.watch ORDER BY 1, 2;
 SELECT flagscope.set_setting('rollup.fine.retention', '"10 days"');
 SELECT flagscope.rebuild_rollup('-infinity') > 0 AS rebuilt;
 SELECT pg_temp.traffic('2040-03-03 23:58', 240, 1), pg_temp.traffic('2040-03-02 00:00', 60, 1);
+SELECT flagscope.confirm_time('2040-03-04 00:05');
 SELECT count(flagscope.tick('2040-03-04 00:05')), count(flagscope.maintain('2040-03-04 00:05')) FROM generate_series(1, 2);
 SELECT pg_temp.traffic('2040-03-04 00:01', 60, 1);
 SELECT count(*) AS ranges, bool_and(w.n IS NOT DISTINCT FROM f.n AND w.events IS NOT DISTINCT FROM f.events AND w.count IS NOT DISTINCT FROM f.count) AS same

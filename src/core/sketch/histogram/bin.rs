@@ -142,6 +142,15 @@ pub fn exists(key: i32, scale: i32) -> bool {
     key > 3 * ZERO_KEY && index_of(key).is_none_or(|(index, _)| possible.contains(&index))
 }
 
+/// The exponent of the least positive double, which is subnormal.
+const LEAST_EXPONENT: i64 = -1074;
+
+/// Whether all doubles in the bin of this OTel index are subnormal, and there are some.
+pub fn is_subnormal(index: i64, scale: i32) -> bool {
+    let least = ((LEAST_EXPONENT << MAX_SCALE) - 1) >> (MAX_SCALE - scale);
+    (least..i64::from(self::index(f64::MIN_POSITIVE, scale))).contains(&index)
+}
+
 /// base^index, exact in the sense that a float is above it if and only if it is above the real bound. Below the
 /// normal numbers it is rounded, above the largest float it is that float.
 fn power(index: i32, scale: i32) -> f64 {

@@ -3,7 +3,10 @@
 //! What is here: the fields that hold the distribution. What is not: times and attributes, which are not a
 //! histogram's. Our bins are OTLP's bins of the same scale, so both directions are exact but for three things that one
 //! side does not have: `invalid` is not written; a `zeroThreshold` is not kept, its values count as zeros; and where
-//! OTLP leaves out sum, min or max, the middles and bounds of bins stand in for them.
+//! OTLP leaves out sum, min or max (or writes NaN or an infinity), the middles and bounds of bins stand in for them.
+//! Buckets of subnormal numbers count as zeros, as these do everywhere here.
+//!
+//! Names are read in lowerCamelCase, OTLP's, and in snake_case, in which `attributes.otlp` of a stored point has them.
 
 use serde_json::{Map, Value, json};
 
@@ -70,7 +73,7 @@ fn read(point: &Value) -> Read<Histogram> {
         return Err(format!("scale \"{scale}\" is not between {} and {FINEST}", super::MIN_SCALE));
     }
     let mut state = Histogram::new(scale.min(MAX_SCALE.into()) as i32).map_err(|e| e.message)?;
-    let zeros = unsigned(fields.get("zeroCount"), "zeroCount")?;
+    let zeros = unsigned(field(fields, "zeroCount"), "zeroCount")?;
     let mut bins = Vec::from_iter((zeros > 0).then_some((ZERO_KEY, zeros)));
     for (side, negative) in [("positive", false), ("negative", true)] {
         buckets(fields.get(side), side, negative, scale, &mut bins)?;
@@ -90,8 +93,8 @@ fn read(point: &Value) -> Read<Histogram> {
 fn buckets(side: Option<&Value>, name: &str, negative: bool, scale: i64, bins: &mut Vec<(i32, u64)>) -> Read<()> {
     let Some(side) = side.and_then(Value::as_object) else { return Ok(()) };
     let offset = signed(side, "offset")?.unwrap_or(0);
-    let counts = match side.get("bucketCounts") {
-        None => return Ok(()),
+    let counts = match field(side, "bucketCounts") {
+        None | Some(Value::Null) => return Ok(()),
         Some(counts) => counts.as_array().ok_or(format!("\"{name}.bucketCounts\" is no array"))?,
     };
     for (i, n) in counts.iter().enumerate() {
@@ -101,29 +104,35 @@ fn buckets(side: Option<&Value>, name: &str, negative: bool, scale: i64, bins: &
         }
         let finest = offset.checked_add(i as i64).ok_or(format!("offset \"{offset}\" is out of range"))?;
         let index = finest >> (scale - i64::from(MAX_SCALE)).max(0);
-        let key = if negative { 2 * i64::from(ZERO_KEY) - index } else { index };
-        let ours = scale.min(MAX_SCALE.into()) as i32;
-        let key = i32::try_from(key)
-            .ok()
-            .filter(|key| bin::exists(*key, ours))
-            .filter(|key| bin::index_of(*key).is_some_and(|(_, side)| side == negative));
+        let key = key(index, negative, scale.min(MAX_SCALE.into()) as i32);
         bins.push((key.ok_or(format!("no double falls into {name} bucket \"{finest}\" of scale \"{scale}\""))?, n));
     }
     Ok(())
 }
 
+/// The key of a bucket that some double falls into.
+fn key(index: i64, negative: bool, scale: i32) -> Option<i32> {
+    if bin::is_subnormal(index, scale) {
+        return Some(ZERO_KEY);
+    }
+    let key = if negative { (2 * i64::from(ZERO_KEY)).checked_sub(index)? } else { index };
+    let key = i32::try_from(key).ok().filter(|key| bin::exists(*key, scale))?;
+    bin::index_of(key).filter(|(_, side)| *side == negative).map(|_| key)
+}
+
 /// Sum and extremes: those given, brought within the outermost bins; otherwise what the bins tell.
 fn summary(mut state: Histogram, fields: &Map<String, Value>) -> Read<Histogram> {
-    let [sum, min, max] = ["sum", "min", "max"].map(|name| match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_f64().map(Some).ok_or(format!("\"{name}\" is no number, got {value}")),
-    });
+    let [sum, min, max] = ["sum", "min", "max"].map(|name| number(fields, name));
+    let (sum, min, max) = (sum?, min?, max?);
     let (Some(first), Some(last)) = (state.bins.first(), state.bins.last()) else { return Ok(state) };
-    let threshold = fields.get("zeroThreshold").and_then(Value::as_f64).unwrap_or(0.0);
-    state.min = within(min?, "min", first.0, state.scale, threshold)?.0;
-    state.max = within(max?, "max", last.0, state.scale, threshold)?.1;
+    let threshold = number(fields, "zeroThreshold")?.unwrap_or(0.0);
+    state.min = within(min, "min", first.0, state.scale, threshold)?.0;
+    state.max = within(max, "max", last.0, state.scale, threshold)?.1;
+    if state.min > state.max {
+        return Err(format!("\"min\" is above \"max\", got \"{}\" and \"{}\"", state.min, state.max));
+    }
     let middles = || state.bins.iter().map(|(key, n)| state.middle(*key) * *n as f64).sum::<f64>();
-    state.sum = super::saturate(sum?.unwrap_or_else(middles));
+    state.sum = super::saturate(sum.unwrap_or_else(middles));
     Ok(state)
 }
 
@@ -134,8 +143,9 @@ fn within(given: Option<f64>, name: &str, key: i32, scale: i32, threshold: f64) 
     let (low, high) = bin::range(key, scale);
     let (low, high) = match bin::index_of(key) {
         None => (low, high),
-        Some((_, false)) => (low.next_up(), high),
-        Some((_, true)) => (low, high.next_down()),
+        // Below the least normal number begin the zeros.
+        Some((_, false)) => (low.next_up().max(f64::MIN_POSITIVE), high),
+        Some((_, true)) => (low, high.next_down().min(-f64::MIN_POSITIVE)),
     };
     let Some(x) = given else { return Ok((low, high)) };
     if bin::key(x, scale) == key {
@@ -146,11 +156,41 @@ fn within(given: Option<f64>, name: &str, key: i32, scale: i32, threshold: f64) 
     if near { Ok((x, x)) } else { Err(format!("\"{name}\" is not in the outermost bucket, which ends at \"{x}\"")) }
 }
 
+/// A field by OTLP's name, or by the same in snake_case.
+fn field<'v>(fields: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
+    fields.get(name).or_else(|| {
+        let mut snake = String::with_capacity(name.len() + 2);
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
+        }
+        fields.get(&snake)
+    })
+}
+
+/// An integer: a number or digits in text, which ProtoJSON's readers take for one of any size.
 fn signed(fields: &Map<String, Value>, name: &str) -> Read<Option<i64>> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => value.as_i64().map(Some).ok_or(format!("\"{name}\" is no integer, got {value}")),
-    }
+    let n = match fields.get(name) {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::String(digits)) => digits.parse().ok(),
+        Some(value) => value.as_i64(),
+    };
+    n.map(Some).ok_or_else(|| format!("\"{name}\" is no integer, got {}", cut(&fields[name])))
+}
+
+/// A number, also as text; none of NaN and the infinities, which ProtoJSON writes as text: they say nothing of the values
+/// that are counted here.
+fn number(fields: &Map<String, Value>, name: &str) -> Read<Option<f64>> {
+    let Some(value) = field(fields, name) else { return Ok(None) };
+    let x = match value {
+        Value::Null => return Ok(None),
+        Value::String(text) => text.parse().ok(),
+        value => value.as_f64(),
+    };
+    let x: f64 = x.ok_or_else(|| format!("\"{name}\" is no number, got {}", cut(value)))?;
+    Ok(Some(x).filter(|x| x.is_finite()))
 }
 
 /// A count: a number, or digits in text as ProtoJSON writes 64-bit integers; 0 where it is left out.
@@ -160,6 +200,15 @@ fn unsigned(value: Option<&Value>, name: &str) -> Read<u64> {
         Some(Value::String(digits)) => digits.parse().ok(),
         Some(value) => value.as_u64(),
     };
-    let n = n.ok_or_else(|| format!("\"{name}\" is no count, got {}", value.unwrap_or(&Value::Null)))?;
+    let n = n.ok_or_else(|| format!("\"{name}\" is no count, got {}", cut(value.unwrap_or(&Value::Null))))?;
     codec::check_count(name, n)
+}
+
+/// A value as a message quotes it: it may be a stranger's, of any length.
+fn cut(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
 }

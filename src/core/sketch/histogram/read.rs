@@ -53,16 +53,30 @@ impl Histogram {
 
     /// The same of values that are counted as a bound when they lie beyond it. Where some do, the mean is that of the
     /// bins' middles, too.
+    ///
+    /// The spread is at least the largest that is possible where all values but the extremes are the same: mostly that
+    /// is a sender's count and sum, and nothing is known of the spread. The test of means is valid with any that is not
+    /// less than the true one (statistics.md section 5).
     pub fn bounded_moments(&self, floor: f64, cap: f64) -> Moments {
-        if self.count == 0 || (self.min >= floor && self.max <= cap) {
-            return self.moments();
-        }
-        let bounded = |key| self.middle(key).clamp(floor, cap);
+        let within = |x: f64| x.clamp(floor, cap);
         let n = self.count as f64;
-        let mean = self.bins.iter().map(|(key, count)| bounded(*key) * *count as f64).sum::<f64>() / n;
-        let spread = self.bins.iter().map(|(key, count)| (bounded(*key) - mean).powi(2) * *count as f64).sum();
-        let extremes = (self.min.clamp(floor, cap), self.max.clamp(floor, cap));
-        Moments::of_group(self.count, mean, spread, extremes, self.invalid)
+        let (mean, spread) = if self.count == 0 || (self.min >= floor && self.max <= cap) {
+            let moments = self.moments();
+            (moments.mean().unwrap_or_default(), moments.m2())
+        } else {
+            let bounded = |key| within(self.middle(key));
+            let mean = self.bins.iter().map(|(key, count)| bounded(*key) * *count as f64).sum::<f64>() / n;
+            (mean, self.bins.iter().map(|(key, count)| (bounded(*key) - mean).powi(2) * *count as f64).sum())
+        };
+        let (min, max) = (within(self.min), within(self.max));
+        let alike = self.count > 1 && self.bins.iter().any(|bin| bin.1 + 2 >= self.count);
+        let most = if alike && floor.is_finite() && cap.is_finite() {
+            let (least, most) = if min == max { (floor, cap) } else { (min, max) };
+            n * (mean - least) * (most - mean)
+        } else {
+            0.0
+        };
+        Moments::of_group(self.count, mean, spread.max(most), (min, max), self.invalid)
     }
 
     /// The key of the bin that holds the quantile at rank p (n - 1), counted from 0; None of no values.

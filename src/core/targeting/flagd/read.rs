@@ -1,11 +1,15 @@
 //! flagd's document to definitions, bad flags reported one by one.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::inline::flat;
 use super::write::{inferred_type, write};
 use super::{OWN, below};
-use crate::targeting::{Bucketing, Definition, Prerequisite, Problem, Split, ValueType, WEIGHT_TOTAL, check};
+use crate::targeting::{
+    Bucketing, Definition, Prerequisite, Problem, Split, ValueType, WEIGHT_TOTAL, check, unknown_variants,
+};
 use crate::{Error, Kind, Result};
 
 /// A flag of a document.
@@ -25,10 +29,12 @@ pub struct Entry {
 pub struct Document {
     /// Its flags, the bad ones too.
     pub flags: Vec<Entry>,
-    /// `$evaluators`.
+    /// `$evaluators`, without those that cannot be evaluated.
     pub segments: Map<String, Value>,
     /// The flag set's metadata.
     pub metadata: Map<String, Value>,
+    /// The keys of flags whose bucketing the document says; that of others is the reader's choice.
+    pub bucketed: BTreeSet<String>,
     /// What is wrong outside the flags.
     pub problems: Vec<Problem>,
 }
@@ -54,8 +60,14 @@ pub fn read(document: &Value) -> Result<Document> {
     let metadata = object(top, "", "metadata", &mut problems);
     let mut reader = Reader { top, segments: &segments, entries: Vec::new() };
     flags.into_iter().for_each(|(path, key, flag)| reader.flag(path, key, flag));
+    let says = |key: &str| reader.kept(key).is_some_and(|kept| kept["bucketing"].is_string());
+    let bucketed = reader.entries.iter().map(|(_, entry)| entry.key.clone()).filter(|key| says(key)).collect();
     let flags = reader.finish(&metadata);
-    Ok(Document { flags, segments, metadata, problems })
+    let can_run =
+        |name: &str| !check(&json!({"$ref": name}), &segments).iter().any(|problem| problem.error.is_some());
+    let is_good = |name: &str| is_name(name) && can_run(name);
+    let good = segments.iter().filter(|(name, _)| is_good(name)).map(|(name, rule)| (name.clone(), rule.clone()));
+    Ok(Document { flags, segments: good.collect(), metadata, bucketed, problems })
 }
 
 /// The segments; those that `write` kept, where they still give the document's.
@@ -64,9 +76,20 @@ fn segments(top: &Map<String, Value>, problems: &mut Vec<Problem>) -> Map<String
     let kept = top.get(OWN).and_then(|own| own["$evaluators"].as_object()).cloned();
     let segments = kept.filter(|kept| flat(kept) == stands).unwrap_or(stands);
     for name in segments.keys() {
-        problems.extend(check(&json!({"$ref": name}), &segments));
+        if !is_name(name) {
+            let message = "a segment's name has 1 to 255 bytes and no control characters";
+            problems.push(fatal(below("/$evaluators", name), message));
+        }
+        for problem in check(&json!({"$ref": name}), &segments) {
+            problems.extend((!problems.contains(&problem)).then_some(problem)); // one that others refer to shows up in each
+        }
     }
     segments
+}
+
+/// Whether a segment can have the name where it is stored.
+fn is_name(name: &str) -> bool {
+    (1..=255).contains(&name.len()) && !name.contains(char::is_control)
 }
 
 /// An object that may be absent.
@@ -175,6 +198,13 @@ impl Entry {
             inside_segment if inside_segment.starts_with("/$evaluators/") => problem,
             inside => Problem { path: format!("{path}{inside}"), ..problem },
         }));
+        // With flagd the flag answers with an error where the rule gives one of these, and else as it should.
+        let variants = self.definition.as_ref().map(|definition| &definition.variants);
+        let unknown = variants.map(|variants| unknown_variants(rule, segments, variants)).unwrap_or_default();
+        self.problems.extend(unknown.into_iter().map(|problem| match problem.path.starts_with("/$evaluators/") {
+            true => Problem { error: None, ..problem },
+            false => Problem { path: format!("{path}{}", problem.path), error: None, ..problem },
+        }));
     }
 }
 
@@ -201,6 +231,13 @@ fn variants(
         return None;
     };
     let named = named.filter(|kind| variants.values().all(|value| kind.fits(value)));
+    if let Some((name, value)) =
+        variants.iter().find(|(_, value)| value.is_number() && !ValueType::Number.fits(value))
+    {
+        let message = format!("{value} is beyond 2^53 - 1, where clients round whole numbers: write it as text");
+        problems.push(fatal(below(&path, name), message));
+        return None;
+    }
     let Some(kind) = named.or_else(|| inferred_type(variants)) else {
         problems.push(fatal(path, "the variants are not of one type: boolean, string, number or object"));
         return None;

@@ -18,7 +18,7 @@ pub struct Written {
 /// Writes the flags of an environment; see the module for what it keeps, and how.
 pub fn write(definitions: &[Definition], segments: &Map<String, Value>, metadata: &Map<String, Value>) -> Written {
     let scope = Scope { definitions, segments };
-    let (mut flags, mut own, mut problems) = (Map::new(), Map::new(), mixed_bucketing(definitions));
+    let (mut flags, mut own, mut problems) = (Map::new(), Map::new(), Vec::new());
     for definition in definitions {
         match scope.rule(definition) {
             Ok(rule) => {
@@ -29,6 +29,7 @@ pub fn write(definitions: &[Definition], segments: &Map<String, Value>, metadata
             Err(problem) => problems.push(problem),
         }
     }
+    problems.extend(bucketing_notes(definitions));
     let mut document = Map::from_iter([("flags".to_owned(), Value::Object(flags))]);
     let mut ours = Map::new();
     if !segments.is_empty() {
@@ -70,7 +71,7 @@ fn kept(definition: &Definition, rule: Option<&Value>) -> Map<String, Value> {
     if inferred_type(&definition.variants) != Some(definition.value_type) {
         kept.insert("type".to_owned(), json!(definition.value_type.label()));
     }
-    if definition.bucketing != Bucketing::default() {
+    if definition.bucketing != Bucketing::default() || puts_into_buckets(definition) {
         kept.insert("bucketing".to_owned(), json!(definition.bucketing.label()));
     }
     kept.extend(definition.value_schema.as_ref().map(|schema| ("schema".to_owned(), schema.clone())));
@@ -92,15 +93,28 @@ fn kept(definition: &Definition, rule: Option<&Value>) -> Map<String, Value> {
     kept
 }
 
-/// A client of flagd has one algorithm for all its flags.
-fn mixed_bucketing(definitions: &[Definition]) -> Vec<Problem> {
-    let uses = |bucketing| definitions.iter().any(|flag| flag.bucketing == bucketing && puts_into_buckets(flag));
-    let mixed = uses(Bucketing::V2) && uses(Bucketing::V3);
-    let message = "flags of both bucketings are in one document: a client of flagd knows one of them";
-    mixed
-        .then(|| Problem { path: "/flags".to_owned(), message: message.to_owned(), error: None })
-        .into_iter()
-        .collect()
+/// Which released clients put users into other buckets: each has one algorithm for all its flags (as of November 2026).
+fn bucketing_notes(definitions: &[Definition]) -> Vec<Problem> {
+    let using = |bucketing| {
+        let uses = move |flag: &&Definition| flag.bucketing == bucketing && puts_into_buckets(flag);
+        definitions.iter().filter(uses).map(|flag| flag.key.as_str()).collect::<Vec<_>>()
+    };
+    let note = |bucketing: Bucketing, others: &str| {
+        let flags = using(bucketing);
+        let first = flags.first()?;
+        let many =
+            if flags.len() > 1 { format!("{} flags split", flags.len()) } else { "one flag splits".to_owned() };
+        let message = format!(
+            "{many} users by bucketing {} (such as \"{first}\"); {others}: about half of its users get another variant there",
+            bucketing.label()
+        );
+        Some(Problem { path: "/flags".to_owned(), message, error: None })
+    };
+    let others_of_v2 =
+        "openfeature-flagd-core 2.0.0 for Python and flagd-evaluation-engine 0.1.0 for Rust know v3 alone";
+    let others_of_v3 = "flagd up to 0.16.1 with all that asks it, @openfeature/flagd-core 4.0.1 for JavaScript and \
+        openfeature-flagd-core 1.0.0 for Python know v2 alone";
+    [note(Bucketing::V2, others_of_v2), note(Bucketing::V3, others_of_v3)].into_iter().flatten().collect()
 }
 
 fn puts_into_buckets(definition: &Definition) -> bool {

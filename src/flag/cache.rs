@@ -1,0 +1,323 @@
+//! Flags as a backend keeps them: loaded one by one or all of an environment at once, renewed one by one.
+//!
+//! After a change, of whichever flag, the next look asks which flags have changed since the last one (`flag_change`, by
+//! transaction) and loads those. Versions are unique, so what has the version it had before is as it was.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+use flagscope_core::Result;
+use flagscope_core::targeting::{Flag, Stored};
+use pgrx::pg_sys::panic::ErrorReport;
+
+use crate::error::Report;
+use crate::pg::cache::{self, Generation};
+use crate::pg::latest::{self, Argument, Reader, Row};
+
+/// A session that has asked for so many flags of an environment gets all of them, in bulk: a flag takes 0.1 ms alone, and
+/// 0.015 ms among all.
+const FEW: usize = 32;
+/// More changes than this, and everything is loaded anew.
+const MANY_CHANGES: i32 = 1000;
+/// Flags loaded by one query: their definitions may be large, and lie in memory beside the cache meanwhile.
+const PAGE: i32 = 200;
+/// Bound of what a backend keeps, by the estimate of [`weight`]: about 11,000 flags with rules.
+const MAX_BYTES: usize = 25 * 1024 * 1024;
+/// Bound of the names kept of environments: callers can ask for any number that do not exist.
+const MAX_NAMES: usize = 1000;
+
+/// What a flag takes in memory, about: each byte of its definition lies in some node of a tree (measured: 2.4 KB with a
+/// definition of 400 bytes).
+fn weight(definition: usize) -> usize {
+    800 + definition * 4
+}
+
+/// A flag, or that there is none.
+struct Entry {
+    version: i64,
+    flag: Option<Rc<Flag>>,
+    is_archived: bool,
+    weight: usize,
+    was_used: Cell<bool>,
+}
+
+#[derive(Default)]
+struct Environment {
+    flags: HashMap<String, Entry>,
+    /// Keys without archived flags, in order.
+    keys: Option<Rc<[String]>>,
+    /// Whether a flag that is not here does not exist.
+    is_whole: bool,
+    /// Whether all its flags were too much to keep.
+    is_too_large: bool,
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: Generation,
+    /// Filled inside a parallel query, by its snapshot: not to be used after it.
+    is_parallel: bool,
+    /// What was read saw every transaction before this one.
+    cursor: Option<i64>,
+    /// Keys of environments by the names they were asked for.
+    names: HashMap<String, Option<Rc<str>>>,
+    environments: HashMap<Rc<str>, Environment>,
+    weight: usize,
+    /// What was loaded as the current transaction has left it: it may be rolled back.
+    tentative: HashSet<(Rc<str>, String)>,
+}
+
+thread_local! {
+    static CACHE: RefCell<Cache> = RefCell::new(Cache::default());
+}
+
+/// A flag of an environment, by the environment's key or alias.
+pub fn flag(environment: &str, flag: &str) -> std::result::Result<Option<Rc<Flag>>, ErrorReport> {
+    CACHE.with_borrow_mut(|cache| cache.flag(environment, flag)).report()
+}
+
+/// The keys of an environment's flags, without archived ones; an unknown environment is an error.
+pub fn keys(environment: &str) -> std::result::Result<Rc<[String]>, ErrorReport> {
+    CACHE.with_borrow_mut(|cache| cache.keys(environment)).report()
+}
+
+impl Cache {
+    fn flag(&mut self, name: &str, flag: &str) -> Result<Option<Rc<Flag>>> {
+        self.renew()?;
+        let Some(key) = self.environment(name)? else { return Ok(None) };
+        let environment = self.environments.entry(Rc::clone(&key)).or_default();
+        if let Some(entry) = environment.flags.get(flag) {
+            entry.was_used.set(true);
+            return Ok(entry.flag.clone());
+        }
+        if environment.is_whole {
+            return Ok(None);
+        }
+        if environment.flags.len() >= FEW && !environment.is_too_large {
+            self.read(|cache, reader| cache.load_all(reader, &key))?;
+        } else {
+            self.read(|cache, reader| cache.load(reader, &key, &[flag.to_owned()]))?;
+        }
+        self.make_room(&key, flag);
+        Ok(self.environments.get(&key).and_then(|e| e.flags.get(flag)).and_then(|entry| entry.flag.clone()))
+    }
+
+    fn keys(&mut self, name: &str) -> Result<Rc<[String]>> {
+        self.renew()?;
+        if let Some(key) = self.environment(name)? {
+            let environment = self.environments.entry(Rc::clone(&key)).or_default();
+            if let Some(keys) = &environment.keys {
+                return Ok(Rc::clone(keys));
+            }
+            if !environment.is_whole && !environment.is_too_large {
+                self.read(|cache, reader| cache.load_all(reader, &key))?;
+            }
+        }
+        let mut keys = Vec::new();
+        self.read(|_, reader| {
+            reader.each(c"SELECT * FROM flagscope._load_flag_keys($1)", &[Argument::Text(name)], |row| {
+                keys.extend(row.text(0).map(str::to_owned));
+                Ok(())
+            })
+        })?;
+        let keys: Rc<[String]> = Rc::from(keys);
+        if let Some(environment) = self.environment(name)?.and_then(|key| self.environments.get_mut(&key)) {
+            environment.keys = Some(Rc::clone(&keys));
+        }
+        Ok(keys)
+    }
+
+    /// The key of an environment that was asked for by key or alias.
+    fn environment(&mut self, name: &str) -> Result<Option<Rc<str>>> {
+        if let Some(known) = self.names.get(name) {
+            return Ok(known.clone());
+        }
+        let mut found = None;
+        self.read(|_, reader| {
+            reader.each(c"SELECT flagscope._load_environment($1)", &[Argument::Text(name)], |row| {
+                found = row.text(0).map(Rc::from);
+                Ok(())
+            })
+        })?;
+        if self.names.len() >= MAX_NAMES {
+            self.names.clear();
+        }
+        self.names.insert(name.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    fn read<R>(&mut self, body: impl FnOnce(&mut Self, &Reader) -> Result<R>) -> Result<R> {
+        self.is_parallel |= latest::is_parallel();
+        latest::read(|reader| body(self, reader))
+    }
+
+    /// Takes in what has changed since the last look.
+    fn renew(&mut self) -> Result<()> {
+        let generation = cache::generation();
+        let left_parallel = self.is_parallel && !latest::is_parallel();
+        if left_parallel || self.cursor.is_none() || self.generation.environments != generation.environments {
+            *self = Self { generation, ..Self::default() };
+            return self.read(|cache, reader| cache.changes(reader).map(|_| ()));
+        }
+        if self.generation.flags != generation.flags {
+            // Should loading fail, the next look tries again.
+            let mut renewed = std::mem::take(self);
+            renewed.read(Self::load_changes)?;
+            renewed.make_room("", "");
+            *self = renewed;
+        }
+        self.generation = generation;
+        Ok(())
+    }
+
+    fn load_changes(&mut self, reader: &Reader) -> Result<()> {
+        let changes = self.changes(reader)?;
+        if changes.len() >= MANY_CHANGES as usize || self.tentative.len() >= MANY_CHANGES as usize {
+            let generation = self.generation;
+            let cursor = self.cursor;
+            *self = Self { generation, cursor, ..Self::default() };
+            return Ok(());
+        }
+        let mut stale: HashMap<Rc<str>, HashSet<String>> = HashMap::new();
+        for (environment, flag) in self.tentative.drain() {
+            stale.entry(environment).or_default().insert(flag);
+        }
+        for (environment, flag, version) in changes {
+            let Some((key, known)) = self.environments.get_key_value(environment.as_str()) else { continue };
+            let is_known = known.flags.get(&flag).map(|entry| entry.version == version);
+            if is_known == Some(false) || is_known.is_none() && known.is_whole {
+                stale.entry(Rc::clone(key)).or_default().insert(flag);
+            }
+        }
+        for (environment, flags) in stale {
+            for flags in flags.into_iter().collect::<Vec<_>>().chunks(PAGE as usize) {
+                self.load(reader, &environment, flags)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The flags that may have changed since the cursor, which moves on.
+    fn changes(&mut self, reader: &Reader) -> Result<Vec<(String, String, i64)>> {
+        let mut changes = Vec::new();
+        let arguments = [Argument::Bigint(self.cursor), Argument::Integer(MANY_CHANGES)];
+        reader.each(c"SELECT * FROM flagscope._load_changes($1, $2)", &arguments, |row| {
+            match (row.bigint(0), row.text(1), row.text(2), row.bigint(3)) {
+                (Some(cursor), ..) => self.cursor = Some(cursor),
+                (None, Some(environment), Some(flag), Some(version)) => {
+                    changes.push((environment.to_owned(), flag.to_owned(), version));
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(changes)
+    }
+
+    /// Loads flags, or that there are none of these keys.
+    fn load(&mut self, reader: &Reader, environment: &Rc<str>, flags: &[String]) -> Result<()> {
+        let mut missing: HashSet<&str> = flags.iter().map(String::as_str).collect();
+        let arguments = [Argument::Text(environment), Argument::Texts(flags)];
+        reader.each(c"SELECT * FROM flagscope._load_flags($1, $2)", &arguments, |row| {
+            missing.remove(row.text(0).unwrap_or_default());
+            self.keep(environment, row)
+        })?;
+        let is_whole = self.environments.get(environment).is_some_and(|known| known.is_whole);
+        for flag in missing {
+            if latest::has_written() {
+                self.tentative.insert((Rc::clone(environment), flag.to_owned()));
+            }
+            let none = Entry {
+                version: 0,
+                flag: None,
+                is_archived: true,
+                weight: weight(flag.len()),
+                was_used: Cell::new(false),
+            };
+            self.put(environment, flag, (!is_whole).then_some(none));
+        }
+        Ok(())
+    }
+
+    /// Loads every flag of an environment, or as many as are kept.
+    fn load_all(&mut self, reader: &Reader, environment: &Rc<str>) -> Result<()> {
+        let known = self.environments.entry(Rc::clone(environment)).or_default();
+        self.weight -= known.flags.values().map(|entry| entry.weight).sum::<usize>();
+        known.flags = HashMap::new();
+        let mut after = String::new();
+        loop {
+            let mut rows = 0;
+            let arguments = [Argument::Text(environment), Argument::Text(&after), Argument::Integer(PAGE)];
+            let mut last = None;
+            reader.each(c"SELECT * FROM flagscope._load_flags_after($1, $2, $3)", &arguments, |row| {
+                rows += 1;
+                last = row.text(0).map(str::to_owned);
+                self.keep(environment, row)
+            })?;
+            let is_full = self.weight >= MAX_BYTES;
+            if rows < PAGE || is_full {
+                if let Some(known) = self.environments.get_mut(environment) {
+                    (known.is_whole, known.is_too_large) = (!is_full, is_full);
+                }
+                return Ok(());
+            }
+            after = last.unwrap_or_default();
+        }
+    }
+
+    /// Keeps a flag as a row tells it.
+    fn keep(&mut self, environment: &Rc<str>, row: &Row) -> Result<()> {
+        let (key, definition) = (row.text(0).unwrap_or_default(), row.text(5).unwrap_or_default());
+        if row.is_of_this_transaction(3) || row.is_of_this_transaction(4) {
+            self.tentative.insert((Rc::clone(environment), key.to_owned()));
+        }
+        let entry = Entry {
+            version: row.bigint(1).unwrap_or_default(),
+            flag: Some(Rc::new(Stored::read(definition)?.into_flag()?)),
+            is_archived: row.boolean(2).unwrap_or_default(),
+            weight: weight(definition.len()),
+            was_used: Cell::new(false),
+        };
+        self.put(environment, key, Some(entry));
+        Ok(())
+    }
+
+    fn put(&mut self, environment: &Rc<str>, flag: &str, entry: Option<Entry>) {
+        let known = self.environments.entry(Rc::clone(environment)).or_default();
+        let is_listed = |entry: &Entry| !entry.is_archived;
+        let comes = entry.as_ref().is_some_and(is_listed);
+        self.weight += entry.as_ref().map_or(0, |entry| entry.weight);
+        let was = match entry {
+            Some(entry) => known.flags.insert(flag.to_owned(), entry),
+            None => known.flags.remove(flag),
+        };
+        self.weight -= was.as_ref().map_or(0, |entry| entry.weight);
+        if known.keys.is_some() && comes != was.as_ref().is_some_and(is_listed) {
+            known.keys = None;
+        }
+    }
+
+    /// Drops flags that were not used since the last time, of any environment, until a quarter of the room is free.
+    fn make_room(&mut self, asked_environment: &str, asked: &str) {
+        if self.weight < MAX_BYTES {
+            return;
+        }
+        for ignores_use in [false, true] {
+            for (key, known) in &mut self.environments {
+                let weight = &mut self.weight;
+                let before = known.flags.len();
+                known.flags.retain(|flag, entry| {
+                    let stays = *weight < MAX_BYTES / 4 * 3
+                        || (entry.was_used.take() && !ignores_use)
+                        || (**key == *asked_environment && flag == asked);
+                    *weight -= if stays { 0 } else { entry.weight };
+                    stays
+                });
+                if known.flags.len() < before {
+                    (known.is_whole, known.is_too_large) = (false, true);
+                }
+            }
+        }
+    }
+}
