@@ -10,6 +10,7 @@
 
 pub mod anomaly;
 pub mod chart;
+pub mod correlate;
 pub mod error;
 pub mod guardrail;
 pub mod names;

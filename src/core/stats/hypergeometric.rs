@@ -109,7 +109,7 @@ impl Urn {
         let mut sum = 1.0;
         let (mut y, mut term) = (mode, 1.0);
         while y < self.high {
-            let ratio = (self.n_t - y) * (self.x - y) / ((y + 1.0) * (self.n_c - self.x + y + 1.0)) * odds;
+            let ratio = self.step(y, odds);
             term *= ratio;
             sum += term;
             if ratio < 1.0 && term < NEGLIGIBLE * sum {
@@ -141,6 +141,44 @@ impl Urn {
         let mode = self.mode(theta);
         self.log_probability(mode) + theta * (mode - origin) + self.sum_around(mode, theta).ln()
     }
+
+    /// The ratio of the tilted law's probabilities at y + 1 and y.
+    fn step(&self, y: f64, odds: f64) -> f64 {
+        (self.n_t - y) * (self.x - y) / ((y + 1.0) * (self.n_c - self.x + y + 1.0)) * odds
+    }
+
+    /// log P(X >= y) under the law tilted by exp(theta X).
+    pub(super) fn log_tail(&self, y: f64, theta: f64) -> f64 {
+        if y <= self.low {
+            return 0.0;
+        }
+        if y > self.high {
+            return f64::NEG_INFINITY;
+        }
+        let odds = theta.exp();
+        let upper = y > self.mode(theta);
+        // The smaller tail is summed from its end nearest to the mode, outward.
+        let begin = if upper { y } else { y - 1.0 };
+        let (mut sum, mut term, mut at) = (1.0, 1.0, begin);
+        while term > NEGLIGIBLE * sum && (if upper { at < self.high } else { at > self.low }) {
+            if upper {
+                term *= self.step(at, odds);
+                at += 1.0;
+            } else {
+                at -= 1.0;
+                term /= self.step(at, odds);
+            }
+            sum += term;
+        }
+        let tail = self.log_probability(begin) + theta * begin - self.log_m(theta, 0.0) + sum.ln();
+        if upper { tail.min(0.0) } else { (-tail.exp()).min(0.0).ln_1p() }
+    }
+}
+
+/// log P(X >= y) of Fisher's noncentral hypergeometric law: X events among n_t of n_t + n_c, x of which are events, where
+/// the n_t have exp(ln_odds) times the odds of the others.
+pub(crate) fn hypergeometric_tail(n_t: u64, n_c: u64, x: u64, y: f64, ln_odds: f64) -> f64 {
+    Urn::new(n_t, n_c, x.min(n_t.saturating_add(n_c))).log_tail(y, ln_odds)
 }
 
 #[cfg(test)]

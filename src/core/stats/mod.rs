@@ -34,3 +34,6 @@ mod special;
 pub mod strict;
 pub mod student;
 pub mod tilt;
+
+pub(crate) use hypergeometric::hypergeometric_tail;
+pub(crate) use special::ln_beta_ratio;

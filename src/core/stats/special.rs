@@ -65,7 +65,7 @@ fn fraction(a: f64, b: f64, x: f64) -> f64 {
 }
 
 /// log I_x(a, b), the incomplete beta ratio, from log x and log(1 - x).
-pub(super) fn ln_beta_ratio(a: f64, b: f64, ln_x: f64, ln_rest: f64) -> f64 {
+pub(crate) fn ln_beta_ratio(a: f64, b: f64, ln_x: f64, ln_rest: f64) -> f64 {
     if ln_x >= 0.0 {
         return 0.0;
     }

@@ -37,6 +37,16 @@ impl Definition {
         self.examine(row) != Match::No
     }
 
+    /// Whether a row that it matches is an event; `None` where it does not match. Of rates and ratios, a row of the
+    /// numerator is one.
+    pub fn event_of(&self, row: &impl Row) -> Option<bool> {
+        match self.examine(row) {
+            Match::No | Match::Unknown => None,
+            Match::Row => Some(false),
+            Match::Event | Match::Lone => Some(true),
+        }
+    }
+
     /// The names that its rows can have; `None`: any.
     fn row_names(&self) -> Option<Vec<&str>> {
         let own = self.filter.exact_name()?;

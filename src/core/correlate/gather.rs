@@ -1,0 +1,167 @@
+//! From rows to a store: which attributes there are, and who shows what was found.
+//!
+//! What is here: one pass over the rows of a question. What is not: what follows from them (`answer`).
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::attribute::Attribute;
+use super::counts::Counts;
+use super::store::{CLASS_ROWS, NONE, Row, Store};
+use crate::telemetry::Scalar;
+
+/// Attributes that are searched: those that most rows with the event have.
+pub const SEARCHED: usize = 64;
+/// Attributes that are followed until it is known which these are.
+const FOLLOWED: usize = 2 * SEARCHED;
+/// Bytes of a row beside its codes: the row, and what shows it to a person.
+const ROW_BYTES: usize = 16 + 56;
+/// Least rows of a class that are worth a search.
+const LEAST_ROWS: usize = 1_000;
+
+/// What shows a row to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witness {
+    /// Who, where it is known.
+    pub subject: Option<Box<str>>,
+    /// In which trace.
+    pub trace: Option<uuid::Uuid>,
+    /// When, in microseconds since 2000.
+    pub at: i64,
+}
+
+/// A row of the question.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// Hash of who it belongs to, spread evenly.
+    pub subject: u64,
+    /// Of the treatment, not the control.
+    pub treated: bool,
+    /// Has the event.
+    pub event: bool,
+    /// What shows it, where it may be asked for: rows of the treatment with the event, some of the control without.
+    pub witness: Option<Witness>,
+}
+
+/// Rows as they come in.
+#[derive(Debug)]
+pub struct Gather {
+    /// Attributes, by their places in the store.
+    pub attributes: Vec<Attribute>,
+    /// The rows that were kept.
+    pub store: Store,
+    /// All rows, exactly.
+    pub all: Counts,
+    /// Those that were kept, by the number in their row.
+    pub witnesses: Vec<Witness>,
+    /// Rows that name a subject.
+    pub with_subject: u64,
+    /// Attributes for which there was no room, and how many rows with the event had them.
+    pub without_room: BTreeMap<String, u64>,
+    places: HashMap<String, usize>,
+    codes: Vec<u16>,
+    memory: usize,
+}
+
+/// Rows of a class that fit into so many bytes.
+fn rows_that_fit(memory: usize, attributes: usize) -> usize {
+    (memory / 4 / (ROW_BYTES + 2 * attributes)).clamp(LEAST_ROWS, CLASS_ROWS)
+}
+
+impl Gather {
+    /// Nothing yet, and at most about so many bytes.
+    pub fn new(memory: usize) -> Self {
+        Self {
+            attributes: Vec::new(),
+            store: Store::new(0, rows_that_fit(memory, 0)),
+            all: Counts::default(),
+            witnesses: Vec::new(),
+            with_subject: 0,
+            without_room: BTreeMap::new(),
+            places: HashMap::new(),
+            codes: Vec::new(),
+            memory,
+        }
+    }
+
+    /// Adds a row with its attributes; an attribute that comes twice has its last value.
+    pub fn add<'v>(&mut self, row: Sighting, values: impl Iterator<Item = (&'v str, Scalar)>) {
+        self.all.add(row.treated, row.event, 1.0);
+        self.codes.clear();
+        self.codes.resize(self.attributes.len(), NONE);
+        let is_event = row.treated && row.event;
+        for (name, value) in values {
+            let Some(place) = self.place(name, row.event) else { continue };
+            let (code, recode) = self.attributes[place].code(&value, is_event);
+            self.codes[place] = code;
+            if recode {
+                self.codes[place] = NONE;
+                self.attributes[place].recode(place, &mut self.store);
+                self.codes[place] = self.attributes[place].code(&value, is_event).0;
+            }
+        }
+        let witness = row.witness.map_or(0, |witness| {
+            self.witnesses.push(witness);
+            self.witnesses.len() as u32
+        });
+        let kept = Row { subject: row.subject, treated: row.treated, event: row.event, witness };
+        self.store.push(kept, &self.codes);
+        if self.witnesses.len() > 4 * CLASS_ROWS.min(self.store.len().max(LEAST_ROWS)) {
+            self.forget_witnesses();
+        }
+    }
+
+    fn place(&mut self, name: &str, event: bool) -> Option<usize> {
+        if let Some(place) = self.places.get(name) {
+            return Some(*place);
+        }
+        if self.attributes.len() >= FOLLOWED {
+            if self.without_room.len() < FOLLOWED || self.without_room.contains_key(name) {
+                *self.without_room.entry(name.to_owned()).or_default() += u64::from(event);
+            }
+            return None;
+        }
+        self.attributes.push(Attribute::new(name));
+        self.places.insert(name.to_owned(), self.attributes.len() - 1);
+        self.codes.push(NONE);
+        self.store.shrink(rows_that_fit(self.memory, self.attributes.len()));
+        Some(self.store.add_attribute())
+    }
+
+    /// Rows that were let go need nobody to show them.
+    fn forget_witnesses(&mut self) {
+        let mut kept = Vec::new();
+        for row in self.store.rows_mut().filter(|row| row.witness > 0) {
+            kept.push(self.witnesses[row.witness as usize - 1].clone());
+            row.witness = kept.len() as u32;
+        }
+        self.witnesses = kept;
+    }
+
+    /// Ends the pass: numbers become bins, and only attributes stay that can explain. The names of those left out with
+    /// the reason.
+    pub fn finish(&mut self) -> Vec<(String, &'static str)> {
+        self.store.sort();
+        let mut out: Vec<(String, &'static str)> =
+            self.without_room.keys().map(|name| (name.clone(), "there are too many attributes")).collect();
+        let filled: Vec<u64> = (0..self.attributes.len()).map(|place| self.store.events_with(place)).collect();
+        let mut by_fill: Vec<usize> = (0..filled.len()).collect();
+        by_fill.sort_by_key(|place| (std::cmp::Reverse(filled[*place]), *place));
+        let searched: Vec<usize> = by_fill.into_iter().take(SEARCHED).collect();
+        for place in (0..self.attributes.len()).rev() {
+            let reason = if !searched.contains(&place) {
+                "there are too many attributes"
+            } else if self.attributes[place].is_identity() {
+                "nearly every row has a value of its own"
+            } else {
+                continue;
+            };
+            out.push((self.attributes.remove(place).name, reason));
+            self.store.remove_attribute(place);
+        }
+        for (place, attribute) in self.attributes.iter_mut().enumerate() {
+            attribute.bin(place, &mut self.store);
+        }
+        out.sort();
+        out
+    }
+}

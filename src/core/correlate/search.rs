@@ -1,0 +1,254 @@
+//! Where is the treatment's harm: the segments that explain it, one after the other.
+//!
+//! What is here: the search. Take the segment with the greatest gain among the significant ones, remove its rows, and
+//! search again in what is left, until nothing is significant any more. What is not: what a segment is called.
+//!
+//! "Nothing concentrates this harm" is an answer: then there is no explanation.
+
+use super::candidate::{Candidate, Predicate, candidates};
+use super::chance::{ln_p_absolute, ln_p_relative};
+use super::counts::{Counts, Dispersion, Split};
+use super::gain::gain;
+use super::store::Store;
+
+/// How a search is done.
+#[derive(Debug, Clone, Copy)]
+pub struct Search {
+    /// Chance of any explanation where there is none.
+    pub alpha: f64,
+    /// Values of a segment: 1 or 2.
+    pub order: usize,
+    /// Explanations at the most.
+    pub most: usize,
+    /// Called now and then, so that the caller can end a long search.
+    pub pause: fn(),
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self { alpha: 0.05, order: 2, most: 5, pause: || {} }
+    }
+}
+
+/// A pair, and every further explanation, is about at least this share of the excess.
+const LEAST_SHARE: f64 = 0.05;
+/// Two segments that share so much of their rows and of their events are one under two names.
+const SAME: f64 = 0.9;
+
+/// A segment that explains harm.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Which rows.
+    pub predicate: Predicate,
+    /// Counts of the segment, among the rows that earlier explanations left.
+    pub counts: Counts,
+    /// Counts of all rows that earlier explanations left.
+    pub all: Counts,
+    /// Its part of the whole excess; may be above 1 where the rest fares better than the control.
+    pub share: f64,
+    /// How much better it explains the events than "everywhere alike", in nats.
+    pub gain: f64,
+    /// log p, not yet multiplied by the number of tests.
+    pub ln_p: f64,
+    /// Of how many segments this was the best.
+    pub tests: usize,
+    /// By which counts were divided.
+    pub dispersion: Dispersion,
+    /// Segments of the same rows under other names.
+    pub same_as: Vec<Predicate>,
+    /// Values that looked significant before its rows were removed, and not after.
+    pub goes_with: Vec<Predicate>,
+}
+
+/// What a search found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Explanations, the strongest first.
+    pub explanations: Vec<Explanation>,
+    /// Segments that were tried.
+    pub tests: usize,
+    /// Counts of all rows.
+    pub all: Counts,
+    /// Dispersion of the control.
+    pub control_dispersion: f64,
+}
+
+/// A candidate with its numbers.
+#[derive(Debug, Clone)]
+struct Weighed {
+    candidate: Candidate,
+    gain: f64,
+    ln_p: f64,
+    dispersion: Dispersion,
+}
+
+/// Rows that are still there, and what is known of them.
+struct Round<'s> {
+    store: &'s Store,
+    rows: Vec<u32>,
+    all: Counts,
+    control_dispersion: f64,
+    pause: fn(),
+}
+
+impl<'s> Round<'s> {
+    fn of_all(store: &'s Store, pause: fn()) -> Self {
+        let rows: Vec<u32> = (0..store.len() as u32).collect();
+        let control_dispersion = store.dispersion(false, rows.iter().copied());
+        Self { store, all: store.counts(rows.iter().copied()), rows, control_dispersion, pause }
+    }
+
+    /// Some of the rows. The control's dispersion stays that of all: fewer rows would only tell it less exactly.
+    fn part(&self, keep: impl Fn(u32) -> bool) -> Self {
+        let rows: Vec<u32> = self.rows.iter().copied().filter(|at| keep(*at)).collect();
+        Self { store: self.store, all: self.store.counts(rows.iter().copied()), rows, ..*self }
+    }
+
+    /// Dispersions of a segment and the rest: of the control, or the treatment's own where that is greater (the treatment
+    /// as a whole would not do: the harm itself inflates it).
+    fn dispersion(&self, predicate: &Predicate) -> Dispersion {
+        let of = |inside: bool| {
+            let rows = self.rows.iter().copied().filter(|at| predicate.matches(self.store, *at) == inside);
+            let d = self.store.dispersion(true, rows).max(self.control_dispersion);
+            if d > 0.0 { d } else { 1.0 }
+        };
+        Dispersion { inside: of(true), outside: of(false) }
+    }
+
+    /// The numbers of a candidate; None where the treatment fails no more in it than elsewhere.
+    fn weigh(&self, candidate: &Candidate) -> Option<Weighed> {
+        (self.pause)();
+        let split = Split::new(candidate.counts, self.all);
+        let gain = gain(&split);
+        if gain <= 0.0 {
+            return None;
+        }
+        let dispersion = self.dispersion(&candidate.predicate);
+        let kept = if self.store.is_sampled() { candidate.kept } else { f64::INFINITY };
+        let ln_p = ln_p_relative(&split, dispersion).max(ln_p_absolute(&split, dispersion, kept));
+        Some(Weighed { candidate: candidate.clone(), gain, ln_p, dispersion })
+    }
+
+    /// Candidates that could be shown: enough events of the treatment, and a pair is about enough of the excess.
+    fn weigh_all(&self, candidates: &[Candidate], excess: f64) -> Vec<Weighed> {
+        let least = super::candidate::EVENTS.max(LEAST_SHARE * excess);
+        let shown =
+            |c: &&Candidate| c.counts.e_t >= if c.predicate.0.len() > 1 { least } else { super::candidate::EVENTS };
+        let mut weighed: Vec<Weighed> = candidates.iter().filter(shown).filter_map(|c| self.weigh(c)).collect();
+        // Equal gain: fewer values first, then the order of the attributes.
+        let order = |w: &Weighed| (w.candidate.predicate.0.len(), w.candidate.predicate.clone());
+        weighed.sort_by(|a, b| b.gain.total_cmp(&a.gain).then_with(|| order(a).cmp(&order(b))));
+        weighed
+    }
+
+    /// Does a pair stand out among the rows of one of its values, too: else the value says it all.
+    fn beats(&self, pair: &Weighed, parent: &Weighed, tried: usize, ln_alpha: f64) -> bool {
+        let within = self.part(|at| parent.candidate.predicate.matches(self.store, at));
+        within.weigh(&pair.candidate).is_some_and(|w| w.ln_p + (tried as f64).ln() <= ln_alpha)
+    }
+
+    /// Do two segments have the same rows, and the same events of the treatment.
+    fn is_same(&self, one: &Predicate, other: &Predicate) -> bool {
+        let mut both = [0.0; 2];
+        let mut any = [0.0; 2];
+        for at in &self.rows {
+            let (a, b) = (one.matches(self.store, *at), other.matches(self.store, *at));
+            let row = self.store.row(*at);
+            let weight = self.store.weight(row);
+            for kind in 0..=usize::from(row.treated && row.event) {
+                any[kind] += if a || b { weight } else { 0.0 };
+                both[kind] += if a && b { weight } else { 0.0 };
+            }
+        }
+        (0..2).all(|kind| both[kind] >= SAME * any[kind])
+    }
+}
+
+/// The significant candidate that explains most, once pairs have been held against their parents.
+fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_alpha: f64) -> Option<Weighed> {
+    let best = significant.first()?;
+    let tried = |parent: &Predicate| {
+        let value = parent.0[0];
+        candidates.iter().filter(|c| c.predicate.0.len() > 1 && c.predicate.0.contains(&value)).count()
+    };
+    let mut parents: Vec<&Weighed> = best
+        .candidate
+        .predicate
+        .parents()
+        .filter_map(|p| significant.iter().find(|w| w.candidate.predicate == p))
+        .filter(|parent| !round.beats(best, parent, tried(&parent.candidate.predicate), ln_alpha))
+        .collect();
+    parents.sort_by(|a, b| b.gain.total_cmp(&a.gain));
+    Some(parents.first().copied().unwrap_or(best).clone())
+}
+
+/// Looks for the segments that explain the harm. The store must be sorted.
+pub fn search(store: &Store, how: &Search) -> Found {
+    let mut round = Round::of_all(store, how.pause);
+    let (all, excess) = (round.all, round.all.excess());
+    let mut list = candidates(store, &round.rows, how.order);
+    let tests = list.len();
+    let ln_alpha = how.alpha.ln();
+    let is_significant = |w: &Weighed| w.ln_p + (tests as f64).ln() <= ln_alpha;
+    let mut found = Found { explanations: Vec::new(), tests, all, control_dispersion: round.control_dispersion };
+    let mut significant: Vec<Weighed> = round.weigh_all(&list, excess).into_iter().filter(is_significant).collect();
+    while found.explanations.len() < how.most && round.all.excess() >= LEAST_SHARE * excess {
+        let Some(best) = choose(&round, &significant, &list, ln_alpha) else { break };
+        let chosen = best.candidate.predicate.clone();
+        let others = significant.iter().map(|w| &w.candidate.predicate);
+        let same_as: Vec<Predicate> = others
+            .filter(|p| **p != chosen && p.0.len() == chosen.0.len() && round.is_same(&chosen, p))
+            .cloned()
+            .collect();
+        let rest = round.part(|at| !chosen.matches(store, at));
+        let before = std::mem::replace(&mut round, rest);
+        list = candidates(store, &round.rows, how.order);
+        let left: Vec<Weighed> = round.weigh_all(&list, excess).into_iter().filter(is_significant).collect();
+        let goes_with = significant
+            .iter()
+            .map(|w| &w.candidate.predicate)
+            .filter(|p| p.0.len() == 1 && !chosen.0.contains(&p.0[0]) && !same_as.contains(p))
+            .filter(|p| !left.iter().any(|w| w.candidate.predicate == **p))
+            .cloned()
+            .collect();
+        found.explanations.push(explain(best, before.all, excess, tests, same_as, goes_with));
+        significant = left;
+    }
+    found
+}
+
+/// The values with the greatest shares of the excess, whether they are significant or not: for display only.
+pub fn largest(store: &Store, how: &Search, most: usize) -> Vec<Explanation> {
+    let round = Round::of_all(store, how.pause);
+    let excess = round.all.excess();
+    let list = candidates(store, &round.rows, 1);
+    let tests = list.len();
+    let mut weighed = round.weigh_all(&list, excess);
+    weighed.sort_by(|a, b| b.candidate.counts.excess().total_cmp(&a.candidate.counts.excess()));
+    let most = if excess > 0.0 { most.min(how.most) } else { 0 };
+    weighed.into_iter().take(most).map(|w| explain(w, round.all, excess, tests, Vec::new(), Vec::new())).collect()
+}
+
+fn explain(
+    best: Weighed,
+    all: Counts,
+    excess: f64,
+    tests: usize,
+    same_as: Vec<Predicate>,
+    goes_with: Vec<Predicate>,
+) -> Explanation {
+    let Weighed { candidate, gain, ln_p, dispersion } = best;
+    let share = candidate.counts.excess() / excess;
+    Explanation {
+        predicate: candidate.predicate,
+        counts: candidate.counts,
+        all,
+        share,
+        gain,
+        ln_p,
+        tests,
+        dispersion,
+        same_as,
+        goes_with,
+    }
+}

@@ -1,0 +1,255 @@
+//! The rows that a search reads: attributes as codes, in bounded memory.
+//!
+//! What is here: which rows are kept and what they stand for. What is not: which attributes there are (`dictionary`).
+//!
+//! Rows are kept by subject, never by chance of the row, so that a subject's series stays whole: rows of an arm with or
+//! without an event are a class, and when a class is full the share of subjects that it keeps is halved. What is left
+//! stands for as many more. Memory is (2 bytes an attribute + 16) a row.
+
+use super::counts::Counts;
+
+/// Most rows that are kept of each class.
+pub const CLASS_ROWS: usize = 200_000;
+
+/// Code of an attribute that a row does not have.
+pub const NONE: u16 = 0;
+/// Code of all values for which there was no room: counted, never an explanation.
+pub const OTHER: u16 = 1;
+
+/// One row as it comes in; `subject` is a hash that is spread evenly (of the targeting key, else the trace, else the row).
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Who it belongs to.
+    pub subject: u64,
+    /// Of the treatment, not the control.
+    pub treated: bool,
+    /// Has the event.
+    pub event: bool,
+    /// What shows it to a person, by number; 0 for nothing.
+    pub witness: u32,
+}
+
+/// Rows with their codes, one column an attribute.
+#[derive(Debug, Clone)]
+pub struct Store {
+    rows: Vec<Row>,
+    columns: Vec<Vec<u16>>,
+    cap: usize,
+    /// Halvings of each class, and its rows.
+    halved: [u32; 4],
+    held: [usize; 4],
+    sorted: bool,
+}
+
+fn class(treated: bool, event: bool) -> usize {
+    usize::from(treated) * 2 + usize::from(event)
+}
+
+/// Is a subject among the 1 / 2^halved that are kept.
+fn is_kept(subject: u64, halved: u32) -> bool {
+    halved == 0 || (halved < 64 && subject >> (64 - halved) == 0)
+}
+
+impl Store {
+    /// An empty store of so many attributes, that keeps at most `cap` rows of each class.
+    pub fn new(attributes: usize, cap: usize) -> Self {
+        let columns = vec![Vec::new(); attributes];
+        Self { rows: Vec::new(), columns, cap: cap.max(1), halved: [0; 4], held: [0; 4], sorted: true }
+    }
+
+    /// Adds a row, with one code an attribute.
+    pub fn push(&mut self, row: Row, codes: &[u16]) {
+        let class = class(row.treated, row.event);
+        if !is_kept(row.subject, self.halved[class]) {
+            return;
+        }
+        self.rows.push(row);
+        for (column, index) in self.columns.iter_mut().zip(0..) {
+            column.push(codes.get(index).copied().unwrap_or(NONE));
+        }
+        self.sorted = false;
+        self.held[class] += 1;
+        while self.held[class] > self.cap && self.halved[class] < 63 {
+            self.halve(class);
+        }
+    }
+
+    /// Adds an attribute that no row so far has; its place among the columns.
+    pub fn add_attribute(&mut self) -> usize {
+        self.columns.push(vec![NONE; self.rows.len()]);
+        self.columns.len() - 1
+    }
+
+    /// Takes an attribute away; those after it move up.
+    pub fn remove_attribute(&mut self, attribute: usize) {
+        self.columns.remove(attribute);
+    }
+
+    /// Replaces each code of an attribute by another; the map has one for each code.
+    pub fn recode(&mut self, attribute: usize, map: &[u16]) {
+        for code in &mut self.columns[attribute] {
+            *code = map.get(usize::from(*code)).copied().unwrap_or(OTHER);
+        }
+    }
+
+    /// The rows, to be given other witnesses.
+    pub(super) fn rows_mut(&mut self) -> impl Iterator<Item = &mut Row> {
+        self.rows.iter_mut()
+    }
+
+    /// Rows with the event that have an attribute.
+    pub fn events_with(&self, attribute: usize) -> u64 {
+        let has = |(row, code): &(&Row, &u16)| row.event && **code != NONE;
+        self.rows.iter().zip(&self.columns[attribute]).filter(has).count() as u64
+    }
+
+    /// Rows of the control by code of an attribute, which has so many codes.
+    pub fn control_rows(&self, attribute: usize, codes: usize) -> Vec<f64> {
+        let mut rows = vec![0.0; codes];
+        for (row, code) in self.rows.iter().zip(&self.columns[attribute]).filter(|(row, _)| !row.treated) {
+            rows[usize::from(*code)] += self.weight(*row);
+        }
+        rows
+    }
+
+    /// From now on, at most so many rows of each class.
+    pub fn shrink(&mut self, cap: usize) {
+        self.cap = cap.clamp(1, self.cap);
+        for class in 0..4 {
+            while self.held[class] > self.cap && self.halved[class] < 63 {
+                self.halve(class);
+            }
+        }
+    }
+
+    fn halve(&mut self, full: usize) {
+        self.halved[full] += 1;
+        let halved = self.halved[full];
+        let keep: Vec<bool> =
+            self.rows.iter().map(|r| class(r.treated, r.event) != full || is_kept(r.subject, halved)).collect();
+        let mut flags = keep.iter();
+        self.rows.retain(|_| *flags.next().unwrap_or(&true));
+        for column in &mut self.columns {
+            let mut flags = keep.iter();
+            column.retain(|_| *flags.next().unwrap_or(&true));
+        }
+        self.held[full] = self.rows.iter().filter(|r| class(r.treated, r.event) == full).count();
+    }
+
+    /// Puts the rows of each subject side by side, control first: what `dispersion` needs.
+    pub fn sort(&mut self) {
+        if self.sorted {
+            return;
+        }
+        let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
+        order.sort_by_key(|at| (self.rows[*at as usize].treated, self.rows[*at as usize].subject));
+        self.rows = order.iter().map(|at| self.rows[*at as usize]).collect();
+        for column in &mut self.columns {
+            *column = order.iter().map(|at| column[*at as usize]).collect();
+        }
+        self.sorted = true;
+    }
+
+    /// Rows that are kept.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Is there no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Attributes.
+    pub fn attributes(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// A row by its place.
+    pub fn row(&self, at: u32) -> Row {
+        self.rows[at as usize]
+    }
+
+    /// The code of a row's attribute.
+    pub fn code(&self, attribute: usize, at: u32) -> u16 {
+        self.columns[attribute][at as usize]
+    }
+
+    /// How many rows a kept one stands for.
+    pub fn weight(&self, row: Row) -> f64 {
+        2.0_f64.powi(self.halved[class(row.treated, row.event)] as i32)
+    }
+
+    /// Counts of some rows.
+    pub fn counts(&self, rows: impl Iterator<Item = u32>) -> Counts {
+        let mut counts = Counts::default();
+        for at in rows {
+            let row = self.row(at);
+            counts.add(row.treated, row.event, self.weight(row));
+        }
+        counts
+    }
+
+    /// Were rows let go, so that counts are estimates.
+    pub fn is_sampled(&self) -> bool {
+        self.halved.iter().any(|h| *h > 0)
+    }
+
+    /// How far the events of one arm's rows come in series: sum over subjects of (e_u - p n_u)^2 / sum e_u, with p the
+    /// share of events. 1 for a Poisson count, 1 - p for frequent events that are independent, more where some subjects
+    /// fail again and again. 0 without events. Only subjects of whom every row is kept count. The rows are in the order
+    /// of `sort`.
+    ///
+    /// Not sum e_u^2 / sum e_u, which takes mere activity for clustering.
+    pub fn dispersion(&self, treated: bool, rows: impl Iterator<Item = u32>) -> f64 {
+        self.dispersion_of(treated, rows, |_, row| row.event)
+    }
+
+    /// The same of an event that the caller names.
+    pub fn dispersion_of(
+        &self,
+        treated: bool,
+        rows: impl Iterator<Item = u32>,
+        is_event: impl Fn(u32, Row) -> bool,
+    ) -> f64 {
+        let halved = self.halved[class(treated, false)].max(self.halved[class(treated, true)]);
+        let mut sums = Sums::default();
+        let mut subject = Sums::default();
+        let mut last = None;
+        let of_arm = |(_, r): &(u32, Row)| r.treated == treated && is_kept(r.subject, halved);
+        for (at, row) in rows.map(|at| (at, self.row(at))).filter(of_arm) {
+            if last != Some(row.subject) {
+                sums.close(&subject);
+                (subject, last) = (Sums::default(), Some(row.subject));
+            }
+            subject.n += 1.0;
+            subject.e += f64::from(u8::from(is_event(at, row)));
+        }
+        sums.close(&subject);
+        if sums.e == 0.0 {
+            return 0.0;
+        }
+        let p = sums.e / sums.n;
+        (sums.ee - 2.0 * p * sums.en + p * p * sums.nn) / sums.e
+    }
+}
+
+/// Sums of rows and events over subjects.
+#[derive(Debug, Default)]
+struct Sums {
+    n: f64,
+    e: f64,
+    ee: f64,
+    en: f64,
+    nn: f64,
+}
+
+impl Sums {
+    fn close(&mut self, subject: &Self) {
+        self.n += subject.n;
+        self.e += subject.e;
+        self.ee += subject.e * subject.e;
+        self.en += subject.e * subject.n;
+        self.nn += subject.n * subject.n;
+    }
+}
