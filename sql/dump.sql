@@ -25,6 +25,7 @@ SELECT pg_extension_config_dump('flagscope.flag_version_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state', '');
 SELECT pg_extension_config_dump('flagscope.flag_state_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state_history', '');
+SELECT pg_extension_config_dump('flagscope.environment_history', '');
 SELECT pg_extension_config_dump('flagscope.rollout', '');
 SELECT pg_extension_config_dump('flagscope.rollout_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.rollout_stage', '');

@@ -79,7 +79,7 @@ AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
         flagscope._grant_functions(target, '{v}'::"char"[],
-            '{_by_hand,_change_flag_state,_set_archived,_import_flag,_import_segments,_import_set}'::text[]);
+            '{_by_hand,_change_flag_state,_set_archived,_import_flag,_import_alike,_import_in_bulk,_import_segments,_import_set}'::text[]);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
         flagscope.guardrail, flagscope.guardrail_policy, flagscope.freeze, flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.

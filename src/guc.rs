@@ -31,6 +31,7 @@ static ATTRIBUTION: GucSetting<bool> = GucSetting::<bool>::new(true);
 static ENVIRONMENT: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(ENVIRONMENT_DEFAULT));
 static ACTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 static BUCKETING: GucSetting<DefaultBucketing> = GucSetting::<DefaultBucketing>::new(DefaultBucketing::V2);
+static IMPORTING: GucSetting<bool> = GucSetting::<bool>::new(false);
 static REASON: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(Some(c""));
 
 /// Make the settings known to PostgreSQL. Called once, by `_PG_init`.
@@ -76,6 +77,14 @@ fn register_session() {
         &BUCKETING,
         GucContext::Userset,
         GucFlags::default(),
+    );
+    GucRegistry::define_bool_guc(
+        c"flagscope.importing",
+        c"Takes targeting rules that give a variant which the flag does not have, as flagd does.",
+        c"Set by import_flagd(), which tells what it takes; otherwise such a rule is refused.",
+        &IMPORTING,
+        GucContext::Userset,
+        GucFlags::NO_SHOW_ALL,
     );
     define_text(
         c"flagscope.environment",

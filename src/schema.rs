@@ -254,7 +254,8 @@ extension_sql_file!(
     name = "targeting_api",
     requires = ["flag_api", flag::exchange::check_rule, flag::exchange::_targeting_outcomes]
 );
-extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["targeting_api"]);
+extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["targeting_api"]);
+extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["segment_api"]);
 extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
 extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);

@@ -185,7 +185,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    d flagscope.decision := flagscope._decision(decision_id);
+    d flagscope.decision := flagscope._require_decision(decision_id);
     newest timestamptz := (d.evidence ->> 'point')::timestamptz;
 BEGIN
     RETURN QUERY

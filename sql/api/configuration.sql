@@ -44,33 +44,38 @@ BEGIN
     -- What is not seen now is of a transaction that still runs, or of a later one.
     RETURN QUERY SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, NULL::text, NULL::text, NULL::bigint;
     RETURN QUERY SELECT NULL::bigint, c.environment, c.flag, c.version
-        FROM flagscope.flag_change c WHERE c.transaction >= since::text::xid8 LIMIT most;
+        FROM flagscope.flag_change c WHERE c.transaction >= since::text::xid8 AND c.flag <> '' LIMIT most;
 END $$;
 COMMENT ON FUNCTION flagscope._load_changes(bigint, integer) IS
     'the cursor for the next call, and the flags that may have changed since one';
 
-CREATE FUNCTION flagscope._load_flags(environment text, flags text[])
-RETURNS TABLE (flag text, version bigint, archived boolean, state_by xid, flag_by xid, definition text)
+-- All that the evaluation of a flag reads, column by column: as one JSON document it took twice as long to write.
+CREATE VIEW flagscope._served_flag AS
+SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, s.xmin AS state_by, f.xmin AS flag_by,
+    f.value_type::text AS value_type, s.enabled AND f.archived_at IS NULL AS enabled, coalesce(s.variants, f.variants)::text AS variants,
+    s.default_variant, s.targeting::text AS targeting, f.bucketing::text AS bucketing,
+    CASE WHEN s.rollout_id IS NOT NULL THEN s.treatment END AS treatment, s.control, s.percent::float8 AS percent,
+    s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata, e.metadata::text AS set_metadata,
+    CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
+FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment;
+COMMENT ON VIEW flagscope._served_flag IS 'flags as the backends cache them, with the transactions that wrote them';
+
+CREATE FUNCTION flagscope._load_flags(environment text, flags text[]) RETURNS SETOF flagscope._served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 BEGIN
-    RETURN QUERY SELECT s.flag, s.version, f.archived_at IS NOT NULL, s.xmin, f.xmin, flagscope._served(s, f, e)::text
-        FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment
+    RETURN QUERY SELECT s.* FROM flagscope._served_flag s
         WHERE s.flag = ANY (flags) AND s.environment = _load_flags.environment;
 END $$;
-COMMENT ON FUNCTION flagscope._load_flags(text, text[]) IS
-    'flags as evaluate() caches them, with the transactions that wrote them';
+COMMENT ON FUNCTION flagscope._load_flags(text, text[]) IS 'flags as evaluate() caches them';
 
-CREATE FUNCTION flagscope._load_flags_after(environment text, after text, most integer)
-RETURNS TABLE (flag text, version bigint, archived boolean, state_by xid, flag_by xid, definition text)
+CREATE FUNCTION flagscope._load_flags_after(environment text, after text, most integer) RETURNS SETOF flagscope._served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY SELECT s.flag, s.version, f.archived_at IS NOT NULL, s.xmin, f.xmin, flagscope._served(s, f, e)::text
-        FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment
-        WHERE s.flag > after AND f.key > after AND s.environment = _load_flags_after.environment
-        ORDER BY s.flag LIMIT most;
+    RETURN QUERY SELECT s.* FROM flagscope._served_flag s
+        WHERE s.flag > after AND s.environment = _load_flags_after.environment ORDER BY s.flag LIMIT most;
 END $$;
 COMMENT ON FUNCTION flagscope._load_flags_after(text, text, integer) IS
     'as _load_flags, the next ones in the order of their keys: what fills the cache of a session that uses many';

@@ -64,7 +64,9 @@ AS $$
             env, flagscope.flag_state_history h
         WHERE h.flag = p ->> 'flag' AND h.environment = env.key AND h.valid @> at
     )
-    SELECT coalesce(jsonb_agg(n.definition), '[]') FROM needed n;
+    SELECT coalesce(jsonb_agg(n.definition || jsonb_build_object('set_metadata', coalesce((
+        SELECT h.metadata FROM env, flagscope.environment_history h
+        WHERE h.environment = env.key AND h.valid @> at), '{}'))), '[]') FROM needed n;
 $$;
 COMMENT ON FUNCTION flagscope._definitions_as_of(text, text, timestamptz) IS 'a flag and those it needs, as they were at a time';
 

@@ -119,7 +119,10 @@ BEGIN
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant,
         targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]'),
         variants = CASE WHEN used.variants THEN d.variants END, metadata = CASE WHEN used.metadata THEN d.metadata END
-    WHERE s.flag = d.key AND s.environment = _import_flag.environment;
+    WHERE s.flag = d.key AND s.environment = _import_flag.environment
+        AND (s.enabled, s.default_variant, s.targeting, s.prerequisites, s.variants, s.metadata) IS DISTINCT FROM
+            (d.enabled, d.default_variant, nullif(d.targeting, 'null'), coalesce(d.prerequisites, '[]'),
+            CASE WHEN used.variants THEN d.variants END, CASE WHEN used.metadata THEN d.metadata END);
     f.variants := CASE WHEN used.variants THEN f.variants ELSE d.variants END;
     f.metadata := CASE WHEN used.metadata THEN f.metadata ELSE d.metadata END;
     f.bucketing := coalesce(d.bucketing, f.bucketing);
@@ -131,6 +134,72 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._import_flag(jsonb, text) IS
     'creates or changes one flag in an environment as a definition says; what other environments serve stays as it is';
+
+CREATE FUNCTION flagscope._import_alike(definitions jsonb, environment text) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    news text[];
+    same text[];
+BEGIN
+    SELECT array_agg(d.key) FILTER (WHERE f.key IS NULL), array_agg(d.key) FILTER (WHERE f.key IS NOT NULL)
+    INTO news, same
+    FROM jsonb_to_recordset(definitions) AS d(key text, variants jsonb, bucketing flagscope.bucketing, metadata jsonb, value_schema jsonb)
+        LEFT JOIN flagscope.flag f ON f.key = d.key
+    WHERE f.key IS NULL OR (f.variants = d.variants AND f.metadata = d.metadata AND f.archived_at IS NULL
+        AND f.bucketing = coalesce(d.bucketing, f.bucketing)
+        AND f.value_schema IS NOT DISTINCT FROM coalesce(d.value_schema, f.value_schema)
+        AND NOT EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = f.key AND r.environment = _import_alike.environment
+            AND r.status IN ('draft', 'running', 'paused', 'held')));
+    INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
+    SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, flagscope._default_bucketing()), d.metadata, d.value_schema
+    FROM jsonb_to_recordset(definitions) AS d(key text, value_type flagscope.value_type, variants jsonb, bucketing flagscope.bucketing,
+        metadata jsonb, value_schema jsonb)
+        JOIN unnest(news) k(key) ON k.key = d.key;
+    INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant, targeting)
+    SELECT d.key, e.key, is_meant AND d.enabled, CASE WHEN is_meant THEN d.default_variant END,
+        CASE WHEN is_meant THEN nullif(d.targeting, 'null') END
+    FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
+        JOIN unnest(news || same) k(key) ON k.key = d.key, flagscope.environment e,
+        LATERAL (SELECT e.key = _import_alike.environment) m(is_meant)
+    WHERE NOT EXISTS (SELECT FROM flagscope.flag_state s WHERE s.flag = d.key AND s.environment = e.key);
+    UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant, targeting = nullif(d.targeting, 'null'),
+        prerequisites = '[]', variants = NULL, metadata = NULL
+    FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
+        JOIN unnest(same) k(key) ON k.key = d.key
+    WHERE s.flag = d.key AND s.environment = _import_alike.environment
+        AND (s.enabled, s.default_variant, s.targeting, s.prerequisites, s.variants, s.metadata) IS DISTINCT FROM
+            (d.enabled, d.default_variant, nullif(d.targeting, 'null'), jsonb '[]', NULL, NULL);
+    RETURN news || same;
+END $$;
+COMMENT ON FUNCTION flagscope._import_alike(jsonb, text) IS
+    'imports, of flags without prerequisites, those that are new and those of which only the state differs, all at once; returns which';
+
+CREATE FUNCTION flagscope._import_in_bulk(flags jsonb, environment text) RETURNS text[]
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    done text[] := '{}';
+    definitions jsonb;
+BEGIN
+    FOR definitions IN
+        SELECT jsonb_agg(x.definition) FROM (
+            SELECT e.definition, row_number() OVER (ORDER BY e.key) AS place
+            FROM jsonb_to_recordset(flags) e(key text, definition jsonb, problems jsonb)
+            WHERE jsonb_typeof(e.definition) = 'object' AND coalesce(e.definition -> 'prerequisites', '[]') = '[]'
+                AND NOT e.problems @> '[{"is_error": true}]') x
+        GROUP BY x.place / 500 ORDER BY x.place / 500
+    LOOP
+        BEGIN
+            done := done || flagscope._import_alike(definitions, environment);
+        EXCEPTION WHEN OTHERS THEN
+            NULL;  -- one by one, each says what is wrong with it
+        END;
+    END LOOP;
+    RETURN done;
+END $$;
+COMMENT ON FUNCTION flagscope._import_in_bulk(jsonb, text) IS
+    'imports what needs no care flag by flag, by the hundreds; returns which flags are done';
 
 CREATE FUNCTION flagscope._import_segments(segments jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -168,30 +237,37 @@ COMMENT ON FUNCTION flagscope._import_set(jsonb, text) IS
 
 CREATE FUNCTION flagscope.import_flagd(document jsonb, environment text DEFAULT NULL)
 RETURNS TABLE (flag text, imported boolean, problem text)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET flagscope.importing = on
 AS $$
 DECLARE
     env text := flagscope._environment(environment);
     read jsonb := flagscope._read_flagd(document);
+    done text[];
     entry record;
     hint text;
 BEGIN
+    IF document IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'not a document of flagd: it is NULL',
+            HINT = 'Write it like {"flags": {"new-cart": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}}}.';
+    END IF;
     RETURN QUERY SELECT NULL::text, false, concat_ws(': ', nullif(p.path, ''), p.problem)
         FROM jsonb_to_recordset(read -> 'problems') p(path text, problem text);
     RETURN QUERY SELECT NULL::text, false, s.problem FROM (SELECT flagscope._import_set(read, env)) s(problem)
         WHERE s.problem IS NOT NULL;
+    done := flagscope._import_in_bulk(read -> 'flags', env);
     FOR entry IN
         SELECT e.key, e.definition, (SELECT string_agg(concat_ws(': ', nullif(p.path, ''), p.problem), '; ')
             FROM jsonb_to_recordset(e.problems) p(path text, problem text)) AS problem,
-            EXISTS (SELECT FROM jsonb_to_recordset(e.problems) p(is_error boolean) WHERE p.is_error) AS is_bad
+            e.problems @> '[{"is_error": true}]' AS is_bad, k.key IS NOT NULL AS is_done
         FROM jsonb_to_recordset(read -> 'flags') e(key text, definition jsonb, problems jsonb)
+            LEFT JOIN unnest(done) k(key) ON k.key = e.key
         -- A flag that another one needs comes first.
         ORDER BY jsonb_array_length(coalesce(e.definition -> 'prerequisites', '[]')), e.key
     LOOP
         flag := entry.key;
         problem := entry.problem;
         imported := NOT entry.is_bad AND jsonb_typeof(entry.definition) = 'object';
-        IF imported THEN
+        IF imported AND NOT entry.is_done THEN
             BEGIN
                 PERFORM flagscope._import_flag(entry.definition, env);
             EXCEPTION WHEN OTHERS THEN
@@ -210,7 +286,7 @@ COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
 
 CREATE FUNCTION flagscope.flag_changes(since bigint DEFAULT 0)
 RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb, state text)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     -- Versions are drawn before they are committed, so a later one may be seen first. The cursor is therefore the
     -- oldest transaction that was still running: asked again with it, nothing is missed, and little comes twice.
@@ -221,9 +297,12 @@ AS $$
         CASE WHEN s.flag IS NULL THEN 'deleted' WHEN f.archived_at IS NOT NULL THEN 'archived' ELSE 'active' END
     FROM (SELECT i.number << 40 AS base, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest
           FROM flagscope.incarnation i) x, flagscope.flag_change c
+        -- The environment's metadata, which goes with every answer there.
+        LEFT JOIN flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
         LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment)
             ON s.flag = c.flag AND s.environment = c.environment
-    WHERE (since < x.base OR since > x.base + x.oldest OR x.base + c.transaction::text::bigint >= since)
+    WHERE (since < x.base OR since > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= since)
+        AND c.flag <> ''
         -- Who begins has nothing to take away.
         AND (s.flag IS NOT NULL OR since > 0)
     ORDER BY 4;

@@ -88,6 +88,9 @@ BEGIN
     IF NEW.test = 'anomaly' AND NEW.time_window IS NULL THEN
         NEW.time_window := flagscope._setting_interval('guardrail.anomaly_window');  -- a series has points of one width
     END IF;
+    IF TG_OP = 'INSERT' THEN
+        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, '{}'::text[]);
+    END IF;
     problem := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -127,10 +130,8 @@ DECLARE
     new_id bigint;
 BEGIN
     env := flagscope._environment(environment);
-    PERFORM flagscope._check_rollout_variants(flag, env, '{}'::text[]);
-    IF kind IS NULL THEN
-        PERFORM flagscope._require_metric(metric);
-    END IF;
+    -- As the row's triggers do, before a number is drawn for it.
+    PERFORM flagscope._check_rollout_variants(flag, env, '{}'::text[]), flagscope._require_metric(metric);
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect, margin_absolute)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env, create_guardrail.metric,

@@ -96,6 +96,10 @@ CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF at IS NULL OR NOT isfinite(at) THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'For example now().',
+            MESSAGE = flagscope._message('maintain() needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
+    END IF;
     PERFORM flagscope._lock_rollups();
     SELECT p.made, p.dropped, p.problems INTO made, dropped, problems FROM flagscope._maintain_parts(flagscope._maintenance(), at, timestamptz 'infinity') p;
 END $$;

@@ -4,8 +4,8 @@ CREATE FUNCTION flagscope._check_query_owner(m flagscope.metric) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user) THEN
-        RETURN;  -- a restored dump may come before its roles
+    IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner) THEN
+        PERFORM flagscope._unknown('role', m.owner, ARRAY(SELECT r.rolname::text FROM pg_roles r WHERE r.rolname !~ '^pg_'), '');
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid,
             -- From 16 on a member may be one who cannot act as the role.

@@ -59,6 +59,15 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._require_metric(text) IS 'a metric; raises where there is none';
 
+CREATE FUNCTION flagscope._unknown_number(what text, number bigint, hint text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = hint,
+        MESSAGE = flagscope._message('%s %s does not exist', what, coalesce(number::text, 'NULL'));
+END $$;
+COMMENT ON FUNCTION flagscope._unknown_number(text, bigint, text) IS 'raises: there is no such thing of this number';
+
 CREATE FUNCTION flagscope._require_rollout(rollout_id bigint) RETURNS flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,9 +76,7 @@ DECLARE
 BEGIN
     SELECT x.* INTO r FROM flagscope.rollout x WHERE x.id = rollout_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
-            HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
+        PERFORM flagscope._unknown_number('rollout', rollout_id, 'See SELECT id, flag, environment, status FROM flagscope.rollout.');
     END IF;
     RETURN r;
 END $$;
@@ -83,10 +90,22 @@ DECLARE
 BEGIN
     SELECT x.* INTO g FROM flagscope.guardrail x WHERE x.id = guardrail_id;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('guardrail %s does not exist', coalesce(guardrail_id::text, 'NULL')),
-            HINT = 'See SELECT id, flag, name FROM flagscope.guardrail.';
+        PERFORM flagscope._unknown_number('guardrail', guardrail_id, 'See SELECT id, flag, name FROM flagscope.guardrail.');
     END IF;
     RETURN g;
 END $$;
 COMMENT ON FUNCTION flagscope._require_guardrail(bigint) IS 'a guardrail; raises where there is none';
+
+CREATE FUNCTION flagscope._require_decision(decision_id bigint) RETURNS flagscope.decision
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    d flagscope.decision;
+BEGIN
+    SELECT x.* INTO d FROM flagscope.decision x WHERE x.id = decision_id;
+    IF NOT FOUND THEN
+        PERFORM flagscope._unknown_number('decision', decision_id, 'See SELECT id, at, flag, action, reason FROM flagscope.decision.');
+    END IF;
+    RETURN d;
+END $$;
+COMMENT ON FUNCTION flagscope._require_decision(bigint) IS 'a decision; raises where there is none';

@@ -1,5 +1,5 @@
 -- Rollups computed anew from raw rows, by the very fold that wrote them: verify_rollup() compares, rebuild_rollup()
--- replaces. Both work by slices of 10 minutes, each in one statement and so under one snapshot, in which a row and its
+-- replaces. Both work by slices of 10 minutes (the backfill by shorter ones, where rows are many), each in one statement and so under one snapshot, in which a row and its
 -- delta are both there or both not: writers go on meanwhile and are counted exactly once.
 
 COMMENT ON FUNCTION flagscope._fold_stored(timestamptz, timestamptz, jsonb) IS
@@ -10,12 +10,11 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM jsonb_to_recordset(watches) k(flag text, environment text, metric text) $$;
 COMMENT ON FUNCTION flagscope._keys(jsonb) IS 'watches as rows';
 
-CREATE FUNCTION flagscope._rebuild_slice(lower timestamptz, upper timestamptz, watches jsonb) RETURNS bigint
+CREATE FUNCTION flagscope._rebuild_fine(lower timestamptz, upper timestamptz, watches jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fresh flagscope.variant_rollup[];
-    fine timestamptz := flagscope._kept_since('rollup fine');
 BEGIN
     WITH counted AS (
         -- What the raw rows will say is not added a second time; as evidence it still counts.
@@ -27,18 +26,31 @@ BEGIN
     INTO fresh FROM flagscope._fold_stored(lower, upper, watches) f;
     DELETE FROM flagscope.variant_rollup r USING flagscope._keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.bucket >= lower AND r.bucket < upper;
+    INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f;
+    RETURN coalesce(cardinality(fresh), 0);
+END $$;
+COMMENT ON FUNCTION flagscope._rebuild_fine(timestamptz, timestamptz, jsonb) IS
+    'replaces the rollups by 10 seconds of a range; returns how many states; the caller holds _lock_rollups()';
+
+CREATE FUNCTION flagscope._rebuild_medium(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
     DELETE FROM flagscope.variant_history h USING flagscope._keys(watches) k
     WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower AND h.bucket < upper
         AND h.width = interval '10 minutes';
-    INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f WHERE f.bucket >= fine;
+    -- What is not settled yet is added when it is.
     INSERT INTO flagscope.variant_history
-    SELECT f.flag, f.environment, f.variant, f.metric, interval '10 minutes', flagscope._floor(interval '10 minutes', f.bucket), sum(f.n), sum(f.events),
-        flagscope.rollup(f.moments), flagscope.rollup(f.histogram), max(f.last_ts)
-    FROM unnest(fresh) f GROUP BY 1, 2, 3, 4, 6;
-    RETURN coalesce(cardinality(fresh), 0);
+    SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes', flagscope._floor(interval '10 minutes', r.bucket),
+        flagscope._bounded(sum(r.n)), flagscope._bounded(sum(r.events)), flagscope.rollup(r.moments), flagscope.rollup(r.histogram), max(r.last_ts)
+    FROM flagscope.variant_rollup r JOIN flagscope._keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
+    WHERE r.settled AND r.bucket >= lower AND r.bucket < upper GROUP BY 1, 2, 3, 4, 6;
+    DELETE FROM flagscope.variant_rollup r USING flagscope._keys(watches) k
+    WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.settled
+        AND r.bucket >= lower AND r.bucket < least(upper, flagscope._kept_since('rollup fine'));
 END $$;
-COMMENT ON FUNCTION flagscope._rebuild_slice(timestamptz, timestamptz, jsonb) IS
-    'replaces the rollups by 10 seconds and 10 minutes of a range of whole 10 minutes; returns how many states; the caller holds _lock_rollups()';
+COMMENT ON FUNCTION flagscope._rebuild_medium(timestamptz, timestamptz, jsonb) IS
+    'computes the rollups of whole 10 minutes anew from those of 10 seconds, and deletes of these what is past their retention';
 
 CREATE FUNCTION flagscope._rebuild_days(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -116,11 +128,13 @@ BEGIN
         RETURN 0;
     END IF;
     FOR slice IN SELECT * FROM flagscope._slices(span.since, span.until) LOOP
-        states := states + flagscope._rebuild_slice(slice.lower, slice.upper, watches);
+        states := states + flagscope._rebuild_fine(slice.lower, slice.upper, watches);
+        PERFORM flagscope._rebuild_medium(slice.lower, slice.upper, watches);
     END LOOP;
     PERFORM flagscope._rebuild_days(span.since, span.until, watches);
-    UPDATE flagscope.watch w SET since = least(w.since, span.since) FROM flagscope._keys(watches) k
-    WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since <= span.until;
+    -- A backfill that was within ten minutes begins them anew.
+    UPDATE flagscope.watch w SET reached = NULL, since = CASE WHEN w.since <= span.until THEN least(w.since, span.since) ELSE w.since END
+    FROM flagscope._keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
     -- A series whose past was too short to say anything has more of it now: it is read anew.
     DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id IN (SELECT g.id FROM flagscope.guardrail g JOIN flagscope._keys(watches) k
             ON (g.flag, g.environment, g.metric) = (k.flag, k.environment, k.metric) WHERE g.test = 'anomaly')

@@ -1,20 +1,10 @@
 -- References between configuration rows, said in sentences before a foreign key says it: the keys stay the truth, also
--- among transactions that run at the same time. Rows of a restored dump are let through, since their tables may come in
--- any order: they are older than their transaction, or bring a version (which check_flag_state gives to others, later).
+-- among transactions that run at the same time.
 
 CREATE FUNCTION flagscope._check_references() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        IF TG_TABLE_NAME = 'flag_state' THEN
-            IF NEW.version <> 0 THEN
-                RETURN NEW;
-            END IF;
-        ELSIF NEW.created_at < now() THEN
-            RETURN NEW;
-        END IF;
-    END IF;
     IF NEW.environment IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.environment e WHERE e.key = NEW.environment) THEN
         PERFORM flagscope._unknown('environment', NEW.environment, ARRAY(SELECT e.key FROM flagscope.environment e),
             'Create it with flagscope.create_environment(key).');
@@ -115,8 +105,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._check_environment_gone() IS
     'trigger: an environment keeps its key, and stays while flags, policies or freezes are there';
--- Not of the row as shipped that gives way to a restored dump's, inside another trigger.
 CREATE TRIGGER check_environment_gone BEFORE DELETE ON flagscope.environment
-    FOR EACH ROW WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION flagscope._check_environment_gone();
+    FOR EACH ROW EXECUTE FUNCTION flagscope._check_environment_gone();
 CREATE TRIGGER check_changed_key BEFORE UPDATE OF key ON flagscope.environment
     FOR EACH ROW WHEN (NEW.key <> OLD.key) EXECUTE FUNCTION flagscope._check_environment_gone();

@@ -71,27 +71,12 @@ END $$;
 COMMENT ON FUNCTION flagscope._replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
     'evidence computed anew from the counts in evaluation up to a stratum, for a decision';
 
-CREATE FUNCTION flagscope._decision(decision_id bigint) RETURNS flagscope.decision
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    d flagscope.decision;
-BEGIN
-    SELECT * INTO d FROM flagscope.decision x WHERE x.id = decision_id;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('decision %s does not exist', coalesce(decision_id::text, 'NULL')),
-            HINT = 'See SELECT id, at, flag, action, reason FROM flagscope.decision.';
-    END IF;
-    RETURN d;
-END $$;
-COMMENT ON FUNCTION flagscope._decision(bigint) IS 'a decision; raises where there is none';
-
 CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT x.* FROM flagscope._decision(replay_evidence.decision_id) d,
+    SELECT x.* FROM flagscope._require_decision(replay_evidence.decision_id) d,
         flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8,
             d.evidence_id, d.last_stratum, d.id) x;
 $$;
@@ -107,7 +92,7 @@ AS $$
     FROM (
         SELECT p.value ->> 'guardrail' AS name, a.alpha, l.strata, e.stored, l.recomputed, (d.evidence #>> '{joint,sum}')::float8 AS sum_stored, p.place,
             exp(least(greatest(l.recomputed + ln(a.alpha), -700), 700)) AS part
-        FROM flagscope._decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
+        FROM flagscope._require_decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
             LATERAL (SELECT (p.value ->> 'alpha')::float8) a(alpha), LATERAL (SELECT (p.value ->> 'log_e')::float8) e(stored),
             LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e_recomputed ORDER BY r.place DESC))[1], 0) AS recomputed
                 FROM flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit')::float8,
@@ -193,7 +178,7 @@ CREATE FUNCTION flagscope.explain_decision(decision_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    d flagscope.decision := flagscope._decision(decision_id);
+    d flagscope.decision := flagscope._require_decision(decision_id);
 BEGIN
     RETURN concat_ws(E'\n',
         format('decision %s  %s%s of rollout %s (flag "%s" in %s) by %s at %s UTC', d.id, CASE WHEN d.shadow THEN 'shadow ' END,

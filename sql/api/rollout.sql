@@ -19,11 +19,14 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        -- A row older than its transaction comes from a restored dump.
-        IF NEW.status <> 'draft' AND NEW.created_at >= now() THEN
+        IF NEW.status <> 'draft' THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = flagscope._message('a new rollout is a draft, not %s', NEW.status),
                 HINT = 'Start it with flagscope.start_rollout(id).';
+        END IF;
+        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
+        IF NEW.restart_of IS NOT NULL THEN
+            PERFORM flagscope._require_rollout(NEW.restart_of);
         END IF;
         RETURN NEW;
     END IF;
@@ -38,9 +41,18 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = flagscope._message('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
     END IF;
+    IF (NEW.treatment, NEW.control) IS DISTINCT FROM (OLD.treatment, OLD.control) THEN
+        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
+    END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_rollout() IS 'trigger: only legal transitions; what is rolled out is fixed at the start';
+COMMENT ON FUNCTION flagscope._check_rollout() IS
+    'trigger: variants of a flag in use, only legal transitions; what is rolled out is fixed at the start';
+-- What a row does not say is as in create_rollout().
+ALTER TABLE flagscope.rollout ALTER COLUMN alpha SET DEFAULT flagscope._setting_number('rollout.alpha'::text),
+    ALTER COLUMN watch SET DEFAULT flagscope._setting_interval('rollout.watch'::text);
+ALTER TABLE flagscope.rollout_stage
+    ALTER COLUMN min_duration SET DEFAULT flagscope._setting_interval('rollout.min_duration'::text);
 CREATE TRIGGER check_rollout BEFORE INSERT OR UPDATE ON flagscope.rollout
     FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout();
 
@@ -105,6 +117,7 @@ DECLARE
 BEGIN
     PERFORM flagscope._check_stages(steps);
     env := flagscope._environment(environment);
+    -- As the row's trigger does, before a number is drawn for it.
     PERFORM flagscope._check_rollout_variants(flag, env, ARRAY[treatment, control]);
     INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, watch, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
@@ -201,8 +214,13 @@ AS $$
 DECLARE
     r flagscope.rollout;
 BEGIN
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = OLD.rollout_id;
-    IF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{approved_by,approved_at}'::text[]) = (to_jsonb(OLD) - '{approved_by,approved_at}'::text[]) THEN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = CASE TG_OP WHEN 'INSERT' THEN NEW.rollout_id ELSE OLD.rollout_id END;
+    IF TG_OP = 'INSERT' THEN
+        IF NOT flagscope._may_edit_stage(r, NEW.ordinal) THEN
+            PERFORM flagscope._refuse_stage_edit(r, NEW.ordinal);
+        END IF;
+        RETURN NEW;
+    ELSIF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{approved_by,approved_at}'::text[]) = (to_jsonb(OLD) - '{approved_by,approved_at}'::text[]) THEN
         RETURN NEW;  -- an approval
     END IF;
     IF NOT flagscope._may_edit_stage(r, OLD.ordinal)
@@ -211,27 +229,6 @@ BEGIN
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION flagscope._lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are';
-CREATE TRIGGER lock_stages BEFORE UPDATE OR DELETE ON flagscope.rollout_stage
+COMMENT ON FUNCTION flagscope._lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are, and get no further ones';
+CREATE TRIGGER lock_stages BEFORE INSERT OR UPDATE OR DELETE ON flagscope.rollout_stage
     FOR EACH ROW EXECUTE FUNCTION flagscope._lock_stages();
-
-CREATE FUNCTION flagscope._lock_new_stages() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    r flagscope.rollout;
-    wrong record;
-BEGIN
-    -- A restored dump brings all stages of a rollout in one statement; whoever adds some finds others there.
-    SELECT n.rollout_id, n.ordinal INTO wrong FROM added n JOIN flagscope.rollout x ON x.id = n.rollout_id
-    WHERE NOT flagscope._may_edit_stage(x, n.ordinal) AND EXISTS (SELECT FROM flagscope.rollout_stage s WHERE s.rollout_id = x.id
-        AND NOT EXISTS (SELECT FROM added o WHERE o.rollout_id = s.rollout_id AND o.ordinal = s.ordinal)) LIMIT 1;
-    IF FOUND THEN
-        SELECT * INTO r FROM flagscope.rollout x WHERE x.id = wrong.rollout_id;
-        PERFORM flagscope._refuse_stage_edit(r, wrong.ordinal);
-    END IF;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION flagscope._lock_new_stages() IS 'trigger: a rollout that runs gets no further stages';
-CREATE TRIGGER lock_new_stages AFTER INSERT ON flagscope.rollout_stage REFERENCING NEW TABLE AS added
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._lock_new_stages();

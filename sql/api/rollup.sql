@@ -107,7 +107,10 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH fine AS (
         DELETE FROM flagscope.variant_rollup r WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
-            WHERE level = 'fine' AND x.settled AND x.bucket < expired LIMIT most)) RETURNING 1
+            WHERE level = 'fine' AND x.settled AND x.bucket < expired
+                -- Ten minutes that a backfill is within are still to be made of these.
+                AND NOT EXISTS (SELECT FROM flagscope.watch w WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
+                    AND x.bucket >= w.reached AND x.bucket < coalesce(w.since, 'infinity')) LIMIT most)) RETURNING 1
     ), wider AS (
         DELETE FROM flagscope.variant_history h WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
             WHERE level <> 'fine' AND x.bucket < expired

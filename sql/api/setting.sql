@@ -156,7 +156,7 @@ BEGIN
     NEW.builtin := TG_OP = 'INSERT' AND NEW.builtin AND NEW.value = shipped.value;
     IF TG_OP = 'INSERT' THEN
         NEW.description := coalesce(nullif(NEW.description, ''), shipped.description);
-        -- A restored dump brings the user's value: the row as shipped gives way.
+        -- Every setting has a row: one that nobody has changed gives way to a user's own.
         DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
     END IF;
     RETURN NEW;

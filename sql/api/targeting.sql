@@ -1,4 +1,4 @@
--- Targeting: the definition of a flag as it is evaluated, the checks of rules, segments and prerequisites.
+-- Targeting: the definition of a flag as it is evaluated, the checks of rules and prerequisites.
 
 CREATE FUNCTION flagscope._segments(environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -7,6 +7,12 @@ AS $$
         || coalesce((SELECT e.segments FROM flagscope.environment e WHERE e.key = _segments.environment), '{}');
 $$;
 COMMENT ON FUNCTION flagscope._segments(text) IS 'the segments that rules may refer to in an environment, by name; NULL: everywhere';
+
+-- Most rules refer to none: to gather all of them took longer than to check the rule.
+CREATE FUNCTION flagscope._segments_for(rule jsonb, environment text) RETURNS jsonb
+LANGUAGE sql STABLE
+RETURN CASE WHEN rule @? 'strict $.**."$ref"' THEN flagscope._segments(environment) ELSE '{}' END;
+COMMENT ON FUNCTION flagscope._segments_for(jsonb, text) IS 'the segments that a rule may refer to, none where it refers to none';
 
 CREATE FUNCTION flagscope._segment(name text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -32,25 +38,18 @@ $$;
 COMMENT ON FUNCTION flagscope._segments_of(jsonb, text) IS
     'the segments that a rule in an environment refers to, directly or through others, by name';
 
--- Expressions, so that a query over many flags takes them in as parts of its own. JSON as text costs half of jsonb, and
--- whoever caches a flag wants the text.
-CREATE FUNCTION flagscope._served(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS json
+-- An expression, so that a query over many flags takes it in as a part of its own.
+CREATE FUNCTION flagscope._definition_of(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled', (s).enabled AND (f).archived_at IS NULL,
         'variants', coalesce((s).variants, (f).variants), 'default_variant', (s).default_variant, 'targeting', (s).targeting, 'bucketing', (f).bucketing,
         'split', CASE WHEN (s).rollout_id IS NOT NULL THEN
             json_build_object('treatment', (s).treatment, 'control', (s).control, 'percent', (s).percent) END,
         'prerequisites', (s).prerequisites, 'metadata', coalesce((s).metadata, (f).metadata), 'set_metadata', (e).metadata,
-        'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of((s).targeting, (s).environment) ELSE '{}' END);
-COMMENT ON FUNCTION flagscope._served(flagscope.flag_state, flagscope.flag, flagscope.environment) IS
-    'all of a flag that its evaluation reads';
-
-CREATE FUNCTION flagscope._definition_of(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS jsonb
-LANGUAGE sql STABLE
-RETURN flagscope._served(s, f, e)::jsonb
+        'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of((s).targeting, (s).environment) ELSE '{}' END)::jsonb
     || CASE WHEN (f).value_schema IS NULL THEN '{}' ELSE jsonb_build_object('value_schema', (f).value_schema) END;
 COMMENT ON FUNCTION flagscope._definition_of(flagscope.flag_state, flagscope.flag, flagscope.environment) IS
-    'a flag, whole';
+    'a flag, whole: all that its evaluation reads, and its JSON Schema';
 
 -- In plpgsql, which keeps its plan: in SQL it was planned at every call, in 0.3 ms.
 CREATE FUNCTION flagscope._definition(s flagscope.flag_state) RETURNS jsonb
@@ -122,7 +121,7 @@ AS $$
 DECLARE
     wrong record;
 BEGIN
-    SELECT * INTO wrong FROM flagscope._check_targeting(targeting, flagscope._segments(environment)) p
+    SELECT * INTO wrong FROM flagscope._check_targeting(targeting, flagscope._segments_for(targeting, environment)) p
     WHERE p.is_error LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -133,22 +132,35 @@ END $$;
 COMMENT ON FUNCTION flagscope._require_targeting(jsonb, text, text) IS
     'raises unless a rule can be evaluated in an environment; NULL: with the segments that every environment has';
 
-CREATE FUNCTION flagscope._require_known_variants(targeting jsonb, flag text, environment text) RETURNS void
+CREATE FUNCTION flagscope._require_rule(s flagscope.flag_state, was flagscope.flag_state, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    variants jsonb := flagscope._variants(flag, environment);
+    is_new boolean := was.targeting IS DISTINCT FROM s.targeting;
+    other_variants boolean := was.variants IS DISTINCT FROM s.variants;
+    segments jsonb;
     wrong record;
 BEGIN
-    SELECT * INTO wrong FROM flagscope._unknown_variants(targeting, flagscope._segments(environment), variants) u LIMIT 1;
-    IF FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('targeting of flag "%s"%s: %s', flag, ' at ' || nullif(wrong.path, ''), wrong.problem),
-            HINT = 'Whom the rule gave it would get an error. Add the variant to the flag first, or serve another.';
+    IF NOT (is_new OR other_variants OR s.targeting @? 'strict $.**."$ref"') THEN
+        RETURN;
+    END IF;
+    PERFORM flagscope._require_targeting(s.targeting, format('targeting of flag "%s"', s.flag), s.environment);
+    -- An import takes what flagd takes, and tells it.
+    IF (is_new OR other_variants) AND coalesce(current_setting('flagscope.importing', true), '') <> 'on' THEN
+        segments := flagscope._segments_for(s.targeting, s.environment);
+        SELECT * INTO wrong FROM flagscope._unknown_variants(s.targeting, segments, variants) u
+        -- What was unknown before (an import's) stops no change of the variants.
+        WHERE is_new OR NOT EXISTS (SELECT FROM flagscope._unknown_variants(s.targeting, segments,
+            coalesce(was.variants, flagscope._variants(s.flag, NULL::text))) o WHERE o.path = u.path) LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+                MESSAGE = flagscope._message('targeting of flag "%s"%s: %s', s.flag, ' at ' || nullif(wrong.path, ''), wrong.problem),
+                HINT = 'Whom the rule gave it would get an error. Add the variant to the flag first, or serve another.';
+        END IF;
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_known_variants(jsonb, text, text) IS
-    'raises when a rule gives variants that the flag does not have in the environment';
+COMMENT ON FUNCTION flagscope._require_rule(flagscope.flag_state, flagscope.flag_state, jsonb) IS
+    'raises unless a flag''s rule can be evaluated and gives variants that it has, where that was not so already before a change';
 
 CREATE FUNCTION flagscope._require_prerequisites(prerequisites jsonb, flag text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -237,82 +249,37 @@ COMMENT ON FUNCTION flagscope._check_flag_needed() IS
 CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag_needed();
 
+-- Its state goes with the flag, whose own trigger looks for those that need it.
+CREATE FUNCTION flagscope._check_state_needed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
+AS $$
+DECLARE
+    other text := (SELECT min(s.flag) FROM flagscope.flag_state s WHERE s.environment = OLD.environment
+        AND s.prerequisites @> jsonb_build_array(jsonb_build_object('flag', OLD.flag)) AND s.prerequisites <> '[]');
+BEGIN
+    IF other IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag f WHERE f.key = OLD.flag) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = flagscope._message('flag "%s" in environment "%s" needs flag "%s"', other, OLD.environment, OLD.flag),
+            HINT = 'Change its prerequisites first.';
+    END IF;
+    RETURN NULL;
+END $$;
+COMMENT ON FUNCTION flagscope._check_state_needed() IS 'trigger: the state of a flag that another one needs stays';
+CREATE CONSTRAINT TRIGGER check_state_needed AFTER DELETE ON flagscope.flag_state
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_state_needed();
+
 CREATE FUNCTION flagscope._renew_flag_states() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    changed text[];
 BEGIN
     -- Setting nothing: the triggers of flag_state give every state concerned a new version with the new definition.
-    IF TG_TABLE_NAME = 'flag' THEN
-        UPDATE flagscope.flag_state s SET enabled = s.enabled WHERE s.flag = NEW.key;
-    ELSIF TG_TABLE_NAME = 'segment' THEN
-        UPDATE flagscope.flag_state s SET enabled = s.enabled
-        WHERE flagscope._segments_of(s.targeting, s.environment) ? NEW.name
-            AND NOT EXISTS (SELECT FROM flagscope.environment e WHERE e.key = s.environment AND e.segments ? NEW.name);
-    ELSIF NEW.metadata <> OLD.metadata THEN
-        UPDATE flagscope.flag_state s SET enabled = s.enabled WHERE s.environment = NEW.key;
-    ELSE
-        changed := ARRAY(SELECT n FROM jsonb_object_keys(OLD.segments || NEW.segments) n
-                         WHERE OLD.segments -> n IS DISTINCT FROM NEW.segments -> n);
-        UPDATE flagscope.flag_state s SET enabled = s.enabled
-        WHERE s.environment = NEW.key AND (flagscope._segments_of(s.targeting, s.environment) ?| changed);
-    END IF;
+    UPDATE flagscope.flag_state s SET enabled = s.enabled WHERE s.flag = NEW.key;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._renew_flag_states() IS 'trigger: what a flag, environment or segment says goes into the history of every state it concerns';
+COMMENT ON FUNCTION flagscope._renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag
     FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();
-CREATE TRIGGER renew_flag_states AFTER UPDATE OF metadata, segments ON flagscope.environment
-    FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();
-CREATE TRIGGER renew_flag_states AFTER UPDATE OF rule ON flagscope.segment
-    FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();
-
-CREATE FUNCTION flagscope._check_segment() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF TG_OP = 'DELETE' OR NEW.name <> OLD.name THEN
-        IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.environment e ON e.key = s.environment
-                   WHERE flagscope._segments_of(s.targeting, s.environment) ? OLD.name AND NOT e.segments ? OLD.name) THEN
-            RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = flagscope._message('segment "%s" is in use', OLD.name), HINT = 'Take it out of the flags'' targeting first.';
-        END IF;
-        RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
-    END IF;
-    RETURN NEW;
-END $$;
-COMMENT ON FUNCTION flagscope._check_segment() IS 'trigger: a segment in use stays';
-CREATE TRIGGER check_segment BEFORE DELETE OR UPDATE OF name ON flagscope.segment
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_segment();
-
-CREATE FUNCTION flagscope._require_segment() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM flagscope._require_targeting(NEW.rule, format('segment "%s"', NEW.name), NULL);
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION flagscope._require_segment() IS 'trigger: a segment''s rule can be evaluated, with the segments it names itself';
-CREATE CONSTRAINT TRIGGER require_segment AFTER INSERT OR UPDATE OF rule ON flagscope.segment
-    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._require_segment();
-
-CREATE FUNCTION flagscope._require_own_segments() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM flagscope._require_targeting(n.value, format('segment "%s" of environment "%s"', n.key, NEW.key), NEW.key)
-    FROM jsonb_each(NEW.segments) n WHERE n.value IS DISTINCT FROM OLD.segments -> n.key;
-    -- Whoever used what has gone or refers to something else now.
-    PERFORM flagscope._require_targeting(s.targeting, format('targeting of flag "%s" in environment "%s"', s.flag, NEW.key), NEW.key)
-    FROM flagscope.flag_state s WHERE s.environment = NEW.key AND s.targeting @? 'strict $.**."$ref"';
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION flagscope._require_own_segments() IS
-    'trigger: an environment''s own segments can be evaluated, and so can the flags that refer to them';
--- Not for new rows: a restored dump brings table segment after them.
-CREATE TRIGGER require_own_segments AFTER UPDATE OF segments ON flagscope.environment
-    FOR EACH ROW WHEN (NEW.segments <> OLD.segments) EXECUTE FUNCTION flagscope._require_own_segments();
 
 CREATE FUNCTION flagscope.set_targeting(flag text, targeting jsonb, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -323,7 +290,6 @@ BEGIN
     UPDATE flagscope.flag_state s SET targeting = nullif(set_targeting.targeting, 'null')
     WHERE s.flag = set_targeting.flag AND s.environment = flagscope._environment(set_targeting.environment)
     RETURNING s.version INTO new_version;
-    PERFORM flagscope._require_known_variants(targeting, flag, flagscope._environment(environment));
     -- Which raises the error for a flag that is not there.
     RETURN coalesce(new_version, flagscope._change_flag_state(flag, environment, NULL::boolean, NULL::text));
 END $$;
@@ -345,36 +311,3 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.set_prerequisites(text, jsonb, text) IS
     'sets the other flags that must serve a variant first, as [{"flag", "variant"}]; returns the new version';
-
-CREATE FUNCTION flagscope.create_segment(
-    name text, rule jsonb, description text DEFAULT '', environment text DEFAULT NULL
-) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    IF environment IS NULL THEN
-        INSERT INTO flagscope.segment (name, rule, description)
-        VALUES (create_segment.name, create_segment.rule, create_segment.description);
-        RETURN;
-    END IF;
-    UPDATE flagscope.environment e SET segments = e.segments || jsonb_build_object(create_segment.name, create_segment.rule)
-    WHERE e.key = flagscope._environment(create_segment.environment) AND NOT e.segments ? create_segment.name;
-    IF NOT FOUND THEN
-        RAISE unique_violation;
-    END IF;
-EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('segment "%s" exists already', create_segment.name)
-        || coalesce(' in environment ' || quote_ident(environment), ''), NULL,
-        CASE WHEN environment IS NULL THEN 'UPDATE flagscope.segment changes its rule.'
-            ELSE 'UPDATE flagscope.environment SET segments = segments || ... changes its rule.' END);
-WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
-    RAISE;
-END $$;
-COMMENT ON FUNCTION flagscope.create_segment(text, jsonb, text, text) IS
-    'names a JsonLogic rule for {"$ref": name} in targeting: in every environment, or in one alone, where it takes the '
-    'place of the other';

@@ -27,7 +27,7 @@ CREATE FUNCTION flagscope._renew_watch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL
+    UPDATE flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL, reached = NULL
     WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag = to_jsonb(NEW) ->> 'key'
         WHEN 'environment' THEN w.environment = to_jsonb(NEW) ->> 'key'
         ELSE w.flag = to_jsonb(NEW) ->> 'flag' AND w.environment = to_jsonb(NEW) ->> 'environment' END;
@@ -57,28 +57,52 @@ EXCEPTION WHEN lock_not_available THEN
 END $$;
 COMMENT ON FUNCTION flagscope._raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
 
+CREATE FUNCTION flagscope._next_step(step interval, took interval) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- A slice of about 50 ms, four times more or less at once; in whole buckets.
+RETURN least(interval '10 minutes', greatest(interval '10 seconds',
+    interval '10 seconds' * round(extract(epoch FROM step) / 10 * least(4, greatest(0.25, 0.05 / greatest(extract(epoch FROM took), 1e-6))))));
+COMMENT ON FUNCTION flagscope._next_step(interval, interval) IS
+    'how much time the next slice of a backfill takes in, when the last one, of step, took so long: rows are read, and how many lie in a minute differs by installation';
+
+CREATE FUNCTION flagscope._backfill_slice(watches jsonb, since timestamptz, reached timestamptz, step interval, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    started timestamptz := clock_timestamp();
+    -- Newest first: that is what people look at. The first ten minutes have no end.
+    lowest timestamptz := flagscope._floor(interval '10 minutes', coalesce(reached, since - interval '10 minutes', at));
+    upper timestamptz := coalesce(reached, since, 'infinity');
+    lower timestamptz := greatest(lowest, least(upper, flagscope._ceiling(interval '10 seconds', at)) - step);
+BEGIN
+    PERFORM flagscope._rebuild_fine(lower, upper, watches);
+    IF lower = lowest THEN
+        PERFORM flagscope._rebuild_medium(lowest, coalesce(since, 'infinity'), watches);
+        PERFORM flagscope._rebuild_days(lowest, coalesce(since, 'infinity'), watches);
+    END IF;
+    UPDATE flagscope.watch w SET since = CASE WHEN lower = lowest THEN lowest ELSE w.since END,
+        reached = CASE WHEN lower > lowest THEN lower END, step = flagscope._next_step(w.step, clock_timestamp() - started)
+    FROM flagscope._keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
+END $$;
+COMMENT ON FUNCTION flagscope._backfill_slice(jsonb, timestamptz, timestamptz, interval, timestamptz) IS
+    'rolls up one slice of the ten minutes before since, and the ten minutes when it was the last of them';
+
 CREATE FUNCTION flagscope._backfill(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     work record;
-    lower timestamptz;
 BEGIN
     IF EXISTS (SELECT FROM flagscope.watch w WHERE w.barrier IS NULL) THEN
         PERFORM flagscope._raise_barrier(at);
     END IF;
     LOOP
-        SELECT w.since, w.target, jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) AS watches
+        SELECT w.since, w.reached, min(w.step) AS step, jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) AS watches
         INTO work FROM flagscope.watch w
         WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot()) AND (w.since IS NULL OR w.since > w.target)
-        GROUP BY w.since, w.target ORDER BY w.since NULLS FIRST LIMIT 1;
+        GROUP BY w.since, w.reached, w.target ORDER BY w.since NULLS FIRST, w.reached LIMIT 1;
         EXIT WHEN NOT FOUND;
-        -- Newest first: that is what people look at.
-        lower := coalesce(work.since - interval '10 minutes', flagscope._floor(interval '10 minutes', at));
-        PERFORM flagscope._rebuild_slice(lower, coalesce(work.since, 'infinity'), work.watches);
-        PERFORM flagscope._rebuild_days(lower, coalesce(work.since, 'infinity'), work.watches);
-        UPDATE flagscope.watch w SET since = lower FROM flagscope._keys(work.watches) k
-        WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric) AND w.since IS NOT DISTINCT FROM work.since;
+        PERFORM flagscope._backfill_slice(work.watches, work.since, work.reached, work.step, at);
         IF clock_timestamp() > until THEN
             RETURN true;
         END IF;
@@ -86,4 +110,4 @@ BEGIN
     RETURN false;
 END $$;
 COMMENT ON FUNCTION flagscope._backfill(timestamptz, timestamptz) IS
-    'rolls up raw rows of metrics put on watch later, 10 minutes at a time until a time, one such slice at least; returns whether more may be left then';
+    'rolls up raw rows of metrics put on watch later by slices until a time, one at least; returns whether more may be left then';

@@ -43,6 +43,11 @@ CREATE TYPE flagscope.bucketing AS ENUM ('v2', 'v3');
 COMMENT ON TYPE flagscope.bucketing IS
     'flagd''s algorithm that puts a targeting key into a bucket: v2 is murmur3 over text, v3 murmur3 over CBOR';
 
+CREATE FUNCTION flagscope._default_bucketing() RETURNS flagscope.bucketing
+LANGUAGE sql STABLE
+RETURN coalesce(nullif(current_setting('flagscope.bucketing', true), ''), 'v2')::flagscope.bucketing;
+COMMENT ON FUNCTION flagscope._default_bucketing() IS 'the bucketing of flags that name none: flagscope.bucketing';
+
 CREATE TABLE flagscope.flag (
     key         text PRIMARY KEY,
     value_type  flagscope.value_type NOT NULL,
@@ -50,7 +55,7 @@ CREATE TABLE flagscope.flag (
     description text NOT NULL DEFAULT '',
     metadata    jsonb NOT NULL DEFAULT '{}',
     tags        text[] NOT NULL DEFAULT '{}',
-    bucketing   flagscope.bucketing NOT NULL DEFAULT 'v2',
+    bucketing   flagscope.bucketing NOT NULL DEFAULT flagscope._default_bucketing(),
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     archived_at timestamptz,
     value_schema jsonb,
@@ -131,6 +136,12 @@ CREATE TABLE flagscope.flag_state (
 );
 CREATE INDEX flag_state_by_prerequisite ON flagscope.flag_state USING gin (prerequisites jsonb_path_ops)
     WHERE prerequisites <> '[]';
+CREATE FUNCTION flagscope._segment_names(rule jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN jsonb_path_query_array(rule, 'strict $.**."$ref"', '{}', true);
+COMMENT ON FUNCTION flagscope._segment_names(jsonb) IS 'the segments that a rule names itself, as a JSON array';
+CREATE INDEX flag_state_by_segment ON flagscope.flag_state USING gin (flagscope._segment_names(targeting))
+    WHERE targeting @? 'strict $.**."$ref"';
 COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
 COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
 COMMENT ON COLUMN flagscope.flag_state.targeting IS
@@ -174,9 +185,23 @@ CREATE TABLE flagscope.flag_state_history (
 COMMENT ON TABLE flagscope.flag_state_history IS
     'every version of every flag state with the time it was valid: "what was on at 14:03"; written by flag_state''s trigger';
 COMMENT ON COLUMN flagscope.flag_state_history.definition IS
-    'the whole flag as it was evaluated: variants, targeting, split, segments ...; what evaluate_as_of() reads';
+    'the whole flag as it was evaluated: variants, targeting, split, segments ...; evaluate_as_of() reads it, and '
+    'environment_history for the metadata that all flags share';
 COMMENT ON COLUMN flagscope.flag_state_history.valid IS 'from the change to the next one; the current version has no upper bound';
 CREATE INDEX flag_state_history_by_flag ON flagscope.flag_state_history (flag, environment, version);
+
+CREATE TABLE flagscope.environment_history (
+    environment text NOT NULL,
+    version     bigint NOT NULL,
+    valid       tstzrange NOT NULL,
+    metadata    jsonb NOT NULL,
+    actor       text NOT NULL,
+    reason      text NOT NULL,
+    PRIMARY KEY (environment, version)
+);
+COMMENT ON TABLE flagscope.environment_history IS
+    'every version of an environment''s metadata with the time it was valid; before the first one there was none; written by environment''s trigger';
+COMMENT ON COLUMN flagscope.environment_history.version IS 'drawn from the same sequence as those of flag states';
 
 -- Kept by flag_state's triggers. A dump leaves it out: transactions are those of this cluster, and a restored flag_state
 -- fills it anew.
@@ -189,6 +214,8 @@ CREATE TABLE flagscope.flag_change (
 );
 COMMENT ON TABLE flagscope.flag_change IS
     'the last change of every flag in every environment, deleted flags too: what flag_changes() and the backends'' caches read';
+COMMENT ON COLUMN flagscope.flag_change.flag IS
+    'key of the flag; empty, which is no flag''s key: the metadata of the environment, which goes with every answer';
 COMMENT ON COLUMN flagscope.flag_change.version IS
     'of the last change; a deletion has one as well; negative: the row did not get its version here (a restored dump)';
 COMMENT ON COLUMN flagscope.flag_change.transaction IS

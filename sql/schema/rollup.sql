@@ -82,6 +82,8 @@ CREATE TABLE flagscope.watch (
     barrier      xid8,
     target       timestamptz,
     since        timestamptz,
+    reached      timestamptz,
+    step         interval NOT NULL DEFAULT '10 seconds',
     PRIMARY KEY (flag, environment, metric)
 );
 COMMENT ON TABLE flagscope.watch IS
@@ -91,6 +93,10 @@ COMMENT ON COLUMN flagscope.watch.barrier IS
     'transactions before this one may have written rows without folding them: the backfill waits for their end';
 COMMENT ON COLUMN flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
 COMMENT ON COLUMN flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
+COMMENT ON COLUMN flagscope.watch.reached IS
+    'down to where the ten minutes before since are rolled up by ten seconds; NULL: none of them';
+COMMENT ON COLUMN flagscope.watch.step IS
+    'how much time the next slice of the backfill takes in, from 10 seconds to 10 minutes: as the last ones lasted';
 
 CREATE TABLE flagscope.horizon (
     what text PRIMARY KEY,

@@ -19,10 +19,20 @@ use crate::error::{LONGEST, cut, error_report};
 /// Where names in a query are looked for: all others are written with their schema.
 const SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
 
-/// Functions whose effect outlives a rollback, by their OIDs in `pg_proc.dat`, the same from 15 to 18: locks of the
-/// session (taking and giving back), the seed of random(), messages to logical decoding outside of transactions.
-const LASTING: [u32; 16] =
-    [2880, 2881, 2882, 2883, 2884, 2885, 2886, 2887, 2888, 2889, 2890, 2891, 2892, 1599, 3577, 3578];
+/// PostgreSQL's own functions whose effect outlives a rollback, whatever their arguments: locks of the session (taking and
+/// giving back), the seed of random(), messages to logical decoding outside of transactions. By name, since OIDs and
+/// signatures are those of one version.
+const LASTING: [&CStr; 9] = [
+    c"pg_advisory_lock",
+    c"pg_advisory_lock_shared",
+    c"pg_try_advisory_lock",
+    c"pg_try_advisory_lock_shared",
+    c"pg_advisory_unlock",
+    c"pg_advisory_unlock_shared",
+    c"pg_advisory_unlock_all",
+    c"setseed",
+    c"pg_logical_emit_message",
+];
 
 /// Does some work as a role (`None`: as the caller), confined as the head of this file says.
 ///
@@ -153,8 +163,20 @@ unsafe extern "C-unwind" fn on_access(
         // SAFETY: PostgreSQL's own arguments, handed on unchanged.
         unsafe { next(access, class, object, part, argument) };
     }
-    if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE && LASTING.contains(&object.to_u32()) {
+    if access == pg_sys::ObjectAccessType::OAT_FUNCTION_EXECUTE && is_lasting(object) {
         refuse();
+    }
+}
+
+/// Whether a function is one of those whose effect stays. Others of these names are somebody's own, with no such effect.
+fn is_lasting(function: pg_sys::Oid) -> bool {
+    if function.to_u32() >= pg_sys::FirstNormalObjectId {
+        return false;
+    }
+    // SAFETY: a look-up in the system caches; the name is NUL-terminated, in the memory of the call.
+    unsafe {
+        let name = pg_sys::get_func_name(function);
+        !name.is_null() && LASTING.contains(&CStr::from_ptr(name))
     }
 }
 

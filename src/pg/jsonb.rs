@@ -47,32 +47,23 @@ impl<'t> Jsonb<'t> {
     /// The entries of an object whose values are texts.
     pub fn text_entries(&self) -> Vec<(&'t str, &'t str)> {
         let mut entries = Vec::new();
-        if !self.is_object() {
-            return entries;
-        }
-        let mut key = None;
-        // SAFETY: the iterator is PostgreSQL's own, over a container that outlives it; strings point into it.
-        unsafe {
-            let mut iterator = pg_sys::JsonbIteratorInit(self.container);
-            let mut value = MaybeUninit::<pg_sys::JsonbValue>::zeroed().assume_init();
-            loop {
-                match pg_sys::JsonbIteratorNext(&mut iterator, &mut value, true) {
-                    pg_sys::JsonbIteratorToken::WJB_DONE => return entries,
-                    pg_sys::JsonbIteratorToken::WJB_KEY => key = text(&value),
-                    pg_sys::JsonbIteratorToken::WJB_VALUE => {
-                        entries.extend(key.take().zip(text(&value)));
-                    }
-                    _ => {}
-                }
-            }
-        }
+        // SAFETY: a text points into the container, which outlives it.
+        self.each_entry(|key, value| entries.extend(unsafe { text(value) }.map(|text| (key, text))));
+        entries
     }
 
     /// All entries of an object; what is no text as JSON, containers shortened.
     pub fn entries(&self) -> Vec<(&'t str, Said<'t>)> {
         let mut entries = Vec::new();
+        // SAFETY: as above.
+        self.each_entry(|key, value| entries.push((key, unsafe { said(value) })));
+        entries
+    }
+
+    /// Calls back with every entry of an object; nested values come whole.
+    fn each_entry(&self, mut entry: impl FnMut(&'t str, &pg_sys::JsonbValue)) {
         if !self.is_object() {
-            return entries;
+            return;
         }
         let mut key = None;
         // SAFETY: the iterator is PostgreSQL's own, over a container that outlives it; strings point into it.
@@ -81,10 +72,12 @@ impl<'t> Jsonb<'t> {
             let mut value = MaybeUninit::<pg_sys::JsonbValue>::zeroed().assume_init();
             loop {
                 match pg_sys::JsonbIteratorNext(&mut iterator, &mut value, true) {
-                    pg_sys::JsonbIteratorToken::WJB_DONE => return entries,
+                    pg_sys::JsonbIteratorToken::WJB_DONE => return,
                     pg_sys::JsonbIteratorToken::WJB_KEY => key = text(&value),
                     pg_sys::JsonbIteratorToken::WJB_VALUE => {
-                        entries.extend(key.take().map(|key| (key, said(&value))))
+                        if let Some(key) = key.take() {
+                            entry(key, &value);
+                        }
                     }
                     _ => {}
                 }

@@ -74,6 +74,12 @@ impl<'r> Row<'r> {
         self.column(number).and_then(|datum| unsafe { plain_at(datum, false) })
     }
 
+    /// A column of type double precision.
+    pub fn number(&self, number: usize) -> Option<f64> {
+        // SAFETY: the column is a double precision.
+        self.column(number).and_then(|datum| unsafe { plain_at(datum, false) })
+    }
+
     /// A column of type boolean.
     pub fn boolean(&self, number: usize) -> Option<bool> {
         // SAFETY: the column is a boolean.

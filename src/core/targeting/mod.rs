@@ -36,4 +36,4 @@ pub use outcome::{Outcomes, outcomes, unknown_variants};
 pub use prerequisite::Lookup;
 pub use rule::Rule;
 pub use schema::check_values;
-pub use stored::Stored;
+pub use stored::{Parts, Stored};

@@ -125,7 +125,9 @@ UPDATE flagscope.flag_state SET default_variant = 'on' WHERE flag = 'c9';
 SELECT variant FROM flagscope.evaluate('c9', 'u');
 RESET session_replication_role;
 DELETE FROM flagscope.flag_state WHERE flag = 'c9';
+SET session_replication_role = replica;
 INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant, version, changed_at) SELECT flag, environment, enabled, 'off', version, changed_at FROM kept;
+RESET session_replication_role;
 SELECT variant FROM flagscope.evaluate('c9', 'u');
 SELECT c.flag, c.version = k.version AS version_kept, c.state FROM flagscope.flag_changes() c JOIN kept k USING (flag, environment);
 -- More than a session keeps: answers stay right.

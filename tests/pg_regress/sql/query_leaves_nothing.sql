@@ -70,6 +70,16 @@ CREATE TEMP TABLE answered AS SELECT n, pg_temp.refused(format('SELECT count(*) 
 SELECT count(*) FILTER (WHERE answer ~ '^0A000') AS refused, pg_temp.left_behind() AS left_behind FROM answered;
 SELECT pg_temp.refused($$SELECT count(*) FROM flagscope._own_query_rows('SELECT ''u'' AS subject, 1 AS value FROM (SELECT pg_advisory_lock(2), lo_create(0)) x(a, b)', now(), now(), 5000, 10)$$);
 SELECT regexp_replace(pg_temp.refused($$SELECT count(*) FROM flagscope._own_query_rows('SELECT ''u'' AS subject, lo_create(0) AS value', now(), now(), 5000, 10)$$), '^25006 .* lo_.*', 'taken') AS answer, pg_temp.left_behind() AS left_behind;
+-- Every function of such a name that this version has, with whatever arguments it takes: those that are not refused.
+CREATE TEMP TABLE lasting AS
+SELECT p.oid::regprocedure AS function, pg_temp.refused(format('SELECT count(*) FROM flagscope._own_query_rows(%L, now(), now(), 5000, 10)',
+    format('SELECT ''u'' AS subject, 1 AS value FROM (SELECT pg_catalog.%I(%s)) x', p.proname,
+        (SELECT string_agg(CASE t WHEN 'bool'::regtype THEN 'false' WHEN 'text'::regtype THEN '''x''' WHEN 'bytea'::regtype THEN '''x''::bytea'
+            ELSE format('0::%s', t::regtype) END, ', ' ORDER BY place) FROM unnest(p.proargtypes) WITH ORDINALITY a(t, place))))) AS answer
+FROM pg_proc p WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^(pg_(try_)?advisory_(un)?lock|setseed$|pg_logical_emit_message$)'
+    AND p.proname !~ 'xact';
+SELECT count(*) >= 16 AS all_there FROM lasting;
+SELECT * FROM lasting WHERE answer !~ '^0A000 .* leaves something behind' ORDER BY function::text;
 SELECT count(*) FROM shop.orders;
 -- The session goes on as it was: its lock is its own, and no notification has come.
 SELECT pg_advisory_unlock(1);
