@@ -233,9 +233,11 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
+        -- Not by the old rows: to find each among 10,000 without an index took 48 s.
         UPDATE flagscope.flag_state_history h SET valid = tstzrange(lower(h.valid), n.changed_at)
-        FROM old_state o JOIN new_state n ON n.id = o.id
-        WHERE h.state_id = o.id AND h.version = o.version;
+        FROM new_state n, LATERAL (SELECT x.version FROM flagscope.flag_state_history x
+            WHERE x.state_id = n.id AND x.version < n.version ORDER BY x.version DESC LIMIT 1) last
+        WHERE h.state_id = n.id AND h.version = last.version AND upper_inf(h.valid);
     ELSIF TG_OP = 'DELETE' THEN
         UPDATE flagscope.flag_state_history h
         SET valid = tstzrange(lower(h.valid), greatest(clock_timestamp(), lower(h.valid) + interval '1 microsecond'))
@@ -255,8 +257,8 @@ END $$;
 COMMENT ON FUNCTION flagscope._keep_flag_state_history() IS 'trigger: closes the old versions and opens the new ones';
 CREATE TRIGGER keep_history_of_inserted AFTER INSERT ON flagscope.flag_state
     REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
-CREATE TRIGGER keep_history_of_updated AFTER UPDATE ON flagscope.flag_state REFERENCING OLD TABLE AS old_state NEW TABLE AS new_state
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
+CREATE TRIGGER keep_history_of_updated AFTER UPDATE ON flagscope.flag_state
+    REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
 CREATE TRIGGER keep_history_of_deleted AFTER DELETE ON flagscope.flag_state
     REFERENCING OLD TABLE AS old_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
 

@@ -279,7 +279,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope._renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag
-    FOR EACH ROW EXECUTE FUNCTION flagscope._renew_flag_states();
+    FOR EACH ROW WHEN ((NEW.variants, NEW.metadata, NEW.bucketing, NEW.archived_at, NEW.value_schema)
+        IS DISTINCT FROM (OLD.variants, OLD.metadata, OLD.bucketing, OLD.archived_at, OLD.value_schema))
+    EXECUTE FUNCTION flagscope._renew_flag_states();
 
 CREATE FUNCTION flagscope.set_targeting(flag text, targeting jsonb, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

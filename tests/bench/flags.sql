@@ -29,6 +29,11 @@ SELECT flagscope.export_flagd() AS document \gset
 DELETE FROM flagscope.flag;
 SELECT time_of('import_flagd of all', 0.5 * :many, format('SELECT flagscope.import_flagd(%L)', :'document')) \g /dev/null
 SELECT time_of('import_flagd of all, again', 0.5 * :many, format('SELECT flagscope.import_flagd(%L)', :'document')) \g /dev/null
+-- One statement over all of them, and what they share.
+SELECT time_of('UPDATE of all states', NULL, $$UPDATE flagscope.flag_state SET default_variant = 'on'$$) \g /dev/null
+SELECT flagscope.create_segment('adults', '{">=": [{"var": "age"}, 18]}'), flagscope.set_targeting('flag-1', '{"if": [{"$ref": "adults"}, "on", "off"]}') \g /dev/null
+SELECT time_of('a change of a segment that one flag uses', NULL, $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}'$$) \g /dev/null
+SELECT time_of('a change of the environment''s metadata', NULL, $$UPDATE flagscope.environment SET metadata = '{"team": "shop"}'$$) \g /dev/null
 VACUUM ANALYZE flagscope.flag, flagscope.flag_state, flagscope.flag_change;
 -- A new session.
 \connect
