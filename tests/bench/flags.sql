@@ -34,6 +34,7 @@ SELECT time_of('UPDATE of all states', NULL, $$UPDATE flagscope.flag_state SET d
 SELECT flagscope.create_segment('adults', '{">=": [{"var": "age"}, 18]}'), flagscope.set_targeting('flag-1', '{"if": [{"$ref": "adults"}, "on", "off"]}') \g /dev/null
 SELECT time_of('a change of a segment that one flag uses', NULL, $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}'$$) \g /dev/null
 SELECT time_of('a change of the environment''s metadata', NULL, $$UPDATE flagscope.environment SET metadata = '{"team": "shop"}'$$) \g /dev/null
+UPDATE flagscope.environment SET metadata = '{}';
 VACUUM ANALYZE flagscope.flag, flagscope.flag_state, flagscope.flag_change;
 -- A new session.
 \connect
