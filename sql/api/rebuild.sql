@@ -1,6 +1,7 @@
 -- Rollups computed anew from raw rows, by the very fold that wrote them: verify_rollup() compares, rebuild_rollup()
--- replaces. Both work by slices of 10 minutes (the backfill by shorter ones, where rows are many), each in one statement and so under one snapshot, in which a row and its
--- delta are both there or both not: writers go on meanwhile and are counted exactly once.
+-- replaces. Both work by slices of 10 minutes, the backfill of a new watch by shorter ones where rows are many. Each slice
+-- is one statement and so has one snapshot, in which a row and its delta are both there or both not: writers go on
+-- meanwhile and are counted exactly once.
 
 COMMENT ON FUNCTION flagscope._fold_stored(timestamptz, timestamptz, jsonb) IS
     'the states that the ingest trigger would write for the rows stored from since to before until, of the watches [{flag, environment, metric}]';

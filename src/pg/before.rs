@@ -9,6 +9,9 @@ pub struct Before {
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
     flags: i32,
+    /// Where rows are fetched to, however short the life of the caller's own memory is: of a store that has gone to disk
+    /// each is a copy, which the next fetch frees.
+    memory: pg_sys::MemoryContext,
 }
 
 impl Before {
@@ -26,7 +29,7 @@ impl Before {
             let slot = pg_sys::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsMinimalTuple);
             pg_sys::tuplestore_select_read_pointer(data.tg_oldtable, 0);
             pg_sys::tuplestore_rescan(data.tg_oldtable);
-            Some(Self { store: data.tg_oldtable, slot, flags })
+            Some(Self { store: data.tg_oldtable, slot, flags, memory: pg_sys::CurrentMemoryContext })
         }
     }
 
@@ -34,7 +37,13 @@ impl Before {
     pub fn next(&mut self) -> Option<Jsonb<'_>> {
         // SAFETY: the column is a jsonb; what is given back is used before the next row is fetched, as the borrow says.
         unsafe {
-            if self.flags <= 0 || !pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot) {
+            if self.flags <= 0 {
+                return None;
+            }
+            let previous = pg_sys::MemoryContextSwitchTo(self.memory);
+            let found = pg_sys::tuplestore_gettupleslot(self.store, true, false, self.slot);
+            pg_sys::MemoryContextSwitchTo(previous);
+            if !found {
                 return None;
             }
             pg_sys::slot_getsomeattrs_int(self.slot, self.flags);

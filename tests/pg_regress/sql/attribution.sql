@@ -117,3 +117,9 @@ SELECT logger, flags, attribution FROM flagscope.log ORDER BY ts;
 SELECT * FROM pg_temp.counted;
 DROP OWNED BY attribution_writer;
 DROP ROLE attribution_writer;
+-- A change of more rows than fit into work_mem: their old versions are read from disk.
+SET work_mem = '64kB';
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, body) SELECT '2040-01-01 17:00', 'log', 'long', '{"x": "on"}', repeat('x', 200) FROM generate_series(1, 5000);
+UPDATE flagscope.telemetry SET body = 'short' WHERE name = 'long';
+RESET work_mem;
+SELECT body, count(*) FROM flagscope.log WHERE logger = 'long' GROUP BY body;
