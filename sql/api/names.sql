@@ -63,7 +63,7 @@ CREATE FUNCTION flagscope._unknown_number(what text, number bigint, hint text) R
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = hint,
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = flagscope._message('%s', hint),
         MESSAGE = flagscope._message('%s %s does not exist', what, coalesce(number::text, 'NULL'));
 END $$;
 COMMENT ON FUNCTION flagscope._unknown_number(text, bigint, text) IS 'raises: there is no such thing of this number';
