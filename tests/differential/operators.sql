@@ -15,6 +15,8 @@ CREATE UNIQUE INDEX ON agreed (number);
 DELETE FROM agreed a WHERE EXISTS (SELECT FROM unnest(a.parts) p WHERE NOT EXISTS (SELECT FROM agreed b WHERE b.number = p));
 CREATE TABLE rule AS SELECT row_number() OVER () AS id, rule FROM (SELECT DISTINCT rule FROM agreed) r;
 SELECT count(flagscope.create_flag('rule-' || id)::text) FROM rule;
+-- As an import does: these rules give what the operators answer, which is no variant's name.
+SET flagscope.importing = on;
 UPDATE flagscope.flag_state s SET targeting = r.rule FROM rule r WHERE s.flag = 'rule-' || r.id;
 CREATE TABLE answered AS
 SELECT a.*, x -> 'rule_result' AS ours, x ->> 'rule_error' AS problem
