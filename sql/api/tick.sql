@@ -113,13 +113,15 @@ BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
-    -- Exactly one tick at a time in this database; another caller returns at once with NULL. A table lock, since an
-    -- advisory lock could be taken, and the judgement thereby stopped, by any role that may connect.
+    -- Exactly one tick at a time in this database. Another caller waits its turn, for lock_timeout at most: the worker's tick
+    -- takes milliseconds. A table lock, since an advisory lock could be taken, and the judgement thereby stopped, by any role
+    -- that may connect.
     BEGIN
-        LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+        LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
     EXCEPTION WHEN lock_not_available THEN
         RETURN NULL;
     END;
+    started := clock_timestamp();  -- waiting is no part of the budget
     IF NOT flagscope._may_judge() THEN
         RETURN NULL;
     END IF;
@@ -145,4 +147,4 @@ BEGIN
     RETURN result;
 END $$;
 COMMENT ON FUNCTION flagscope.tick(timestamptz) IS
-    'one round of judgement: compaction, guardrails, ramp, decisions, maintenance; the worker calls it, any client or pg_cron may; NULL while another tick runs, or the database is being restored';
+    'one round of judgement: compaction, guardrails, ramp, decisions, maintenance; the worker calls it, any client or pg_cron may; NULL when another tick runs for more than a second, or the database is being restored';
