@@ -22,7 +22,9 @@ BEGIN
             SELECT FROM flagscope.rollout r WHERE r.id = ANY (busy) AND r.flag = d.flag AND r.environment = d.environment)
         LIMIT most
     ), watched AS MATERIALIZED (
-        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r WHERE flagscope._is_watched(r, at)
+        -- Exposures may have waited their turn when their rollout ended: they are its units all the same.
+        SELECT r.id, r.flag, r.environment FROM flagscope.rollout r
+        WHERE (flagscope._is_watched(r, at) OR greatest(r.ended_at, r.watch_until) > at - interval '1 hour')
             AND (r.flag, r.environment) IN (SELECT c.flag, c.environment FROM chosen c)
     ), mine AS MATERIALIZED (
         -- The tick waits for nobody: exposures are left for later where somebody's open transaction has changed the health.
@@ -37,16 +39,17 @@ BEGIN
         DELETE FROM flagscope.unit_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
             WHERE NOT EXISTS (SELECT FROM left_over l WHERE l.flag = c.flag AND l.environment = c.environment))) RETURNING *
     ), own AS MATERIALIZED (
-        SELECT r.*, r.status <> 'completed' AS live,
+        SELECT r.*, r.status IN ('running', 'paused', 'held') AS live,
+            CASE r.status WHEN 'completed' THEN greatest(r.ended_at, r.watch_until) ELSE coalesce(r.ended_at, 'infinity') END AS until,
             -- Once it was stepped back, going back is what was asked for.
-            r.status <> 'completed' AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
+            r.status IN ('running', 'paused', 'held') AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
         FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
     ), served AS MATERIALIZED (
         SELECT r.id AS rollout_id, CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END AS subject, r.stays,
             min(t.ts) FILTER (WHERE t.variant = r.treatment) AS treated_at, min(t.ts) FILTER (WHERE t.variant = r.control) AS control_at,
             max(t.ts) FILTER (WHERE t.variant = r.control) AS control_last
         FROM taken t JOIN own r ON r.flag = t.flag AND r.environment = t.environment
-            AND t.ts >= r.started_at AND t.variant IN (r.treatment, r.control)
+            AND t.ts >= r.started_at AND t.ts < r.until AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
     ), added AS (
         -- A tick is alone, so what is there already was there before.
@@ -90,7 +93,7 @@ BEGIN
         (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l) INTO exposed, taken, left_to;
 END $$;
 COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz, integer, bigint[]) IS
-    'takes some committed exposures of rollouts that are live or on watch, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
+    'takes some committed exposures of rollouts that are live, on watch or ended within the last hour, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
 
 CREATE FUNCTION flagscope._decided_otherwise(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -181,7 +184,7 @@ BEGIN
         EXIT WHEN NOT EXISTS (SELECT FROM flagscope.unit_delta);
         SELECT * INTO slice FROM flagscope._consume_exposures(at, most, busy);
         busy := busy || slice.left_to;
-        -- A completed rollout has no split, no way back and no ramp any more; but metrics that are queries count its units.
+        -- A rollout that has ended has no split, no way back and no ramp any more; but metrics that are queries count its units.
         IF slice.exposed <> '{}' THEN
             PERFORM flagscope._gather_health(slice.exposed, at);
         END IF;

@@ -165,12 +165,21 @@ SELECT count(*) FILTER (WHERE h IS DISTINCT FROM o) AS changed, count(*) AS rule
 -- Once it is rolled back nothing is noted any more.
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:11', 5001, 9);
 SELECT count(*) AS noted FROM flagscope.unit_delta;
--- An exposure that comes in while the watch is on and is looked at when it is over makes no unit.
+-- An exposure that comes in while the watch is on and is looked at when it is over makes its unit all the same; one of later does not.
 SELECT flagscope.create_flag('short');
 SELECT flagscope.create_rollout('short', watch => '1 minute') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-01-02 17:01') > 0 AS completed;
-SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5);
+SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5), pg_temp.expose('short', 'on', '2040-01-02 17:02:00', 11, 5);
 SELECT count(*) AS noted FROM flagscope.unit_delta;
 SELECT flagscope.tick('2040-01-02 17:02') IS NOT NULL AS ticked;
 SELECT (SELECT count(*) FROM flagscope.unit_delta) AS noted, (SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
+-- So for a rollback: what waited when it was decided belongs to the rollout, and its health stays as it was.
+SELECT flagscope.create_flag('back');
+SELECT flagscope.create_rollout('back') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:00') > 0 AS started;
+SELECT pg_temp.expose('back', 'on', '2040-01-02 18:00:10', 1, 5), pg_temp.expose('back', 'off', '2040-01-02 18:00:30', 11, 5);
+SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:00:20') > 0 AS rolled_back;
+SELECT flagscope.tick('2040-01-02 18:00:40') IS NOT NULL AS ticked;
+SELECT (SELECT count(*) FROM flagscope.unit_delta) AS noted, (SELECT string_agg(DISTINCT variant, ' ') || count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units,
+    (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
 DROP SCHEMA after CASCADE;
