@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Caller, cache, with_needed};
 use crate::error::Report;
+use crate::pg::answer::AnsweredValue;
 use crate::pg::clock;
 use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
@@ -21,13 +22,13 @@ use crate::pg::jsonb::Jsonb;
 const INVALID_CONTEXT: &str = "INVALID_CONTEXT";
 
 /// The columns of an answer: value, variant, reason, error code, metadata.
-type Columns = (Option<JsonB>, Option<String>, String, Option<String>, Option<JsonB>);
+type Columns = (Option<AnsweredValue>, Option<String>, String, Option<String>, Option<AnsweredValue>);
 
 fn columns(answer: Result<Answer, &Error>, metadata: Option<&Map<String, Value>>) -> Columns {
-    let metadata = metadata.map(|m| JsonB(Value::Object(m.clone())));
+    let metadata = metadata.map(|m| AnsweredValue(Value::Object(m.clone())));
     match answer {
         Ok(answer) => (
-            answer.value.cloned().map(JsonB),
+            answer.value.cloned().map(AnsweredValue),
             answer.variant.map(str::to_owned),
             answer.reason.label().to_owned(),
             answer.error.map(|error| error.label().to_owned()),
@@ -54,11 +55,11 @@ fn evaluate(
     TableIterator<
         'static,
         (
-            name!(value, Option<JsonB>),
+            name!(value, Option<AnsweredValue>),
             name!(variant, Option<String>),
             name!(reason, String),
             name!(error_code, Option<String>),
-            name!(metadata, Option<JsonB>),
+            name!(metadata, Option<AnsweredValue>),
         ),
     >,
     ErrorReport,
@@ -79,11 +80,11 @@ fn evaluate_all(
         'static,
         (
             name!(flag, String),
-            name!(value, Option<JsonB>),
+            name!(value, Option<AnsweredValue>),
             name!(variant, Option<String>),
             name!(reason, String),
             name!(error_code, Option<String>),
-            name!(metadata, Option<JsonB>),
+            name!(metadata, Option<AnsweredValue>),
         ),
     >,
     ErrorReport,
@@ -201,11 +202,11 @@ fn evaluate_among(
     TableIterator<
         'static,
         (
-            name!(value, Option<JsonB>),
+            name!(value, Option<AnsweredValue>),
             name!(variant, Option<String>),
             name!(reason, String),
             name!(error_code, Option<String>),
-            name!(metadata, Option<JsonB>),
+            name!(metadata, Option<AnsweredValue>),
         ),
     >,
     ErrorReport,

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod aggregate;
+pub mod answer;
 pub mod argument;
 pub mod arguments;
 pub mod before;
