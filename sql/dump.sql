@@ -2,7 +2,7 @@
 -- are ordinary tables and dumped as such.
 
 -- Binary digits of the number of rows of each table of configuration. Of tables only: pg_dump refuses views here.
-SELECT pg_extension_config_dump('flagscope.manifest', $$WHERE part = 'end' OR 1 = 1 & (CASE part
+SELECT pg_extension_config_dump('_flagscope.manifest', $$WHERE part = 'end' OR 1 = 1 & (CASE part
     WHEN 'setting' THEN (SELECT count(*) FROM flagscope.setting WHERE NOT builtin)
     WHEN 'environment' THEN (SELECT count(*) FROM flagscope.environment WHERE NOT builtin)
     WHEN 'flag' THEN (SELECT count(*) FROM flagscope.flag)
@@ -21,7 +21,7 @@ SELECT pg_extension_config_dump('flagscope.setting', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('flagscope.environment', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('flagscope.flag', '');
 SELECT pg_extension_config_dump('flagscope.segment', '');
-SELECT pg_extension_config_dump('flagscope.flag_version_seq', '');
+SELECT pg_extension_config_dump('_flagscope.flag_version_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state', '');
 SELECT pg_extension_config_dump('flagscope.flag_state_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state_history', '');
@@ -31,117 +31,117 @@ SELECT pg_extension_config_dump('flagscope.rollout_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.rollout_stage', '');
 SELECT pg_extension_config_dump('flagscope.freeze', '');
 SELECT pg_extension_config_dump('flagscope.freeze_id_seq', '');
-SELECT pg_extension_config_dump('flagscope.telemetry_stray', '');
-SELECT pg_extension_config_dump('flagscope.otlp_series', '');
+SELECT pg_extension_config_dump('_flagscope.telemetry_stray', '');
+SELECT pg_extension_config_dump('_flagscope.otlp_series', '');
 SELECT pg_extension_config_dump('flagscope.metric', '');
 SELECT pg_extension_config_dump('flagscope.metric_run', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_0', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_1', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_2', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_3', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_late_0', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_late_1', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_late_2', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_late_3', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_past_0', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_past_1', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_past_2', '');
-SELECT pg_extension_config_dump('flagscope.variant_delta_past_3', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_0', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_1', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_2', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_3', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_late_0', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_late_1', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_late_2', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_late_3', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_past_0', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_past_1', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_past_2', '');
+SELECT pg_extension_config_dump('_flagscope.variant_delta_past_3', '');
 SELECT pg_extension_config_dump('flagscope.variant_rollup', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_policy', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_policy_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.variant_history', '');
-SELECT pg_extension_config_dump('flagscope.horizon', '');
+SELECT pg_extension_config_dump('_flagscope.horizon', '');
 SELECT pg_extension_config_dump('flagscope.guardrail', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_id_seq', '');
-SELECT pg_extension_config_dump('flagscope.evidence_seq', '');
+SELECT pg_extension_config_dump('_flagscope.evidence_seq', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_status', '');
-SELECT pg_extension_config_dump('flagscope.anomaly_point', '');
-SELECT pg_extension_config_dump('flagscope.evaluation_stray', '');
+SELECT pg_extension_config_dump('_flagscope.anomaly_point', '');
+SELECT pg_extension_config_dump('_flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');
 SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');
-SELECT pg_extension_config_dump('flagscope.unit_delta', '');
+SELECT pg_extension_config_dump('_flagscope.unit_delta', '');
 SELECT pg_extension_config_dump('flagscope.unit', '');
-SELECT pg_extension_config_dump('flagscope.uncounted_delta', '');
-SELECT pg_extension_config_dump('flagscope.uncounted_total', '');
+SELECT pg_extension_config_dump('_flagscope.uncounted_delta', '');
+SELECT pg_extension_config_dump('_flagscope.uncounted_total', '');
 SELECT pg_extension_config_dump('flagscope.rollout_health', '');
 SELECT pg_extension_config_dump('flagscope.outbox', '');
 SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 
-CREATE TRIGGER expect_rows BEFORE INSERT ON flagscope.manifest FOR EACH ROW EXECUTE FUNCTION flagscope._expect_rows();
-CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION flagscope._give_way();
-CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment FOR EACH ROW EXECUTE FUNCTION flagscope._give_way();
-CREATE TRIGGER give_way BEFORE INSERT ON flagscope.horizon FOR EACH ROW EXECUTE FUNCTION flagscope._give_way();
+CREATE TRIGGER expect_rows BEFORE INSERT ON _flagscope.manifest FOR EACH ROW EXECUTE FUNCTION _flagscope.expect_rows();
+CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
+CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
+CREATE TRIGGER give_way BEFORE INSERT ON _flagscope.horizon FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER give_way;
 ALTER TABLE flagscope.environment ENABLE REPLICA TRIGGER give_way;
-ALTER TABLE flagscope.horizon ENABLE REPLICA TRIGGER give_way;
+ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER give_way;
 
 -- Every table with a foreign key, with a trigger that checks rows or reads other tables, or with rows to give way.
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.setting FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.environment FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.flag FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.segment FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.flag_state FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.horizon FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
+CREATE TRIGGER begin_restore BEFORE INSERT ON _flagscope.horizon FOR EACH STATEMENT
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.rollout FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.rollout_stage FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.freeze FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.metric FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.metric_run FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail_policy FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail_status FOR EACH STATEMENT
-    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION flagscope._begin_restore();
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.setting FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.environment FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.flag FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.segment FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.flag_state FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON flagscope.horizon FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
+CREATE TRIGGER end_restore AFTER INSERT ON _flagscope.horizon FOR EACH STATEMENT
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.rollout FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.rollout_stage FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.freeze FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.metric FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.metric_run FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail_policy FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail_status FOR EACH STATEMENT
-    EXECUTE FUNCTION flagscope._end_restore();
+    EXECUTE FUNCTION _flagscope.end_restore();
 
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.environment ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.flag ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.segment ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.flag_state ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE flagscope.horizon ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout_stage ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.freeze ENABLE REPLICA TRIGGER end_restore;
@@ -153,9 +153,9 @@ ALTER TABLE flagscope.guardrail_status ENABLE REPLICA TRIGGER end_restore;
 
 -- Is this CREATE EXTENSION part of a dump? The script sees its own search_path; but only dumps set xmloption. The
 -- worker, which begins at once, would make partitions that are still to come from the dump.
-INSERT INTO flagscope.restore (part, pid, backend_start)
+INSERT INTO _flagscope.restore (part, pid, backend_start)
 SELECT 'extension', a.pid, a.backend_start FROM pg_stat_activity a
 WHERE a.pid = pg_backend_pid()
     AND EXISTS (SELECT FROM pg_settings s WHERE s.name = 'xmloption' AND s.source = 'session');
 
-SELECT flagscope._wake_launcher();
+SELECT _flagscope.wake_launcher();

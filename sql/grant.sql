@@ -1,53 +1,82 @@
--- Who may do what, in one page. Nothing is granted to PUBLIC; roles get one of three sets by a function.
+-- Who may do what, in one page. Nothing is granted to PUBLIC; roles get one of three sets by a function. Each function of
+-- the schema flagscope stands in a list here, or nobody but the owner may call it: test role_matrix compares.
 --   reader  sees everything: SELECT on all tables and views, EXECUTE on what only reads
 --   writer  sends telemetry and evaluates flags: no SELECT, no configuration
 --   admin   both, and writes configuration, drives rollouts, calls tick()
 -- Decisions, evaluations, statuses and history are written by flagscope's own functions only, with the owner's rights.
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
-ALTER FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
+ALTER FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
 ALTER FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) SECURITY DEFINER;
-ALTER FUNCTION flagscope._lock_stages() SECURITY DEFINER;
-ALTER FUNCTION flagscope._keep_flag_state_history() SECURITY DEFINER;
-ALTER FUNCTION flagscope._check_flag_state() SECURITY DEFINER;
-ALTER FUNCTION flagscope._check_guardrail() SECURITY DEFINER;
+ALTER FUNCTION _flagscope.lock_stages() SECURITY DEFINER;
+ALTER FUNCTION _flagscope.keep_flag_state_history() SECURITY DEFINER;
+ALTER FUNCTION _flagscope.check_flag_state() SECURITY DEFINER;
+ALTER FUNCTION _flagscope.check_guardrail() SECURITY DEFINER;
 
-CREATE FUNCTION flagscope._grant_on_schema(target regrole) RETURNS void
+CREATE FUNCTION _flagscope.grant_on_schema(target regrole, schema text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF target IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the role to grant to cannot be NULL';
     END IF;
-    EXECUTE format('GRANT USAGE ON SCHEMA flagscope TO %s', target);
+    EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, target);
 END $$;
-COMMENT ON FUNCTION flagscope._grant_on_schema(regrole) IS 'lets a role name objects of the schema';
+COMMENT ON FUNCTION _flagscope.grant_on_schema(regrole, text) IS 'lets a role name objects of a schema';
 
-CREATE FUNCTION flagscope._grant_functions(target regrole, volatilities "char"[], names text[]) RETURNS void
+CREATE FUNCTION _flagscope.grant_functions(target regrole, schema text, names text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     f regprocedure;
 BEGIN
     FOR f IN SELECT p.oid::regprocedure FROM pg_proc p
-        WHERE p.pronamespace = 'flagscope'::regnamespace AND p.prorettype <> 'trigger'::regtype
-            AND (p.provolatile = ANY (volatilities) AND (p.provolatile <> 'v' OR p.proname !~ '^(_|grant_|detach_all$)')
-                 OR p.proname = ANY (names))
+        WHERE p.pronamespace = schema::regnamespace AND p.proname = ANY (names)
     LOOP
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, target);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._grant_functions(regrole, "char"[], text[]) IS
-    'grants functions by volatility or name; private ones that write only by name, since _decide() would take any actor';
+COMMENT ON FUNCTION _flagscope.grant_functions(regrole, text, text[]) IS 'grants the functions and aggregates of these names';
+
+CREATE FUNCTION _flagscope.grant_private_readers(target regrole) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.grant_functions(target, '_flagscope'::text, (
+        SELECT array_agg(DISTINCT p.proname::text) FROM pg_proc p
+        WHERE p.pronamespace = '_flagscope'::regnamespace AND p.provolatile <> 'v' AND p.prorettype <> 'trigger'::regtype));
+$$;
+COMMENT ON FUNCTION _flagscope.grant_private_readers(regrole) IS
+    'what the functions for readers call; private ones that write are granted by name alone: decide() would take any actor';
 
 CREATE FUNCTION flagscope.grant_reader(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{i,s}'::"char"[], '{}'::text[]);
-    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope TO %s', target);
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
+        _flagscope.grant_private_readers(target),
+        -- sketches and other aggregates, and what reads them
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{anomaly_score,anomaly_z,bar,buckets,count,count_above,design_effect,ewma,ewma_z,histogram,histogram_from_otlp,
+              invalid,max,mean,merge,min,moments,quantile,quantile_interval,quantile_rank,ratio,robust_z,rollup,sparkline,
+              standard_error,stddev,sum,tdigest,to_otlp,trimmed_mean,value,variance}'::text[]),
+        -- statistics
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{adjust_p_values,anomalies,chi_square_test,combine_e,e_bh,mean_test,odds_ratio,proportion_test,rank_test,
+              rate_test,ratio_test,test_distribution,test_limit,test_mean,test_mean_t,test_proportion,test_quantile,
+              test_quantile_strict,test_rate,test_ratio,test_share}'::text[]),
+        -- definitions, before anything is made of them
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{check_filter,check_metric,check_per,check_query,check_targeting}'::text[]),
+        -- what is stored, and what it says
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,
+              evaluate_number,evaluate_object,evaluate_string,explain_decision,explain_evaluation,export_flagd,
+              export_problems,flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,ramp_gate,replay_anomaly,
+              replay_evidence,replay_joint,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
+              variant_states,variant_summary,verify_rollup}'::text[]);
+    EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything: for dashboards and people';
 
@@ -55,11 +84,13 @@ CREATE FUNCTION flagscope.grant_writer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._grant_on_schema(target), flagscope._grant_functions(target, '{}'::"char"[],
-        '{evaluate,evaluate_boolean,evaluate_string,evaluate_integer,evaluate_number,evaluate_object,evaluate_all,evaluate_as_of,
-          explain_evaluation,ofrep_evaluate,ofrep_evaluate_all,_evaluate_among,_definitions_as_of,_finite,
-          expose,export_flagd,export_problems,_export,flag_changes,ingest_otlp,record,record_metric,record_log,record_span,record_event,_record,
-          _severity,_span_id}'::text[]);
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,evaluate_object,
+              evaluate_string,explain_evaluation,export_flagd,export_problems,expose,flag_changes,ingest_otlp,
+              ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,record_metric,record_span}'::text[]),
+        _flagscope.grant_functions(target, '_flagscope'::text,
+            '{definitions_as_of,evaluate_among,export,finite,record,severity,span_id}'::text[]);
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
@@ -68,7 +99,7 @@ CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._grant_on_schema(target);
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text);
     EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, delivered_at) ON flagscope.outbox TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS 'lets a role deliver notifications from the outbox, and nothing else';
@@ -78,8 +109,15 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
-        flagscope._grant_functions(target, '{v}'::"char"[],
-            '{_by_hand,_change_flag_state,_set_archived,_import_flag,_import_alike,_import_in_bulk,_import_segments,_import_set}'::text[]);
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,create_environment,create_flag,
+              create_freeze,create_guardrail,create_metric,create_policy,create_query_metric,create_rollout,
+              create_segment,disable_flag,drop_chunks,enable_flag,finish_restore,import_flagd,maintain,pause_rollout,
+              rebuild_rollup,restart_rollout,resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,
+              set_prerequisites,set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,tick,
+              unarchive_flag}'::text[]),
+        _flagscope.grant_functions(target, '_flagscope'::text,
+            '{by_hand,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,import_set,set_archived}'::text[]);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
         flagscope.guardrail, flagscope.guardrail_policy, flagscope.freeze, flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.
@@ -92,25 +130,25 @@ BEGIN
     EXECUTE format('GRANT INSERT (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
     -- What was told, and who is said to have decided it, stays as it was.
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
-    EXECUTE format('GRANT DELETE ON flagscope.telemetry_stray TO %s', target);
+    EXECUTE format('GRANT DELETE ON _flagscope.telemetry_stray TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts: for a platform team';
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope FROM PUBLIC;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 -- What fills a backend's caches: whoever may insert a row of telemetry or evaluate a flag needs them.
-GRANT EXECUTE ON FUNCTION flagscope._load_environment(text), flagscope._load_changes(bigint, integer), flagscope._load_flags(text, text[]),
-    flagscope._load_flags_after(text, text, integer), flagscope._load_flag_keys(text), flagscope._configuration(),
-    flagscope._variants_of(text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION _flagscope.load_environment(text), _flagscope.load_changes(bigint, integer), _flagscope.load_flags(text, text[]),
+    _flagscope.load_flags_after(text, text, integer), _flagscope.load_flag_keys(text), _flagscope.configuration(),
+    _flagscope.variants_of(text) TO PUBLIC;
 -- CHECK constraints say with it what is wrong: whoever writes a row calls it.
-GRANT EXECUTE ON FUNCTION flagscope._refuse(text, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION _flagscope.refuse(text, text) TO PUBLIC;
 -- What errors are written with.
-GRANT EXECUTE ON FUNCTION flagscope._message(text, VARIADIC "any") TO PUBLIC;
+GRANT EXECUTE ON FUNCTION _flagscope.message(text, VARIADIC "any") TO PUBLIC;
 
 DO $$
 BEGIN
     IF current_setting('server_encoding') <> 'UTF8' THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = flagscope._message('flagscope needs a database in UTF8, this one is in %s', current_setting('server_encoding')),
+            MESSAGE = _flagscope.message('flagscope needs a database in UTF8, this one is in %s', current_setting('server_encoding')),
             HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
     END IF;
 END $$;

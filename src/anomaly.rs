@@ -18,27 +18,27 @@ use crate::pg::aggregate::{change, read, update};
 /// The values of a frame in order; what was NULL is NaN, so that the place stays.
 type Frame = VecDeque<f64>;
 
-#[pg_extern(immutable, parallel_safe)]
-fn _robust_z_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn robust_z_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     update(state, fcinfo, Frame::new, |frame| frame.push_back(value.unwrap_or(f64::NAN)))
 }
 
 /// The first row leaves a moving frame.
-#[pg_extern(immutable, parallel_safe)]
-fn _robust_z_inverse(state: Internal, _value: Option<f64>) -> Internal {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn robust_z_inverse(state: Internal, _value: Option<f64>) -> Internal {
     let mut state = state;
     change::<Frame, _>(&mut state, Frame::pop_front);
     state
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _robust_z_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn robust_z_final(state: Internal) -> Option<f64> {
     let frame = read::<Frame>(&state)?;
     robust::last_z(&frame.iter().copied().collect::<Vec<f64>>())
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _ewma_accum(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn ewma_accum(
     state: Internal,
     value: Option<f64>,
     weight: Option<f64>,
@@ -53,27 +53,27 @@ fn _ewma_accum(
     Ok(update(state, fcinfo, || fresh, |ewma| ewma.push(value)))
 }
 
-#[pg_extern(immutable, parallel_safe, name = "_ewma_accum")]
-fn _ewma_accum_default(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "ewma_accum")]
+fn ewma_accum_default(
     state: Internal,
     value: Option<f64>,
     fcinfo: pg_sys::FunctionCallInfo,
 ) -> Result<Internal, ErrorReport> {
-    _ewma_accum(state, value, Some(DEFAULT_WEIGHT), fcinfo)
+    ewma_accum(state, value, Some(DEFAULT_WEIGHT), fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _ewma_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn ewma_final(state: Internal) -> Option<f64> {
     read::<Ewma>(&state).and_then(Ewma::mean)
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _ewma_z_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn ewma_z_final(state: Internal) -> Option<f64> {
     read::<Ewma>(&state).and_then(Ewma::score)
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _series_accum(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn series_accum(
     state: Internal,
     at: Option<TimestampWithTimeZone>,
     value: Option<f64>,
@@ -92,20 +92,20 @@ fn microseconds(at: TimestampWithTimeZone) -> i64 {
     i64::from(at)
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _anomaly_score_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn anomaly_score_final(state: Internal) -> Option<f64> {
     read::<Series>(&state).and_then(Series::newest).map(|point| point.score)
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _anomaly_z_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn anomaly_z_final(state: Internal) -> Option<f64> {
     read::<Series>(&state).and_then(Series::newest).map(|point| point.z)
 }
 
 /// The points of a series from `since` on, with the evidence that adds up from there.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
-fn _anomaly_scores(
+fn anomaly_scores(
     at: Vec<Option<TimestampWithTimeZone>>,
     x: Vec<Option<f64>>,
     since: TimestampWithTimeZone,

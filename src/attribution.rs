@@ -24,9 +24,9 @@ const MOST_NOTED: usize = 50_000;
 
 /// Trigger of telemetry's rows; see `sql/api/attribution.sql`.
 #[pg_extern(
-    sql = r#"CREATE FUNCTION "_note_row"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+    sql = r#"CREATE FUNCTION _flagscope."note_row"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
 )]
-fn _note_row(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
+fn note_row(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
     let trigger = trigger::of(call);
     // Rows of a dump were attributed, or not, where they come from.
     if crate::guc::attribution() && !is_restoring() && pending::note(&trigger) >= MOST_NOTED {
@@ -78,7 +78,7 @@ fn attribute_traces(evaluations: &[(i64, Uuid)]) -> Result<(), spi::Error> {
     let traces: BTreeSet<_> = evaluations.iter().map(|(_, trace)| *trace).collect();
     let traces: Vec<_> = traces.into_iter().collect();
     Spi::run_with_args(
-        "SELECT flagscope._attribute_traces($1, $2, $3)",
+        "SELECT _flagscope.attribute_traces($1, $2, $3)",
         &[traces.into(), time(*from).into(), time(*to).into()],
     )
 }
@@ -93,7 +93,7 @@ fn tie(found: &[(&Noted, usize)], answers: &[(String, By)]) -> Result<(), spi::E
     let times = || found.iter().map(|(row, _)| row.ts);
     let (from, to) = (times().min().and_then(time), times().max().and_then(time));
     Spi::run_with_args(
-        "SELECT flagscope._tie_rows($1, $2, $3, $4, $5, $6)",
+        "SELECT _flagscope.tie_rows($1, $2, $3, $4, $5, $6)",
         &[partitions.into(), places.into(), flags.into(), by.into(), from.into(), to.into()],
     )
 }
@@ -113,7 +113,7 @@ fn stored_in_traces(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) -> 
     let traces: Vec<_> = traces.into_iter().map(Uuid::from_bytes).collect();
     let arguments = [traces.into(), time(from.saturating_sub(reach)).into(), time(to.saturating_add(reach)).into()];
     Spi::connect(|client| {
-        for row in client.select("SELECT * FROM flagscope._evaluated_in($1, $2, $3)", None, &arguments)? {
+        for row in client.select("SELECT * FROM _flagscope.evaluated_in($1, $2, $3)", None, &arguments)? {
             let trace: Option<Uuid> = row.get(1)?;
             let evaluation = evaluation(row.get(2)?, row.get(3)?, row.get(4)?);
             if let Some((trace, evaluation)) = trace.zip(evaluation) {
@@ -141,7 +141,7 @@ fn stored_for_subjects(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) 
     let (first, last, most) = (times(|r| r.0), times(|r| r.1), SUBJECT_EVALUATIONS as i32);
     let arguments = [subjects.into(), environments.into(), since.into(), first.into(), last.into(), most.into()];
     Spi::connect(|client| {
-        let query = "SELECT * FROM flagscope._evaluated_for($1, $2, $3, $4, $5, $6)";
+        let query = "SELECT * FROM _flagscope.evaluated_for($1, $2, $3, $4, $5, $6)";
         for row in client.select(query, None, &arguments)? {
             let key = row.get::<i64>(1)?.and_then(|n| keys.get(n as usize - 1));
             let evaluation = evaluation(row.get(2)?, row.get(3)?, row.get(4)?);
@@ -158,9 +158,9 @@ fn evaluation(ts: Option<TimestampWithTimeZone>, nanos: Option<i16>, flags: Opti
 }
 
 /// Flags for rows that are about to be stored; documented in `sql/api/attribution.sql`.
-#[pg_extern(stable)]
+#[pg_extern(stable, schema = "_flagscope")]
 #[allow(clippy::too_many_arguments)] // parallel arrays, one for each column
-fn _find_flags(
+fn find_flags(
     places: Option<Array<'_, i64>>,
     times: Option<Array<'_, TimestampWithTimeZone>>,
     nanos: Option<Array<'_, i16>>,

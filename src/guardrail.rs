@@ -19,9 +19,9 @@ use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::value::Stored;
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::too_many_arguments, clippy::type_complexity)] // an SQL signature: named arguments, columns of a row
-fn _weigh_stratum(
+fn weigh_stratum(
     kind: Option<&str>,
     comparison: Option<&str>,
     harm: Option<&str>,
@@ -60,9 +60,9 @@ fn _weigh_stratum(
     Ok(TableIterator::once((signed(weighed.events_treatment), signed(weighed.events_control), weighed.increment)))
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::too_many_arguments)] // an SQL signature: named arguments
-fn _weigh_counts(
+fn weigh_counts(
     kind: Option<&str>,
     comparison: Option<&str>,
     harm: Option<&str>,
@@ -127,18 +127,18 @@ fn signed(counts: Vec<u64>) -> Vec<i64> {
     counts.into_iter().map(|n| n as i64).collect()
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _log_e(kind: &str, evidence: Vec<Option<f64>>) -> Result<f64, ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn log_e(kind: &str, evidence: Vec<Option<f64>>) -> Result<f64, ErrorReport> {
     guardrail::log_e(MetricKind::from_label(kind).report()?, &known(evidence).report()?).report()
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _next_centre(centre: Option<f64>, control: Option<Stored<Moments>>) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn next_centre(centre: Option<f64>, control: Option<Stored<Moments>>) -> Option<f64> {
     guardrail::next_centre(centre, control.as_ref().map(|c| &c.0))
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _next_past(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn next_past(
     past: Option<Vec<Option<f64>>>,
     kind: Option<&str>,
     n: Option<i64>,
@@ -151,8 +151,8 @@ fn _next_past(
     Ok(vec![exposure, events])
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _centre_of_past(kind: Option<&str>, past: Option<Vec<Option<f64>>>) -> Result<Option<f64>, ErrorReport> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn centre_of_past(kind: Option<&str>, past: Option<Vec<Option<f64>>>) -> Result<Option<f64>, ErrorReport> {
     let kind = given("a kind of metric", kind).and_then(MetricKind::from_label).report()?;
     Ok(guardrail::centre_of(kind, &past_of(past).report()?))
 }
@@ -169,8 +169,8 @@ fn past_of(numbers: Option<Vec<Option<f64>>>) -> CoreResult<Past> {
     }
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _quantile_bins(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn quantile_bins(
     histogram: Option<Stored<Histogram>>,
     quantile: Option<f64>,
 ) -> Result<Option<Vec<i32>>, ErrorReport> {
@@ -180,8 +180,8 @@ fn _quantile_bins(
     }
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _gather_evidence(
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn gather_evidence(
     evidence: Vec<Option<f64>>,
     increment: Vec<Option<f64>>,
     begins_copy: bool,
@@ -189,8 +189,8 @@ fn _gather_evidence(
     guardrail::gather(&known(evidence).report()?, &known(increment).report()?, begins_copy).report()
 }
 
-#[pg_extern(immutable, strict, parallel_safe, name = "_add")]
-fn _add_counts(a: Vec<Option<i64>>, b: Vec<Option<i64>>) -> Result<Vec<i64>, ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope", name = "add")]
+fn add_counts(a: Vec<Option<i64>>, b: Vec<Option<i64>>) -> Result<Vec<i64>, ErrorReport> {
     let (a, b) = (known(a).report()?, known(b).report()?);
     match (a.len(), b.len()) {
         (_, 0) => Ok(a),
@@ -202,8 +202,8 @@ fn _add_counts(a: Vec<Option<i64>>, b: Vec<Option<i64>>) -> Result<Vec<i64>, Err
     .report()
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _verdict(
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn verdict(
     standing: Document,
 ) -> Result<TableIterator<'static, (name!(state, String), name!(reason, String))>, ErrorReport> {
     let standing: Standing = serde_json::from_value(standing.0.report()?)
@@ -241,9 +241,9 @@ fn odds_ratio(
     Ok(TableIterator::once((score.odds_ratio(), low, high)))
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
-fn _rate_interval(
+fn rate_interval(
     exposure: f64,
     count: i64,
     alpha: f64,

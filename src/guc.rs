@@ -16,7 +16,7 @@ const INTERVAL_MAX: i32 = 3_600_000;
 /// The environment that the install script seeds.
 const ENVIRONMENT_DEFAULT: &CStr = c"production";
 
-/// How flags split users that do not say it themselves; SQL reads it (`_default_bucketing()`).
+/// How flags split users that do not say it themselves; SQL reads it (`default_bucketing()`).
 #[derive(Clone, Copy, PostgresGucEnum)]
 enum DefaultBucketing {
     #[name = c"v2"]

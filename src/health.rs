@@ -7,14 +7,14 @@ use pgrx::prelude::*;
 use crate::argument::{count, known};
 use crate::error::Report;
 
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _share_increment(nominal: f64, n_treatment: i64, n_rest: i64) -> Result<Vec<f64>, ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn share_increment(nominal: f64, n_treatment: i64, n_rest: i64) -> Result<Vec<f64>, ErrorReport> {
     share::increment(nominal, count(n_treatment).report()?, count(n_rest).report()?).report()
 }
 
 /// The mean of the e-values at the grid's points, as a logarithm; no evidence is an e-value of 1.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _share_log_e(evidence: Vec<Option<f64>>) -> Result<f64, ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn share_log_e(evidence: Vec<Option<f64>>) -> Result<f64, ErrorReport> {
     let evidence = known(evidence).report()?;
     let top = evidence.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     if evidence.is_empty() || !top.is_finite() {

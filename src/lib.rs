@@ -41,7 +41,7 @@ pub extern "C-unwind" fn _PG_init() {
 }
 
 /// Whether the library is in shared_preload_libraries.
-#[pg_extern(stable)]
-fn _preloaded() -> bool {
+#[pg_extern(stable, schema = "_flagscope")]
+fn preloaded() -> bool {
     worker::preloaded()
 }

@@ -6,7 +6,7 @@ use pgrx::prelude::*;
 /// The processes whose open transactions have a row locked against a change: its table and its place there.
 ///
 /// 0 stands for a prepared transaction. Volatile, since the answer changes from one moment to the next.
-#[pg_extern(volatile, strict, parallel_unsafe)]
-fn _lockers(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> Vec<i32> {
+#[pg_extern(volatile, strict, parallel_unsafe, schema = "_flagscope")]
+fn lockers(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> Vec<i32> {
     locker::pids(relation, place)
 }

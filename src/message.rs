@@ -9,9 +9,9 @@ use crate::pg::arguments;
 const LONGEST: usize = 300;
 
 /// format() for messages; documented in `sql/api/message.sql`.
-#[pg_extern(sql = r#"CREATE FUNCTION "_message"(template text, VARIADIC arguments "any") RETURNS text
+#[pg_extern(sql = r#"CREATE FUNCTION _flagscope."message"(template text, VARIADIC arguments "any") RETURNS text
 STABLE PARALLEL SAFE LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#)]
-fn _message(call: pg_sys::FunctionCallInfo) -> Option<String> {
+fn message(call: pg_sys::FunctionCallInfo) -> Option<String> {
     let mut arguments = arguments::as_text(call).into_iter();
     let template = arguments.next().flatten()?;
     let mut message = String::with_capacity(template.len());

@@ -15,7 +15,7 @@ use crate::pg::value::Stored;
 /// Microseconds from 1970, OTLP's epoch, to 2000, PostgreSQL's.
 const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
-/// One row in the order of [`_decode_otlp`]'s columns.
+/// One row in the order of [`decode_otlp`]'s columns.
 type Columns = (
     Option<TimestampWithTimeZone>,
     i16,
@@ -42,9 +42,9 @@ type Columns = (
 );
 
 /// Decodes a payload, one request after the other; documented in `sql/api/otlp.sql`.
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
-fn _decode_otlp(
+fn decode_otlp(
     payload: &str,
 ) -> TableIterator<
     'static,
@@ -120,9 +120,9 @@ fn account(account: Account) -> Columns {
 }
 
 /// What a cumulative point says of the time since the one before; documented in `sql/api/otlp.sql`.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
-fn _otlp_since(
+fn otlp_since(
     previous: Option<Document>,
     point: Option<Document>,
     is_new: Option<bool>,

@@ -8,9 +8,9 @@ use crate::error::Report;
 use crate::pg::query::{self, Given, Limits};
 
 /// Runs a query as its owner. Not for the public: whoever may call it may be anybody.
-#[pg_extern]
+#[pg_extern(schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
-fn _query_rows(
+fn query_rows(
     owner: &str,
     query: &str,
     since: TimestampWithTimeZone,
@@ -34,9 +34,9 @@ fn _query_rows(
 }
 
 /// Runs a query as the caller.
-#[pg_extern(stable)]
+#[pg_extern(stable, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
-fn _own_query_rows(
+fn own_query_rows(
     query: &str,
     since: TimestampWithTimeZone,
     until: TimestampWithTimeZone,

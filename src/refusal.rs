@@ -11,8 +11,8 @@ use crate::pg::context;
 
 /// Ends a CHECK constraint that does not hold, in the place of PostgreSQL's own words. Volatile, so that no planner
 /// computes it beforehand.
-#[pg_extern(volatile, parallel_safe)]
-fn _refuse(problem: Option<&str>, hint: Option<&str>) -> Result<bool, ErrorReport> {
+#[pg_extern(volatile, parallel_safe, schema = "_flagscope")]
+fn refuse(problem: Option<&str>, hint: Option<&str>) -> Result<bool, ErrorReport> {
     let report = ErrorReport::new(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, text(problem), "flagscope");
     Err(match hint {
         Some(hint) => report.set_hint(sentence(hint)),
@@ -23,8 +23,8 @@ fn _refuse(problem: Option<&str>, hint: Option<&str>) -> Result<bool, ErrorRepor
 /// Raises an error that a PL/pgSQL function has caught, by PERFORM in its handler: for the caller it comes from the
 /// call, so the lines of the function and of PERFORM are left out; those of the caller's own functions stay. Returns for
 /// an SQLSTATE of a user's own trigger, which goes on as it was.
-#[pg_extern(stable, parallel_safe)]
-fn _raise_for_caller(
+#[pg_extern(stable, parallel_safe, schema = "_flagscope")]
+fn raise_for_caller(
     sqlstate: Option<&str>,
     problem: Option<&str>,
     detail: Option<&str>,
@@ -48,8 +48,8 @@ fn _raise_for_caller(
 
 /// Raises, by PERFORM in a PL/pgSQL function: there is no such thing of this name. The hint has the nearest names, else
 /// some that there are.
-#[pg_extern(immutable, parallel_safe)]
-fn _unknown(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn unknown(
     what: Option<&str>,
     name: Option<&str>,
     known: Option<Vec<Option<String>>>,
@@ -58,12 +58,12 @@ fn _unknown(
     let name_shown = name.map_or_else(|| "NULL".to_owned(), |name| format!("\"{}\"", names::shown(name)));
     let message = format!("{} {name_shown} does not exist", text(what));
     context::leave_out(2);
-    Err(Error::new(Kind::Undefined, message).hint(_names_hint(name, known, otherwise))).report()
+    Err(Error::new(Kind::Undefined, message).hint(names_hint(name, known, otherwise))).report()
 }
 
-/// The hint of `_unknown`.
-#[pg_extern(immutable, parallel_safe)]
-fn _names_hint(name: Option<&str>, known: Option<Vec<Option<String>>>, otherwise: Option<&str>) -> String {
+/// The hint of `unknown`.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn names_hint(name: Option<&str>, known: Option<Vec<Option<String>>>, otherwise: Option<&str>) -> String {
     let known: Vec<String> = known.unwrap_or_default().into_iter().flatten().collect();
     let known: Vec<&str> = known.iter().map(String::as_str).collect();
     names::hint(name.unwrap_or_default(), &known, otherwise.unwrap_or_default())

@@ -1,7 +1,11 @@
 //! The one list that composes sql/ in order. Tables and types come first (`sql/schema/`), then code by topic
 //! (`sql/api/`, `sql/aggregate/`); every file names the one before it, since unrelated items have no stable order.
 
-use pgrx::extension_sql_file;
+use pgrx::{extension_sql_file, pg_schema};
+
+/// The schema of what is private, so that `#[pg_extern(schema = "_flagscope")]` may name it; bootstrap.sql makes it.
+#[pg_schema]
+mod _flagscope {}
 
 extension_sql_file!("../sql/schema/bootstrap.sql", name = "bootstrap_state", bootstrap);
 extension_sql_file!(
@@ -29,7 +33,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/schema/setting.sql",
     name = "setting_state",
-    requires = ["sketch_state", refusal::_refuse]
+    requires = ["sketch_state", refusal::refuse]
 );
 extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
@@ -160,7 +164,7 @@ extension_sql_file!(
         sketch::ratio::ratio_variance,
         sketch::ratio::ratio_standard_error,
         sketch::ratio::ratio_design_effect,
-        sketch::ratio::_design_effect_final
+        sketch::ratio::design_effect_final
     ]
 );
 extension_sql_file!(
@@ -168,17 +172,17 @@ extension_sql_file!(
     name = "anomaly_aggregate",
     requires = [
         "ratio_aggregate",
-        anomaly::_robust_z_accum,
-        anomaly::_robust_z_inverse,
-        anomaly::_robust_z_final,
-        anomaly::_ewma_accum,
-        anomaly::_ewma_accum_default,
-        anomaly::_ewma_final,
-        anomaly::_ewma_z_final,
-        anomaly::_series_accum,
-        anomaly::_anomaly_score_final,
-        anomaly::_anomaly_z_final,
-        anomaly::_anomaly_scores,
+        anomaly::robust_z_accum,
+        anomaly::robust_z_inverse,
+        anomaly::robust_z_final,
+        anomaly::ewma_accum,
+        anomaly::ewma_accum_default,
+        anomaly::ewma_final,
+        anomaly::ewma_z_final,
+        anomaly::series_accum,
+        anomaly::anomaly_score_final,
+        anomaly::anomaly_z_final,
+        anomaly::anomaly_scores,
         anomaly::anomalies
     ]
 );
@@ -196,11 +200,11 @@ extension_sql_file!(
         comparison::chi_square_test
     ]
 );
-extension_sql_file!("../sql/api/message.sql", name = "message_api", requires = ["comparison_api", message::_message]);
+extension_sql_file!("../sql/api/message.sql", name = "message_api", requires = ["comparison_api", message::message]);
 extension_sql_file!(
     "../sql/api/names.sql",
     name = "names_api",
-    requires = ["message_api", refusal::_refuse, refusal::_raise_for_caller, refusal::_unknown, refusal::_names_hint]
+    requires = ["message_api", refusal::refuse, refusal::raise_for_caller, refusal::unknown, refusal::names_hint]
 );
 extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["names_api"]);
 extension_sql_file!(
@@ -208,18 +212,18 @@ extension_sql_file!(
     name = "stats_api",
     requires = [
         "setting_api",
-        guardrail::_weigh_stratum,
-        guardrail::_weigh_counts,
-        guardrail::_log_e,
-        guardrail::_next_centre,
-        guardrail::_next_past,
-        guardrail::_centre_of_past,
-        guardrail::_quantile_bins,
-        guardrail::_gather_evidence,
-        guardrail::_add_counts,
-        guardrail::_verdict,
+        guardrail::weigh_stratum,
+        guardrail::weigh_counts,
+        guardrail::log_e,
+        guardrail::next_centre,
+        guardrail::next_past,
+        guardrail::centre_of_past,
+        guardrail::quantile_bins,
+        guardrail::gather_evidence,
+        guardrail::add_counts,
+        guardrail::verdict,
         guardrail::odds_ratio,
-        guardrail::_rate_interval,
+        guardrail::rate_interval,
         stats::test_proportion,
         stats::test_limit,
         stats::test_rate,
@@ -238,21 +242,21 @@ extension_sql_file!(
         telemetry::check_filter,
         telemetry::check_per,
         query::check_query,
-        query::_query_rows,
-        query::_own_query_rows,
-        survey::_survey
+        query::query_rows,
+        query::own_query_rows,
+        survey::survey
     ]
 );
 extension_sql_file!(
     "../sql/api/flag.sql",
     name = "flag_api",
     requires =
-        ["stats_api", flag::exchange::_check_document, flag::exchange::_check_schema, flag::exchange::check_rule]
+        ["stats_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
 );
 extension_sql_file!(
     "../sql/api/targeting.sql",
     name = "targeting_api",
-    requires = ["flag_api", flag::exchange::check_rule, flag::exchange::_targeting_outcomes]
+    requires = ["flag_api", flag::exchange::check_rule, flag::exchange::targeting_outcomes]
 );
 extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["segment_api"]);
@@ -268,18 +272,18 @@ extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["ref
 extension_sql_file!(
     "../sql/api/partition.sql",
     name = "partition_api",
-    requires = ["alert_api", telemetry::_fold_telemetry]
+    requires = ["alert_api", telemetry::fold_telemetry]
 );
 extension_sql_file!("../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
 extension_sql_file!(
     "../sql/api/attribution.sql",
     name = "attribution_api",
-    requires = ["telemetry_api", attribution::_note_row, attribution::_find_flags]
+    requires = ["telemetry_api", attribution::note_row, attribution::find_flags]
 );
 extension_sql_file!(
     "../sql/api/configuration.sql",
     name = "configuration_api",
-    requires = ["attribution_api", telemetry::_announce_change]
+    requires = ["attribution_api", telemetry::announce_change]
 );
 extension_sql_file!(
     "../sql/api/evaluate.sql",
@@ -307,7 +311,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/otlp.sql",
     name = "otlp_api",
-    requires = ["exchange_api", otlp::_decode_otlp, otlp::_otlp_since]
+    requires = ["exchange_api", otlp::decode_otlp, otlp::otlp_since]
 );
 extension_sql_file!("../sql/api/uncounted.sql", name = "uncounted_api", requires = ["otlp_api"]);
 extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["uncounted_api"]);
@@ -317,16 +321,16 @@ extension_sql_file!("../sql/api/joint.sql", name = "joint_api", requires = ["jud
 extension_sql_file!(
     "../sql/api/health.sql",
     name = "health_api",
-    requires = ["joint_api", health::_share_increment, health::_share_log_e]
+    requires = ["joint_api", health::share_increment, health::share_log_e]
 );
 extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
-extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::_count_telemetry]);
+extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::count_telemetry]);
 extension_sql_file!("../sql/api/poll.sql", name = "poll_api", requires = ["window_api"]);
 extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
 extension_sql_file!(
     "../sql/api/rebuild.sql",
     name = "rebuild_api",
-    requires = ["rollup_level_api", telemetry::_fold_stored]
+    requires = ["rollup_level_api", telemetry::fold_stored]
 );
 extension_sql_file!("../sql/api/verify.sql", name = "verify_api", requires = ["rebuild_api"]);
 extension_sql_file!("../sql/api/watch.sql", name = "watch_api", requires = ["verify_api"]);
@@ -337,7 +341,7 @@ extension_sql_file!("../sql/api/budget.sql", name = "budget_api", requires = ["m
 extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["budget_api"]);
 extension_sql_file!("../sql/api/effect.sql", name = "effect_api", requires = ["anomaly_api"]);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
-extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::_lockers]);
+extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
@@ -348,7 +352,7 @@ extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = [
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["restore_api", _preloaded, worker::_wake_launcher]
+    requires = ["restore_api", preloaded, worker::wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

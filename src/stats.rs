@@ -85,7 +85,8 @@ fn states<S: Default>(t: Vec<Option<Stored<S>>>, c: Vec<Option<Stored<S>>>) -> C
 /// stay tokens, so that pgrx sees their defaults.
 macro_rules! test {
     ($name:ident($($arguments:tt)*), needs($($needed:ident),*), $word:literal, $alpha:ident, $answer:expr) => {
-        #[pg_extern(immutable, parallel_safe)]
+        // Arrays of sketches are types once the sketches are whole.
+        #[pg_extern(immutable, parallel_safe, requires = ["sketch_state"])]
         #[allow(clippy::too_many_arguments, clippy::type_complexity)] // an SQL signature: arguments, columns of a row
         fn $name($($arguments)*) -> Result<
             TableIterator<

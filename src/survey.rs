@@ -15,8 +15,8 @@ use crate::window::{Exposed, Live, read};
 
 /// What a metric's definition matches among the rows stored from since to before until; documented in
 /// `sql/api/check_metric.sql`.
-#[pg_extern(stable, strict)]
-fn _survey(
+#[pg_extern(stable, strict, schema = "_flagscope")]
+fn survey(
     definition: Document,
     rollouts: Document,
     since: TimestampWithTimeZone,

@@ -64,9 +64,9 @@ fn check_per(per: Document) -> Result<(), ErrorReport> {
 
 /// Trigger of telemetry; see `sql/api/telemetry.sql`.
 #[pg_extern(
-    sql = r#"CREATE FUNCTION "_fold_telemetry"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+    sql = r#"CREATE FUNCTION _flagscope."fold_telemetry"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
 )]
-fn _fold_telemetry(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
+fn fold_telemetry(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
     let trigger = &trigger::of(call);
     if is_restoring() {
         return Ok(()); // a dump brings the states of its rows along
@@ -82,9 +82,9 @@ fn _fold_telemetry(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
 
 /// Trigger of every configuration table: what was cached of the topic that its argument names is out of date.
 #[pg_extern(
-    sql = r#"CREATE FUNCTION "_announce_change"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+    sql = r#"CREATE FUNCTION _flagscope."announce_change"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
 )]
-fn _announce_change(call: pg_sys::FunctionCallInfo) -> Result<(), PgTriggerError> {
+fn announce_change(call: pg_sys::FunctionCallInfo) -> Result<(), PgTriggerError> {
     for label in trigger::of(call).extra_args()? {
         if let Some(topic) = cache::Topic::from_label(&label) {
             cache::invalidate(topic);
@@ -215,9 +215,9 @@ impl<'p> Folding<'p> {
 }
 
 /// Folds stored rows as the trigger folds new ones; documented in `sql/api/rebuild.sql`.
-#[pg_extern(stable)]
+#[pg_extern(stable, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
-fn _fold_stored(
+fn fold_stored(
     since: TimestampWithTimeZone,
     until: TimestampWithTimeZone,
     only: Document,
@@ -296,7 +296,7 @@ pub fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
 }
 
 fn configuration() -> Result<Configuration, ErrorReport> {
-    let json = latest::json(c"SELECT flagscope._configuration()::pg_catalog.text", &[]).report()?.unwrap_or_default();
+    let json = latest::json(c"SELECT _flagscope.configuration()::pg_catalog.text", &[]).report()?.unwrap_or_default();
     serde_json::from_value(json)
         .map_err(|problem| {
             Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
@@ -304,7 +304,7 @@ fn configuration() -> Result<Configuration, ErrorReport> {
         .report()
 }
 
-/// What `flagscope._configuration()` gives.
+/// What `_flagscope.configuration()` gives.
 #[derive(Deserialize)]
 struct Configuration {
     signals: HashMap<String, u32>,
@@ -348,7 +348,7 @@ pub struct Defined {
     per: Option<Value>,
     cap: Option<f64>,
     sum_values: bool,
-    /// Its conversion window in microseconds, as `flagscope._metric_definition()` gives it.
+    /// Its conversion window in microseconds, as `_flagscope.metric_definition()` gives it.
     window: Option<f64>,
 }
 

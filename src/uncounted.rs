@@ -31,6 +31,6 @@ pub fn write(uncounted: &Uncounted) {
 fn variants_of(flags: &[String]) -> Option<HashMap<String, HashSet<String>>> {
     let wanted = serde_json::to_string(flags).ok()?;
     let found =
-        latest::json(c"SELECT flagscope._variants_of($1)::text", &[latest::Argument::Text(&wanted)]).ok()??;
+        latest::json(c"SELECT _flagscope.variants_of($1)::text", &[latest::Argument::Text(&wanted)]).ok()??;
     serde_json::from_value(found).ok()
 }

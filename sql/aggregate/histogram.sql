@@ -3,28 +3,28 @@
 -- As a window function over a moving frame, a value that leaves is taken out of its bin: exact but for the rounding of
 -- the sum. An extreme that leaves makes PostgreSQL begin the frame anew.
 CREATE AGGREGATE flagscope.histogram(float8) (
-    SFUNC = flagscope.histogram_accum, STYPE = internal, FINALFUNC = flagscope.histogram_final,
-    COMBINEFUNC = flagscope.histogram_combine, SERIALFUNC = flagscope.histogram_serialize,
-    DESERIALFUNC = flagscope.histogram_deserialize, PARALLEL = SAFE,
-    MSFUNC = flagscope.histogram_moving_accum, MINVFUNC = flagscope.histogram_inverse, MSTYPE = internal,
-    MFINALFUNC = flagscope.histogram_moving_final
+    SFUNC = _flagscope.histogram_accum, STYPE = internal, FINALFUNC = _flagscope.histogram_final,
+    COMBINEFUNC = _flagscope.histogram_combine, SERIALFUNC = _flagscope.histogram_serialize,
+    DESERIALFUNC = _flagscope.histogram_deserialize, PARALLEL = SAFE,
+    MSFUNC = _flagscope.histogram_moving_accum, MINVFUNC = _flagscope.histogram_inverse, MSTYPE = internal,
+    MFINALFUNC = _flagscope.histogram_moving_final
 );
 COMMENT ON AGGREGATE flagscope.histogram(float8) IS 'log-binned histogram with bins 2.2 % wide: mergeable, exact counts at bin edges';
 
 CREATE AGGREGATE flagscope.histogram(float8, integer) (
-    SFUNC = flagscope.histogram_accum, STYPE = internal, FINALFUNC = flagscope.histogram_final,
-    COMBINEFUNC = flagscope.histogram_combine, SERIALFUNC = flagscope.histogram_serialize,
-    DESERIALFUNC = flagscope.histogram_deserialize, PARALLEL = SAFE,
-    MSFUNC = flagscope.histogram_moving_accum, MINVFUNC = flagscope.histogram_inverse, MSTYPE = internal,
-    MFINALFUNC = flagscope.histogram_moving_final
+    SFUNC = _flagscope.histogram_accum, STYPE = internal, FINALFUNC = _flagscope.histogram_final,
+    COMBINEFUNC = _flagscope.histogram_combine, SERIALFUNC = _flagscope.histogram_serialize,
+    DESERIALFUNC = _flagscope.histogram_deserialize, PARALLEL = SAFE,
+    MSFUNC = _flagscope.histogram_moving_accum, MINVFUNC = _flagscope.histogram_inverse, MSTYPE = internal,
+    MFINALFUNC = _flagscope.histogram_moving_final
 );
 COMMENT ON AGGREGATE flagscope.histogram(float8, integer) IS
     'histogram(x, scale): bins 2^(2^-scale) - 1 wide; -10 (two bins) to 8 (0.27 %), 5 is the default; merges of two scales take the coarser';
 
 CREATE AGGREGATE flagscope.rollup(flagscope.histogram) (
-    SFUNC = flagscope.histogram_absorb, STYPE = internal, FINALFUNC = flagscope.histogram_final,
-    COMBINEFUNC = flagscope.histogram_combine, SERIALFUNC = flagscope.histogram_serialize,
-    DESERIALFUNC = flagscope.histogram_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.histogram_absorb, STYPE = internal, FINALFUNC = _flagscope.histogram_final,
+    COMBINEFUNC = _flagscope.histogram_combine, SERIALFUNC = _flagscope.histogram_serialize,
+    DESERIALFUNC = _flagscope.histogram_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.rollup(flagscope.histogram) IS 'merges histograms, exactly';
 

@@ -1,23 +1,23 @@
 -- Aggregates whose state is moments.
 
 CREATE AGGREGATE flagscope.moments(float8) (
-    SFUNC = flagscope.moments_accum, STYPE = internal, FINALFUNC = flagscope.moments_final,
-    COMBINEFUNC = flagscope.moments_combine, SERIALFUNC = flagscope.moments_serialize,
-    DESERIALFUNC = flagscope.moments_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.moments_accum, STYPE = internal, FINALFUNC = _flagscope.moments_final,
+    COMBINEFUNC = _flagscope.moments_combine, SERIALFUNC = _flagscope.moments_serialize,
+    DESERIALFUNC = _flagscope.moments_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.moments(float8) IS 'count, mean, variance, minimum and maximum in one mergeable state';
 
 CREATE AGGREGATE flagscope.moments(float8, float8) (
-    SFUNC = flagscope.moments_accum, STYPE = internal, FINALFUNC = flagscope.moments_final,
-    COMBINEFUNC = flagscope.moments_combine, SERIALFUNC = flagscope.moments_serialize,
-    DESERIALFUNC = flagscope.moments_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.moments_accum, STYPE = internal, FINALFUNC = _flagscope.moments_final,
+    COMBINEFUNC = _flagscope.moments_combine, SERIALFUNC = _flagscope.moments_serialize,
+    DESERIALFUNC = _flagscope.moments_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.moments(float8, float8) IS 'the same, winsorised: moments(x, cap) counts a value above the cap as the cap';
 
 CREATE AGGREGATE flagscope.rollup(flagscope.moments) (
-    SFUNC = flagscope.moments_absorb, STYPE = internal, FINALFUNC = flagscope.moments_final,
-    COMBINEFUNC = flagscope.moments_combine, SERIALFUNC = flagscope.moments_serialize,
-    DESERIALFUNC = flagscope.moments_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.moments_absorb, STYPE = internal, FINALFUNC = _flagscope.moments_final,
+    COMBINEFUNC = _flagscope.moments_combine, SERIALFUNC = _flagscope.moments_serialize,
+    DESERIALFUNC = _flagscope.moments_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.rollup(flagscope.moments) IS 'merges moments (Chan''s formula)';
 

@@ -1,25 +1,25 @@
 -- Aggregates whose state is a ratio of sums over units. One row is one unit, with its totals.
 
 CREATE AGGREGATE flagscope.ratio(float8, float8) (
-    SFUNC = flagscope.ratio_accum, STYPE = internal, FINALFUNC = flagscope.ratio_final,
-    COMBINEFUNC = flagscope.ratio_combine, SERIALFUNC = flagscope.ratio_serialize,
-    DESERIALFUNC = flagscope.ratio_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.ratio_accum, STYPE = internal, FINALFUNC = _flagscope.ratio_final,
+    COMBINEFUNC = _flagscope.ratio_combine, SERIALFUNC = _flagscope.ratio_serialize,
+    DESERIALFUNC = _flagscope.ratio_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.ratio(float8, float8) IS
     'ratio(numerator, denominator) of the sums over rows, each row the totals of one unit (user); its variance is that between units (delta method)';
 
 CREATE AGGREGATE flagscope.design_effect(float8, float8) (
-    SFUNC = flagscope.ratio_accum, STYPE = internal, FINALFUNC = flagscope._design_effect_final,
-    COMBINEFUNC = flagscope.ratio_combine, SERIALFUNC = flagscope.ratio_serialize,
-    DESERIALFUNC = flagscope.ratio_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.ratio_accum, STYPE = internal, FINALFUNC = _flagscope.design_effect_final,
+    COMBINEFUNC = _flagscope.ratio_combine, SERIALFUNC = _flagscope.ratio_serialize,
+    DESERIALFUNC = _flagscope.ratio_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.design_effect(float8, float8) IS
     'design_effect(events, trials) by unit: how many times the variance of the event rate is what independent trials would have, at least 1; estimate it from the control before a rollout';
 
 CREATE AGGREGATE flagscope.rollup(flagscope.ratio) (
-    SFUNC = flagscope.ratio_absorb, STYPE = internal, FINALFUNC = flagscope.ratio_final,
-    COMBINEFUNC = flagscope.ratio_combine, SERIALFUNC = flagscope.ratio_serialize,
-    DESERIALFUNC = flagscope.ratio_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.ratio_absorb, STYPE = internal, FINALFUNC = _flagscope.ratio_final,
+    COMBINEFUNC = _flagscope.ratio_combine, SERIALFUNC = _flagscope.ratio_serialize,
+    DESERIALFUNC = _flagscope.ratio_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.rollup(flagscope.ratio) IS 'merges ratios of disjoint units (Chan''s formula)';
 

@@ -1,23 +1,23 @@
 -- Aggregates whose state is a t-digest.
 
 CREATE AGGREGATE flagscope.tdigest(float8) (
-    SFUNC = flagscope.tdigest_accum, STYPE = internal, FINALFUNC = flagscope.tdigest_final,
-    COMBINEFUNC = flagscope.tdigest_combine, SERIALFUNC = flagscope.tdigest_serialize,
-    DESERIALFUNC = flagscope.tdigest_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.tdigest_accum, STYPE = internal, FINALFUNC = _flagscope.tdigest_final,
+    COMBINEFUNC = _flagscope.tdigest_combine, SERIALFUNC = _flagscope.tdigest_serialize,
+    DESERIALFUNC = _flagscope.tdigest_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.tdigest(float8) IS 't-digest of compression 100';
 
 CREATE AGGREGATE flagscope.tdigest(float8, integer) (
-    SFUNC = flagscope.tdigest_accum, STYPE = internal, FINALFUNC = flagscope.tdigest_final,
-    COMBINEFUNC = flagscope.tdigest_combine, SERIALFUNC = flagscope.tdigest_serialize,
-    DESERIALFUNC = flagscope.tdigest_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.tdigest_accum, STYPE = internal, FINALFUNC = _flagscope.tdigest_final,
+    COMBINEFUNC = _flagscope.tdigest_combine, SERIALFUNC = _flagscope.tdigest_serialize,
+    DESERIALFUNC = _flagscope.tdigest_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.tdigest(float8, integer) IS 't-digest of a given compression, 10 to 10,000: more is finer and larger';
 
 CREATE AGGREGATE flagscope.rollup(flagscope.tdigest) (
-    SFUNC = flagscope.tdigest_absorb, STYPE = internal, FINALFUNC = flagscope.tdigest_final,
-    COMBINEFUNC = flagscope.tdigest_combine, SERIALFUNC = flagscope.tdigest_serialize,
-    DESERIALFUNC = flagscope.tdigest_deserialize, PARALLEL = SAFE
+    SFUNC = _flagscope.tdigest_absorb, STYPE = internal, FINALFUNC = _flagscope.tdigest_final,
+    COMBINEFUNC = _flagscope.tdigest_combine, SERIALFUNC = _flagscope.tdigest_serialize,
+    DESERIALFUNC = _flagscope.tdigest_deserialize, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE flagscope.rollup(flagscope.tdigest) IS 'merges t-digests';
 

@@ -1,85 +1,85 @@
 -- What goes wrong with the judgement itself is told once, by a row of outbox (kind health) and a line of the server's
 -- log; and once more when it is over.
 
-CREATE FUNCTION flagscope._utc(at timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.utc(at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' $$;
-COMMENT ON FUNCTION flagscope._utc(timestamptz) IS 'a time in words';
+COMMENT ON FUNCTION _flagscope.utc(timestamptz) IS 'a time in words';
 
-CREATE FUNCTION flagscope._tell_alert(name text, state text, since timestamptz, detail text) RETURNS void
+CREATE FUNCTION _flagscope.tell_alert(name text, state text, since timestamptz, detail text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload) VALUES ('health', jsonb_build_object('name', name, 'state', state,
         'since', since, 'reason', detail, 'database', current_database()));
-    SELECT flagscope._wake_deliverers();
+    SELECT _flagscope.wake_deliverers();
 $$;
-COMMENT ON FUNCTION flagscope._tell_alert(text, text, timestamptz, text) IS
+COMMENT ON FUNCTION _flagscope.tell_alert(text, text, timestamptz, text) IS
     'queues news about the judgement itself for delivery';
 
-CREATE FUNCTION flagscope._raise_alert(name text, since timestamptz, detail text) RETURNS void
+CREATE FUNCTION _flagscope.raise_alert(name text, since timestamptz, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO flagscope.alert AS a (name, since, detail)
-    VALUES (_raise_alert.name, _raise_alert.since, _raise_alert.detail)
+    INSERT INTO _flagscope.alert AS a (name, since, detail)
+    VALUES (raise_alert.name, raise_alert.since, raise_alert.detail)
     ON CONFLICT DO NOTHING;
     IF FOUND THEN
-        PERFORM flagscope._tell_alert(name, 'critical', since, detail);
-        RAISE WARNING USING MESSAGE = flagscope._message('flagscope: %s: %s', name, detail);
+        PERFORM _flagscope.tell_alert(name, 'critical', since, detail);
+        RAISE WARNING USING MESSAGE = _flagscope.message('flagscope: %s: %s', name, detail);
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._raise_alert(text, timestamptz, text) IS 'tells what is wrong, unless that was told already';
+COMMENT ON FUNCTION _flagscope.raise_alert(text, timestamptz, text) IS 'tells what is wrong, unless that was told already';
 
-CREATE FUNCTION flagscope._end_alerts(names text[], detail text) RETURNS void
+CREATE FUNCTION _flagscope.end_alerts(names text[], detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    a flagscope.alert;
+    a _flagscope.alert;
 BEGIN
-    FOR a IN DELETE FROM flagscope.alert x WHERE x.name = ANY (names) RETURNING * LOOP
-        PERFORM flagscope._tell_alert(a.name, 'ok', a.since, detail);
-        RAISE LOG USING MESSAGE = flagscope._message('flagscope: %s: %s', a.name, detail);
+    FOR a IN DELETE FROM _flagscope.alert x WHERE x.name = ANY (names) RETURNING * LOOP
+        PERFORM _flagscope.tell_alert(a.name, 'ok', a.since, detail);
+        RAISE LOG USING MESSAGE = _flagscope.message('flagscope: %s: %s', a.name, detail);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._end_alerts(text[], text) IS 'tells that what was told of these names is over';
+COMMENT ON FUNCTION _flagscope.end_alerts(text[], text) IS 'tells that what was told of these names is over';
 
-CREATE FUNCTION flagscope._note_failed_tick(problem text, code text) RETURNS void
+CREATE FUNCTION _flagscope.note_failed_tick(problem text, code text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    s flagscope.tick_state;
+    s _flagscope.tick_state;
     since timestamptz;
 BEGIN
-    UPDATE flagscope.tick_state t SET failing_since = coalesce(t.failing_since, clock_timestamp()),
+    UPDATE _flagscope.tick_state t SET failing_since = coalesce(t.failing_since, clock_timestamp()),
         failures = t.failures + 1, last_error = problem, last_error_code = code, last_error_at = clock_timestamp()
-    FROM (SELECT x.only_row FROM flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free
+    FROM (SELECT x.only_row FROM _flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE t.only_row = free.only_row RETURNING t.* INTO s;
     IF NOT FOUND THEN  -- somebody has the row locked: what was there before must do
-        SELECT * INTO s FROM flagscope.tick_state;
+        SELECT * INTO s FROM _flagscope.tick_state;
         s.failures := 3;
     END IF;
     -- Not for one tick that was cancelled or found a lock: the next one is there in less than a second.
     IF s.failures >= 3 OR s.failing_since <= clock_timestamp() - interval '10 seconds' THEN
         since := coalesce(s.failing_since, s.last_ok_at, clock_timestamp());
-        PERFORM flagscope._raise_alert('judging', since,
-            format('NOT judging since %s: every tick fails: %s', flagscope._utc(since), problem));
+        PERFORM _flagscope.raise_alert('judging', since,
+            format('NOT judging since %s: every tick fails: %s', _flagscope.utc(since), problem));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._note_failed_tick(text, text) IS
+COMMENT ON FUNCTION _flagscope.note_failed_tick(text, text) IS
     'the worker says that its tick failed; the third time in a row, or after 10 seconds, it is told';
 
-CREATE FUNCTION flagscope._note_skipped_tick() RETURNS void
+CREATE FUNCTION _flagscope.note_skipped_tick() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '200ms'
 AS $$
 DECLARE
-    since timestamptz := (SELECT s.last_ok_at FROM flagscope.tick_state s);
+    since timestamptz := (SELECT s.last_ok_at FROM _flagscope.tick_state s);
 BEGIN
     IF since < clock_timestamp() - interval '30 seconds' THEN
-        PERFORM flagscope._note_failed_tick(
+        PERFORM _flagscope.note_failed_tick(
             format('another session ticks or maintains, and has not ended its transaction%s',
                 (SELECT ': ' || string_agg(h.words, ', ' ORDER BY h.since)
-                 FROM flagscope._table_holders() h WHERE h.relation = 'tick_state')), '55006');
+                 FROM _flagscope.table_holders() h WHERE h.relation = 'tick_state')), '55006');
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._note_skipped_tick() IS
+COMMENT ON FUNCTION _flagscope.note_skipped_tick() IS
     'the worker says that another session is ticking; that is a failure when no tick has gone through for 30 seconds';

@@ -4,14 +4,14 @@
 -- be ten times that of the past it is compared with. The control's series beside it tells whose doing an anomaly is: what
 -- both show comes from elsewhere. Evidence counts from the start of the rollout: what was wrong before is not its doing.
 
-CREATE FUNCTION flagscope._anomaly_line(width interval, every interval) RETURNS float8
+CREATE FUNCTION _flagscope.anomaly_line(width interval, every interval) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Above 4 the detector begins anew (src/core/anomaly/detector.rs).
 RETURN least(4, log(greatest(extract(epoch FROM every) / extract(epoch FROM width), 10))::float8);
-COMMENT ON FUNCTION flagscope._anomaly_line(interval, interval) IS
+COMMENT ON FUNCTION _flagscope.anomaly_line(interval, interval) IS
     'the score that is an alarm: log10 of how many points of this width there are between two false ones';
 
-CREATE FUNCTION flagscope._anomaly_x(m flagscope.metric, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
+CREATE FUNCTION _flagscope.anomaly_x(m flagscope.metric, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Anscombe, Biometrika 35 (1948): transforms that make the variance of a binomial or Poisson count nearly constant.
 RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE -1 END * CASE m.kind
@@ -19,165 +19,165 @@ RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE 
     WHEN 'rate' THEN sqrt((events + 0.375) / coalesce(flagscope.sum(moments), n::float8))
     WHEN 'quantile' THEN ln(greatest(value, 1e-9))
     ELSE value END END;
-COMMENT ON FUNCTION flagscope._anomaly_x(flagscope.metric, float8, bigint, bigint, flagscope.moments) IS
+COMMENT ON FUNCTION _flagscope.anomaly_x(flagscope.metric, float8, bigint, bigint, flagscope.moments) IS
     'a metric''s value on the scale that it is judged on, larger is worse; a quantile of 0 or below counts as 1e-9; NULL without data';
 
-CREATE FUNCTION flagscope._anomaly_value(m flagscope.metric, x float8) RETURNS float8
+CREATE FUNCTION _flagscope.anomaly_value(m flagscope.metric, x float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE m.kind WHEN 'proportion' THEN sin(y) ^ 2 WHEN 'rate' THEN y ^ 2 WHEN 'quantile' THEN exp(least(y, 700)) ELSE y END
     FROM (SELECT CASE m.harm WHEN 'increase' THEN x ELSE -x END AS y) s;
 END;
-COMMENT ON FUNCTION flagscope._anomaly_value(flagscope.metric, float8) IS 'back from the scale of _anomaly_x() to the metric''s unit';
+COMMENT ON FUNCTION _flagscope.anomaly_value(flagscope.metric, float8) IS 'back from the scale of anomaly_x() to the metric''s unit';
 
-CREATE FUNCTION flagscope._anomaly_kept_since(width interval) RETURNS timestamptz
+CREATE FUNCTION _flagscope.anomaly_kept_since(width interval) RETURNS timestamptz
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT flagscope._ceiling(width, flagscope._kept_since(CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN 'rollup medium' ELSE 'rollup fine' END));
+    SELECT _flagscope.ceiling(width, _flagscope.kept_since(CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN 'rollup medium' ELSE 'rollup fine' END));
 END;
-COMMENT ON FUNCTION flagscope._anomaly_kept_since(interval) IS 'since when there are rollups fine enough for points of this width';
+COMMENT ON FUNCTION _flagscope.anomaly_kept_since(interval) IS 'since when there are rollups fine enough for points of this width';
 
-CREATE FUNCTION flagscope._anomaly_states(g flagscope.guardrail, since timestamptz, until timestamptz, width interval)
+CREATE FUNCTION _flagscope.anomaly_states(g flagscope.guardrail, since timestamptz, until timestamptz, width interval)
 RETURNS TABLE (variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments, histogram flagscope.histogram)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-    IF since >= until - 6 * width AND since >= flagscope._kept_since('rollup fine') THEN
+    IF since >= until - 6 * width AND since >= _flagscope.kept_since('rollup fine') THEN
         -- The plan of this is kept; that of variant_states() is made at each call (15 ms).
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram FROM flagscope.variant_state v
         WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since AND v.bucket < until;
     ELSE
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram
-        FROM flagscope._variant_states(g.flag, since, until - interval '1 microsecond',
+        FROM _flagscope.variant_states(g.flag, since, until - interval '1 microsecond',
             CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END, g.metric, g.environment) v
         WHERE v.bucket >= since AND v.bucket < until;
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._anomaly_states(flagscope.guardrail, timestamptz, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.anomaly_states(flagscope.guardrail, timestamptz, timestamptz, interval) IS
     'states of a guardrail''s metric in buckets that make whole points';
 
-CREATE FUNCTION flagscope._anomaly_series(g flagscope.guardrail, m flagscope.metric, control text, since timestamptz, until timestamptz, width interval)
+CREATE FUNCTION _flagscope.anomaly_series(g flagscope.guardrail, m flagscope.metric, control text, since timestamptz, until timestamptz, width interval)
 RETURNS TABLE (variant text, at timestamptz, n bigint, value float8, x float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT p.variant, p.at, p.n, p.value, flagscope._anomaly_x(m, p.value, p.n, p.events, p.moments) FROM (
-        SELECT s.*, flagscope._metric_value(m, g.quantile, s.n, s.events, s.moments, s.histogram) AS value FROM (
-            SELECT k.variant, flagscope._floor(width, v.bucket) AS at, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
+    SELECT p.variant, p.at, p.n, p.value, _flagscope.anomaly_x(m, p.value, p.n, p.events, p.moments) FROM (
+        SELECT s.*, _flagscope.metric_value(m, g.quantile, s.n, s.events, s.moments, s.histogram) AS value FROM (
+            SELECT k.variant, _flagscope.floor(width, v.bucket) AS at, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
                 flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-            FROM flagscope._anomaly_states(g, since, until, width) v CROSS JOIN LATERAL (VALUES (''), (v.variant)) k(variant)
+            FROM _flagscope.anomaly_states(g, since, until, width) v CROSS JOIN LATERAL (VALUES (''), (v.variant)) k(variant)
             WHERE k.variant IN ('', control) GROUP BY 1, 2) s) p
     WHERE p.value IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._anomaly_series(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.anomaly_series(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz, interval) IS
     'points of a guardrail''s metric from rollups: of all variants together (variant empty), and of the control unless it is NULL; those without data are left out';
 
-CREATE FUNCTION flagscope._extend_points(g flagscope.guardrail, m flagscope.metric, control text, newest timestamptz, width interval) RETURNS void
+CREATE FUNCTION _flagscope.extend_points(g flagscope.guardrail, m flagscope.metric, control text, newest timestamptz, width interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    since timestamptz := (SELECT greatest(min(coalesce((SELECT max(p.at) + width FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = v),
-        newest - interval '22 days')), flagscope._anomaly_kept_since(width)) FROM unnest(ARRAY['', control]) v WHERE v IS NOT NULL);
+    since timestamptz := (SELECT greatest(min(coalesce((SELECT max(p.at) + width FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = v),
+        newest - interval '22 days')), _flagscope.anomaly_kept_since(width)) FROM unnest(ARRAY['', control]) v WHERE v IS NOT NULL);
 BEGIN
     IF since > newest THEN
         RETURN;
     END IF;
-    INSERT INTO flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
-    SELECT g.id, s.* FROM flagscope._anomaly_series(g, m, control, since, newest + width, width) s
+    INSERT INTO _flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
+    SELECT g.id, s.* FROM _flagscope.anomaly_series(g, m, control, since, newest + width, width) s
     ON CONFLICT DO NOTHING;  -- what was judged stays as it was
-    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.at < newest - interval '36 days';
+    DELETE FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.at < newest - interval '36 days';
 END $$;
-COMMENT ON FUNCTION flagscope._extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
     'adds the points up to the newest one; the first time those of the last 22 days, as far as rollups go back';
 
-CREATE FUNCTION flagscope._judged_points(guardrail_id bigint, variant text, since timestamptz, newest timestamptz)
+CREATE FUNCTION _flagscope.judged_points(guardrail_id bigint, variant text, since timestamptz, newest timestamptz)
 RETURNS TABLE (at timestamptz, usual float8, score float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY SELECT s.at, s.usual, s.score FROM (
-        SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM flagscope.anomaly_point p
-        WHERE p.guardrail_id = _judged_points.guardrail_id AND p.variant = _judged_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
-    ) series, flagscope._anomaly_scores(series.at, series.x, greatest(since, newest - interval '2 days')) s;
+        SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x FROM _flagscope.anomaly_point p
+        WHERE p.guardrail_id = judged_points.guardrail_id AND p.variant = judged_points.variant AND p.at > newest - interval '22 days' AND p.at <= newest
+    ) series, _flagscope.anomaly_scores(series.at, series.x, greatest(since, newest - interval '2 days')) s;
 END $$;
-COMMENT ON FUNCTION flagscope._judged_points(bigint, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.judged_points(bigint, text, timestamptz, timestamptz) IS
     'points of a series up to the newest one, judged on the 22 days before that (usual as x): evidence counts from a time on, two days at most, so that a look does not take longer from week to week';
 
-CREATE FUNCTION flagscope._score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.anomaly_point p SET usual = flagscope._anomaly_value(m, s.usual), score = s.score
-    FROM flagscope._judged_points(g.id, _score_points.variant, since, newest) s
-    WHERE p.guardrail_id = g.id AND p.variant = _score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
+    UPDATE _flagscope.anomaly_point p SET usual = _flagscope.anomaly_value(m, s.usual), score = s.score
+    FROM _flagscope.judged_points(g.id, score_points.variant, since, newest) s
+    WHERE p.guardrail_id = g.id AND p.variant = score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
     'keeps the score of the points since the evidence began that were not judged yet';
 
-CREATE FUNCTION flagscope._is_free(st flagscope.guardrail_status) RETURNS boolean
+CREATE FUNCTION _flagscope.is_free(st flagscope.guardrail_status) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = st.guardrail_id AND s.rollout_id = st.rollout_id FOR NO KEY UPDATE SKIP LOCKED;
     RETURN FOUND;
 END $$;
-COMMENT ON FUNCTION flagscope._is_free(flagscope.guardrail_status) IS 'takes the lock of a guardrail''s status, unless somebody has it';
+COMMENT ON FUNCTION _flagscope.is_free(flagscope.guardrail_status) IS 'takes the lock of a guardrail''s status, unless somebody has it';
 
-CREATE FUNCTION flagscope._look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
-    alone boolean, setting flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
+CREATE FUNCTION _flagscope.look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+    alone boolean, setting _flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     width interval := g.time_window;
-    newest timestamptz := flagscope._newest_point(g, setting.pairing, at);
+    newest timestamptz := _flagscope.newest_point(g, setting.pairing, at);
     -- A resume begins anew; and what was wrong before the rollout is not its doing.
     since timestamptz := greatest(r.started_at, st.since);
     -- In the point that is judged, not now.
-    was_alone boolean := alone AND newest >= CASE WHEN r.status = 'completed' AND flagscope._percent(r.id, r.stage) < 100 THEN r.ended_at ELSE r.stage_started_at END;
-    point flagscope.anomaly_point;
+    was_alone boolean := alone AND newest >= CASE WHEN r.status = 'completed' AND _flagscope.percent(r.id, r.stage) < 100 THEN r.ended_at ELSE r.stage_started_at END;
+    point _flagscope.anomaly_point;
 BEGIN
     status := st;
     -- Whoever changes the guardrail has its status, too: then the look waits for the next tick, and nobody for him.
     IF newest >= since AND status.looked_at IS DISTINCT FROM newest THEN
-        IF flagscope._is_free(st) THEN
-            PERFORM flagscope._extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
-            PERFORM flagscope._score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
+        IF _flagscope.is_free(st) THEN
+            PERFORM _flagscope.extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
+            PERFORM _flagscope.score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
             status.looked_at := newest;
         END IF;
     ELSE
         status.looked_at := newest;
     END IF;
-    SELECT * INTO point FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= since;
+    SELECT * INTO point FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= since;
     status.value := point.score;
     -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
-    status.centre := CASE WHEN NOT was_alone THEN coalesce((SELECT max(p.score) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
+    status.centre := CASE WHEN NOT was_alone THEN coalesce((SELECT max(p.score) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
         AND p.at > newest - 6 * width AND p.at <= newest), 'Infinity') END;
     facts := jsonb_build_object('value', point.value, 'usual', point.usual, 'score', point.score, 'control_score', nullif(status.centre, 'Infinity'), 'alone', was_alone,
         'has_begun', newest >= since, 'in_stage', newest >= r.stage_started_at,
-        'days', extract(epoch FROM newest - (SELECT min(p.at) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
+        'days', extract(epoch FROM newest - (SELECT min(p.at) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
         'minutes', extract(epoch FROM width) / 60, 'at', to_char(newest AT TIME ZONE 'UTC', 'HH24:MI'));
 END $$;
-COMMENT ON FUNCTION flagscope._look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, boolean,
-    flagscope.tick_setting, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, boolean,
+    _flagscope.tick_setting, timestamptz) IS
     'judges the newest points of a guardrail''s series, and of the control''s unless it is alone; what the verdict wants to know';
 
-CREATE FUNCTION flagscope._forget_points() RETURNS trigger
+CREATE FUNCTION _flagscope.forget_points() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id = OLD.id;
+    DELETE FROM _flagscope.anomaly_point p WHERE p.guardrail_id = OLD.id;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._forget_points() IS 'trigger: a guardrail that is gone or reads another series has no points';
+COMMENT ON FUNCTION _flagscope.forget_points() IS 'trigger: a guardrail that is gone or reads another series has no points';
 CREATE TRIGGER forget_points AFTER DELETE ON flagscope.guardrail
-    FOR EACH ROW WHEN (OLD.test = 'anomaly') EXECUTE FUNCTION flagscope._forget_points();
+    FOR EACH ROW WHEN (OLD.test = 'anomaly') EXECUTE FUNCTION _flagscope.forget_points();
 CREATE TRIGGER forget_old_points AFTER UPDATE ON flagscope.guardrail
     FOR EACH ROW WHEN (OLD.test = 'anomaly' AND (OLD.flag, OLD.environment, OLD.metric, OLD.test, OLD.quantile, OLD.time_window)
         IS DISTINCT FROM (NEW.flag, NEW.environment, NEW.metric, NEW.test, NEW.quantile, NEW.time_window))
-    EXECUTE FUNCTION flagscope._forget_points();
+    EXECUTE FUNCTION _flagscope.forget_points();
 
 CREATE FUNCTION flagscope.replay_anomaly(decision_id bigint)
 RETURNS TABLE (at timestamptz, variant text, n bigint, value float8, usual float8, score_stored float8, score_recomputed float8)
@@ -185,14 +185,14 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    d flagscope.decision := flagscope._require_decision(decision_id);
+    d flagscope.decision := _flagscope.require_decision(decision_id);
     newest timestamptz := (d.evidence ->> 'point')::timestamptz;
 BEGIN
     RETURN QUERY
     SELECT p.at, p.variant, p.n, p.value, p.usual, p.score, s.score
-    FROM (SELECT DISTINCT o.variant FROM flagscope.anomaly_point o WHERE o.guardrail_id = d.guardrail_id) v,
-        flagscope._judged_points(d.guardrail_id, v.variant, (d.evidence ->> 'counted_since')::timestamptz, newest) s,
-        flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = v.variant AND p.at = s.at
+    FROM (SELECT DISTINCT o.variant FROM _flagscope.anomaly_point o WHERE o.guardrail_id = d.guardrail_id) v,
+        _flagscope.judged_points(d.guardrail_id, v.variant, (d.evidence ->> 'counted_since')::timestamptz, newest) s,
+        _flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = v.variant AND p.at = s.at
     ORDER BY p.at, p.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.replay_anomaly(bigint) IS

@@ -11,7 +11,7 @@
 --
 -- What a row is tied to it stays tied to, since guardrails have judged it: a later evaluation adds flags and changes none.
 
-CREATE FUNCTION flagscope._evaluated_in(traces uuid[], from_ts timestamptz, to_ts timestamptz)
+CREATE FUNCTION _flagscope.evaluated_in(traces uuid[], from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (trace_id uuid, ts timestamptz, ts_nanos smallint, flags text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
@@ -20,9 +20,9 @@ BEGIN
     WHERE t.trace_id = ANY (traces) AND t.ts BETWEEN from_ts AND to_ts
         AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._evaluated_in(uuid[], timestamptz, timestamptz) IS 'the stored flag evaluations in some traces';
+COMMENT ON FUNCTION _flagscope.evaluated_in(uuid[], timestamptz, timestamptz) IS 'the stored flag evaluations in some traces';
 
-CREATE FUNCTION flagscope._evaluated_for(subjects text[], environments text[], since timestamptz[], first_ts timestamptz[], last_ts timestamptz[], most integer)
+CREATE FUNCTION _flagscope.evaluated_for(subjects text[], environments text[], since timestamptz[], first_ts timestamptz[], last_ts timestamptz[], most integer)
 RETURNS TABLE (n bigint, ts timestamptz, ts_nanos smallint, flags text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
@@ -50,40 +50,40 @@ BEGIN
             AND coalesce(names ->> coalesce(t.environment, session), t.environment, session) = s.environment
         )) e;
 END $$;
-COMMENT ON FUNCTION flagscope._evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
+COMMENT ON FUNCTION _flagscope.evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
     'the stored flag evaluations of some subjects, each in an environment (its key): the latest from since to first_ts, and all up to last_ts; n is the subject''s place in the array';
 
-COMMENT ON FUNCTION flagscope._find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
-    'as _flags_of(), flags and attribution as text';
-CREATE FUNCTION flagscope._flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[] DEFAULT NULL,
+COMMENT ON FUNCTION _flagscope.find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
+    'as flags_of(), flags and attribution as text';
+CREATE FUNCTION _flagscope.flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[] DEFAULT NULL,
     environments text[] DEFAULT NULL, nanos smallint[] DEFAULT NULL, flags jsonb[] DEFAULT NULL)
 RETURNS TABLE (place bigint, flags jsonb, attribution flagscope.attribution)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT f.place, f.flags::jsonb, f.attribution::flagscope.attribution
-    FROM flagscope._find_flags(places, times, nanos, traces, subjects, environments, _flags_of.flags::text[]) f
+    FROM _flagscope.find_flags(places, times, nanos, traces, subjects, environments, flags_of.flags::text[]) f
 $$;
-COMMENT ON FUNCTION flagscope._flags_of(bigint[], timestamptz[], uuid[], text[], text[], smallint[], jsonb[]) IS
+COMMENT ON FUNCTION _flagscope.flags_of(bigint[], timestamptz[], uuid[], text[], text[], smallint[], jsonb[]) IS
     'flags for rows without: of the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else of their subject''s last 100 within attribution.subject_window before them, in the same environment; a row that has flags is an evaluation that is not stored yet';
 
-CREATE FUNCTION flagscope._tie_rows(partitions oid[], places tid[], flags text[], attributions text[], from_ts timestamptz, to_ts timestamptz)
+CREATE FUNCTION _flagscope.tie_rows(partitions oid[], places tid[], flags text[], attributions text[], from_ts timestamptz, to_ts timestamptz)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
     UPDATE flagscope.telemetry t SET flags = w.flags::jsonb, attribution = w.attribution::flagscope.attribution
-    FROM unnest(partitions, places, _tie_rows.flags, attributions) w(part, place, flags, attribution)
+    FROM unnest(partitions, places, tie_rows.flags, attributions) w(part, place, flags, attribution)
     WHERE t.ctid = w.place AND t.tableoid = w.part AND t.ts BETWEEN from_ts AND to_ts AND t.flags IS NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._tie_rows(oid[], tid[], text[], text[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.tie_rows(oid[], tid[], text[], text[], timestamptz, timestamptz) IS
     'ties the rows at these places, all within a range of time, each to its flags; the update trigger counts them';
 
-CREATE FUNCTION flagscope._tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
-    trace_window interval := flagscope._setting_interval('attribution.trace_window');
+    trace_window interval := _flagscope.setting_interval('attribution.trace_window');
     -- No further than the first and the last time that PostgreSQL has: a wrong clock must not cost its batch.
     first_ts timestamptz := greatest(from_ts, '4713-11-24 00:00+00 BC'::timestamptz + trace_window) - trace_window;
     last_ts timestamptz := least(to_ts, '294276-12-31 23:59:59.999999+00'::timestamptz - trace_window) + trace_window;
@@ -96,29 +96,29 @@ BEGIN
     ), found AS MATERIALIZED (
         SELECT f.part, f.place, a.flags || coalesce(f.flags, '{}') AS flags
         FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces FROM loose f) u,
-            LATERAL flagscope._flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[], NULL::smallint[], NULL::jsonb[]) a JOIN loose f ON f.n = a.place
+            LATERAL _flagscope.flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[], NULL::smallint[], NULL::jsonb[]) a JOIN loose f ON f.n = a.place
         WHERE a.flags || coalesce(f.flags, '{}') IS DISTINCT FROM f.flags
     ), locked AS MATERIALIZED (
-        -- Whoever has a row locked is tying it now: neither waits for the other, and _tie_late_traces() looks again.
+        -- Whoever has a row locked is tying it now: neither waits for the other, and tie_late_traces() looks again.
         SELECT f.* FROM found f JOIN flagscope.telemetry t ON t.ctid = f.place AND t.tableoid = f.part
         WHERE t.ts BETWEEN first_ts AND last_ts FOR NO KEY UPDATE OF t SKIP LOCKED
     )
     UPDATE flagscope.telemetry t SET flags = f.flags, attribution = 'trace' FROM locked f
     WHERE t.ctid = f.place AND t.tableoid = f.part AND t.ts BETWEEN first_ts AND last_ts;
 END $$;
-COMMENT ON FUNCTION flagscope._tie_traces(uuid[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.tie_traces(uuid[], timestamptz, timestamptz) IS
     'ties stored rows of some traces to the evaluations in them that they lack; the update trigger counts what is new';
 
-CREATE FUNCTION flagscope._attribute_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.attribute_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT flagscope._tie_traces(traces, from_ts, to_ts);
-    INSERT INTO flagscope.late_trace (trace_id, from_ts, to_ts) SELECT t, from_ts, to_ts FROM unnest(traces) t;
+    SELECT _flagscope.tie_traces(traces, from_ts, to_ts);
+    INSERT INTO _flagscope.late_trace (trace_id, from_ts, to_ts) SELECT t, from_ts, to_ts FROM unnest(traces) t;
 $$;
-COMMENT ON FUNCTION flagscope._attribute_traces(uuid[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.attribute_traces(uuid[], timestamptz, timestamptz) IS
     'ties stored rows of the traces of new evaluations, and leaves the traces to be looked at once more';
 
-CREATE FUNCTION flagscope._tie_late_slice(seen pg_snapshot, most integer) RETURNS integer
+CREATE FUNCTION _flagscope.tie_late_slice(seen pg_snapshot, most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
 AS $$
 DECLARE
@@ -127,75 +127,75 @@ DECLARE
 BEGIN
     -- The newest first, and so in the order of time: their rows lie in few partitions.
     WITH taken AS (
-        DELETE FROM flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.late_trace x
+        DELETE FROM _flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.late_trace x
             WHERE pg_visible_in_snapshot(x.transaction, seen) ORDER BY x.to_ts DESC LIMIT most))
         RETURNING l.*
     )
-    SELECT count(*)::integer AS n, array_agg(t::flagscope.late_trace) AS traces INTO due FROM taken t;
+    SELECT count(*)::integer AS n, array_agg(t::_flagscope.late_trace) AS traces INTO due FROM taken t;
     FOR part IN SELECT array_agg(DISTINCT t.trace_id) AS traces, min(t.from_ts) AS from_ts, max(t.to_ts) AS to_ts
-        FROM unnest(due.traces) t GROUP BY flagscope._floor(interval '10 minutes', t.to_ts)
+        FROM unnest(due.traces) t GROUP BY _flagscope.floor(interval '10 minutes', t.to_ts)
     LOOP
-        PERFORM flagscope._tie_traces(part.traces, part.from_ts, part.to_ts);
+        PERFORM _flagscope.tie_traces(part.traces, part.from_ts, part.to_ts);
     END LOOP;
     RETURN due.n;
 END $$;
-COMMENT ON FUNCTION flagscope._tie_late_slice(pg_snapshot, integer) IS
+COMMENT ON FUNCTION _flagscope.tie_late_slice(pg_snapshot, integer) IS
     'looks at the newest late traces that a snapshot sees, so many at most; returns how many there were';
 
-CREATE FUNCTION flagscope._next_late_traces() RETURNS pg_snapshot
+CREATE FUNCTION _flagscope.next_late_traces() RETURNS pg_snapshot
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s flagscope.late_trace_state;
+    s _flagscope.late_trace_state;
     now_seen pg_snapshot := pg_current_snapshot();
 BEGIN
-    IF NOT EXISTS (SELECT FROM flagscope.late_trace) THEN
+    IF NOT EXISTS (SELECT FROM _flagscope.late_trace) THEN
         RETURN NULL;
     END IF;
-    SELECT * INTO s FROM flagscope.late_trace_state;
+    SELECT * INTO s FROM _flagscope.late_trace_state;
     IF s.coming IS NOT NULL AND pg_snapshot_xmin(now_seen) < pg_snapshot_xmax(s.coming) THEN
         RETURN s.seen;  -- somebody runs who ran beside them
     END IF;
     -- All that ran beside these evaluations is over: what it wrote can be seen.
-    UPDATE flagscope.late_trace_state x SET seen = s.coming, coming = now_seen;
+    UPDATE _flagscope.late_trace_state x SET seen = s.coming, coming = now_seen;
     RETURN s.coming;
 END $$;
-COMMENT ON FUNCTION flagscope._next_late_traces() IS
+COMMENT ON FUNCTION _flagscope.next_late_traces() IS
     'the latest snapshot of a tick that saw late traces beside which nobody runs any more; NULL: there are none';
 
-CREATE FUNCTION flagscope._tie_late_traces(until timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.tie_late_traces(until timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most constant integer := 500;
-    seen pg_snapshot := flagscope._next_late_traces();
+    seen pg_snapshot := _flagscope.next_late_traces();
 BEGIN
     IF seen IS NULL THEN
         RETURN NULL;
     END IF;
-    WHILE flagscope._tie_late_slice(seen, most) = most LOOP
+    WHILE _flagscope.tie_late_slice(seen, most) = most LOOP
         IF clock_timestamp() > until THEN
             RETURN 'late traces';
         END IF;
     END LOOP;
     -- All that it sees is done: those who came later are not read again until they are due.
-    UPDATE flagscope.late_trace_state s SET seen = NULL;
+    UPDATE _flagscope.late_trace_state s SET seen = NULL;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- The judgement goes on without it; the traces are still there for the next tick.
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('rows without flags could not be tied to their trace: %s', SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rows without flags could not be tied to their trace: %s', SQLERRM);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._tie_late_traces(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.tie_late_traces(timestamptz) IS
     'part of tick(): looks once more at the traces of evaluations whose transaction ran beside others, when these are over; gives way at a time, and says what is left then';
 
-COMMENT ON FUNCTION flagscope._note_row() IS
+COMMENT ON FUNCTION _flagscope.note_row() IS
     'trigger: notes a new row without flags, and the trace of a new flag evaluation, for the end of the statement, when the fold has them attributed';
 
 CREATE TRIGGER note_row AFTER INSERT ON flagscope.telemetry FOR EACH ROW WHEN (
     CASE WHEN NEW.flags IS NULL
         THEN NEW.attribution IS NULL AND (NEW.trace_id IS NOT NULL OR NEW.subject IS NOT NULL) AND NEW.name <> 'feature_flag.evaluation'
         ELSE NEW.trace_id IS NOT NULL AND NEW.name = 'feature_flag.evaluation' AND NEW.signal = 'event' END)
-    EXECUTE FUNCTION flagscope._note_row();
+    EXECUTE FUNCTION _flagscope.note_row();
 CREATE TRIGGER fold_tied AFTER UPDATE ON flagscope.telemetry REFERENCING OLD TABLE AS before NEW TABLE AS inserted
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._fold_telemetry();
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry();

@@ -1,87 +1,87 @@
 -- What people do with rollouts. Each names its actor and reason, and may say from when it holds (for replay and tests).
 
-CREATE FUNCTION flagscope._by_hand(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
+CREATE FUNCTION _flagscope.by_hand(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
     override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     given text := coalesce(reason, nullif(current_setting('flagscope.reason', true), ''));
     moment timestamptz := coalesce(at, clock_timestamp());
-    person text := coalesce(flagscope._check_actor(nullif(actor, '')), flagscope._actor());
+    person text := coalesce(_flagscope.check_actor(nullif(actor, '')), _flagscope.actor());
     evidence jsonb := '{}';
     r flagscope.rollout;
     decided bigint;
 BEGIN
     IF NOT isfinite(moment) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('a decision needs a finite time, got "%s"', moment);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('a decision needs a finite time, got "%s"', moment);
     END IF;
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = _by_hand.rollout_id FOR NO KEY UPDATE;
-    IF r.stage <> _by_hand.stage THEN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = by_hand.rollout_id FOR NO KEY UPDATE;
+    IF r.stage <> by_hand.stage THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, _by_hand.stage),
-            HINT = flagscope._message('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
+            MESSAGE = _flagscope.message('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, by_hand.stage),
+            HINT = _flagscope.message('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
     END IF;
     IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
-        evidence := flagscope._check_widening(r, moment, override, given);
+        evidence := _flagscope.check_widening(r, moment, override, given);
     END IF;
     BEGIN
-        decided := flagscope._decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, NULL::bigint, false, evidence);
+        decided := _flagscope.decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, NULL::bigint, false, evidence);
     EXCEPTION WHEN unique_violation THEN
         -- Of two that start at once neither saw the other.
         IF r.exclusion_group IS NULL THEN
             RAISE;
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('another rollout of group "%s" has started at the same time, and excludes rollout %s', r.exclusion_group, r.id),
-            HINT = flagscope._message('See SELECT id, flag, status FROM flagscope.rollout WHERE exclusion_group = %s.', quote_literal(r.exclusion_group));
+            MESSAGE = _flagscope.message('another rollout of group "%s" has started at the same time, and excludes rollout %s', r.exclusion_group, r.id),
+            HINT = _flagscope.message('See SELECT id, flag, status FROM flagscope.rollout WHERE exclusion_group = %s.', quote_literal(r.exclusion_group));
     END;
     IF action = 'resume' THEN
-        PERFORM flagscope._renew_health(rollout_id);  -- he has looked at it; a rest of the ramp has not
+        PERFORM _flagscope.renew_health(rollout_id);  -- he has looked at it; a rest of the ramp has not
     END IF;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope._by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
+COMMENT ON FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
     'a decision of a person; what widens is refused while frozen, unless overridden with a reason, and all is refused at another stage than the one given';
 
 CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'start', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'start', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.start_rollout(bigint, text, text, timestamptz, boolean) IS
     'starts a drafted rollout at its first stage; from here its guardrails are on watch; returns the decision''s id';
 
 CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'pause', reason, actor, at);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'pause', reason, actor, at);
 COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text, timestamptz) IS
     'stops the ramp where it is; guardrails stay on watch; returns the decision''s id';
 
 CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'resume', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'resume', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text, timestamptz, boolean) IS
     'lets a paused or held ramp go on; its stage starts anew, and so does the evidence of breached guardrails; returns the decision''s id';
 
 CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'advance', reason, actor, at, override, stage);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'advance', reason, actor, at, override, stage);
 COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text, timestamptz, boolean, integer) IS
     'goes to the next stage without waiting for its gates; from the last stage completes; with stage only if that is the present one, so that a second call, or the worker''s own step, is not followed by another; returns the decision''s id';
 
 CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, stage integer DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'step_back', reason, actor, at, false, stage);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'step_back', reason, actor, at, false, stage);
 COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text, timestamptz, integer) IS
     'goes back one stage and holds there until resumed; with stage only if that is the present one; returns the decision''s id';
 
 CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'rollback', reason, actor, at);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'rollback', reason, actor, at);
 COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text, timestamptz) IS
     'serves everyone what was served before the rollout; returns the decision''s id';
 
 CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
-LANGUAGE sql RETURN flagscope._by_hand(rollout_id, 'complete', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'complete', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text, timestamptz, boolean) IS
     'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
 
@@ -90,7 +90,7 @@ CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT N
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided bigint := flagscope._by_hand(rollout_id, 'approve'::flagscope.action, reason, actor, at, false, stage);
+    decided bigint := _flagscope.by_hand(rollout_id, 'approve'::flagscope.action, reason, actor, at, false, stage);
 BEGIN
     UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
     FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
@@ -100,23 +100,23 @@ END $$;
 COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) IS
     'lets the ramp leave its present stage once the other gates are clear; with stage only if that is the present one, so that nobody approves what he has not seen; returns the decision''s id';
 
-CREATE FUNCTION flagscope._check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
+CREATE FUNCTION _flagscope.check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    until timestamptz := (SELECT max(d.at) + flagscope._setting_interval('rollout.retry_after') FROM flagscope.decision d
+    until timestamptz := (SELECT max(d.at) + _flagscope.setting_interval('rollout.retry_after') FROM flagscope.decision d
         WHERE d.rollout_id = r.id AND d.actor = 'flagscope' AND d.to_status = 'rolled_back' AND d.from_status <> 'rolled_back');
 BEGIN
     IF r.status <> 'rolled_back' THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = flagscope._message('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
-            HINT = CASE WHEN r.status IN ('paused', 'held') THEN flagscope._message('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
+            HINT = CASE WHEN r.status IN ('paused', 'held') THEN _flagscope.message('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
     ELSIF at < until AND NOT (coalesce(override, false) AND coalesce(reason, '') <> '') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+            MESSAGE = _flagscope.message('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
             HINT = 'Wait (setting rollout.retry_after), or give override => true with a reason.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_rest(flagscope.rollout, timestamptz, boolean, text) IS
+COMMENT ON FUNCTION _flagscope.check_rest(flagscope.rollout, timestamptz, boolean, text) IS
     'raises unless the rollout was rolled back, and long enough ago';
 
 CREATE FUNCTION flagscope.restart_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
@@ -127,20 +127,20 @@ DECLARE
     r flagscope.rollout;
     new_id bigint;
 BEGIN
-    r := flagscope._require_rollout(rollout_id);
-    PERFORM flagscope._check_rest(r, coalesce(at, clock_timestamp()), override, reason);
+    r := _flagscope.require_rollout(rollout_id);
+    PERFORM _flagscope.check_rest(r, coalesce(at, clock_timestamp()), override, reason);
     BEGIN
         INSERT INTO flagscope.rollout (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of)
         VALUES (r.flag, r.environment, r.treatment, r.control, r.unit, r.alpha, r.cooldown, r.watch, r.exclusion_group, r.id)
         RETURNING id INTO new_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" has a live rollout in environment "%s" already', r.flag, r.environment);
+            MESSAGE = _flagscope.message('flag "%s" has a live rollout in environment "%s" already', r.flag, r.environment);
     END;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent, s.min_duration, s.min_sample, s.approval_needed
     FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id ORDER BY s.ordinal;
-    PERFORM flagscope._by_hand(new_id, 'start'::flagscope.action, coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override,
+    PERFORM _flagscope.by_hand(new_id, 'start'::flagscope.action, coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override,
         NULL::integer);
     RETURN new_id;
 END $$;

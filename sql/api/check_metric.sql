@@ -4,16 +4,16 @@ CREATE TYPE flagscope.metric_finding AS (topic text, flag text, variant text, n 
 COMMENT ON TYPE flagscope.metric_finding IS
     'one line of check_metric(): rows, variant, values, example or warning; value: what the metric says of them, of quantiles p95';
 
-CREATE FUNCTION flagscope._survey_query(m flagscope.metric, since timestamptz, until timestamptz) RETURNS jsonb
+CREATE FUNCTION _flagscope.survey_query(m flagscope.metric, since timestamptz, until timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH given AS MATERIALIZED (
-        SELECT * FROM flagscope._own_query_rows(m.query, since, until, 60000, flagscope._setting_number('query.rows')::bigint)
+        SELECT * FROM _flagscope.own_query_rows(m.query, since, until, 60000, _flagscope.setting_number('query.rows')::bigint)
     ), tied AS (
         SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure
-        FROM given g JOIN flagscope.rollout r ON flagscope._is_watched(r, until)
+        FROM given g JOIN flagscope.rollout r ON _flagscope.is_watched(r, until)
             LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
-                AND flagscope._in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
+                AND _flagscope.in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
         -- CASE chooses among aggregates that are all computed: FILTER keeps a sum that overflows from being added up at all.
@@ -34,10 +34,10 @@ AS $$
         'below', t.below, 'above', t.above, 'examples', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') FROM (SELECT * FROM given LIMIT 3) x))
     FROM total t;
 $$;
-COMMENT ON FUNCTION flagscope._survey_query(flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.survey_query(flagscope.metric, timestamptz, timestamptz) IS
     'what a metric''s query gives over a range, with the caller''s own rights, and which units of live rollouts it is about';
 
-CREATE FUNCTION flagscope._survey_warnings(m flagscope.metric, s jsonb) RETURNS SETOF text
+CREATE FUNCTION _flagscope.survey_warnings(m flagscope.metric, s jsonb) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.words FROM (VALUES
@@ -46,7 +46,7 @@ AS $$
             WHEN (s ->> 'of_signal')::bigint = 0 THEN format('there is no row of signal %s', m.signal)
             ELSE format('no row matches; the names of signal %s are %s', m.signal, (SELECT string_agg(format('"%s" (%s)', n ->> 'name', n ->> 'n'), ', ') FROM jsonb_array_elements(s -> 'names') n)) END END),
         (2, CASE WHEN (s ->> 'matched')::bigint > 0 AND (s ->> 'tied')::bigint = 0 THEN CASE
-            WHEN NOT flagscope._is_polled(m) THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
+            WHEN NOT _flagscope.is_polled(m) THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
             WHEN m.query IS NULL THEN 'no matching row is about a unit of a live rollout within its window: its subject must have been exposed before it'
             ELSE 'no row is about a unit of a live rollout: its subject must have been exposed, or its variant be one of the rollout''s' END END),
         (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
@@ -61,7 +61,7 @@ AS $$
         (10, CASE WHEN m.cap IS NOT NULL AND (s ->> 'below')::bigint > 0 THEN format('%s values are below 0 and count as 0', s ->> 'below') END)
     ) w(nr, words) WHERE w.words IS NOT NULL ORDER BY w.nr;
 $$;
-COMMENT ON FUNCTION flagscope._survey_warnings(flagscope.metric, jsonb) IS 'what looks wrong with what a definition matched';
+COMMENT ON FUNCTION _flagscope.survey_warnings(flagscope.metric, jsonb) IS 'what looks wrong with what a definition matched';
 
 CREATE FUNCTION flagscope.check_metric(definition jsonb, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
 RETURNS SETOF flagscope.metric_finding
@@ -76,14 +76,14 @@ BEGIN
     IF jsonb_typeof(definition) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR NOT definition ? 'kind' OR (definition ->> 'signal' IS NULL) = (definition ->> 'query' IS NULL)
         OR (definition ->> 'signal' IS NOT NULL AND ((definition ->> 'kind' = 'proportion') <> (definition ->> 'event' IS NOT NULL)
             OR (definition ->> 'kind' IN ('rate', 'ratio')) <> (definition ->> 'per' IS NOT NULL))) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN flagscope._message('a metric has no "%s"', unknown)
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN _flagscope.message('a metric has no "%s"', unknown)
                 ELSE 'a definition is a JSON object with kind and either signal or query; of telemetry with event exactly for a proportion, with per exactly for a rate or ratio' END,
             HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
     m := jsonb_populate_record(NULL::flagscope.metric, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
-    PERFORM flagscope._check_window(m.name, m.conversion_window);
-    s := CASE WHEN m.query IS NOT NULL THEN flagscope._survey_query(m, since, until)
-        ELSE flagscope._survey(flagscope._metric_definition(m), flagscope._arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
+    PERFORM _flagscope.check_window(m.name, m.conversion_window);
+    s := CASE WHEN m.query IS NOT NULL THEN _flagscope.survey_query(m, since, until)
+        ELSE _flagscope.survey(_flagscope.metric_definition(m), _flagscope.arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
     RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
         format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_finding;
     RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
@@ -91,7 +91,7 @@ BEGIN
     RETURN QUERY SELECT 'values', NULL, NULL, (s ->> 'values')::bigint, NULL::bigint, NULL::float8, format('from %s to %s; p50 %s, p95 %s, p99.9 %s', round((s ->> 'min')::numeric, 4), round((s ->> 'max')::numeric, 4),
         round((s ->> 'p50')::numeric, 4), round((s ->> 'p95')::numeric, 4), round((s ->> 'p999')::numeric, 4)) WHERE (s ->> 'values')::bigint > 0;
     RETURN QUERY SELECT 'example', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, e::text FROM jsonb_array_elements(s -> 'examples') e;
-    RETURN QUERY SELECT 'warning', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, w FROM flagscope._survey_warnings(m, s) w;
+    RETURN QUERY SELECT 'warning', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, w FROM _flagscope.survey_warnings(m, s) w;
 END $$;
 COMMENT ON FUNCTION flagscope.check_metric(jsonb, timestamptz, timestamptz) IS
     'what a definition of a metric (its columns as JSON) matches in the last hour, before anyone relies on it: rows, by variant, values, examples, and what looks wrong; it reads all rows of the time, a query runs with the caller''s rights';
@@ -104,13 +104,13 @@ DECLARE
     definition jsonb := (SELECT to_jsonb(m) FROM flagscope.metric m WHERE m.name = check_metric.metric);
 BEGIN
     IF definition IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('metric "%s" does not exist', metric),
-            HINT = flagscope._names_hint(metric, flagscope._metric_names(), 'Define it with flagscope.create_metric(name, kind, signal).')
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('metric "%s" does not exist', metric),
+            HINT = _flagscope.names_hint(metric, _flagscope.metric_names(), 'Define it with flagscope.create_metric(name, kind, signal).')
                 || ' A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
     END IF;
     IF definition ->> 'query' IS NOT NULL AND definition ->> 'owner' <> current_user THEN
         -- It would run somebody else's functions with the caller's rights.
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = flagscope._message('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
             HINT = 'SET ROLE to its owner; or read its query and give the definition as jsonb, which runs it with your own rights.';
     END IF;
     RETURN QUERY SELECT * FROM flagscope.check_metric(definition, since, until);

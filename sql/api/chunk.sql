@@ -1,21 +1,21 @@
 -- Partitions by hand: width, retention, dropping old ones, and keeping them beyond the extension.
 
-CREATE FUNCTION flagscope._check_parent(parent text) RETURNS void
+CREATE FUNCTION _flagscope.check_parent(parent text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF parent IS NULL OR parent NOT IN ('telemetry', 'evaluation') THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('"%s" is not partitioned by time', parent),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('"%s" is not partitioned by time', parent),
             HINT = 'It is telemetry or evaluation.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_parent(text) IS 'raises unless this is a table with time partitions';
+COMMENT ON FUNCTION _flagscope.check_parent(text) IS 'raises unless this is a table with time partitions';
 
 CREATE FUNCTION flagscope.set_chunk_interval(width interval, parent text DEFAULT 'telemetry') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
-    PERFORM flagscope._check_parent(parent);
+    PERFORM _flagscope.check_parent(parent);
     IF width IS NULL AND parent <> 'telemetry' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the width of evaluation''s partitions is not automatic',
             HINT = 'Give an interval, such as 7 days.';
@@ -29,7 +29,7 @@ CREATE FUNCTION flagscope.set_retention(keep interval, parent text DEFAULT 'tele
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 BEGIN
-    PERFORM flagscope._check_parent(parent), flagscope.set_setting(parent || '.retention', to_jsonb(keep::text));
+    PERFORM _flagscope.check_parent(parent), flagscope.set_setting(parent || '.retention', to_jsonb(keep::text));
     IF expired IS NOT NULL THEN
         PERFORM flagscope.set_setting(parent || '.expired', to_jsonb(expired));
     END IF;
@@ -45,34 +45,34 @@ DECLARE
     most constant integer := 100;
     c record;
 BEGIN
-    PERFORM flagscope._check_parent(parent);
-    FOR c IN SELECT x.*, row_number() OVER (ORDER BY x.upper) AS place FROM flagscope._chunks(('flagscope.' || parent)::regclass) x
+    PERFORM _flagscope.check_parent(parent);
+    FOR c IN SELECT x.*, row_number() OVER (ORDER BY x.upper) AS place FROM _flagscope.chunks(('flagscope.' || parent)::regclass) x
         WHERE x.upper <= older_than ORDER BY x.upper
     LOOP
         IF c.place > most THEN
-            RAISE NOTICE USING MESSAGE = flagscope._message('%s partitions were dropped; there are more that end by then', most),
+            RAISE NOTICE USING MESSAGE = _flagscope.message('%s partitions were dropped; there are more that end by then', most),
                 HINT = 'Call drop_chunks() again: a transaction can lock only so many tables.';
             EXIT;
         END IF;
         RETURN NEXT c.chunk::text;
-        PERFORM flagscope._release_chunk(parent, c.chunk, c.upper, 'drop');
+        PERFORM _flagscope.release_chunk(parent, c.chunk, c.upper, 'drop');
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.drop_chunks(timestamptz, text) IS
     'drops the partitions that end at or before a time, the oldest hundred at most, and returns their names; fails after a second if readers do not give way; rollups stay';
 
-CREATE FUNCTION flagscope._keep_table(kept text, target_schema name) RETURNS regclass
+CREATE FUNCTION _flagscope.keep_table(kept text, target_schema name) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    name text := flagscope._free_name(kept, target_schema);
+    name text := _flagscope.free_name(kept, target_schema);
     changes text := (SELECT string_agg(format('ALTER COLUMN %I TYPE text USING %1$I::text', a.attname), ', ')
         FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
         WHERE a.attrelid = format('flagscope.%I', kept)::regclass AND a.attnum > 0 AND NOT a.attisdropped
-            AND t.typnamespace = 'flagscope'::regnamespace);
+            AND t.typnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace));
     checks text := (SELECT string_agg(DISTINCT format('DROP CONSTRAINT %I', k.conname), ', ') FROM pg_constraint k
         JOIN pg_depend d ON d.classid = 'pg_constraint'::regclass AND d.objid = k.oid AND d.refclassid = 'pg_proc'::regclass
-        JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = 'flagscope'::regnamespace
+        JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = '_flagscope'::regnamespace
         WHERE k.conrelid = format('flagscope.%I', kept)::regclass);
 BEGIN
     EXECUTE format('ALTER TABLE flagscope.%I %s', kept, concat_ws(', ', changes, checks));
@@ -83,7 +83,7 @@ BEGIN
     EXECUTE format('ALTER TABLE flagscope.%I SET SCHEMA %I', kept, target_schema);
     RETURN format('%I.%I', target_schema, kept)::regclass;
 END $$;
-COMMENT ON FUNCTION flagscope._keep_table(text, name) IS
+COMMENT ON FUNCTION _flagscope.keep_table(text, name) IS
     'makes a table independent of the extension: its enums become text, which writes it anew, checks that call its functions go, and it moves to another schema';
 
 CREATE FUNCTION flagscope.detach_all(target_schema name DEFAULT 'flagscope_kept') RETURNS SETOF regclass
@@ -98,31 +98,31 @@ BEGIN
     IF EXISTS (SELECT FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
                WHERE n.nspname = target_schema AND NOT r.rolsuper AND r.rolname <> current_user) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('schema "%s" belongs to role "%s", who could drop what is moved into it', target_schema,
+            MESSAGE = _flagscope.message('schema "%s" belongs to role "%s", who could drop what is moved into it', target_schema,
                 (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = target_schema)),
             HINT = 'Name another schema, or one that does not exist yet.';
     END IF;
-    PERFORM flagscope._lock_rollups();
+    PERFORM _flagscope.lock_rollups();
     EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', target_schema);
     FOREACH parent IN ARRAY '{telemetry,evaluation}'::text[] LOOP
-        FOR c IN SELECT x.chunk, x.upper, k.relname FROM flagscope._chunks(('flagscope.' || parent)::regclass) x
+        FOR c IN SELECT x.chunk, x.upper, k.relname FROM _flagscope.chunks(('flagscope.' || parent)::regclass) x
             JOIN pg_class k ON k.oid = x.chunk ORDER BY x.lower
         LOOP
-            RETURN NEXT flagscope._keep_table(flagscope._release_chunk(parent, c.chunk, c.upper, 'detach'), target_schema);
+            RETURN NEXT _flagscope.keep_table(_flagscope.release_chunk(parent, c.chunk, c.upper, 'detach'), target_schema);
         END LOOP;
-        EXECUTE format('SELECT count(*) FROM flagscope.%I', parent || '_stray') INTO stray;
+        EXECUTE format('SELECT count(*) FROM _flagscope.%I', parent || '_stray') INTO stray;
         CONTINUE WHEN stray = 0;
-        EXECUTE format('CREATE TABLE flagscope.%I (LIKE flagscope.%I INCLUDING ALL)', 'detached_' || parent || '_stray', parent || '_stray');
-        EXECUTE format('WITH moved AS (DELETE FROM flagscope.%I RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
+        EXECUTE format('CREATE TABLE flagscope.%I (LIKE _flagscope.%I INCLUDING ALL)', 'detached_' || parent || '_stray', parent || '_stray');
+        EXECUTE format('WITH moved AS (DELETE FROM _flagscope.%I RETURNING *) INSERT INTO flagscope.%I SELECT * FROM moved',
             parent || '_stray', 'detached_' || parent || '_stray');
-        RETURN NEXT flagscope._keep_table('detached_' || parent || '_stray', target_schema);
+        RETURN NEXT _flagscope.keep_table('detached_' || parent || '_stray', target_schema);
     END LOOP;
     -- What retention has detached before still has the extension's enums.
     FOR c IN SELECT DISTINCT k.relname FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid JOIN pg_type t ON t.oid = a.atttypid
         WHERE k.relnamespace = 'flagscope'::regnamespace AND k.relkind = 'r' AND k.relname LIKE 'detached%'
-            AND t.typnamespace = 'flagscope'::regnamespace AND NOT a.attisdropped AND a.attnum > 0
+            AND t.typnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) AND NOT a.attisdropped AND a.attnum > 0
     LOOP
-        RETURN NEXT flagscope._keep_table(c.relname, target_schema);
+        RETURN NEXT _flagscope.keep_table(c.relname, target_schema);
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.detach_all(name) IS

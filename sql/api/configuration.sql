@@ -1,7 +1,7 @@
 -- What the backends' caches are filled from, and what tells them to fill anew. The readers run with the owner's
 -- rights, so that a role that may only write telemetry or evaluate flags needs no right on the tables behind.
 
-CREATE FUNCTION flagscope._configuration() RETURNS jsonb
+CREATE FUNCTION _flagscope.configuration() RETURNS jsonb
 -- With the digits of some writer's session its cap would be another number than the one in the table.
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
@@ -9,33 +9,33 @@ AS $$
         'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
         'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
-                'variants', (SELECT jsonb_agg(k) FROM jsonb_object_keys(flagscope._variants(g.flag, g.environment)) k),
+                'variants', (SELECT jsonb_agg(k) FROM jsonb_object_keys(_flagscope.variants(g.flag, g.environment)) k),
                 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event,
                 'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
             FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
-            WHERE g.enabled AND NOT flagscope._is_polled(m)),
+            WHERE g.enabled AND NOT _flagscope.is_polled(m)),
         -- Live ones, and after completion those on watch: the end of a watch needs no news, since exposures have times.
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
                 'treatment', r.treatment, 'control', r.control,
                 'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint, 'until', CASE WHEN isfinite(r.watch_until)
                     THEN round(1000000 * extract(epoch FROM r.watch_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
             FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') OR r.watch_until IS NOT NULL),
-        'trace_window', extract(epoch FROM flagscope._setting_interval('attribution.trace_window'))::float8,
-        'subject_window', extract(epoch FROM flagscope._setting_interval('attribution.subject_window'))::float8);
+        'trace_window', extract(epoch FROM _flagscope.setting_interval('attribution.trace_window'))::float8,
+        'subject_window', extract(epoch FROM _flagscope.setting_interval('attribution.subject_window'))::float8);
 $$;
-COMMENT ON FUNCTION flagscope._configuration() IS
+COMMENT ON FUNCTION _flagscope.configuration() IS
     'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads and that no tick counts) by flag, the flags being rolled out or on watch after that, whose exposures count (since when their stage runs, until when, microseconds since 2000), and how far evaluations reach (s)';
 
-CREATE FUNCTION flagscope._load_environment(name text) RETURNS text
+CREATE FUNCTION _flagscope.load_environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT e.key FROM flagscope.environment e WHERE _load_environment.name = e.key OR _load_environment.name = ANY (e.aliases));
+    RETURN (SELECT e.key FROM flagscope.environment e WHERE load_environment.name = e.key OR load_environment.name = ANY (e.aliases));
 END $$;
-COMMENT ON FUNCTION flagscope._load_environment(text) IS 'key of an environment by key or alias, NULL for an unknown one';
+COMMENT ON FUNCTION _flagscope.load_environment(text) IS 'key of an environment by key or alias, NULL for an unknown one';
 
 -- The plan for any flags is kept, by the index even while the tables are small: planning took longer than answering.
-CREATE FUNCTION flagscope._load_changes(since bigint, most integer)
+CREATE FUNCTION _flagscope.load_changes(since bigint, most integer)
 RETURNS TABLE (cursor bigint, environment text, flag text, version bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -44,71 +44,71 @@ BEGIN
     -- What is not seen now is of a transaction that still runs, or of a later one.
     RETURN QUERY SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, NULL::text, NULL::text, NULL::bigint;
     RETURN QUERY SELECT NULL::bigint, c.environment, c.flag, c.version
-        FROM flagscope.flag_change c WHERE c.transaction >= since::text::xid8 AND c.flag <> '' LIMIT most;
+        FROM _flagscope.flag_change c WHERE c.transaction >= since::text::xid8 AND c.flag <> '' LIMIT most;
 END $$;
-COMMENT ON FUNCTION flagscope._load_changes(bigint, integer) IS
+COMMENT ON FUNCTION _flagscope.load_changes(bigint, integer) IS
     'the cursor for the next call, and the flags that may have changed since one';
 
 -- All that the evaluation of a flag reads, column by column: as one JSON document it took twice as long to write.
-CREATE VIEW flagscope._served_flag AS
+CREATE VIEW _flagscope.served_flag AS
 SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, s.xmin AS state_by, f.xmin AS flag_by,
     f.value_type::text AS value_type, s.enabled AND f.archived_at IS NULL AS enabled, coalesce(s.variants, f.variants)::text AS variants,
     s.default_variant, s.targeting::text AS targeting, f.bucketing::text AS bucketing,
     CASE WHEN s.rollout_id IS NOT NULL THEN s.treatment END AS treatment, s.control, s.percent::float8 AS percent,
     s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata, e.metadata::text AS set_metadata,
-    CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
+    CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
 FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment;
-COMMENT ON VIEW flagscope._served_flag IS 'flags as the backends cache them, with the transactions that wrote them';
+COMMENT ON VIEW _flagscope.served_flag IS 'flags as the backends cache them, with the transactions that wrote them';
 
-CREATE FUNCTION flagscope._load_flags(environment text, flags text[]) RETURNS SETOF flagscope._served_flag
+CREATE FUNCTION _flagscope.load_flags(environment text, flags text[]) RETURNS SETOF _flagscope.served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 BEGIN
-    RETURN QUERY SELECT s.* FROM flagscope._served_flag s
-        WHERE s.flag = ANY (flags) AND s.environment = _load_flags.environment;
+    RETURN QUERY SELECT s.* FROM _flagscope.served_flag s
+        WHERE s.flag = ANY (flags) AND s.environment = load_flags.environment;
 END $$;
-COMMENT ON FUNCTION flagscope._load_flags(text, text[]) IS 'flags as evaluate() caches them';
+COMMENT ON FUNCTION _flagscope.load_flags(text, text[]) IS 'flags as evaluate() caches them';
 
-CREATE FUNCTION flagscope._load_flags_after(environment text, after text, most integer) RETURNS SETOF flagscope._served_flag
+CREATE FUNCTION _flagscope.load_flags_after(environment text, after text, most integer) RETURNS SETOF _flagscope.served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY SELECT s.* FROM flagscope._served_flag s
-        WHERE s.flag > after AND s.environment = _load_flags_after.environment ORDER BY s.flag LIMIT most;
+    RETURN QUERY SELECT s.* FROM _flagscope.served_flag s
+        WHERE s.flag > after AND s.environment = load_flags_after.environment ORDER BY s.flag LIMIT most;
 END $$;
-COMMENT ON FUNCTION flagscope._load_flags_after(text, text, integer) IS
-    'as _load_flags, the next ones in the order of their keys: what fills the cache of a session that uses many';
+COMMENT ON FUNCTION _flagscope.load_flags_after(text, text, integer) IS
+    'as load_flags, the next ones in the order of their keys: what fills the cache of a session that uses many';
 
-CREATE FUNCTION flagscope._load_flag_keys(environment text) RETURNS SETOF text
+CREATE FUNCTION _flagscope.load_flag_keys(environment text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN QUERY SELECT s.flag FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
-        WHERE s.environment = flagscope._environment(nullif(_load_flag_keys.environment, '')) AND f.archived_at IS NULL
+        WHERE s.environment = _flagscope.environment(nullif(load_flag_keys.environment, '')) AND f.archived_at IS NULL
         ORDER BY s.flag;
 END $$;
-COMMENT ON FUNCTION flagscope._load_flag_keys(text) IS 'the flags of an environment as evaluate_all() caches them, without archived ones';
+COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS 'the flags of an environment as evaluate_all() caches them, without archived ones';
 
-COMMENT ON FUNCTION flagscope._announce_change() IS
+COMMENT ON FUNCTION _flagscope.announce_change() IS
     'trigger: on commit, what every backend has cached of the topic (flags, environments or metrics) is out of date';
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('environments');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.segment
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('environments');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
 -- After that of flag_change, by its name: whoever looks then finds what has changed. What is served of a table flag's row
 -- is served by its states, which are renewed with it.
 CREATE TRIGGER tell_flags_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.flag_state
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('flags');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('flags');
 ALTER TABLE flagscope.environment ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.segment ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER tell_flags_changed;
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.metric
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('metrics');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.guardrail
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('metrics');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.setting
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._announce_change('metrics');
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
 ALTER TABLE flagscope.metric ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.guardrail ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.setting ENABLE ALWAYS TRIGGER announce_change;

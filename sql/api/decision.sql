@@ -1,18 +1,18 @@
 -- Decisions: the one way in which a rollout, its flag and the outbox change, in one transaction.
 
-CREATE FUNCTION flagscope._refuse_change() RETURNS trigger
+CREATE FUNCTION _flagscope.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = flagscope._message('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
+        MESSAGE = _flagscope.message('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
         HINT = 'A decision stays as it was made; a new one corrects it.';
 END $$;
-COMMENT ON FUNCTION flagscope._refuse_change() IS 'trigger: keeps a table append-only';
+COMMENT ON FUNCTION _flagscope.refuse_change() IS 'trigger: keeps a table append-only';
 CREATE TRIGGER decision_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagscope.decision
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._refuse_change();
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.refuse_change();
 
-CREATE FUNCTION flagscope._status_after(action flagscope.action, status flagscope.rollout_status, is_last boolean)
+CREATE FUNCTION _flagscope.status_after(action flagscope.action, status flagscope.rollout_status, is_last boolean)
 RETURNS flagscope.rollout_status
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -24,10 +24,10 @@ BEGIN ATOMIC
         WHEN action = 'complete' OR (action = 'advance' AND is_last) THEN 'completed'
         ELSE status END::flagscope.rollout_status;
 END;
-COMMENT ON FUNCTION flagscope._status_after(flagscope.action, flagscope.rollout_status, boolean) IS
+COMMENT ON FUNCTION _flagscope.status_after(flagscope.action, flagscope.rollout_status, boolean) IS
     'status of a rollout after an action; advancing from the last stage completes it; a step back holds the ramp until resumed';
 
-CREATE FUNCTION flagscope._check_action(r flagscope.rollout, action flagscope.action, to_status flagscope.rollout_status)
+CREATE FUNCTION _flagscope.check_action(r flagscope.rollout, action flagscope.action, to_status flagscope.rollout_status)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -41,10 +41,10 @@ DECLARE
         WHEN 'warn' THEN true
         ELSE r.status <> 'draft' END;
 BEGIN
-    IF NOT (fits AND (to_status = r.status OR flagscope._legal_transition(r.status, to_status)))
+    IF NOT (fits AND (to_status = r.status OR _flagscope.legal_transition(r.status, to_status)))
        OR (to_status = r.status AND r.status IN ('rolled_back', 'completed') AND action <> 'warn') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
+            MESSAGE = _flagscope.message('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
             HINT = CASE r.status
                 WHEN 'draft' THEN format('Start it with flagscope.start_rollout(%s).', r.id)
                 WHEN 'rolled_back' THEN 'It is over; create another rollout.'
@@ -52,10 +52,10 @@ BEGIN
                 ELSE 'See SELECT * FROM flagscope.rollout.' END;
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_action(flagscope.rollout, flagscope.action, flagscope.rollout_status) IS
+COMMENT ON FUNCTION _flagscope.check_action(flagscope.rollout, flagscope.action, flagscope.rollout_status) IS
     'raises unless the action is possible for the rollout as it stands';
 
-CREATE FUNCTION flagscope._check_not_followed(r flagscope.rollout) RETURNS void
+CREATE FUNCTION _flagscope.check_not_followed(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -65,14 +65,14 @@ BEGIN
     -- What was served before this rollout is not what is to be served once another one builds upon it.
     IF r.status = 'completed' AND follower IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s is completed, and rollout %s has followed it', r.id, follower),
-            HINT = flagscope._message('Roll rollout %s back first.', follower);
+            MESSAGE = _flagscope.message('rollout %s is completed, and rollout %s has followed it', r.id, follower),
+            HINT = _flagscope.message('Roll rollout %s back first.', follower);
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_not_followed(flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.check_not_followed(flagscope.rollout) IS
     'raises when a completed rollout was followed by another one of the same flag that is in force';
 
-CREATE FUNCTION flagscope._serve(r flagscope.rollout, percent numeric, action flagscope.action, at timestamptz,
+CREATE FUNCTION _flagscope.serve(r flagscope.rollout, percent numeric, action flagscope.action, at timestamptz,
     actor text, reason text, decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,40 +80,40 @@ AS $$
         rollout_id = CASE WHEN over.yes THEN NULL ELSE r.id END,
         treatment = CASE WHEN over.yes THEN NULL ELSE r.treatment END,
         control = CASE WHEN over.yes THEN NULL ELSE r.control END,
-        percent = CASE WHEN over.yes THEN NULL ELSE _serve.percent END,
+        percent = CASE WHEN over.yes THEN NULL ELSE serve.percent END,
         default_variant = CASE r.status WHEN 'completed' THEN r.treatment
                                         WHEN 'rolled_back' THEN r.previous_variant ELSE s.default_variant END,
         enabled = s.enabled AND action <> 'disable',
         changed_at = greatest(at, s.changed_at + interval '1 microsecond'),
-        actor = _serve.actor, reason = _serve.reason, decision_id = _serve.decision_id
+        actor = serve.actor, reason = serve.reason, decision_id = serve.decision_id
     FROM (SELECT r.status IN ('rolled_back', 'completed') AS yes) over
     WHERE s.flag = r.flag AND s.environment = r.environment;
 $$;
-COMMENT ON FUNCTION flagscope._serve(flagscope.rollout, numeric, flagscope.action, timestamptz, text, text, bigint) IS
+COMMENT ON FUNCTION _flagscope.serve(flagscope.rollout, numeric, flagscope.action, timestamptz, text, text, bigint) IS
     'makes the flag serve what the rollout (as just changed) says';
 
-CREATE FUNCTION flagscope._percent(rollout_id bigint, stage integer) RETURNS numeric
+CREATE FUNCTION _flagscope.percent(rollout_id bigint, stage integer) RETURNS numeric
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce((SELECT s.percent FROM flagscope.rollout_stage s
-                     WHERE s.rollout_id = _percent.rollout_id AND s.ordinal = _percent.stage), 0);
+                     WHERE s.rollout_id = percent.rollout_id AND s.ordinal = percent.stage), 0);
 END;
-COMMENT ON FUNCTION flagscope._percent(bigint, integer) IS 'percent of a stage; 0 where there is none';
+COMMENT ON FUNCTION _flagscope.percent(bigint, integer) IS 'percent of a stage; 0 where there is none';
 
-CREATE FUNCTION flagscope._move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz) RETURNS flagscope.rollout
+CREATE FUNCTION _flagscope.move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz) RETURNS flagscope.rollout
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     is_last boolean := NOT EXISTS (SELECT FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal > r.stage);
     next_stage integer := CASE action WHEN 'start' THEN 1 WHEN 'advance' THEN r.stage + (NOT is_last)::integer
                                       WHEN 'step_back' THEN greatest(r.stage - 1, 1) ELSE r.stage END;
-    next_status flagscope.rollout_status := flagscope._status_after(action, r.status, is_last);
+    next_status flagscope.rollout_status := _flagscope.status_after(action, r.status, is_last);
 BEGIN
-    PERFORM flagscope._check_action(r, action, next_status), flagscope._check_not_followed(r);
+    PERFORM _flagscope.check_action(r, action, next_status), _flagscope.check_not_followed(r);
     IF action = 'start' THEN
-        PERFORM flagscope._prepare_start(r);
+        PERFORM _flagscope.prepare_start(r);
     ELSIF action = 'resume' THEN
-        PERFORM flagscope._check_stage_plan(r.id);
+        PERFORM _flagscope.check_stage_plan(r.id);
     END IF;
     UPDATE flagscope.rollout x SET
         status = next_status, stage = next_stage, version = x.version + 1,
@@ -138,16 +138,16 @@ BEGIN
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';
     END IF;
     IF action = 'start' THEN
-        PERFORM flagscope._begin_evidence(r.id, at);
+        PERFORM _flagscope.begin_evidence(r.id, at);
     ELSIF action = 'resume' THEN
-        PERFORM flagscope._renew_evidence(r.id, at);
+        PERFORM _flagscope.renew_evidence(r.id, at);
     END IF;
     RETURN r;
 END $$;
-COMMENT ON FUNCTION flagscope._move_rollout(flagscope.rollout, flagscope.action, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.move_rollout(flagscope.rollout, flagscope.action, timestamptz) IS
     'applies an action to a rollout: status, stage, times; a new stage counts its sample from 0';
 
-CREATE FUNCTION flagscope._decide(
+CREATE FUNCTION _flagscope.decide(
     rollout_id bigint, action flagscope.action, actor text, reason text, at timestamptz DEFAULT clock_timestamp(),
     guardrail_id bigint DEFAULT NULL, shadow boolean DEFAULT false, evidence jsonb DEFAULT '{}'
 ) RETURNS bigint
@@ -162,20 +162,20 @@ DECLARE
     from_percent numeric;
     to_percent numeric;
 BEGIN
-    SELECT * INTO was FROM flagscope.rollout r WHERE r.id = _decide.rollout_id FOR NO KEY UPDATE;
+    SELECT * INTO was FROM flagscope.rollout r WHERE r.id = decide.rollout_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = flagscope._message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
     -- One decision at a time for a flag, whichever of its rollouts it is about.
     PERFORM FROM flagscope.flag_state s WHERE s.flag = was.flag AND s.environment = was.environment FOR NO KEY UPDATE;
-    SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = _decide.guardrail_id;
+    SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
-    now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE flagscope._move_rollout(was, action, at) END;
-    from_percent := CASE WHEN was.status IN ('running', 'paused', 'held') THEN flagscope._percent(was.id, was.stage)
+    now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE _flagscope.move_rollout(was, action, at) END;
+    from_percent := CASE WHEN was.status IN ('running', 'paused', 'held') THEN _flagscope.percent(was.id, was.stage)
                          WHEN was.status = 'completed' THEN 100 ELSE 0 END;
     to_percent := CASE WHEN now_is.status = 'rolled_back' THEN 0 WHEN now_is.status = 'completed' THEN 100
-                       ELSE flagscope._percent(now_is.id, now_is.stage) END;
+                       ELSE _flagscope.percent(now_is.id, now_is.stage) END;
     INSERT INTO flagscope.decision (key, at, rollout_id, flag, environment, action, shadow, from_status, to_status,
         from_percent, to_percent, from_stage, to_stage, guardrail_id, guardrail_version, rule, evidence,
         evidence_id, last_stratum, watermark, actor, reason)
@@ -184,21 +184,21 @@ BEGIN
             CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM coalesce(status.breached_at, status.state_since)) END),
         at, was.id, was.flag, was.environment, action, shadow, was.status, now_is.status, from_percent, to_percent,
         was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
-        status.evidence_id, status.last_stratum, status.watermark, _decide.actor, _decide.reason)
+        status.evidence_id, status.last_stratum, status.watermark, decide.actor, decide.reason)
     ON CONFLICT (key) DO NOTHING RETURNING id INTO new_id;
     IF new_id IS NULL THEN
         RETURN NULL;  -- decided already: a warning or a shadow verdict on the same version of the rollout
     END IF;
     IF NOT shadow AND action NOT IN ('warn', 'approve') THEN
-        PERFORM flagscope._serve(now_is, to_percent, action, at, _decide.actor, _decide.reason, new_id);
+        PERFORM _flagscope.serve(now_is, to_percent, action, at, decide.actor, decide.reason, new_id);
     END IF;
-    PERFORM flagscope._tell(new_id);
+    PERFORM _flagscope.tell(new_id);
     RETURN new_id;
 END $$;
-COMMENT ON FUNCTION flagscope._decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
+COMMENT ON FUNCTION _flagscope.decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
     'decides on a rollout: rollout, flag state, decision with evidence and outbox in one transaction; returns the decision''s id, NULL when it was decided already';
 
-CREATE FUNCTION flagscope._wake_deliverers() RETURNS void
+CREATE FUNCTION _flagscope.wake_deliverers() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -208,14 +208,14 @@ BEGIN
         PERFORM pg_notify('flagscope_outbox', '');
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the queue of notifications fills up';
+COMMENT ON FUNCTION _flagscope.wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the queue of notifications fills up';
 
-CREATE FUNCTION flagscope._tell(decision_id bigint) RETURNS void
+CREATE FUNCTION _flagscope.tell(decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
     SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at FROM flagscope.decision d WHERE d.id = decision_id;
     -- Equal payloads of one transaction are delivered once: one wake-up however many decisions.
-    SELECT flagscope._wake_deliverers();
+    SELECT _flagscope.wake_deliverers();
 $$;
-COMMENT ON FUNCTION flagscope._tell(bigint) IS 'queues a decision for delivery and wakes the deliverers';
+COMMENT ON FUNCTION _flagscope.tell(bigint) IS 'queues a decision for delivery and wakes the deliverers';

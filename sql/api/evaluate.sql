@@ -44,21 +44,21 @@ COMMENT ON FUNCTION flagscope.explain_evaluation(text, text, jsonb, text) IS
 COMMENT ON FUNCTION flagscope.ofrep_evaluate(text, jsonb, text) IS
     'evaluates a flag and answers in the JSON of OFREP 0.3.0; context: the context (its targetingKey is the targeting key)'
     ', or the body that clients post, {"context": {...}}';
-COMMENT ON FUNCTION flagscope._evaluate_among(jsonb, text, text, jsonb, float8) IS
+COMMENT ON FUNCTION _flagscope.evaluate_among(jsonb, text, text, jsonb, float8) IS
     'evaluates a flag among definitions given, at a Unix time given';
 
 COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment, but for archived ones';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS
     'OFREP''s bulk answer for every flag of an environment; context as for ofrep_evaluate()';
 
-CREATE FUNCTION flagscope._definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
+CREATE FUNCTION _flagscope.definitions_as_of(flag text, environment text, at timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE env(key) AS (
-        SELECT flagscope._environment(environment)
+        SELECT _flagscope.environment(environment)
     ), needed(flag, definition) AS (
         SELECT h.flag, h.definition FROM env, flagscope.flag_state_history h
-        WHERE h.flag = _definitions_as_of.flag AND h.environment = env.key AND h.valid @> at
+        WHERE h.flag = definitions_as_of.flag AND h.environment = env.key AND h.valid @> at
         UNION
         SELECT h.flag, h.definition FROM needed n, LATERAL jsonb_array_elements(n.definition -> 'prerequisites') p,
             env, flagscope.flag_state_history h
@@ -68,15 +68,15 @@ AS $$
         SELECT h.metadata FROM env, flagscope.environment_history h
         WHERE h.environment = env.key AND h.valid @> at), '{}'))), '[]') FROM needed n;
 $$;
-COMMENT ON FUNCTION flagscope._definitions_as_of(text, text, timestamptz) IS 'a flag and those it needs, as they were at a time';
+COMMENT ON FUNCTION _flagscope.definitions_as_of(text, text, timestamptz) IS 'a flag and those it needs, as they were at a time';
 
 CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, at timestamptz, context jsonb DEFAULT NULL,
     environment text DEFAULT NULL)
 RETURNS TABLE (value jsonb, variant text, reason text, error_code text, metadata jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e.* FROM flagscope._evaluate_among(flagscope._definitions_as_of(flag, environment, at),
-        flag, targeting_key, context, extract(epoch FROM flagscope._finite('evaluate_as_of()', at))::float8) e
+    SELECT e.* FROM _flagscope.evaluate_among(_flagscope.definitions_as_of(flag, environment, at),
+        flag, targeting_key, context, extract(epoch FROM _flagscope.finite('evaluate_as_of()', at))::float8) e
 $$;
 COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, timestamptz, jsonb, text) IS
     'what evaluate() answered at a time in the past, from flag_state_history: "which variant did this user get at 14:03"';

@@ -1,51 +1,51 @@
 -- Exchange with flagd: documents in and out, and changes for those who poll.
 
-COMMENT ON FUNCTION flagscope._write_flagd(jsonb, jsonb, jsonb) IS 'definitions as a document of flagd, and what could not be put into it';
-COMMENT ON FUNCTION flagscope._read_flagd(jsonb) IS 'a document of flagd as definitions, and what is wrong with it';
+COMMENT ON FUNCTION _flagscope.write_flagd(jsonb, jsonb, jsonb) IS 'definitions as a document of flagd, and what could not be put into it';
+COMMENT ON FUNCTION _flagscope.read_flagd(jsonb) IS 'a document of flagd as definitions, and what is wrong with it';
 
-CREATE FUNCTION flagscope._export(environment text, OUT document jsonb, OUT problems jsonb)
+CREATE FUNCTION _flagscope.export(environment text, OUT document jsonb, OUT problems jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.document, w.problems
     FROM flagscope.environment e,
-        LATERAL (SELECT coalesce(jsonb_agg(flagscope._definition(s) ORDER BY s.flag), '[]') AS definitions
+        LATERAL (SELECT coalesce(jsonb_agg(_flagscope.definition(s) ORDER BY s.flag), '[]') AS definitions
                  FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
                  WHERE s.environment = e.key AND f.archived_at IS NULL) d,
-        LATERAL flagscope._write_flagd(d.definitions, nullif(flagscope._segments(e.key), '{}'), e.metadata) w
-    WHERE e.key = flagscope._environment(_export.environment);
+        LATERAL _flagscope.write_flagd(d.definitions, nullif(_flagscope.segments(e.key), '{}'), e.metadata) w
+    WHERE e.key = _flagscope.environment(export.environment);
 $$;
-COMMENT ON FUNCTION flagscope._export(text) IS 'an environment''s flags as a document of flagd, and what to know about it';
+COMMENT ON FUNCTION _flagscope.export(text) IS 'an environment''s flags as a document of flagd, and what to know about it';
 
 CREATE FUNCTION flagscope.export_flagd(environment text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT x.document FROM flagscope._export(environment) x $$;
+AS $$ SELECT x.document FROM _flagscope.export(environment) x $$;
 COMMENT ON FUNCTION flagscope.export_flagd(text) IS
     'the flags of an environment as flagd''s JSON; a running rollout and prerequisites are compiled into targeting, so that every client of flagd serves the same variants';
 
 CREATE FUNCTION flagscope.export_problems(environment text DEFAULT NULL) RETURNS TABLE (path text, problem text, is_error boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.path, p.problem, p.is_error FROM flagscope._export(environment) x,
+    SELECT p.path, p.problem, p.is_error FROM _flagscope.export(environment) x,
         LATERAL jsonb_to_recordset(x.problems) p(path text, problem text, is_error boolean);
 $$;
 COMMENT ON FUNCTION flagscope.export_problems(text) IS
     'what export_flagd() left out (an error), and what to know about the rest';
 
-CREATE FUNCTION flagscope._is_used_elsewhere(flag text, environment text)
+CREATE FUNCTION _flagscope.is_used_elsewhere(flag text, environment text)
 RETURNS TABLE (variants boolean, metadata boolean, at_all boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- A state that nobody has touched since the flag was made serves nothing: it goes along.
     SELECT coalesce(bool_or(s.variants IS NULL), false), coalesce(bool_or(s.metadata IS NULL), false), count(*) > 0
     FROM flagscope.flag_state s
-    WHERE s.flag = _is_used_elsewhere.flag AND s.environment <> _is_used_elsewhere.environment
+    WHERE s.flag = is_used_elsewhere.flag AND s.environment <> is_used_elsewhere.environment
         AND (s.enabled OR s.default_variant IS NOT NULL OR s.targeting IS NOT NULL OR s.prerequisites <> '[]'
              OR EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = s.flag AND r.environment = s.environment));
 $$;
-COMMENT ON FUNCTION flagscope._is_used_elsewhere(text, text) IS
+COMMENT ON FUNCTION _flagscope.is_used_elsewhere(text, text) IS
     'whether other environments use a flag, and with what table flag says of it: no import into this one changes that';
 
-CREATE FUNCTION flagscope._require_same_everywhere(
+CREATE FUNCTION _flagscope.require_same_everywhere(
     f flagscope.flag, environment text, bucketing flagscope.bucketing, value_schema jsonb
 ) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ AS $$
 DECLARE
     users text := (SELECT string_agg(format('"%s"', s.environment), ', ' ORDER BY s.environment)
                    FROM flagscope.flag_state s
-                   WHERE s.flag = f.key AND s.environment <> _require_same_everywhere.environment);
+                   WHERE s.flag = f.key AND s.environment <> require_same_everywhere.environment);
     differing text := CASE
         WHEN f.archived_at IS NOT NULL THEN 'the flag is archived, in every environment'
         WHEN bucketing <> f.bucketing
@@ -63,8 +63,8 @@ DECLARE
 BEGIN
     IF differing IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s": %s, and importing it would change it in %s, too', f.key, differing, users),
-            HINT = flagscope._message('If it is meant for all of them: %s; then import again.', CASE
+            MESSAGE = _flagscope.message('flag "%s": %s, and importing it would change it in %s, too', f.key, differing, users),
+            HINT = _flagscope.message('If it is meant for all of them: %s; then import again.', CASE
                 WHEN f.archived_at IS NOT NULL THEN format('SELECT flagscope.unarchive_flag(%L)', f.key)
                 WHEN bucketing <> f.bucketing
                     THEN format('UPDATE flagscope.flag SET bucketing = %L WHERE key = %L', bucketing, f.key)
@@ -72,22 +72,22 @@ BEGIN
                     left(value_schema::text, 500), f.key) END);
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_same_everywhere(flagscope.flag, text, flagscope.bucketing, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_same_everywhere(flagscope.flag, text, flagscope.bucketing, jsonb) IS
     'raises where a document says otherwise than table flag of what environments cannot differ in';
 
-CREATE FUNCTION flagscope._require_no_rollout(flag text, environment text) RETURNS void
+CREATE FUNCTION _flagscope.require_no_rollout(flag text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = _require_no_rollout.flag
-               AND r.environment = _require_no_rollout.environment AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
+    IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = require_no_rollout.flag
+               AND r.environment = require_no_rollout.environment AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" has a live rollout', flag), HINT = 'Complete it or roll it back first.';
+            MESSAGE = _flagscope.message('flag "%s" has a live rollout', flag), HINT = 'Complete it or roll it back first.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_no_rollout(text, text) IS 'raises while a rollout of the flag is live in the environment';
+COMMENT ON FUNCTION _flagscope.require_no_rollout(text, text) IS 'raises while a rollout of the flag is live in the environment';
 
-CREATE FUNCTION flagscope._import_flag(definition jsonb, environment text) RETURNS void
+CREATE FUNCTION _flagscope.import_flag(definition jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -97,15 +97,15 @@ DECLARE
 BEGIN
     SELECT * INTO d FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
         default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb, value_schema jsonb);
-    PERFORM flagscope._require_no_rollout(d.key, environment);
+    PERFORM _flagscope.require_no_rollout(d.key, environment);
     INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
-    VALUES (d.key, d.value_type, d.variants, coalesce(d.bucketing, flagscope._default_bucketing()), d.metadata,
+    VALUES (d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata,
         d.value_schema)
     ON CONFLICT (key) DO NOTHING;
     SELECT * INTO f FROM flagscope.flag x WHERE x.key = d.key;
-    SELECT * INTO used FROM flagscope._is_used_elsewhere(d.key, environment);
+    SELECT * INTO used FROM _flagscope.is_used_elsewhere(d.key, environment);
     IF used.at_all THEN
-        PERFORM flagscope._require_same_everywhere(f, environment, d.bucketing, d.value_schema);
+        PERFORM _flagscope.require_same_everywhere(f, environment, d.bucketing, d.value_schema);
     END IF;
     used.variants := used.variants AND f.variants <> d.variants;
     used.metadata := used.metadata AND f.metadata <> d.metadata;
@@ -119,7 +119,7 @@ BEGIN
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant,
         targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]'),
         variants = CASE WHEN used.variants THEN d.variants END, metadata = CASE WHEN used.metadata THEN d.metadata END
-    WHERE s.flag = d.key AND s.environment = _import_flag.environment
+    WHERE s.flag = d.key AND s.environment = import_flag.environment
         AND (s.enabled, s.default_variant, s.targeting, s.prerequisites, s.variants, s.metadata) IS DISTINCT FROM
             (d.enabled, d.default_variant, nullif(d.targeting, 'null'), coalesce(d.prerequisites, '[]'),
             CASE WHEN used.variants THEN d.variants END, CASE WHEN used.metadata THEN d.metadata END);
@@ -132,10 +132,10 @@ BEGIN
     WHERE x.key = f.key AND (x.variants, x.metadata, x.bucketing, x.value_schema, x.archived_at)
         IS DISTINCT FROM (f.variants, f.metadata, f.bucketing, f.value_schema, NULL);
 END $$;
-COMMENT ON FUNCTION flagscope._import_flag(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.import_flag(jsonb, text) IS
     'creates or changes one flag in an environment as a definition says; what other environments serve stays as it is';
 
-CREATE FUNCTION flagscope._import_alike(definitions jsonb, environment text) RETURNS text[]
+CREATE FUNCTION _flagscope.import_alike(definitions jsonb, environment text) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -149,10 +149,10 @@ BEGIN
     WHERE f.key IS NULL OR (f.variants = d.variants AND f.metadata = d.metadata AND f.archived_at IS NULL
         AND f.bucketing = coalesce(d.bucketing, f.bucketing)
         AND f.value_schema IS NOT DISTINCT FROM coalesce(d.value_schema, f.value_schema)
-        AND NOT EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = f.key AND r.environment = _import_alike.environment
+        AND NOT EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = f.key AND r.environment = import_alike.environment
             AND r.status IN ('draft', 'running', 'paused', 'held')));
     INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
-    SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, flagscope._default_bucketing()), d.metadata, d.value_schema
+    SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata, d.value_schema
     FROM jsonb_to_recordset(definitions) AS d(key text, value_type flagscope.value_type, variants jsonb, bucketing flagscope.bucketing,
         metadata jsonb, value_schema jsonb)
         JOIN unnest(news) k(key) ON k.key = d.key;
@@ -161,21 +161,21 @@ BEGIN
         CASE WHEN is_meant THEN nullif(d.targeting, 'null') END
     FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
         JOIN unnest(news || same) k(key) ON k.key = d.key, flagscope.environment e,
-        LATERAL (SELECT e.key = _import_alike.environment) m(is_meant)
+        LATERAL (SELECT e.key = import_alike.environment) m(is_meant)
     WHERE NOT EXISTS (SELECT FROM flagscope.flag_state s WHERE s.flag = d.key AND s.environment = e.key);
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant, targeting = nullif(d.targeting, 'null'),
         prerequisites = '[]', variants = NULL, metadata = NULL
     FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
         JOIN unnest(same) k(key) ON k.key = d.key
-    WHERE s.flag = d.key AND s.environment = _import_alike.environment
+    WHERE s.flag = d.key AND s.environment = import_alike.environment
         AND (s.enabled, s.default_variant, s.targeting, s.prerequisites, s.variants, s.metadata) IS DISTINCT FROM
             (d.enabled, d.default_variant, nullif(d.targeting, 'null'), jsonb '[]', NULL, NULL);
     RETURN news || same;
 END $$;
-COMMENT ON FUNCTION flagscope._import_alike(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.import_alike(jsonb, text) IS
     'imports, of flags without prerequisites, those that are new and those of which only the state differs, all at once; returns which';
 
-CREATE FUNCTION flagscope._import_in_bulk(flags jsonb, environment text) RETURNS text[]
+CREATE FUNCTION _flagscope.import_in_bulk(flags jsonb, environment text) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -191,17 +191,17 @@ BEGIN
         GROUP BY x.place / 500 ORDER BY x.place / 500
     LOOP
         BEGIN
-            done := done || flagscope._import_alike(definitions, environment);
+            done := done || _flagscope.import_alike(definitions, environment);
         EXCEPTION WHEN OTHERS THEN
             NULL;  -- one by one, each says what is wrong with it
         END;
     END LOOP;
     RETURN done;
 END $$;
-COMMENT ON FUNCTION flagscope._import_in_bulk(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.import_in_bulk(jsonb, text) IS
     'imports what needs no care flag by flag, by the hundreds; returns which flags are done';
 
-CREATE FUNCTION flagscope._import_segments(segments jsonb, environment text) RETURNS void
+CREATE FUNCTION _flagscope.import_segments(segments jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -216,23 +216,23 @@ BEGIN
         ON CONFLICT (name) DO UPDATE SET rule = excluded.rule WHERE s.rule <> excluded.rule;
     END IF;
     UPDATE flagscope.environment e SET segments = (e.segments - names) || own
-    WHERE e.key = _import_segments.environment AND e.segments <> (e.segments - names) || own;
+    WHERE e.key = import_segments.environment AND e.segments <> (e.segments - names) || own;
 END $$;
-COMMENT ON FUNCTION flagscope._import_segments(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.import_segments(jsonb, text) IS
     'sets the rules of segments in an environment: for it alone where there are others and theirs are not the same';
 
-CREATE FUNCTION flagscope._import_set(document jsonb, environment text) RETURNS text
+CREATE FUNCTION _flagscope.import_set(document jsonb, environment text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE flagscope.environment e SET metadata = document -> 'metadata'
     WHERE e.key = environment AND e.metadata <> document -> 'metadata';
-    PERFORM flagscope._import_segments(document -> 'segments', environment);
+    PERFORM _flagscope.import_segments(document -> 'segments', environment);
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RETURN format('neither metadata nor $evaluators are imported: %s', SQLERRM);
 END $$;
-COMMENT ON FUNCTION flagscope._import_set(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.import_set(jsonb, text) IS
     'takes what a document says beside its flags, metadata and segments, wholly or not at all; returns why not';
 
 CREATE FUNCTION flagscope.import_flagd(document jsonb, environment text DEFAULT NULL)
@@ -240,8 +240,8 @@ RETURNS TABLE (flag text, imported boolean, problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET flagscope.importing = on
 AS $$
 DECLARE
-    env text := flagscope._environment(environment);
-    read jsonb := flagscope._read_flagd(document);
+    env text := _flagscope.environment(environment);
+    read jsonb := _flagscope.read_flagd(document);
     done text[];
     entry record;
     hint text;
@@ -252,9 +252,9 @@ BEGIN
     END IF;
     RETURN QUERY SELECT NULL::text, false, concat_ws(': ', nullif(p.path, ''), p.problem)
         FROM jsonb_to_recordset(read -> 'problems') p(path text, problem text);
-    RETURN QUERY SELECT NULL::text, false, s.problem FROM (SELECT flagscope._import_set(read, env)) s(problem)
+    RETURN QUERY SELECT NULL::text, false, s.problem FROM (SELECT _flagscope.import_set(read, env)) s(problem)
         WHERE s.problem IS NOT NULL;
-    done := flagscope._import_in_bulk(read -> 'flags', env);
+    done := _flagscope.import_in_bulk(read -> 'flags', env);
     FOR entry IN
         SELECT e.key, e.definition, (SELECT string_agg(concat_ws(': ', nullif(p.path, ''), p.problem), '; ')
             FROM jsonb_to_recordset(e.problems) p(path text, problem text)) AS problem,
@@ -269,7 +269,7 @@ BEGIN
         imported := NOT entry.is_bad AND jsonb_typeof(entry.definition) = 'object';
         IF imported AND NOT entry.is_done THEN
             BEGIN
-                PERFORM flagscope._import_flag(entry.definition, env);
+                PERFORM _flagscope.import_flag(entry.definition, env);
             EXCEPTION WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
                 imported := false;
@@ -293,12 +293,12 @@ AS $$
     -- Above its 40 bits stands the number of this database: a restored one counts transactions anew and has lost what
     -- came after the dump, so a cursor from elsewhere gets everything.
     SELECT x.base + x.oldest, c.flag, c.environment, coalesce(s.version, c.version),
-        CASE WHEN s.flag IS NOT NULL THEN flagscope._definition_of(s, f, e) END,
+        CASE WHEN s.flag IS NOT NULL THEN _flagscope.definition_of(s, f, e) END,
         CASE WHEN s.flag IS NULL THEN 'deleted' WHEN f.archived_at IS NOT NULL THEN 'archived' ELSE 'active' END
     FROM (SELECT i.number << 40 AS base, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest
-          FROM flagscope.incarnation i) x, flagscope.flag_change c
+          FROM _flagscope.incarnation i) x, _flagscope.flag_change c
         -- The environment's metadata, which goes with every answer there.
-        LEFT JOIN flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
+        LEFT JOIN _flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
         LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment)
             ON s.flag = c.flag AND s.environment = c.environment
     WHERE (since < x.base OR since > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= since)

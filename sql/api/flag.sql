@@ -1,7 +1,7 @@
 -- Flags: the checks of their definitions, the history of their state, and the functions that change them.
 
 -- Without the name of an enum's label, which is no constant to PostgreSQL: so the call is taken into the query.
-CREATE FUNCTION flagscope._value_fits(value jsonb, value_type flagscope.value_type) RETURNS boolean
+CREATE FUNCTION _flagscope.value_fits(value jsonb, value_type flagscope.value_type) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE value_type
         WHEN 'boolean' THEN jsonb_typeof(value) = 'boolean'
@@ -11,10 +11,10 @@ RETURN CASE value_type
                 AND abs((value #>> '{}')::numeric) < 9007199254740992 ELSE false END
         WHEN 'number' THEN CASE jsonb_typeof(value) WHEN 'number' THEN abs((value #>> '{}')::numeric) < 1.8e308 ELSE false END
     END;
-COMMENT ON FUNCTION flagscope._value_fits(jsonb, flagscope.value_type) IS
+COMMENT ON FUNCTION _flagscope.value_fits(jsonb, flagscope.value_type) IS
     'is the value of the type; integers are exact in every JSON reader (below 2^53), numbers fit a double';
 
-CREATE FUNCTION flagscope._require_variants(f flagscope.flag, variants jsonb) RETURNS void
+CREATE FUNCTION _flagscope.require_variants(f flagscope.flag, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -22,28 +22,28 @@ DECLARE
 BEGIN
     IF jsonb_typeof(variants) <> 'object' OR variants = '{}' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('variants of flag "%s" must be a JSON object with at least one variant, got %s', f.key, variants),
+            MESSAGE = _flagscope.message('variants of flag "%s" must be a JSON object with at least one variant, got %s', f.key, variants),
             HINT = 'Write them like {"off": false, "on": true}.';
     END IF;
-    PERFORM flagscope._check_document(variants);
+    PERFORM _flagscope.check_document(variants);
     SELECT v.key, v.value INTO wrong FROM jsonb_each(variants) v
-    WHERE NOT flagscope._value_fits(v.value, f.value_type) LIMIT 1;
+    WHERE NOT _flagscope.value_fits(v.value, f.value_type) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('variant "%s" of %s flag "%s" has the value %s', wrong.key, f.value_type, f.key, wrong.value),
+            MESSAGE = _flagscope.message('variant "%s" of %s flag "%s" has the value %s', wrong.key, f.value_type, f.key, wrong.value),
             HINT = 'All variants of a flag have values of its type.';
     END IF;
-    SELECT s.path, s.problem INTO wrong FROM flagscope._check_schema(f.value_schema, variants) s LIMIT 1;
+    SELECT s.path, s.problem INTO wrong FROM _flagscope.check_schema(f.value_schema, variants) s LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('variants of flag "%s" do not satisfy its schema: %s at %s', f.key, wrong.problem, wrong.path),
+            MESSAGE = _flagscope.message('variants of flag "%s" do not satisfy its schema: %s at %s', f.key, wrong.problem, wrong.path),
             HINT = 'Change the values and value_schema together, in one statement.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_variants(flagscope.flag, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_variants(flagscope.flag, jsonb) IS
     'raises unless variants are of the flag''s type and satisfy its schema';
 
-CREATE FUNCTION flagscope._check_flag() RETURNS trigger
+CREATE FUNCTION _flagscope.check_flag() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -51,13 +51,13 @@ DECLARE
 BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.key, NEW.value_type) IS DISTINCT FROM (OLD.key, OLD.value_type) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('key and type of flag "%s" never change', OLD.key),
+            MESSAGE = _flagscope.message('key and type of flag "%s" never change', OLD.key),
             HINT = 'Create another flag, move its callers, and archive this one.';
     END IF;
-    PERFORM flagscope._check_document(NEW.metadata);
-    PERFORM flagscope._require_variants(NEW, NEW.variants);
+    PERFORM _flagscope.check_document(NEW.metadata);
+    PERFORM _flagscope.require_variants(NEW, NEW.variants);
     IF TG_OP = 'UPDATE' AND NEW.value_schema IS DISTINCT FROM OLD.value_schema THEN
-        PERFORM flagscope._require_variants(NEW, s.variants) FROM flagscope.flag_state s
+        PERFORM _flagscope.require_variants(NEW, s.variants) FROM flagscope.flag_state s
         WHERE s.flag = NEW.key AND s.variants IS NOT NULL;
     END IF;
     IF NEW.value_type = 'number' AND (TG_OP = 'INSERT' OR NEW.variants <> OLD.variants) THEN
@@ -65,19 +65,19 @@ BEGIN
         WHERE (v.value #>> '{}')::numeric % 1 = 0 AND abs((v.value #>> '{}')::numeric) > 9007199254740991 LIMIT 1;
         IF FOUND THEN
             RAISE WARNING USING HINT = 'Serve it as text, in a flag of type string.',
-                MESSAGE = flagscope._message('variant "%s" of flag "%s" is %s: for whole numbers beyond 2^53 - 1 evaluate_number() and '
+                MESSAGE = _flagscope.message('variant "%s" of flag "%s" is %s: for whole numbers beyond 2^53 - 1 evaluate_number() and '
                     'typed clients give their default', other.key, NEW.key, left(other.value::text, 40));
         END IF;
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
-COMMENT ON FUNCTION flagscope._check_schema(jsonb, jsonb) IS 'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
-COMMENT ON FUNCTION flagscope._check_flag() IS 'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
+COMMENT ON FUNCTION _flagscope.check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
+COMMENT ON FUNCTION _flagscope.check_schema(jsonb, jsonb) IS 'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
+COMMENT ON FUNCTION _flagscope.check_flag() IS 'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
 CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag();
 
-CREATE FUNCTION flagscope._variants_in_use(s flagscope.flag_state) RETURNS text[]
+CREATE FUNCTION _flagscope.variants_in_use(s flagscope.flag_state) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(v.name) FROM (
@@ -87,13 +87,13 @@ AS $$
         SELECT unnest(ARRAY[r.treatment, r.control, r.previous_variant]) FROM flagscope.rollout r
         WHERE r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back'
         UNION
-        SELECT unnest(o.variants) FROM flagscope._targeting_outcomes(s.targeting) o) v(name)
+        SELECT unnest(o.variants) FROM _flagscope.targeting_outcomes(s.targeting) o) v(name)
     WHERE v.name IS NOT NULL;
 $$;
-COMMENT ON FUNCTION flagscope._variants_in_use(flagscope.flag_state) IS
+COMMENT ON FUNCTION _flagscope.variants_in_use(flagscope.flag_state) IS
     'the variants that a flag serves in an environment or may come back to: by default, rollout or targeting';
 
-CREATE FUNCTION flagscope._check_variants_in_use() RETURNS trigger
+CREATE FUNCTION _flagscope.check_variants_in_use() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -101,20 +101,20 @@ DECLARE
 BEGIN
     -- Where an environment has its own variants, those count.
     SELECT s.environment, v.name INTO used
-    FROM flagscope.flag_state s, LATERAL unnest(flagscope._variants_in_use(s)) v(name)
+    FROM flagscope.flag_state s, LATERAL unnest(_flagscope.variants_in_use(s)) v(name)
     WHERE s.flag = NEW.key AND s.variants IS NULL AND OLD.variants ? v.name AND NOT NEW.variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key, used.environment),
+            MESSAGE = _flagscope.message('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key, used.environment),
             HINT = 'Serve another variant first.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_variants_in_use() IS 'trigger: a variant that is served cannot be removed';
+COMMENT ON FUNCTION _flagscope.check_variants_in_use() IS 'trigger: a variant that is served cannot be removed';
 CREATE TRIGGER check_variants_in_use BEFORE UPDATE OF variants ON flagscope.flag
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_variants_in_use();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_variants_in_use();
 
-CREATE FUNCTION flagscope._check_actor(name text) RETURNS text
+CREATE FUNCTION _flagscope.check_actor(name text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -122,21 +122,21 @@ BEGIN
     IF lower(btrim(regexp_replace(normalize(name, NFKC), E'[\\u00ad\\u200b-\\u200f\\u2060-\\u2064\\ufeff]', '', 'g'), E' \t\r\n'))
         = 'flagscope' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('nobody acts as "%s": that is who guardrails and the ramp decide as', name),
+            MESSAGE = _flagscope.message('nobody acts as "%s": that is who guardrails and the ramp decide as', name),
             HINT = 'Say who acts: actor => ''ann'', or SET flagscope.actor.';
     END IF;
     RETURN name;
 END $$;
-COMMENT ON FUNCTION flagscope._check_actor(text) IS 'the name of a person or program, unless it is that of flagscope''s own decisions: raises';
+COMMENT ON FUNCTION _flagscope.check_actor(text) IS 'the name of a person or program, unless it is that of flagscope''s own decisions: raises';
 
-CREATE FUNCTION flagscope._actor() RETURNS text
+CREATE FUNCTION _flagscope.actor() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 -- A database role may well have the name; what it does is not flagscope's own decision.
-RETURN coalesce(flagscope._check_actor(nullif(current_setting('flagscope.actor', true), '')),
+RETURN coalesce(_flagscope.check_actor(nullif(current_setting('flagscope.actor', true), '')),
     CASE WHEN lower(session_user) = 'flagscope' THEN 'role ' || session_user ELSE session_user::text END);
-COMMENT ON FUNCTION flagscope._actor() IS 'who acts: flagscope.actor, else the session''s role';
+COMMENT ON FUNCTION _flagscope.actor() IS 'who acts: flagscope.actor, else the session''s role';
 
-CREATE FUNCTION flagscope._require_variants_needed(s flagscope.flag_state, variants jsonb) RETURNS void
+CREATE FUNCTION _flagscope.require_variants_needed(s flagscope.flag_state, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -145,28 +145,28 @@ BEGIN
     SELECT r.id, v.name INTO used
     FROM flagscope.rollout r, LATERAL unnest(ARRAY[r.treatment, r.control, r.previous_variant]) v(name)
     WHERE r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back'
-        AND NOT _require_variants_needed.variants ? v.name LIMIT 1;
+        AND NOT require_variants_needed.variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s serves variant "%s" of flag "%s" in environment "%s"',
+            MESSAGE = _flagscope.message('rollout %s serves variant "%s" of flag "%s" in environment "%s"',
                 used.id, used.name, s.flag, s.environment),
             HINT = 'Keep the variant, or roll the rollout back first.';
     END IF;
     SELECT o.flag, p ->> 'variant' AS name INTO used
     FROM flagscope.flag_state o, LATERAL jsonb_array_elements(o.prerequisites) p
     WHERE o.environment = s.environment AND p ->> 'flag' = s.flag
-        AND NOT _require_variants_needed.variants ? (p ->> 'variant') LIMIT 1;
+        AND NOT require_variants_needed.variants ? (p ->> 'variant') LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
+            MESSAGE = _flagscope.message('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
                 used.flag, s.environment, used.name, s.flag),
             HINT = 'Change its prerequisites first.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_variants_needed(flagscope.flag_state, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_variants_needed(flagscope.flag_state, jsonb) IS
     'raises unless a flag''s variants in an environment have what rollouts and other flags there need';
 
-CREATE FUNCTION flagscope._check_flag_state() RETURNS trigger
+CREATE FUNCTION _flagscope.check_flag_state() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -175,43 +175,43 @@ DECLARE
 BEGIN
     IF TG_OP = 'UPDATE' AND (NEW.flag, NEW.environment, NEW.id) IS DISTINCT FROM (OLD.flag, OLD.environment, OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag and environment of the state of flag "%s" never change', OLD.flag);
+            MESSAGE = _flagscope.message('flag and environment of the state of flag "%s" never change', OLD.flag);
     END IF;
     SELECT coalesce(NEW.variants, f.variants) INTO variants FROM flagscope.flag f WHERE f.key = NEW.flag;
     IF NEW.variants IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.variants IS DISTINCT FROM OLD.variants) THEN
-        PERFORM flagscope._require_variants(f, NEW.variants) FROM flagscope.flag f WHERE f.key = NEW.flag;
+        PERFORM _flagscope.require_variants(f, NEW.variants) FROM flagscope.flag f WHERE f.key = NEW.flag;
     END IF;
     IF NEW.metadata IS NOT NULL THEN
-        PERFORM flagscope._check_document(NEW.metadata);
+        PERFORM _flagscope.check_document(NEW.metadata);
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.variants IS DISTINCT FROM OLD.variants THEN
-        PERFORM flagscope._require_variants_needed(NEW, variants);
+        PERFORM _flagscope.require_variants_needed(NEW, variants);
     END IF;
     SELECT v.name INTO wrong FROM unnest(ARRAY[NEW.default_variant, NEW.treatment, NEW.control]) v(name)
     WHERE v.name IS NOT NULL AND NOT variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" has no variant "%s"', NEW.flag, wrong),
-            HINT = flagscope._message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+            MESSAGE = _flagscope.message('flag "%s" has no variant "%s"', NEW.flag, wrong),
+            HINT = _flagscope.message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
     IF NEW.targeting IS NOT NULL THEN
-        PERFORM flagscope._require_rule(NEW, CASE TG_OP WHEN 'UPDATE' THEN OLD END, variants);
+        PERFORM _flagscope.require_rule(NEW, CASE TG_OP WHEN 'UPDATE' THEN OLD END, variants);
     END IF;
     IF NEW.prerequisites <> '[]' THEN
-        PERFORM flagscope._require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
+        PERFORM _flagscope.require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.rollout_id = OLD.rollout_id
         AND (NEW.targeting, NEW.prerequisites, NEW.default_variant) IS DISTINCT FROM (OLD.targeting, OLD.prerequisites, OLD.default_variant) THEN
-        wrong := flagscope._not_by_chance(NEW, NEW.treatment, NEW.control);
-        IF wrong <> coalesce(flagscope._not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
-            RAISE WARNING USING MESSAGE = flagscope._message('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
+        wrong := _flagscope.not_by_chance(NEW, NEW.treatment, NEW.control);
+        IF wrong <> coalesce(_flagscope.not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
+            RAISE WARNING USING MESSAGE = _flagscope.message('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
                 HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
         END IF;
     END IF;
-    NEW.version := nextval('flagscope.flag_version_seq');
+    NEW.version := nextval('_flagscope.flag_version_seq');
     IF TG_OP = 'INSERT' OR NEW.changed_at = OLD.changed_at THEN  -- not by a decision, which says when and who
         NEW.changed_at := clock_timestamp();
-        NEW.actor := flagscope._actor();
+        NEW.actor := _flagscope.actor();
         NEW.reason := coalesce(current_setting('flagscope.reason', true), '');
         NEW.decision_id := NULL;
     END IF;
@@ -221,13 +221,13 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_flag_state() IS 'trigger: variants exist; every change gets a version, a time, an actor and a reason';
+COMMENT ON FUNCTION _flagscope.check_flag_state() IS 'trigger: variants exist; every change gets a version, a time, an actor and a reason';
 CREATE TRIGGER check_flag_state BEFORE INSERT OR UPDATE ON flagscope.flag_state
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag_state();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_state();
 
 -- By statement, so that a thousand flags are written like one. The plan for any number of them, by the index: it is kept for
 -- a session, however many flags the next statement changes and however the history grows.
-CREATE FUNCTION flagscope._keep_flag_state_history() RETURNS trigger
+CREATE FUNCTION _flagscope.keep_flag_state_history() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
@@ -248,33 +248,33 @@ BEGIN
     INSERT INTO flagscope.flag_state_history (state_id, flag, environment, version, valid, enabled, default_variant,
         targeting, prerequisites, rollout_id, treatment, control, percent, definition, actor, reason, decision_id)
     SELECT n.id, n.flag, n.environment, n.version, tstzrange(n.changed_at, NULL), n.enabled, n.default_variant, n.targeting,
-        n.prerequisites, n.rollout_id, n.treatment, n.control, n.percent, flagscope._definition_of(s, f, e) - 'set_metadata',
+        n.prerequisites, n.rollout_id, n.treatment, n.control, n.percent, _flagscope.definition_of(s, f, e) - 'set_metadata',
         n.actor, n.reason, n.decision_id
     FROM new_state n JOIN flagscope.flag_state s ON s.flag = n.flag AND s.environment = n.environment
         JOIN flagscope.flag f ON f.key = n.flag JOIN flagscope.environment e ON e.key = n.environment;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._keep_flag_state_history() IS 'trigger: closes the old versions and opens the new ones';
+COMMENT ON FUNCTION _flagscope.keep_flag_state_history() IS 'trigger: closes the old versions and opens the new ones';
 CREATE TRIGGER keep_history_of_inserted AFTER INSERT ON flagscope.flag_state
-    REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
+    REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.keep_flag_state_history();
 CREATE TRIGGER keep_history_of_updated AFTER UPDATE ON flagscope.flag_state
-    REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
+    REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.keep_flag_state_history();
 CREATE TRIGGER keep_history_of_deleted AFTER DELETE ON flagscope.flag_state
-    REFERENCING OLD TABLE AS old_state FOR EACH STATEMENT EXECUTE FUNCTION flagscope._keep_flag_state_history();
+    REFERENCING OLD TABLE AS old_state FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.keep_flag_state_history();
 
-CREATE FUNCTION flagscope._note_flag_changes() RETURNS trigger
+CREATE FUNCTION _flagscope.note_flag_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        UPDATE flagscope.flag_change
-        SET version = nextval('flagscope.flag_version_seq'::regclass), transaction = pg_current_xact_id();
+        UPDATE _flagscope.flag_change
+        SET version = nextval('_flagscope.flag_version_seq'::regclass), transaction = pg_current_xact_id();
     ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO flagscope.flag_change AS c (environment, flag, version)
-        SELECT s.environment, s.flag, nextval('flagscope.flag_version_seq'::regclass) FROM changed s
+        INSERT INTO _flagscope.flag_change AS c (environment, flag, version)
+        SELECT s.environment, s.flag, nextval('_flagscope.flag_version_seq'::regclass) FROM changed s
         ON CONFLICT (environment, flag) DO UPDATE SET version = excluded.version, transaction = excluded.transaction;
     ELSE
-        INSERT INTO flagscope.flag_change AS c (environment, flag, version)
+        INSERT INTO _flagscope.flag_change AS c (environment, flag, version)
         SELECT s.environment, s.flag, CASE WHEN TG_OP = 'INSERT' AND s.changed_at < now() THEN -s.version ELSE s.version END
         FROM changed s
         ON CONFLICT (environment, flag) DO UPDATE SET transaction = excluded.transaction,
@@ -282,15 +282,15 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._note_flag_changes() IS 'trigger: keeps flag_change';
+COMMENT ON FUNCTION _flagscope.note_flag_changes() IS 'trigger: keeps flag_change';
 CREATE TRIGGER note_inserted_flags AFTER INSERT ON flagscope.flag_state
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 CREATE TRIGGER note_updated_flags AFTER UPDATE ON flagscope.flag_state
-    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+    REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 CREATE TRIGGER note_deleted_flags AFTER DELETE ON flagscope.flag_state
-    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+    REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 CREATE TRIGGER note_truncated_flags AFTER TRUNCATE ON flagscope.flag_state
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._note_flag_changes();
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 -- Whatever is written, also by replication or a restore, which run no other triggers.
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_inserted_flags;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_updated_flags;
@@ -298,13 +298,13 @@ ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_deleted_flags;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_truncated_flags;
 
 -- The plan for any change, by the index even while the table is small: it is kept for a session, however the table grows.
-CREATE FUNCTION flagscope._notify_flag_change() RETURNS trigger
+CREATE FUNCTION _flagscope.notify_flag_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 BEGIN
     -- Once a transaction and environment, for its last change.
-    IF EXISTS (SELECT FROM flagscope.flag_change c
+    IF EXISTS (SELECT FROM _flagscope.flag_change c
                WHERE c.transaction = NEW.transaction AND c.environment = NEW.environment AND c.version > NEW.version) THEN
         RETURN NULL;
     END IF;
@@ -315,35 +315,35 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._notify_flag_change() IS
+COMMENT ON FUNCTION _flagscope.notify_flag_change() IS
     'trigger, at commit: NOTIFY flagscope_flag with environment and latest version, once a transaction';
-CREATE CONSTRAINT TRIGGER notify_flag_change AFTER INSERT OR UPDATE ON flagscope.flag_change
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION flagscope._notify_flag_change();
+CREATE CONSTRAINT TRIGGER notify_flag_change AFTER INSERT OR UPDATE ON _flagscope.flag_change
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION _flagscope.notify_flag_change();
 
-CREATE FUNCTION flagscope._check_environment() RETURNS trigger
+CREATE FUNCTION _flagscope.check_environment() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     NEW.builtin := false;  -- what somebody wrote is dumped
-    PERFORM flagscope._check_document(NEW.metadata);
+    PERFORM _flagscope.check_document(NEW.metadata);
     IF EXISTS (SELECT FROM flagscope.environment e
                WHERE e.key <> NEW.key AND (e.aliases || e.key) && (NEW.aliases || NEW.key)) THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = flagscope._message('environment "%s" has a name that another environment has already', NEW.key),
+            MESSAGE = _flagscope.message('environment "%s" has a name that another environment has already', NEW.key),
             HINT = 'See SELECT key, aliases FROM flagscope.environment.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_environment() IS 'trigger: a key or alias names one environment only';
+COMMENT ON FUNCTION _flagscope.check_environment() IS 'trigger: a key or alias names one environment only';
 CREATE TRIGGER check_environment BEFORE INSERT OR UPDATE ON flagscope.environment
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_environment();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment();
 
 -- A history of its own: in each flag's, a change of what they share was 10,000 new versions in 42 s.
-CREATE FUNCTION flagscope._keep_environment_history() RETURNS trigger
+CREATE FUNCTION _flagscope.keep_environment_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    new_version bigint := nextval('flagscope.flag_version_seq'::regclass);
+    new_version bigint := nextval('_flagscope.flag_version_seq'::regclass);
     changed_at timestamptz := clock_timestamp();
 BEGIN
     IF TG_OP <> 'INSERT' THEN
@@ -355,22 +355,22 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO flagscope.environment_history (environment, version, valid, metadata, actor, reason)
-    VALUES (NEW.key, new_version, tstzrange(coalesce(changed_at, clock_timestamp()), NULL), NEW.metadata, flagscope._actor(),
+    VALUES (NEW.key, new_version, tstzrange(coalesce(changed_at, clock_timestamp()), NULL), NEW.metadata, _flagscope.actor(),
         coalesce(current_setting('flagscope.reason', true), ''));
-    INSERT INTO flagscope.flag_change (environment, flag, version) VALUES (NEW.key, '', new_version)
+    INSERT INTO _flagscope.flag_change (environment, flag, version) VALUES (NEW.key, '', new_version)
     ON CONFLICT (environment, flag) DO UPDATE SET version = excluded.version, transaction = excluded.transaction;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._keep_environment_history() IS
+COMMENT ON FUNCTION _flagscope.keep_environment_history() IS
     'trigger: keeps the versions of an environment''s metadata, and tells followers that every answer there has changed';
 CREATE TRIGGER keep_first_metadata AFTER INSERT ON flagscope.environment
-    FOR EACH ROW WHEN (NEW.metadata <> '{}') EXECUTE FUNCTION flagscope._keep_environment_history();
+    FOR EACH ROW WHEN (NEW.metadata <> '{}') EXECUTE FUNCTION _flagscope.keep_environment_history();
 CREATE TRIGGER keep_metadata AFTER UPDATE OF metadata ON flagscope.environment
-    FOR EACH ROW WHEN (NEW.metadata <> OLD.metadata) EXECUTE FUNCTION flagscope._keep_environment_history();
+    FOR EACH ROW WHEN (NEW.metadata <> OLD.metadata) EXECUTE FUNCTION _flagscope.keep_environment_history();
 CREATE TRIGGER keep_last_metadata AFTER DELETE ON flagscope.environment
-    FOR EACH ROW EXECUTE FUNCTION flagscope._keep_environment_history();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.keep_environment_history();
 
-CREATE FUNCTION flagscope._environment(name text) RETURNS text
+CREATE FUNCTION _flagscope.environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -381,12 +381,12 @@ BEGIN
     SELECT e.key INTO found_key FROM flagscope.environment e WHERE asked = e.key OR asked = ANY (e.aliases);
     IF found_key IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('environment "%s" does not exist', asked),
-            HINT = flagscope._names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment e), 'There is none.');
+            MESSAGE = _flagscope.message('environment "%s" does not exist', asked),
+            HINT = _flagscope.names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment e), 'There is none.');
     END IF;
     RETURN found_key;
 END $$;
-COMMENT ON FUNCTION flagscope._environment(text) IS 'key of an environment by key or alias; NULL: flagscope.environment';
+COMMENT ON FUNCTION _flagscope.environment(text) IS 'key of an environment by key or alias; NULL: flagscope.environment';
 
 CREATE FUNCTION flagscope.create_flag(
     key text, variants jsonb DEFAULT '{"off": false, "on": true}', default_variant text DEFAULT 'off',
@@ -403,40 +403,40 @@ BEGIN
     INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata, value_schema, bucketing)
     VALUES (create_flag.key, create_flag.value_type, create_flag.variants, create_flag.description,
             create_flag.tags, create_flag.metadata, create_flag.value_schema,
-            coalesce(create_flag.bucketing, flagscope._default_bucketing()));
+            coalesce(create_flag.bucketing, _flagscope.default_bucketing()));
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant)
     SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment e;
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('flag "%s" exists already', create_flag.key), NULL,
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('flag "%s" exists already', create_flag.key), NULL,
         'UPDATE flagscope.flag changes it.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb, flagscope.bucketing) IS
     'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing';
 
-CREATE FUNCTION flagscope._set_archived(flag text, archived_at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.set_archived(flag text, archived_at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.flag f SET archived_at = _set_archived.archived_at WHERE f.key = _set_archived.flag;
+    UPDATE flagscope.flag f SET archived_at = set_archived.archived_at WHERE f.key = set_archived.flag;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" does not exist', flag),
-            HINT = flagscope._names_hint(flag, flagscope._flag_keys(), 'Create it with flagscope.create_flag(key).');
+            MESSAGE = _flagscope.message('flag "%s" does not exist', flag),
+            HINT = _flagscope.names_hint(flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back';
+COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back';
 
 CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS void
-LANGUAGE sql RETURN flagscope._set_archived(flag, clock_timestamp());
+LANGUAGE sql RETURN _flagscope.set_archived(flag, clock_timestamp());
 COMMENT ON FUNCTION flagscope.archive_flag(text) IS
     'puts a flag away in every environment: callers get their own default, exports leave it out, history stays; refused while a rollout is live or another flag needs it';
 
 CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS void
-LANGUAGE sql RETURN flagscope._set_archived(flag, NULL);
+LANGUAGE sql RETURN _flagscope.set_archived(flag, NULL);
 COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag back, as it was';
 
 CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS void
@@ -450,47 +450,47 @@ BEGIN
     VALUES (create_environment.key, create_environment.aliases, create_environment.description);
     INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag f;
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('environment "%s" exists already', create_environment.key), NULL,
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('environment "%s" exists already', create_environment.key), NULL,
         'UPDATE flagscope.environment changes it.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_environment(text, text[], text) IS
     'creates an environment in which every existing flag is disabled and has no default variant';
 
-CREATE FUNCTION flagscope._change_flag_state(flag text, environment text, enabled boolean, default_variant text) RETURNS bigint
+CREATE FUNCTION _flagscope.change_flag_state(flag text, environment text, enabled boolean, default_variant text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    env text := flagscope._environment(environment);
+    env text := _flagscope.environment(environment);
     new_version bigint;
 BEGIN
     UPDATE flagscope.flag_state s
-    SET enabled = coalesce(_change_flag_state.enabled, s.enabled),
-        default_variant = coalesce(_change_flag_state.default_variant, s.default_variant)
-    WHERE s.flag = _change_flag_state.flag AND s.environment = env
+    SET enabled = coalesce(change_flag_state.enabled, s.enabled),
+        default_variant = coalesce(change_flag_state.default_variant, s.default_variant)
+    WHERE s.flag = change_flag_state.flag AND s.environment = env
     RETURNING s.version INTO new_version;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" does not exist in environment "%s"', flag, env),
-            HINT = flagscope._names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s WHERE s.environment = env),
+            MESSAGE = _flagscope.message('flag "%s" does not exist in environment "%s"', flag, env),
+            HINT = _flagscope.names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s WHERE s.environment = env),
                 'Create it with flagscope.create_flag(key).');
     END IF;
     RETURN new_version;
 END $$;
-COMMENT ON FUNCTION flagscope._change_flag_state(text, text, boolean, text) IS 'changes what is not NULL; returns the new version';
+COMMENT ON FUNCTION _flagscope.change_flag_state(text, text, boolean, text) IS 'changes what is not NULL; returns the new version';
 
 CREATE FUNCTION flagscope.enable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._change_flag_state(flag, environment, true, NULL);
+LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, true, NULL);
 COMMENT ON FUNCTION flagscope.enable_flag(text, text) IS 'switches a flag on in an environment; returns the new version';
 
 CREATE FUNCTION flagscope.disable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._change_flag_state(flag, environment, false, NULL);
+LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, false, NULL);
 COMMENT ON FUNCTION flagscope.disable_flag(text, text) IS
     'kill switch: callers get their own default; a live rollout keeps its stage and serves nothing meanwhile; returns the new version';
 
 CREATE FUNCTION flagscope.set_default_variant(flag text, variant text, environment text DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN flagscope._change_flag_state(flag, environment, NULL, variant);
+LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, NULL, variant);
 COMMENT ON FUNCTION flagscope.set_default_variant(text, text, text) IS 'serves another variant by default; returns the new version';

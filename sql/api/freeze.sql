@@ -1,21 +1,21 @@
 -- What keeps a rollout from widening: freeze windows, exclusion groups, a day's limit of automatic changes.
 
-CREATE FUNCTION flagscope._check_freeze() RETURNS trigger
+CREATE FUNCTION _flagscope.check_freeze() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     BEGIN
         PERFORM now() AT TIME ZONE NEW.time_zone;
     EXCEPTION WHEN invalid_parameter_value THEN
-        PERFORM flagscope._unknown('time zone', NEW.time_zone, ARRAY(SELECT z.name FROM pg_timezone_names z), '');
+        PERFORM _flagscope.unknown('time zone', NEW.time_zone, ARRAY(SELECT z.name FROM pg_timezone_names z), '');
     END;
-    NEW.created_by := CASE NEW.created_by WHEN session_user::text THEN flagscope._actor()
-        ELSE flagscope._check_actor(NEW.created_by) END;
+    NEW.created_by := CASE NEW.created_by WHEN session_user::text THEN _flagscope.actor()
+        ELSE _flagscope.check_actor(NEW.created_by) END;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_freeze() IS 'trigger: the time zone exists, and a person made it';
+COMMENT ON FUNCTION _flagscope.check_freeze() IS 'trigger: the time zone exists, and a person made it';
 CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.freeze
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_freeze();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_freeze();
 
 CREATE FUNCTION flagscope.create_freeze(
     reason text, during tstzrange DEFAULT NULL, weekdays integer[] DEFAULT NULL, from_time time DEFAULT '00:00',
@@ -29,80 +29,80 @@ DECLARE
     hint text;
     new_id bigint;
 BEGIN
-    env := CASE WHEN environment IS NOT NULL THEN flagscope._environment(environment) END;
+    env := CASE WHEN environment IS NOT NULL THEN _flagscope.environment(environment) END;
     INSERT INTO flagscope.freeze (reason, environment, tag, during, weekdays, from_time, to_time, time_zone, created_by)
     VALUES (create_freeze.reason, env, create_freeze.tag, create_freeze.during, create_freeze.weekdays,
-            create_freeze.from_time, create_freeze.to_time, create_freeze.time_zone, flagscope._actor())
+            create_freeze.from_time, create_freeze.to_time, create_freeze.time_zone, _flagscope.actor())
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_freeze(text, tstzrange, integer[], time, time, text, text, text) IS
     'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
 
-CREATE FUNCTION flagscope._frozen(flag text, environment text, at timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.frozen(flag text, environment text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('frozen (%s)', string_agg(z.reason, '; ' ORDER BY z.id)) FROM flagscope.freeze z
-    WHERE coalesce(z.environment = _frozen.environment, true)
-        AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag f WHERE f.key = _frozen.flag AND z.tag = ANY (f.tags)))
+    WHERE coalesce(z.environment = frozen.environment, true)
+        AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag f WHERE f.key = frozen.flag AND z.tag = ANY (f.tags)))
         AND (z.during @> at OR (extract(isodow FROM at AT TIME ZONE z.time_zone) = ANY (z.weekdays)
             AND (at AT TIME ZONE z.time_zone)::time >= z.from_time AND (at AT TIME ZONE z.time_zone)::time < z.to_time))
     HAVING count(*) > 0;
 $$;
-COMMENT ON FUNCTION flagscope._frozen(text, text, timestamptz) IS 'why nothing of a flag may be widened at a time; NULL: it may';
+COMMENT ON FUNCTION _flagscope.frozen(text, text, timestamptz) IS 'why nothing of a flag may be widened at a time; NULL: it may';
 
-CREATE FUNCTION flagscope._automatic_changes(flag text, environment text, at timestamptz) RETURNS bigint
+CREATE FUNCTION _flagscope.automatic_changes(flag text, environment text, at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT count(*) FROM flagscope.rollout r JOIN flagscope.decision d ON d.rollout_id = r.id
-    WHERE r.flag = _automatic_changes.flag AND r.environment = _automatic_changes.environment AND d.actor = 'flagscope'
+    WHERE r.flag = automatic_changes.flag AND r.environment = automatic_changes.environment AND d.actor = 'flagscope'
         AND d.at > at - interval '24 hours' AND d.at <= at AND NOT d.shadow AND d.action <> 'warn';
 $$;
-COMMENT ON FUNCTION flagscope._automatic_changes(text, text, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.automatic_changes(text, text, timestamptz) IS
     'how many changes flagscope made of a flag by itself within the 24 hours before a time';
 
-CREATE FUNCTION flagscope._exhausted(r flagscope.rollout, at timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.exhausted(r flagscope.rollout, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('%s automatic changes within 24 hours are the limit (setting rollout.max_automatic): a person must go on', x.n)
-    FROM flagscope._automatic_changes(r.flag, r.environment, at) x(n)
-    WHERE x.n >= flagscope._setting_number('rollout.max_automatic');
+    FROM _flagscope.automatic_changes(r.flag, r.environment, at) x(n)
+    WHERE x.n >= _flagscope.setting_number('rollout.max_automatic');
 $$;
-COMMENT ON FUNCTION flagscope._exhausted(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.exhausted(flagscope.rollout, timestamptz) IS
     'why a rollout is not widened automatically any more today; a limit never keeps a harmful variant on';
 
-CREATE FUNCTION flagscope._check_widening(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS jsonb
+CREATE FUNCTION _flagscope.check_widening(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     -- Known at the start; what is targeted later is the users' urgent business, and only told.
-    biased text := CASE r.status WHEN 'draft' THEN (SELECT flagscope._not_by_chance(s, r.treatment, r.control) FROM flagscope.flag_state s
+    biased text := CASE r.status WHEN 'draft' THEN (SELECT _flagscope.not_by_chance(s, r.treatment, r.control) FROM flagscope.flag_state s
         WHERE s.flag = r.flag AND s.environment = r.environment) END;
-    obstacle text := concat_ws('; ', flagscope._frozen(r.flag, r.environment, at), biased);
+    obstacle text := concat_ws('; ', _flagscope.frozen(r.flag, r.environment, at), biased);
 BEGIN
     IF obstacle = '' THEN
         RETURN '{}';
     ELSIF NOT coalesce(override, false) AND obstacle = biased THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
+            MESSAGE = _flagscope.message('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
             HINT = 'Give these users a variant of their own, with the same value; or override => true with a reason.';
     ELSIF NOT coalesce(override, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
+            MESSAGE = _flagscope.message('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
             HINT = 'Wait, or give override => true with a reason.';
     ELSIF coalesce(reason, '') = '' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('an override needs a reason: %s', obstacle);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('an override needs a reason: %s', obstacle);
     END IF;
     RETURN jsonb_build_object('override', obstacle);
 END $$;
-COMMENT ON FUNCTION flagscope._check_widening(flagscope.rollout, timestamptz, boolean, text) IS
+COMMENT ON FUNCTION _flagscope.check_widening(flagscope.rollout, timestamptz, boolean, text) IS
     'raises while frozen, and at a start while targeting or prerequisites serve an arm of the rollout, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
 
-CREATE FUNCTION flagscope._check_excluded(r flagscope.rollout) RETURNS void
+CREATE FUNCTION _flagscope.check_excluded(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -112,9 +112,9 @@ BEGIN
         AND x.id <> r.id AND x.status IN ('running', 'paused', 'held');
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
-            HINT = flagscope._message('Complete it or roll it back first: flagscope.complete_rollout(%s), flagscope.rollback_rollout(%s).', other.id, other.id);
+            MESSAGE = _flagscope.message('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
+            HINT = _flagscope.message('Complete it or roll it back first: flagscope.complete_rollout(%s), flagscope.rollback_rollout(%s).', other.id, other.id);
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_excluded(flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.check_excluded(flagscope.rollout) IS
     'raises when another rollout of the exclusion group is live; a unique index says the same to two that start at once';

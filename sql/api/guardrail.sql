@@ -1,6 +1,6 @@
 -- Guardrails: the checks of a rule, the function that makes one, and where its evidence begins.
 
-CREATE FUNCTION flagscope._on_state_problem(on_state jsonb) RETURNS text
+CREATE FUNCTION _flagscope.on_state_problem(on_state jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN jsonb_typeof(on_state) <> 'object' THEN 'on_state must be a JSON object like {"no_data": "rollback"}'
@@ -10,15 +10,15 @@ AS $$
                   OR k.value NOT IN ('"wait"', '"ignore"', '"warn"', '"hold"', '"pause"', '"step_back"', '"rollback"', '"disable"')
               LIMIT 1) END;
 $$;
-COMMENT ON FUNCTION flagscope._on_state_problem(jsonb) IS 'what is wrong with a guardrail''s on_state; NULL: nothing';
+COMMENT ON FUNCTION _flagscope.on_state_problem(jsonb) IS 'what is wrong with a guardrail''s on_state; NULL: nothing';
 
-CREATE FUNCTION flagscope._default_test(kind flagscope.metric_kind, comparison flagscope.comparison) RETURNS flagscope.guardrail_test
+CREATE FUNCTION _flagscope.default_test(kind flagscope.metric_kind, comparison flagscope.comparison) RETURNS flagscope.guardrail_test
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test;
-COMMENT ON FUNCTION flagscope._default_test(flagscope.metric_kind, flagscope.comparison) IS
+COMMENT ON FUNCTION _flagscope.default_test(flagscope.metric_kind, flagscope.comparison) IS
     'sequential, but for what has no sequential test: ratios, and means against a limit or a baseline';
 
-CREATE FUNCTION flagscope._margin_absolute_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
+CREATE FUNCTION _flagscope.margin_absolute_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -31,9 +31,9 @@ AS $$
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND g.margin_absolute >= m.cap
             THEN format('values between 0 and the cap "%s" have no mean that differs by "%s"', m.cap, g.margin_absolute) END;
 $$;
-COMMENT ON FUNCTION flagscope._margin_absolute_problem(flagscope.guardrail, flagscope.metric) IS 'why an absolute margin does not fit a rule; NULL: it does';
+COMMENT ON FUNCTION _flagscope.margin_absolute_problem(flagscope.guardrail, flagscope.metric) IS 'why an absolute margin does not fit a rule; NULL: it does';
 
-CREATE FUNCTION flagscope._guardrail_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
+CREATE FUNCTION _flagscope.guardrail_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -48,7 +48,7 @@ AS $$
             THEN format('mean "%s" has no cap: only a mean of capped values is compared with the control (create_metric(..., cap => ...))', g.metric)
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
             THEN format('a mean cannot fall by "%s" times itself', g.margin)
-        WHEN flagscope._is_polled(m) AND g.comparison = 'baseline'
+        WHEN _flagscope.is_polled(m) AND g.comparison = 'baseline'
             THEN format('metric "%s" %s during rollouts only: it has no past to be a baseline', g.metric,
                 CASE WHEN m.query IS NULL THEN 'has a conversion window and is counted' ELSE 'is a query, which runs' END)
         WHEN m.kind = 'ratio' AND (g.test = 'sequential' OR g.comparison = 'control')
@@ -63,12 +63,12 @@ AS $$
             THEN 'a baseline of a quantile metric needs a quantile'
         WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
             THEN format('the limit of a proportion is a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
-        ELSE coalesce(flagscope._margin_absolute_problem(g, m), flagscope._on_state_problem(g.on_state)) END;
+        ELSE coalesce(_flagscope.margin_absolute_problem(g, m), _flagscope.on_state_problem(g.on_state)) END;
 $$;
-COMMENT ON FUNCTION flagscope._guardrail_problem(flagscope.guardrail, flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.guardrail_problem(flagscope.guardrail, flagscope.metric) IS
     'why a rule does not fit a metric; NULL: it does';
 
-CREATE FUNCTION flagscope._measures_anew(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS boolean
+CREATE FUNCTION _flagscope.measures_anew(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS boolean
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (to_jsonb(now_is) - x.only_acts) <> (to_jsonb(was) - x.only_acts)
@@ -76,38 +76,38 @@ AS $$
         OR ((was.shadow OR was.action = 'warn') AND NOT (now_is.shadow OR now_is.action = 'warn'))
     FROM (SELECT '{enabled,shadow,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,name,version,min_sample}'::text[]) x(only_acts);
 $$;
-COMMENT ON FUNCTION flagscope._measures_anew(flagscope.guardrail, flagscope.guardrail) IS
+COMMENT ON FUNCTION _flagscope.measures_anew(flagscope.guardrail, flagscope.guardrail) IS
     'does a changed rule measure something else, so that evidence gathered before says nothing of it';
 
-CREATE FUNCTION flagscope._check_guardrail() RETURNS trigger
+CREATE FUNCTION _flagscope.check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     problem text;
 BEGIN
     IF NEW.test = 'anomaly' AND NEW.time_window IS NULL THEN
-        NEW.time_window := flagscope._setting_interval('guardrail.anomaly_window');  -- a series has points of one width
+        NEW.time_window := _flagscope.setting_interval('guardrail.anomaly_window');  -- a series has points of one width
     END IF;
     IF TG_OP = 'INSERT' THEN
-        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, '{}'::text[]);
+        PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, '{}'::text[]);
     END IF;
-    problem := flagscope._guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
+    problem := _flagscope.guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('guardrail "%s": %s', NEW.name, problem),
+            MESSAGE = _flagscope.message('guardrail "%s": %s', NEW.name, problem),
             HINT = 'See the comments on the columns of flagscope.guardrail.';
     END IF;
-    IF TG_OP = 'UPDATE' AND flagscope._measures_anew(OLD, NEW) THEN
+    IF TG_OP = 'UPDATE' AND _flagscope.measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
         DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r WHERE s.guardrail_id = OLD.id AND r.id = s.rollout_id
             AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.watch_until IS NOT NULL);
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_guardrail() IS
+COMMENT ON FUNCTION _flagscope.check_guardrail() IS
     'trigger: test and comparison fit the metric; a changed rule gets a version and starts its evidence anew';
 CREATE TRIGGER check_guardrail BEFORE INSERT OR UPDATE ON flagscope.guardrail
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_guardrail();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_guardrail();
 
 CREATE FUNCTION flagscope.create_guardrail(
     flag text, metric text, name text DEFAULT NULL, comparison flagscope.comparison DEFAULT NULL,
@@ -129,13 +129,13 @@ DECLARE
         WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
     new_id bigint;
 BEGIN
-    env := flagscope._environment(environment);
+    env := _flagscope.environment(environment);
     -- As the row's triggers do, before a number is drawn for it.
-    PERFORM flagscope._check_rollout_variants(flag, env, '{}'::text[]), flagscope._require_metric(metric);
+    PERFORM _flagscope.check_rollout_variants(flag, env, '{}'::text[]), _flagscope.require_metric(metric);
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect, margin_absolute)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env, create_guardrail.metric,
-        compared, coalesce(create_guardrail.test, flagscope._default_test(kind, compared)),
+        compared, coalesce(create_guardrail.test, _flagscope.default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
@@ -144,11 +144,11 @@ BEGIN
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('flag "%s" has a guardrail "%s" already', flag, coalesce(name, metric)),
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('flag "%s" has a guardrail "%s" already', flag, coalesce(name, metric)),
         NULL, 'Give this one another name.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,

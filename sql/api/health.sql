@@ -1,15 +1,15 @@
 -- Health of rollouts, judged at every tick from the exposures that it consumes.
 
-COMMENT ON FUNCTION flagscope._share_increment(float8, bigint, bigint) IS
+COMMENT ON FUNCTION _flagscope.share_increment(float8, bigint, bigint) IS
     'what newly assigned units add to the evidence of a mismatch: nominal share of the treatment, its units, the other units (statistics.md S)';
-COMMENT ON FUNCTION flagscope._share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
+COMMENT ON FUNCTION _flagscope.share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
 
-CREATE TYPE flagscope.exposed AS (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint, crossed bigint, treated boolean);
-COMMENT ON TYPE flagscope.exposed IS
+CREATE TYPE _flagscope.exposed AS (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint, crossed bigint, treated boolean);
+COMMENT ON TYPE _flagscope.exposed IS
     'what one slice of exposures says of a live rollout: its new units by the share that was served when they came, units that went back from treatment to control though the rollout never narrowed, and was anybody served the treatment';
 
-CREATE FUNCTION flagscope._consume_exposures(at timestamptz, most integer, busy bigint[],
-    OUT exposed flagscope.exposed[], OUT taken bigint, OUT left_to bigint[])
+CREATE FUNCTION _flagscope.consume_exposures(at timestamptz, most integer, busy bigint[],
+    OUT exposed _flagscope.exposed[], OUT taken bigint, OUT left_to bigint[])
 -- An array is taken for ten rows, and so is what is read by places: everything would be sorted for its groups. One plan for
 -- all slices, and never one that reads all units.
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
@@ -18,13 +18,13 @@ AS $$
 #variable_conflict use_column
 BEGIN
     WITH chosen AS MATERIALIZED (
-        SELECT d.ctid AS place, d.flag, d.environment FROM flagscope.unit_delta d WHERE NOT EXISTS (
+        SELECT d.ctid AS place, d.flag, d.environment FROM _flagscope.unit_delta d WHERE NOT EXISTS (
             SELECT FROM flagscope.rollout r WHERE r.id = ANY (busy) AND r.flag = d.flag AND r.environment = d.environment)
         LIMIT most
     ), watched AS MATERIALIZED (
         -- Exposures may have waited their turn when their rollout ended: they are its units all the same.
         SELECT r.id, r.flag, r.environment FROM flagscope.rollout r
-        WHERE (flagscope._is_watched(r, at) OR greatest(r.ended_at, r.watch_until) > at - interval '1 hour')
+        WHERE (_flagscope.is_watched(r, at) OR greatest(r.ended_at, r.watch_until) > at - interval '1 hour')
             AND (r.flag, r.environment) IN (SELECT c.flag, c.environment FROM chosen c)
     ), mine AS MATERIALIZED (
         -- The tick waits for nobody: exposures are left for later where somebody's open transaction has changed the health.
@@ -36,7 +36,7 @@ BEGIN
     ), left_over AS MATERIALIZED (
         SELECT w.id, w.flag, w.environment FROM watched w WHERE w.id NOT IN (SELECT f.id FROM free f)
     ), taken AS (
-        DELETE FROM flagscope.unit_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
+        DELETE FROM _flagscope.unit_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
             WHERE NOT EXISTS (SELECT FROM left_over l WHERE l.flag = c.flag AND l.environment = c.environment))) RETURNING *
     ), own AS MATERIALIZED (
         SELECT r.*, r.status IN ('running', 'paused', 'held') AS live,
@@ -85,40 +85,40 @@ BEGIN
         WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.percent
     )
     SELECT ARRAY(
-            SELECT ROW(n.rollout_id, n.percent, n.n_treatment, n.n_control, 0, false)::flagscope.exposed FROM news n
+            SELECT ROW(n.rollout_id, n.percent, n.n_treatment, n.n_control, 0, false)::_flagscope.exposed FROM news n
             UNION ALL
             SELECT ROW(l.id, NULL, 0, 0, (SELECT count(*) FROM known k WHERE k.rollout_id = l.id AND k.crosses)
                     + (SELECT count(*) FROM added a WHERE a.rollout_id = l.id AND a.crossed),
-                EXISTS (SELECT FROM served s WHERE s.rollout_id = l.id AND s.treated_at IS NOT NULL))::flagscope.exposed FROM live l),
+                EXISTS (SELECT FROM served s WHERE s.rollout_id = l.id AND s.treated_at IS NOT NULL))::_flagscope.exposed FROM live l),
         (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l) INTO exposed, taken, left_to;
 END $$;
-COMMENT ON FUNCTION flagscope._consume_exposures(timestamptz, integer, bigint[]) IS
+COMMENT ON FUNCTION _flagscope.consume_exposures(timestamptz, integer, bigint[]) IS
     'takes some committed exposures of rollouts that are live, on watch or ended within the last hour, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
 
-CREATE FUNCTION flagscope._decided_otherwise(rollout_id bigint) RETURNS text
+CREATE FUNCTION _flagscope.decided_otherwise(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT flagscope._not_by_chance(s, r.treatment, r.control) FROM flagscope.rollout r
-        JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment WHERE r.id = _decided_otherwise.rollout_id;
+    SELECT _flagscope.not_by_chance(s, r.treatment, r.control) FROM flagscope.rollout r
+        JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment WHERE r.id = decided_otherwise.rollout_id;
 $$;
-COMMENT ON FUNCTION flagscope._decided_otherwise(bigint) IS 'why a rollout''s users are not assigned by its split alone; NULL: they are';
+COMMENT ON FUNCTION _flagscope.decided_otherwise(bigint) IS 'why a rollout''s users are not assigned by its split alone; NULL: they are';
 
-CREATE FUNCTION flagscope._gather_health(exposed flagscope.exposed[], at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.gather_health(exposed _flagscope.exposed[], at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.rollout_health (rollout_id, rule)
     SELECT DISTINCT e.rollout_id, rule FROM unnest(exposed) e, unnest(enum_range(NULL::flagscope.health_rule)) rule ON CONFLICT DO NOTHING;
     UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + x.n_t, n_control = h.n_control + x.n_c, expected = h.expected + x.expected,
-        evidence = x.evidence, max_log_e = greatest(h.max_log_e, flagscope._share_log_e(x.evidence))
+        evidence = x.evidence, max_log_e = greatest(h.max_log_e, _flagscope.share_log_e(x.evidence))
     FROM (
         SELECT n.rollout_id, sum(n.n_treatment)::bigint AS n_t, sum(n.n_control)::bigint AS n_c, sum((n.n_treatment + n.n_control) * n.percent / 100)::float8 AS expected,
             (SELECT array_agg(coalesce(o.evidence[j], 0) + i.increment ORDER BY j) FROM flagscope.rollout_health o, LATERAL (
                 SELECT x.j, sum(x.increment) AS increment FROM unnest(array_agg(n.percent), array_agg(n.n_treatment), array_agg(n.n_control)) s(percent, n_t, n_c),
-                    LATERAL unnest(flagscope._share_increment((s.percent / 100)::float8, s.n_t, s.n_c)) WITH ORDINALITY x(increment, j) GROUP BY x.j) i
+                    LATERAL unnest(_flagscope.share_increment((s.percent / 100)::float8, s.n_t, s.n_c)) WITH ORDINALITY x(increment, j) GROUP BY x.j) i
              WHERE o.rollout_id = n.rollout_id AND o.rule = 'split') AS evidence
         FROM unnest(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
         -- Units that targeting has put into an arm say nothing of the split, then or later.
-        HAVING flagscope._decided_otherwise(n.rollout_id) IS NULL
+        HAVING _flagscope.decided_otherwise(n.rollout_id) IS NULL
     ) x
     WHERE h.rollout_id = x.rollout_id AND h.rule = 'split';
     UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + c.crossed FROM unnest(exposed) c
@@ -126,32 +126,32 @@ AS $$
     UPDATE flagscope.rollout_health h SET last_at = at FROM unnest(exposed) t
     WHERE h.rollout_id = t.rollout_id AND h.rule = 'traffic' AND t.treated;
 $$;
-COMMENT ON FUNCTION flagscope._gather_health(flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after a slice of exposures';
+COMMENT ON FUNCTION _flagscope.gather_health(_flagscope.exposed[], timestamptz) IS 'counts and evidence of health rules after a slice of exposures';
 
-CREATE FUNCTION flagscope._health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
+CREATE FUNCTION _flagscope.health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(flagscope._setting_number('health.alpha')) THEN 'breached'
-        WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.n_treatment >= greatest(10, flagscope._setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
-        WHEN h.rule = 'traffic' AND h.last_at < at - flagscope._setting_interval('health.quiet_after') THEN 'stale'
+        WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(_flagscope.setting_number('health.alpha')) THEN 'breached'
+        WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.n_treatment >= greatest(10, _flagscope.setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
+        WHEN h.rule = 'traffic' AND h.last_at < at - _flagscope.setting_interval('health.quiet_after') THEN 'stale'
         -- There are rules only where somebody was exposed, so the control was; rollouts whose exposures nobody sends have none.
-        WHEN h.rule = 'traffic' AND h.last_at IS NULL AND since < at - flagscope._setting_interval('health.quiet_after') THEN 'no_data'
+        WHEN h.rule = 'traffic' AND h.last_at IS NULL AND since < at - _flagscope.setting_interval('health.quiet_after') THEN 'no_data'
         ELSE 'ok' END::flagscope.data_state,
     CASE h.rule
         WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
-                round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(flagscope._setting_number('health.alpha'))::numeric, 2)) END
+                round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(_flagscope.setting_number('health.alpha'))::numeric, 2)) END
         WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control) END
         ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
             ELSE format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
-COMMENT ON FUNCTION flagscope._health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
     'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
 
-CREATE FUNCTION flagscope._judge_health(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.judge_health(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH news AS MATERIALIZED (
@@ -160,7 +160,7 @@ AS $$
             JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
             JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
             JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
-            LATERAL flagscope._health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN flagscope._not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
+            LATERAL _flagscope.health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN _flagscope.not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
         WHERE (x.state, x.reason) IS DISTINCT FROM (o.state, o.reason)
     ), free AS MATERIALIZED (
         -- What somebody's open transaction has changed is judged when he is done.
@@ -170,9 +170,9 @@ AS $$
     UPDATE flagscope.rollout_health h SET state = n.state, reason = n.reason, told_at = CASE WHEN n.state = h.state THEN h.told_at END
     FROM free f JOIN news n ON n.rollout_id = f.rollout_id AND n.rule = f.rule WHERE h.rollout_id = f.rollout_id AND h.rule = f.rule;
 $$;
-COMMENT ON FUNCTION flagscope._judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
+COMMENT ON FUNCTION _flagscope.judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
 
-CREATE FUNCTION flagscope._gather_exposures(at timestamptz, until timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.gather_exposures(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -181,12 +181,12 @@ DECLARE
     busy bigint[] := '{}';
 BEGIN
     LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM flagscope.unit_delta);
-        SELECT * INTO slice FROM flagscope._consume_exposures(at, most, busy);
+        EXIT WHEN NOT EXISTS (SELECT FROM _flagscope.unit_delta);
+        SELECT * INTO slice FROM _flagscope.consume_exposures(at, most, busy);
         busy := busy || slice.left_to;
         -- A rollout that has ended has no split, no way back and no ramp any more; but metrics that are queries count its units.
         IF slice.exposed <> '{}' THEN
-            PERFORM flagscope._gather_health(slice.exposed, at);
+            PERFORM _flagscope.gather_health(slice.exposed, at);
         END IF;
         EXIT WHEN slice.taken < most;
         IF clock_timestamp() > until THEN
@@ -195,21 +195,21 @@ BEGIN
     END LOOP;
     RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._gather_exposures(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.gather_exposures(timestamptz, timestamptz) IS
     'consumes exposures by slices until a time, one slice at least; returns whether some wait that could have been consumed';
 
-CREATE FUNCTION flagscope._watch_health(at timestamptz, until timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.watch_health(at timestamptz, until timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     waiting boolean;
 BEGIN
     -- In a subtransaction: what fails here must not stop the judgement; the exposures are then looked at again.
-    waiting := flagscope._gather_exposures(at, until);
-    PERFORM flagscope._judge_health(at);
+    waiting := _flagscope.gather_exposures(at, until);
+    PERFORM _flagscope.judge_health(at);
     RETURN CASE WHEN waiting THEN 'exposures' END;
 EXCEPTION WHEN OTHERS THEN
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('health of rollouts could not be judged: %s', SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('health of rollouts could not be judged: %s', SQLERRM);
     -- Not known is not ok: the ramps wait until it is judged again.
     UPDATE flagscope.rollout_health h SET state = 'error', reason = SQLERRM, told_at = NULL
     FROM (SELECT x.rollout_id, x.rule FROM flagscope.rollout_health x WHERE x.state <> 'error'
@@ -217,20 +217,20 @@ EXCEPTION WHEN OTHERS THEN
     WHERE h.rollout_id = free.rollout_id AND h.rule = free.rule;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._watch_health(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.watch_health(timestamptz, timestamptz) IS
     'health rules in one tick; gives way to the judgement at a time, and says what is left then';
 
-CREATE FUNCTION flagscope._renew_health(rollout_id bigint) RETURNS void
+CREATE FUNCTION _flagscope.renew_health(rollout_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.rollout_health h SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
-        expected = 0, told_at = NULL WHERE h.rollout_id = _renew_health.rollout_id AND (h.rule <> 'traffic' AND h.state = 'breached'
+        expected = 0, told_at = NULL WHERE h.rollout_id = renew_health.rollout_id AND (h.rule <> 'traffic' AND h.state = 'breached'
         -- Crossings are counted beside the units of the split: they begin anew together.
         OR h.rule = 'crossing' AND EXISTS (SELECT FROM flagscope.rollout_health s WHERE s.rollout_id = h.rollout_id AND s.rule = 'split' AND s.state = 'breached'));
 $$;
-COMMENT ON FUNCTION flagscope._renew_health(bigint) IS 'after a resume by a person what was breached is counted anew';
+COMMENT ON FUNCTION _flagscope.renew_health(bigint) IS 'after a resume by a person what was breached is counted anew';
 
-CREATE FUNCTION flagscope._tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
+CREATE FUNCTION _flagscope.tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -238,11 +238,11 @@ DECLARE
     told integer := 0;
 BEGIN
     FOR h IN SELECT * FROM flagscope.rollout_health x WHERE x.rollout_id = r.id AND x.state <> 'ok' AND x.told_at IS NULL ORDER BY x.rule LOOP
-        told := told + (flagscope._decide(r.id, 'warn'::flagscope.action, 'flagscope', format('%s: %s', h.rule, h.reason), at,
+        told := told + (_flagscope.decide(r.id, 'warn'::flagscope.action, 'flagscope', format('%s: %s', h.rule, h.reason), at,
             NULL::bigint, false, jsonb_build_object('state', h.state || ' ' || h.rule || ' ' || extract(epoch FROM at), 'n_treatment', h.n_treatment, 'n_control', h.n_control,
                 'expected', h.expected, 'log_e', h.max_log_e)) IS NOT NULL)::integer;
         UPDATE flagscope.rollout_health x SET told_at = at WHERE x.rollout_id = r.id AND x.rule = h.rule;
     END LOOP;
     RETURN told;
 END $$;
-COMMENT ON FUNCTION flagscope._tell_health(flagscope.rollout, timestamptz) IS 'warns once of each health rule that is not ok; returns the number of decisions';
+COMMENT ON FUNCTION _flagscope.tell_health(flagscope.rollout, timestamptz) IS 'warns once of each health rule that is not ok; returns the number of decisions';

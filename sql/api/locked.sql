@@ -1,28 +1,28 @@
 -- What other sessions have locked. The tick waits for nobody: a rollout that somebody's open transaction has changed is
 -- judged all the same, and told; to act waits until the lock is gone.
 
-COMMENT ON FUNCTION flagscope._lockers(oid, tid) IS
+COMMENT ON FUNCTION _flagscope.lockers(oid, tid) IS
     'processes whose transactions have a row of a table locked against a change; 0: a prepared transaction';
 
-CREATE FUNCTION flagscope._session_words(pid integer) RETURNS text
+CREATE FUNCTION _flagscope.session_words(pid integer) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN coalesce(_session_words.pid, 0) = 0 THEN 'a prepared transaction (see pg_prepared_xacts)'
+    SELECT CASE WHEN coalesce(session_words.pid, 0) = 0 THEN 'a prepared transaction (see pg_prepared_xacts)'
         ELSE coalesce((
             SELECT format('process %s (%s) since %s', a.pid,
-                concat_ws(', ', a.usename, nullif(a.application_name, ''), a.state), flagscope._utc(a.xact_start))
-            FROM pg_stat_activity a WHERE a.pid = _session_words.pid), format('process %s', _session_words.pid)) END;
+                concat_ws(', ', a.usename, nullif(a.application_name, ''), a.state), _flagscope.utc(a.xact_start))
+            FROM pg_stat_activity a WHERE a.pid = session_words.pid), format('process %s', session_words.pid)) END;
 $$;
-COMMENT ON FUNCTION flagscope._session_words(integer) IS
+COMMENT ON FUNCTION _flagscope.session_words(integer) IS
     'a session in words: process, user, application, state, begin of its transaction';
 
-CREATE FUNCTION flagscope._table_holders()
+CREATE FUNCTION _flagscope.table_holders()
 RETURNS TABLE (relation name, pid integer, mode text, since timestamptz, words text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     -- Reads no table of flagscope's, since that might be the one that is locked.
-    SELECT c.relname, l.pid, l.mode, a.xact_start, flagscope._session_words(l.pid)
-    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = 'flagscope'::regnamespace
+    SELECT c.relname, l.pid, l.mode, a.xact_start, _flagscope.session_words(l.pid)
+    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace)
         LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'relation' AND l.granted
         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -31,73 +31,73 @@ AS $$
         AND (l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
             OR (l.mode = 'ShareUpdateExclusiveLock' AND c.relname = 'tick_state'));
 $$;
-COMMENT ON FUNCTION flagscope._table_holders() IS
+COMMENT ON FUNCTION _flagscope.table_holders() IS
     'sessions that hold a lock on a table of flagscope which a tick, or a writer of telemetry, would wait for';
 
-CREATE FUNCTION flagscope._rollout_lockers(rollout_id bigint) RETURNS TABLE (what text, pid integer)
+CREATE FUNCTION _flagscope.rollout_lockers(rollout_id bigint) RETURNS TABLE (what text, pid integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT DISTINCT x.what, p.pid FROM (
-        SELECT 'rollout' AS what, r.tableoid, r.ctid FROM flagscope.rollout r WHERE r.id = _rollout_lockers.rollout_id
+        SELECT 'rollout' AS what, r.tableoid, r.ctid FROM flagscope.rollout r WHERE r.id = rollout_lockers.rollout_id
         UNION ALL
         SELECT 'flag_state', s.tableoid, s.ctid FROM flagscope.rollout r
             JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
-        WHERE r.id = _rollout_lockers.rollout_id
+        WHERE r.id = rollout_lockers.rollout_id
         UNION ALL
         SELECT 'guardrail_status', g.tableoid, g.ctid FROM flagscope.guardrail_status g
-        WHERE g.rollout_id = _rollout_lockers.rollout_id
-    ) x, LATERAL unnest(flagscope._lockers(x.tableoid, x.ctid)) p(pid)
+        WHERE g.rollout_id = rollout_lockers.rollout_id
+    ) x, LATERAL unnest(_flagscope.lockers(x.tableoid, x.ctid)) p(pid)
     -- Not the worker, which changes these rows in each tick.
     WHERE p.pid <> pg_backend_pid()
         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.pid AND a.backend_type = 'flagscope worker');
 $$;
-COMMENT ON FUNCTION flagscope._rollout_lockers(bigint) IS
+COMMENT ON FUNCTION _flagscope.rollout_lockers(bigint) IS
     'other sessions that have a rollout''s own rows locked: the rollout, its flag''s state, what its guardrails have gathered';
 
-CREATE FUNCTION flagscope._locked_words(rollout_id bigint) RETURNS text
+CREATE FUNCTION _flagscope.locked_words(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'locked by ' || string_agg(flagscope._session_words(p.pid), ', ' ORDER BY p.pid)
-    FROM (SELECT DISTINCT l.pid FROM flagscope._rollout_lockers(rollout_id) l) p HAVING count(*) > 0;
+    SELECT 'locked by ' || string_agg(_flagscope.session_words(p.pid), ', ' ORDER BY p.pid)
+    FROM (SELECT DISTINCT l.pid FROM _flagscope.rollout_lockers(rollout_id) l) p HAVING count(*) > 0;
 $$;
-COMMENT ON FUNCTION flagscope._locked_words(bigint) IS 'who has a rollout locked, in words; NULL: nobody';
+COMMENT ON FUNCTION _flagscope.locked_words(bigint) IS 'who has a rollout locked, in words; NULL: nobody';
 
-CREATE FUNCTION flagscope._note_locked(r flagscope.rollout, at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.note_locked(r flagscope.rollout, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    holders text := flagscope._locked_words(r.id);
+    holders text := _flagscope.locked_words(r.id);
     due record;
 BEGIN
     SELECT d.action, coalesce(nullif((d.g).name, ''), (d.g).metric) AS rule, d.reason INTO due
-    FROM flagscope._due_actions(r, at) d WHERE NOT d.only_told LIMIT 1;
+    FROM _flagscope.due_actions(r, at) d WHERE NOT d.only_told LIMIT 1;
     IF FOUND AND holders IS NOT NULL THEN
-        PERFORM flagscope._raise_alert(format('rollout %s', r.id), clock_timestamp(),
+        PERFORM _flagscope.raise_alert(format('rollout %s', r.id), clock_timestamp(),
             format('breached, cannot act (%s of flag "%s" in %s): %s; %s: %s', replace(due.action::text, '_', ' '),
                 r.flag, r.environment, holders, due.rule, due.reason));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._note_locked(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.note_locked(flagscope.rollout, timestamptz) IS
     'tells that a guardrail wants a rollout changed which another session has locked';
 
-CREATE FUNCTION flagscope._waiting_strata(r flagscope.rollout) RETURNS SETOF flagscope.stratum
+CREATE FUNCTION _flagscope.waiting_strata(r flagscope.rollout) RETURNS SETOF _flagscope.stratum
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.flag, r.environment, d.variant, d.metric, flagscope._bounded(sum(d.n)), flagscope._bounded(sum(d.events)),
+    SELECT r.flag, r.environment, d.variant, d.metric, _flagscope.bounded(sum(d.n)), _flagscope.bounded(sum(d.events)),
         flagscope.rollup(d.moments), flagscope.rollup(d.histogram), max(d.last_ts),
-        flagscope._bounded(coalesce(sum(d.n) FILTER (WHERE d.bucket >= flagscope._bucket_of(r.stage_started_at)), 0))
-    FROM flagscope.variant_delta d
-    WHERE d.flag = r.flag AND d.environment = r.environment AND d.bucket >= flagscope._bucket_of(r.started_at)
+        _flagscope.bounded(coalesce(sum(d.n) FILTER (WHERE d.bucket >= _flagscope.bucket_of(r.stage_started_at)), 0))
+    FROM _flagscope.variant_delta d
+    WHERE d.flag = r.flag AND d.environment = r.environment AND d.bucket >= _flagscope.bucket_of(r.started_at)
     GROUP BY d.variant, d.metric;
 $$;
-COMMENT ON FUNCTION flagscope._waiting_strata(flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.waiting_strata(flagscope.rollout) IS
     'what the deltas that no tick has consumed yet would be as strata of a rollout';
 
-CREATE FUNCTION flagscope._breach_in_waiting(r flagscope.rollout, at timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.breach_in_waiting(r flagscope.rollout, at timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    setting flagscope.tick_setting := flagscope._tick_setting();
+    setting _flagscope.tick_setting := _flagscope.tick_setting();
     alone boolean;
     work record;
     arms record;
@@ -111,16 +111,16 @@ BEGIN
             JOIN flagscope.guardrail g ON g.id = s.guardrail_id AND g.enabled
             JOIN flagscope.metric m ON m.name = g.metric
             JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
-            LEFT JOIN flagscope._waiting_strata(r) t ON t.metric = g.metric AND t.variant = r.treatment
-            LEFT JOIN flagscope._waiting_strata(r) c ON c.metric = g.metric AND c.variant = r.control
+            LEFT JOIN _flagscope.waiting_strata(r) t ON t.metric = g.metric AND t.variant = r.treatment
+            LEFT JOIN _flagscope.waiting_strata(r) c ON c.metric = g.metric AND c.variant = r.control
         WHERE s.rollout_id = r.id AND g.test = 'sequential' AND NOT g.shadow AND g.action <> 'warn'
         ORDER BY g.priority DESC, g.id
     LOOP
         alone := (work.step).percent = 100 OR r.status = 'completed';
-        SELECT * INTO arms FROM flagscope._pair(work.s, work.g, work.m, work.t, work.c, alone, setting.pairing, at);
+        SELECT * INTO arms FROM _flagscope.pair(work.s, work.g, work.m, work.t, work.c, alone, setting.pairing, at);
         SELECT * INTO gathered
-        FROM flagscope._gather(arms.status, work.g, r, work.m, arms.treatment, arms.control, alone, setting, at);
-        st := flagscope._judge(gathered.status, work.g, r, work.m, (work.step).min_sample, alone, setting, at);
+        FROM _flagscope.gather(arms.status, work.g, r, work.m, arms.treatment, arms.control, alone, setting, at);
+        st := _flagscope.judge(gathered.status, work.g, r, work.m, (work.step).min_sample, alone, setting, at);
         IF st.state = 'breached' THEN
             RETURN format('%s: %s', coalesce(nullif((work.g).name, ''), (work.g).metric), st.reason);
         END IF;
@@ -129,10 +129,10 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;  -- it will be judged, and its error told, when it is free
 END $$;
-COMMENT ON FUNCTION flagscope._breach_in_waiting(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.breach_in_waiting(flagscope.rollout, timestamptz) IS
     'which guardrail would be breached, and why, if the data that waits were judged now';
 
-CREATE FUNCTION flagscope._note_unjudged(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.note_unjudged(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -141,22 +141,22 @@ DECLARE
     breach text;
 BEGIN
     FOR r IN
-        SELECT x.* FROM flagscope.rollout x WHERE flagscope._is_watched(x, at)
-            AND EXISTS (SELECT FROM flagscope.variant_delta d WHERE d.flag = x.flag AND d.environment = x.environment)
+        SELECT x.* FROM flagscope.rollout x WHERE _flagscope.is_watched(x, at)
+            AND EXISTS (SELECT FROM _flagscope.variant_delta d WHERE d.flag = x.flag AND d.environment = x.environment)
         ORDER BY x.id
     LOOP
         SELECT min(a.xact_start) AS since, count(*) AS n INTO held
-        FROM flagscope._rollout_lockers(r.id) l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        FROM _flagscope.rollout_lockers(r.id) l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE l.what = 'guardrail_status';
         CONTINUE WHEN held.n = 0;
-        breach := flagscope._breach_in_waiting(r, at);
+        breach := _flagscope.breach_in_waiting(r, at);
         IF breach IS NOT NULL OR coalesce(held.since < clock_timestamp() - interval '10 seconds', true) THEN
-            PERFORM flagscope._raise_alert(format('rollout %s', r.id), clock_timestamp(),
+            PERFORM _flagscope.raise_alert(format('rollout %s', r.id), clock_timestamp(),
                 format('%s (flag "%s" in %s): %s%s',
                     CASE WHEN breach IS NULL THEN 'new data is not judged' ELSE 'breached, cannot act' END,
-                    r.flag, r.environment, coalesce(flagscope._locked_words(r.id), 'locked a moment ago'), '; ' || breach));
+                    r.flag, r.environment, coalesce(_flagscope.locked_words(r.id), 'locked a moment ago'), '; ' || breach));
         END IF;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._note_unjudged(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.note_unjudged(timestamptz) IS
     'tells of rollouts whose data waits because another session has locked their statuses: after 10 s, a breach at once';

@@ -2,17 +2,17 @@
 -- cannot get a lock (an open report, a deliverer, an INSERT) takes none of the others with it, and the parts that can grow
 -- are done by slices until their time is up.
 
-CREATE FUNCTION flagscope._forget_until(part text, at timestamptz, until timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.forget_until(part text, at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most constant integer := 10000;
 BEGIN
     WHILE most <= CASE part
-        WHEN 'expired series of OTLP' THEN flagscope._forget_ingest(at, most)
-        WHEN 'delivered notifications' THEN flagscope._forget_deliveries(at, most)
-        WHEN 'subjects of ended rollouts' THEN flagscope._forget_units(at, most)
-        WHEN 'rows with an impossible time' THEN flagscope._forget_strays(at, most) END
+        WHEN 'expired series of OTLP' THEN _flagscope.forget_ingest(at, most)
+        WHEN 'delivered notifications' THEN _flagscope.forget_deliveries(at, most)
+        WHEN 'subjects of ended rollouts' THEN _flagscope.forget_units(at, most)
+        WHEN 'rows with an impossible time' THEN _flagscope.forget_strays(at, most) END
     LOOP
         IF clock_timestamp() > until THEN
             RETURN true;
@@ -20,10 +20,10 @@ BEGIN
     END LOOP;
     RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._forget_until(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.forget_until(text, timestamptz, timestamptz) IS
     'deletes what is past its retention by slices, one at least, until a time; returns whether some is left then';
 
-CREATE FUNCTION flagscope._maintain_part(part text, at timestamptz, until timestamptz,
+CREATE FUNCTION _flagscope.maintain_part(part text, at timestamptz, until timestamptz,
     OUT done integer, OUT waiting boolean, OUT problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '250ms'
 AS $$
@@ -35,31 +35,31 @@ BEGIN
     waiting := false;
     CASE part
         WHEN 'open buckets to be settled' THEN
-            waiting := flagscope._settle_until(flagscope._bucket_of(at) - interval '20 seconds', until);
-        WHEN 'expired rollups' THEN waiting := flagscope._forget_rollups(at, until);
-        WHEN 'backfill' THEN waiting := flagscope._backfill(at, until);
-        WHEN 'slots of deltas' THEN PERFORM flagscope._recycle_deltas(), flagscope._reach_future(at), flagscope._note_arrivals(at);
-        WHEN 'uncounted telemetry' THEN PERFORM flagscope._gather_uncounted();
-        WHEN 'partitions of telemetry' THEN SELECT * INTO done, problem FROM flagscope._premake('telemetry', 'ts', at, most_rows);
-        WHEN 'partitions of evaluation' THEN SELECT * INTO done, problem FROM flagscope._premake('evaluation', 'at', at, most_rows);
-        WHEN 'expired telemetry' THEN done := flagscope._drop_expired('telemetry', at);
-        WHEN 'expired evaluations' THEN done := flagscope._drop_expired('evaluation', at);
-        ELSE waiting := flagscope._forget_until(part, at, until);
+            waiting := _flagscope.settle_until(_flagscope.bucket_of(at) - interval '20 seconds', until);
+        WHEN 'expired rollups' THEN waiting := _flagscope.forget_rollups(at, until);
+        WHEN 'backfill' THEN waiting := _flagscope.backfill(at, until);
+        WHEN 'slots of deltas' THEN PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
+        WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted();
+        WHEN 'partitions of telemetry' THEN SELECT * INTO done, problem FROM _flagscope.premake('telemetry', 'ts', at, most_rows);
+        WHEN 'partitions of evaluation' THEN SELECT * INTO done, problem FROM _flagscope.premake('evaluation', 'at', at, most_rows);
+        WHEN 'expired telemetry' THEN done := _flagscope.drop_expired('telemetry', at);
+        WHEN 'expired evaluations' THEN done := _flagscope.drop_expired('evaluation', at);
+        ELSE waiting := _flagscope.forget_until(part, at, until);
     END CASE;
 EXCEPTION WHEN OTHERS THEN
     problem := SQLERRM;  -- a lock not to be had in time, mostly: the next run tries again
 END $$;
-COMMENT ON FUNCTION flagscope._maintain_part(text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.maintain_part(text, timestamptz, timestamptz) IS
     'one part of maintain() in a subtransaction: how many partitions it made or dropped, whether it had to leave some of its work, and why it failed';
 
-CREATE FUNCTION flagscope._maintain_parts(parts text[], at timestamptz, until timestamptz,
+CREATE FUNCTION _flagscope.maintain_parts(parts text[], at timestamptz, until timestamptz,
     OUT made integer, OUT dropped integer, OUT problems text[], OUT waiting text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
     retention constant text[] := '{expired rollups,delivered notifications,subjects of ended rollouts,rows with an impossible time,
         expired telemetry,expired evaluations}';
-    may_forget boolean := flagscope._may_forget(at);
+    may_forget boolean := _flagscope.may_forget(at);
     part text;
     result record;
 BEGIN
@@ -68,12 +68,12 @@ BEGIN
     problems := '{}';
     waiting := '{}';
     IF NOT may_forget THEN
-        problems := ARRAY[(SELECT 'retention ' || coalesce(s.retention_problem, 'deletes nothing: time jumped') FROM flagscope.tick_state s)];
+        problems := ARRAY[(SELECT 'retention ' || coalesce(s.retention_problem, 'deletes nothing: time jumped') FROM _flagscope.tick_state s)];
     END IF;
     FOREACH part IN ARRAY parts LOOP
         CONTINUE WHEN part = ANY (retention) AND NOT may_forget;
         -- Claims of evaluations are of the last minutes by the server's own clock, whatever the time of the run.
-        SELECT * INTO result FROM flagscope._maintain_part(part,
+        SELECT * INTO result FROM _flagscope.maintain_part(part,
             CASE WHEN part = 'expired series of OTLP' AND NOT may_forget THEN timestamptz '-infinity' ELSE at END, until);
         made := made + CASE WHEN part LIKE 'partitions %' THEN result.done ELSE 0 END;
         dropped := dropped + CASE WHEN part LIKE 'expired %' THEN result.done ELSE 0 END;
@@ -81,16 +81,16 @@ BEGIN
         problems := problems || CASE WHEN result.problem IS NOT NULL THEN ARRAY[format('%s: %s', part, result.problem)] END;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._maintain_parts(text[], timestamptz, timestamptz) IS
-    'parts of maintain() one by one, those that grow by slices until a time; the caller holds _lock_rollups()';
+COMMENT ON FUNCTION _flagscope.maintain_parts(text[], timestamptz, timestamptz) IS
+    'parts of maintain() one by one, those that grow by slices until a time; the caller holds lock_rollups()';
 
-CREATE FUNCTION flagscope._maintenance() RETURNS text[]
+CREATE FUNCTION _flagscope.maintenance() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- What locks out writers or readers comes last.
 RETURN '{open buckets to be settled,expired rollups,backfill,slots of deltas,uncounted telemetry,expired series of OTLP,delivered notifications,
     subjects of ended rollouts,rows with an impossible time,partitions of telemetry,partitions of evaluation,
     expired telemetry,expired evaluations}'::text[];
-COMMENT ON FUNCTION flagscope._maintenance() IS 'the parts of maintain(), in their order';
+COMMENT ON FUNCTION _flagscope.maintenance() IS 'the parts of maintain(), in their order';
 
 CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer, OUT problems text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -98,35 +98,35 @@ AS $$
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'For example now().',
-            MESSAGE = flagscope._message('maintain() needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
+            MESSAGE = _flagscope.message('maintain() needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
-    PERFORM flagscope._lock_rollups();
-    SELECT p.made, p.dropped, p.problems INTO made, dropped, problems FROM flagscope._maintain_parts(flagscope._maintenance(), at, timestamptz 'infinity') p;
+    PERFORM _flagscope.lock_rollups();
+    SELECT p.made, p.dropped, p.problems INTO made, dropped, problems FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
     'maintenance: settles and backfills rollups, makes partitions ahead (ten a run), moves stray rows, deletes what is past its retention, counted from at; problems: which parts could not be done and why, the others are done; tick() calls it once a minute';
 
-CREATE FUNCTION flagscope._maintain_when_due(at timestamptz, until timestamptz) RETURNS text[]
+CREATE FUNCTION _flagscope.maintain_when_due(at timestamptz, until timestamptz) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    last flagscope.tick_state;
+    last _flagscope.tick_state;
     started timestamptz := clock_timestamp();
     is_due boolean;
     result record;
 BEGIN
-    SELECT * INTO last FROM flagscope.tick_state;
-    is_due := NOT coalesce(last.last_maintain_at <= at AND at < last.last_maintain_at + flagscope._setting_interval('maintenance.interval'), false);
+    SELECT * INTO last FROM _flagscope.tick_state;
+    is_due := NOT coalesce(last.last_maintain_at <= at AND at < last.last_maintain_at + _flagscope.setting_interval('maintenance.interval'), false);
     IF NOT is_due AND last.maintain_waiting = '{}' THEN
         RETURN '{}';
     END IF;
     -- Between two runs each tick goes on with what the last one left.
-    SELECT * INTO result FROM flagscope._maintain_parts(CASE WHEN is_due THEN flagscope._maintenance() ELSE last.maintain_waiting END, at, until);
-    UPDATE flagscope.tick_state s SET maintain_waiting = result.waiting, last_maintain_at = CASE WHEN is_due THEN at ELSE s.last_maintain_at END,
+    SELECT * INTO result FROM _flagscope.maintain_parts(CASE WHEN is_due THEN _flagscope.maintenance() ELSE last.maintain_waiting END, at, until);
+    UPDATE _flagscope.tick_state s SET maintain_waiting = result.waiting, last_maintain_at = CASE WHEN is_due THEN at ELSE s.last_maintain_at END,
         maintain_error = CASE WHEN is_due OR result.problems <> '{}' THEN nullif(array_to_string(result.problems, '; '), '') ELSE s.maintain_error END,
         last_maintain_ms = CASE WHEN is_due THEN 1000 * extract(epoch FROM clock_timestamp() - started) ELSE s.last_maintain_ms END
-    FROM (SELECT x.only_row FROM flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free WHERE s.only_row = free.only_row;
+    FROM (SELECT x.only_row FROM _flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free WHERE s.only_row = free.only_row;
     RETURN result.waiting;
 END $$;
-COMMENT ON FUNCTION flagscope._maintain_when_due(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.maintain_when_due(timestamptz, timestamptz) IS
     'maintenance inside tick(), last, so that its locks are held shortly; returns the parts that had to leave some of their work';

@@ -1,46 +1,46 @@
 -- Metrics: their checks, and the function that defines one.
 
-CREATE FUNCTION flagscope._check_query_owner(m flagscope.metric) RETURNS void
+CREATE FUNCTION _flagscope.check_query_owner(m flagscope.metric) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner) THEN
-        PERFORM flagscope._unknown('role', m.owner, ARRAY(SELECT r.rolname::text FROM pg_roles r WHERE r.rolname !~ '^pg_'), '');
+        PERFORM _flagscope.unknown('role', m.owner, ARRAY(SELECT r.rolname::text FROM pg_roles r WHERE r.rolname !~ '^pg_'), '');
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid,
             -- From 16 on a member may be one who cannot act as the role.
             CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = flagscope._message('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
             HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_query_owner(flagscope.metric) IS 'raises unless the current user may act as a metric''s owner';
+COMMENT ON FUNCTION _flagscope.check_query_owner(flagscope.metric) IS 'raises unless the current user may act as a metric''s owner';
 
-CREATE FUNCTION flagscope._is_polled(m flagscope.metric) RETURNS boolean
+CREATE FUNCTION _flagscope.is_polled(m flagscope.metric) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN m.query IS NOT NULL OR m.conversion_window IS NOT NULL;
-COMMENT ON FUNCTION flagscope._is_polled(flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.is_polled(flagscope.metric) IS
     'is a metric counted by the tick, while a rollout is watched, and not by the ingest trigger: its rollups do not follow from raw rows';
 
-CREATE FUNCTION flagscope._in_window(at timestamptz, first_seen timestamptz, conversion_window interval) RETURNS boolean
+CREATE FUNCTION _flagscope.in_window(at timestamptz, first_seen timestamptz, conversion_window interval) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- In seconds: what an interval of days is would depend on the session's time zone. The rule of Units::tags() (core).
 RETURN at >= first_seen AND coalesce(extract(epoch FROM at - first_seen) < extract(epoch FROM conversion_window), true);
-COMMENT ON FUNCTION flagscope._in_window(timestamptz, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.in_window(timestamptz, timestamptz, interval) IS
     'does a subject''s row of some time count: from its first exposure to before the end of the conversion window; NULL: for ever';
 
-CREATE FUNCTION flagscope._check_window(name text, conversion_window interval) RETURNS void
+CREATE FUNCTION _flagscope.check_window(name text, conversion_window interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF conversion_window <= '0' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
+            MESSAGE = _flagscope.message('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_window(text, interval) IS 'raises unless a conversion window is longer than nothing';
+COMMENT ON FUNCTION _flagscope.check_window(text, interval) IS 'raises unless a conversion window is longer than nothing';
 
-CREATE FUNCTION flagscope._check_query_of(name text, query text) RETURNS void
+CREATE FUNCTION _flagscope.check_query_of(name text, query text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -49,13 +49,13 @@ BEGIN
     PERFORM flagscope.check_query(query);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
-    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('query of metric "%s": %s', name, SQLERRM),
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('query of metric "%s": %s', name, SQLERRM),
         HINT = CASE WHEN SQLSTATE IN ('42P01', '42883', '42704') THEN 'Names in a metric''s query are written with their schema.'
             ELSE coalesce(nullif(hint, ''), 'Its parameters $1 and $2 are the range of time, of type timestamptz.') END;
 END $$;
-COMMENT ON FUNCTION flagscope._check_query_of(text, text) IS 'raises unless a metric''s query can be read, and says which metric it is';
+COMMENT ON FUNCTION _flagscope.check_query_of(text, text) IS 'raises unless a metric''s query can be read, and says which metric it is';
 
-CREATE FUNCTION flagscope._check_metric_row() RETURNS trigger
+CREATE FUNCTION _flagscope.check_metric_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -67,27 +67,27 @@ BEGIN
         PERFORM flagscope.check_per(NEW.per);
     END IF;
     IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
-        PERFORM flagscope._check_query_owner(NEW);
+        PERFORM _flagscope.check_query_owner(NEW);
     END IF;
     IF NEW.query IS NOT NULL THEN
-        PERFORM flagscope._check_query_of(NEW.name, NEW.query);
+        PERFORM _flagscope.check_query_of(NEW.name, NEW.query);
     END IF;
     IF TG_OP = 'UPDATE' AND (NEW.name, NEW.kind) IS DISTINCT FROM (OLD.name, OLD.kind) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
+            MESSAGE = _flagscope.message('name and kind of metric "%s" never change', OLD.name), HINT = 'Create another metric.';
     END IF;
     IF TG_OP = 'UPDATE' AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query, NEW.conversion_window, NEW.harm)
             IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.conversion_window, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
+            MESSAGE = _flagscope.message('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
             HINT = 'Create another metric and move the guardrails to it.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_metric_row() IS 'trigger: filters and queries can be read, by whom they run as; what guardrails read stays what it is';
+COMMENT ON FUNCTION _flagscope.check_metric_row() IS 'trigger: filters and queries can be read, by whom they run as; what guardrails read stays what it is';
 CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_metric_row();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_metric_row();
 
 CREATE FUNCTION flagscope.create_metric(
     name text, kind flagscope.metric_kind, signal flagscope.signal, filter jsonb DEFAULT '{}', event jsonb DEFAULT NULL,
@@ -102,27 +102,27 @@ DECLARE
 BEGIN
     IF (kind = 'proportion') <> (event IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE kind WHEN 'proportion' THEN flagscope._message('metric "%s" is a proportion and needs an event', name)
-                ELSE flagscope._message('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
+            MESSAGE = CASE kind WHEN 'proportion' THEN _flagscope.message('metric "%s" is a proportion and needs an event', name)
+                ELSE _flagscope.message('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
             HINT = 'The event says which of the matching rows count, for example event => ''{"is_error": true}''.';
     END IF;
     IF (kind IN ('rate', 'ratio')) <> (per IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE WHEN per IS NULL THEN flagscope._message('metric "%s" is a %s and needs a denominator', name, kind)
-                ELSE flagscope._message('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
+            MESSAGE = CASE WHEN per IS NULL THEN _flagscope.message('metric "%s" is a %s and needs a denominator', name, kind)
+                ELSE _flagscope.message('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
             HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
     END IF;
-    PERFORM flagscope._check_window(name, conversion_window);
+    PERFORM _flagscope.check_window(name, conversion_window);
     INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap, conversion_window)
     VALUES (create_metric.name, create_metric.kind, create_metric.signal, create_metric.filter, create_metric.event,
             create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap,
             create_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('metric "%s" exists already', create_metric.name), NULL,
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('metric "%s" exists already', create_metric.name), NULL,
         'Give this one another name.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8, interval) IS
@@ -138,25 +138,25 @@ DECLARE
 BEGIN
     IF kind = 'ratio' OR query IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE WHEN query IS NULL THEN flagscope._message('metric "%s" has no query', name) ELSE flagscope._message('metric "%s" is a ratio, and a query gives none', name) END,
+            MESSAGE = CASE WHEN query IS NULL THEN _flagscope.message('metric "%s" has no query', name) ELSE _flagscope.message('metric "%s" is a ratio, and a query gives none', name) END,
             HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
-    PERFORM flagscope._check_window(name, conversion_window);
+    PERFORM _flagscope.check_window(name, conversion_window);
     INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap, conversion_window)
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
         create_query_metric.description, create_query_metric.cap, create_query_metric.conversion_window);
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('metric "%s" exists already', create_query_metric.name), NULL,
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('metric "%s" exists already', create_query_metric.name), NULL,
         'Give this one another name.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
     'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it';
 
-CREATE FUNCTION flagscope._metric_value(m flagscope.metric, quantile float8, n bigint, events bigint, moments flagscope.moments,
+CREATE FUNCTION _flagscope.metric_value(m flagscope.metric, quantile float8, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -167,10 +167,10 @@ BEGIN ATOMIC
         WHEN 'ratio' THEN coalesce(flagscope.sum(moments), 0) / nullif(n, 0)::float8
         ELSE flagscope.quantile(histogram, quantile) END;
 END;
-COMMENT ON FUNCTION flagscope._metric_value(flagscope.metric, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+COMMENT ON FUNCTION _flagscope.metric_value(flagscope.metric, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what a metric''s state says: share, mean, rate, ratio or quantile; NULL without data, never 0';
 
-CREATE FUNCTION flagscope._poll_milliseconds() RETURNS integer
+CREATE FUNCTION _flagscope.poll_milliseconds() RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT least(ceil(1000 * extract(epoch FROM flagscope._setting_interval('query.timeout'))), 1e9)::integer $$;
-COMMENT ON FUNCTION flagscope._poll_milliseconds() IS 'setting query.timeout';
+AS $$ SELECT least(ceil(1000 * extract(epoch FROM _flagscope.setting_interval('query.timeout'))), 1e9)::integer $$;
+COMMENT ON FUNCTION _flagscope.poll_milliseconds() IS 'setting query.timeout';

@@ -1,50 +1,50 @@
 -- Names and refusals: what an error says when something does not exist or does not fit.
 
-COMMENT ON FUNCTION flagscope._refuse(text, text) IS
+COMMENT ON FUNCTION _flagscope.refuse(text, text) IS
     'ends a CHECK constraint that does not hold: raises check_violation with a sentence and a hint';
-COMMENT ON FUNCTION flagscope._raise_for_caller(text, text, text, text) IS
+COMMENT ON FUNCTION _flagscope.raise_for_caller(text, text, text, text) IS
     'raises an error caught by a PL/pgSQL function as one of the call: SQLSTATE, message, detail, hint, without the CONTEXT in between';
-COMMENT ON FUNCTION flagscope._unknown(text, text, text[], text) IS
+COMMENT ON FUNCTION _flagscope.unknown(text, text, text[], text) IS
     'raises: there is no such thing of this name; the hint has the nearest names, else some that there are, else the text given';
-COMMENT ON FUNCTION flagscope._names_hint(text, text[], text) IS 'the hint of _unknown()';
+COMMENT ON FUNCTION _flagscope.names_hint(text, text[], text) IS 'the hint of unknown()';
 
-CREATE FUNCTION flagscope._finite(what text, at timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.finite(what text, at timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('%s needs a finite time, got "%s"', what, at),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('%s needs a finite time, got "%s"', what, at),
             HINT = 'For example now().';
     END IF;
     RETURN at;
 END $$;
-COMMENT ON FUNCTION flagscope._finite(text, timestamptz) IS 'the time; raises when it is infinite';
+COMMENT ON FUNCTION _flagscope.finite(text, timestamptz) IS 'the time; raises when it is infinite';
 
-CREATE FUNCTION flagscope._flag_keys() RETURNS text[]
+CREATE FUNCTION _flagscope.flag_keys() RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN ARRAY(SELECT f.key FROM flagscope.flag f);
-COMMENT ON FUNCTION flagscope._flag_keys() IS 'the keys of all flags, for a hint';
+COMMENT ON FUNCTION _flagscope.flag_keys() IS 'the keys of all flags, for a hint';
 
-CREATE FUNCTION flagscope._metric_names() RETURNS text[]
+CREATE FUNCTION _flagscope.metric_names() RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN ARRAY(SELECT m.name FROM flagscope.metric m);
-COMMENT ON FUNCTION flagscope._metric_names() IS 'the names of all metrics, for a hint';
+COMMENT ON FUNCTION _flagscope.metric_names() IS 'the names of all metrics, for a hint';
 
-CREATE FUNCTION flagscope._require_flag(flag text) RETURNS void
+CREATE FUNCTION _flagscope.require_flag(flag text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- What was measured of a flag can be read when the flag is deleted.
     IF EXISTS (SELECT FROM flagscope.flag f WHERE f.key = flag)
-        OR EXISTS (SELECT FROM flagscope.variant_history h WHERE h.flag = _require_flag.flag)
-        OR EXISTS (SELECT FROM flagscope.variant_rollup r WHERE r.flag = _require_flag.flag) THEN
+        OR EXISTS (SELECT FROM flagscope.variant_history h WHERE h.flag = require_flag.flag)
+        OR EXISTS (SELECT FROM flagscope.variant_rollup r WHERE r.flag = require_flag.flag) THEN
         RETURN;
     END IF;
-    PERFORM flagscope._unknown('flag', flag, flagscope._flag_keys(), 'Create it with flagscope.create_flag(key).');
+    PERFORM _flagscope.unknown('flag', flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
 END $$;
-COMMENT ON FUNCTION flagscope._require_flag(text) IS 'raises unless there is such a flag, or rollups of one that was deleted';
+COMMENT ON FUNCTION _flagscope.require_flag(text) IS 'raises unless there is such a flag, or rollups of one that was deleted';
 
-CREATE FUNCTION flagscope._require_metric(metric text) RETURNS flagscope.metric
+CREATE FUNCTION _flagscope.require_metric(metric text) RETURNS flagscope.metric
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -52,23 +52,23 @@ DECLARE
 BEGIN
     SELECT x.* INTO m FROM flagscope.metric x WHERE x.name = metric;
     IF NOT FOUND THEN
-        PERFORM flagscope._unknown('metric', metric, flagscope._metric_names(),
+        PERFORM _flagscope.unknown('metric', metric, _flagscope.metric_names(),
             'Define it with flagscope.create_metric(name, kind, signal).');
     END IF;
     RETURN m;
 END $$;
-COMMENT ON FUNCTION flagscope._require_metric(text) IS 'a metric; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_metric(text) IS 'a metric; raises where there is none';
 
-CREATE FUNCTION flagscope._unknown_number(what text, number bigint, hint text) RETURNS void
+CREATE FUNCTION _flagscope.unknown_number(what text, number bigint, hint text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = flagscope._message('%s', hint),
-        MESSAGE = flagscope._message('%s %s does not exist', what, coalesce(number::text, 'NULL'));
+    RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = _flagscope.message('%s', hint),
+        MESSAGE = _flagscope.message('%s %s does not exist', what, coalesce(number::text, 'NULL'));
 END $$;
-COMMENT ON FUNCTION flagscope._unknown_number(text, bigint, text) IS 'raises: there is no such thing of this number';
+COMMENT ON FUNCTION _flagscope.unknown_number(text, bigint, text) IS 'raises: there is no such thing of this number';
 
-CREATE FUNCTION flagscope._require_rollout(rollout_id bigint) RETURNS flagscope.rollout
+CREATE FUNCTION _flagscope.require_rollout(rollout_id bigint) RETURNS flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -76,13 +76,13 @@ DECLARE
 BEGIN
     SELECT x.* INTO r FROM flagscope.rollout x WHERE x.id = rollout_id;
     IF NOT FOUND THEN
-        PERFORM flagscope._unknown_number('rollout', rollout_id, 'See SELECT id, flag, environment, status FROM flagscope.rollout.');
+        PERFORM _flagscope.unknown_number('rollout', rollout_id, 'See SELECT id, flag, environment, status FROM flagscope.rollout.');
     END IF;
     RETURN r;
 END $$;
-COMMENT ON FUNCTION flagscope._require_rollout(bigint) IS 'a rollout; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_rollout(bigint) IS 'a rollout; raises where there is none';
 
-CREATE FUNCTION flagscope._require_guardrail(guardrail_id bigint) RETURNS flagscope.guardrail
+CREATE FUNCTION _flagscope.require_guardrail(guardrail_id bigint) RETURNS flagscope.guardrail
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -90,13 +90,13 @@ DECLARE
 BEGIN
     SELECT x.* INTO g FROM flagscope.guardrail x WHERE x.id = guardrail_id;
     IF NOT FOUND THEN
-        PERFORM flagscope._unknown_number('guardrail', guardrail_id, 'See SELECT id, flag, name FROM flagscope.guardrail.');
+        PERFORM _flagscope.unknown_number('guardrail', guardrail_id, 'See SELECT id, flag, name FROM flagscope.guardrail.');
     END IF;
     RETURN g;
 END $$;
-COMMENT ON FUNCTION flagscope._require_guardrail(bigint) IS 'a guardrail; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_guardrail(bigint) IS 'a guardrail; raises where there is none';
 
-CREATE FUNCTION flagscope._require_decision(decision_id bigint) RETURNS flagscope.decision
+CREATE FUNCTION _flagscope.require_decision(decision_id bigint) RETURNS flagscope.decision
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -104,8 +104,8 @@ DECLARE
 BEGIN
     SELECT x.* INTO d FROM flagscope.decision x WHERE x.id = decision_id;
     IF NOT FOUND THEN
-        PERFORM flagscope._unknown_number('decision', decision_id, 'See SELECT id, at, flag, action, reason FROM flagscope.decision.');
+        PERFORM _flagscope.unknown_number('decision', decision_id, 'See SELECT id, at, flag, action, reason FROM flagscope.decision.');
     END IF;
     RETURN d;
 END $$;
-COMMENT ON FUNCTION flagscope._require_decision(bigint) IS 'a decision; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_decision(bigint) IS 'a decision; raises where there is none';

@@ -1,21 +1,21 @@
 -- OTLP/JSON in: traces, logs and metrics as OpenTelemetry SDKs and Collectors write them.
 
-COMMENT ON FUNCTION flagscope._decode_otlp(text) IS
+COMMENT ON FUNCTION _flagscope.decode_otlp(text) IS
     'decodes an OTLP/JSON payload into rows; a last row without ts carries the number of rejected records, the first error and the characters replaced';
-COMMENT ON FUNCTION flagscope._otlp_since(jsonb, jsonb, boolean) IS
+COMMENT ON FUNCTION _flagscope.otlp_since(jsonb, jsonb, boolean) IS
     'what a cumulative point says of the time since the one before, both as in attributes.otlp: the change (first, baseline, delta, reset), the increase or the mean of the new observations, and these as a histogram';
 
-CREATE FUNCTION flagscope._is_evaluation(signal text, name text) RETURNS boolean
+CREATE FUNCTION _flagscope.is_evaluation(signal text, name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN signal = 'event' AND name = 'feature_flag.evaluation';
-COMMENT ON FUNCTION flagscope._is_evaluation(text, text) IS 'is the row a flag evaluation';
+COMMENT ON FUNCTION _flagscope.is_evaluation(text, text) IS 'is the row a flag evaluation';
 
-CREATE FUNCTION flagscope._digest(parts text[]) RETURNS uuid
+CREATE FUNCTION _flagscope.digest(parts text[]) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN substr(encode(sha256(convert_to(parts::text, 'UTF8')), 'hex'), 1, 32)::uuid;
-COMMENT ON FUNCTION flagscope._digest(text[]) IS '128 bits that stand for a list of texts';
+COMMENT ON FUNCTION _flagscope.digest(text[]) IS '128 bits that stand for a list of texts';
 
-CREATE FUNCTION flagscope._stored_evaluations(wanted uuid[], times timestamptz[], traces uuid[], spans bytea[], keys text[], flags jsonb[],
+CREATE FUNCTION _flagscope.stored_evaluations(wanted uuid[], times timestamptz[], traces uuid[], spans bytea[], keys text[], flags jsonb[],
     errors boolean[])
 RETURNS SETOF uuid
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
@@ -26,7 +26,7 @@ DECLARE
     to_ts timestamptz := (SELECT max(t) FROM unnest(times) t) + interval '1 minute';
 BEGIN
     -- In one order, so that of two payloads with the same evaluations one waits for the other and never both.
-    INSERT INTO flagscope.otlp_evaluation AS e (evaluation) SELECT w FROM unnest(wanted) w ORDER BY w
+    INSERT INTO _flagscope.otlp_evaluation AS e (evaluation) SELECT w FROM unnest(wanted) w ORDER BY w
     ON CONFLICT (evaluation) DO UPDATE SET claimed_at = clock_timestamp();
     -- A statement of its own: it sees what the other payload has stored meanwhile.
     RETURN QUERY
@@ -38,57 +38,57 @@ BEGIN
             AND t.attributes ->> 'feature_flag.key' IS NOT DISTINCT FROM w.key
             AND (t.flags, t.is_error) IS NOT DISTINCT FROM (w.flags, w.is_error));
 END $$;
-COMMENT ON FUNCTION flagscope._stored_evaluations(uuid[], timestamptz[], uuid[], bytea[], text[], jsonb[], boolean[]) IS
+COMMENT ON FUNCTION _flagscope.stored_evaluations(uuid[], timestamptz[], uuid[], bytea[], text[], jsonb[], boolean[]) IS
     'those of some evaluations that are stored already, in whatever shape they came; waits for a payload that is just storing one of them';
 
-CREATE FUNCTION flagscope._take_series(wanted uuid[], origins uuid[])
+CREATE FUNCTION _flagscope.take_series(wanted uuid[], origins uuid[])
 RETURNS TABLE (series uuid, ts timestamptz, ts_nanos smallint, point jsonb, origin_since timestamptz)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 BEGIN
-    INSERT INTO flagscope.otlp_series (series, origin, first_ts, ts, ts_nanos, seen_at)
+    INSERT INTO _flagscope.otlp_series (series, origin, first_ts, ts, ts_nanos, seen_at)
     SELECT w.series, w.origin, 'infinity', '-infinity', 0, clock_timestamp()
     FROM unnest(wanted, origins) w(series, origin) ORDER BY w.series
     ON CONFLICT (series) DO NOTHING;
     RETURN QUERY
     WITH mine AS MATERIALIZED (
-        SELECT s.* FROM flagscope.otlp_series s WHERE s.series = ANY (wanted) ORDER BY s.series FOR UPDATE
+        SELECT s.* FROM _flagscope.otlp_series s WHERE s.series = ANY (wanted) ORDER BY s.series FOR UPDATE
     ), since AS (
-        SELECT o.origin, min(o.first_ts) AS first_ts FROM flagscope.otlp_series o
+        SELECT o.origin, min(o.first_ts) AS first_ts FROM _flagscope.otlp_series o
         WHERE o.origin = ANY (origins) GROUP BY o.origin
     )
     SELECT m.series, m.ts, m.ts_nanos, m.point, s.first_ts FROM mine m JOIN since s ON s.origin = m.origin;
 END $$;
-COMMENT ON FUNCTION flagscope._take_series(uuid[], uuid[]) IS
+COMMENT ON FUNCTION _flagscope.take_series(uuid[], uuid[]) IS
     'the last points of some cumulative series, locked until the end of the transaction; new ones have none; origin_since: since when their process is known';
 
-CREATE FUNCTION flagscope._keep_series(kept uuid[], times timestamptz[], nanos smallint[], points jsonb[], first_times timestamptz[])
+CREATE FUNCTION _flagscope.keep_series(kept uuid[], times timestamptz[], nanos smallint[], points jsonb[], first_times timestamptz[])
 RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    UPDATE flagscope.otlp_series s SET ts = n.ts, ts_nanos = n.ts_nanos, point = n.point - 'exemplars' - 'description',
+    UPDATE _flagscope.otlp_series s SET ts = n.ts, ts_nanos = n.ts_nanos, point = n.point - 'exemplars' - 'description',
         first_ts = least(s.first_ts, n.first_ts), seen_at = clock_timestamp()
     FROM unnest(kept, times, nanos, points, first_times) n(series, ts, ts_nanos, point, first_ts)
     WHERE s.series = n.series
 $$;
-COMMENT ON FUNCTION flagscope._keep_series(uuid[], timestamptz[], smallint[], jsonb[], timestamptz[]) IS
+COMMENT ON FUNCTION _flagscope.keep_series(uuid[], timestamptz[], smallint[], jsonb[], timestamptz[]) IS
     'remembers the last points of some cumulative series';
 
-CREATE FUNCTION flagscope._forget_ingest(at timestamptz, most integer DEFAULT 10000) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_ingest(at timestamptz, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH claims AS (
         -- The clock and not at: a claim matters while transactions of now run. What one of them has locked waits.
-        DELETE FROM flagscope.otlp_evaluation e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.otlp_evaluation x
+        DELETE FROM _flagscope.otlp_evaluation e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.otlp_evaluation x
             WHERE x.claimed_at < clock_timestamp() - interval '10 minutes' LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
     ), series AS (
-        DELETE FROM flagscope.otlp_series s WHERE s.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.otlp_series x
-            WHERE x.seen_at < at - flagscope._setting_interval('otlp.series_retention') LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
+        DELETE FROM _flagscope.otlp_series s WHERE s.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.otlp_series x
+            WHERE x.seen_at < at - _flagscope.setting_interval('otlp.series_retention') LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
     )
     SELECT greatest((SELECT count(*) FROM claims), (SELECT count(*) FROM series));
 $$;
-COMMENT ON FUNCTION flagscope._forget_ingest(timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_ingest(timestamptz, integer) IS
     'forgets claims of evaluations, and series without a point for long, of each so many at most; part of maintain(); returns of which there were more, how many';
 
 CREATE FUNCTION flagscope.ingest_otlp(payload text,
@@ -98,22 +98,22 @@ AS $$
 #variable_conflict use_column
 DECLARE
     replaced bigint;
-    new_within interval := flagscope._setting_interval('otlp.new_series_within');
+    new_within interval := _flagscope.setting_interval('otlp.new_series_within');
 BEGIN
     WITH decoded AS MATERIALIZED (
         SELECT d.*, d.ordinality AS place, d.attributes -> 'otlp' AS otlp,
             -- The span that evaluated: an evaluation that is a span of its own stands below it.
-            CASE WHEN d.trace_id IS NOT NULL AND flagscope._is_evaluation(d.signal, d.name) THEN
+            CASE WHEN d.trace_id IS NOT NULL AND _flagscope.is_evaluation(d.signal, d.name) THEN
                 coalesce(d.parent_span_id, d.span_id, '') END AS evaluated_in,
             d.attributes ->> 'feature_flag.key' AS flag_key,
-            CASE WHEN d.cumulative THEN flagscope._digest(ARRAY[d.service, d.environment, d.attributes ->> 'resource',
+            CASE WHEN d.cumulative THEN _flagscope.digest(ARRAY[d.service, d.environment, d.attributes ->> 'resource',
                 d.attributes ->> 'scope']) END AS origin
-        FROM flagscope._decode_otlp(payload) WITH ORDINALITY d
+        FROM _flagscope.decode_otlp(payload) WITH ORDINALITY d
     ), known AS MATERIALIZED (
         SELECT d.place, d.origin, d.ts, d.ts_nanos, d.otlp,
-            CASE WHEN d.evaluated_in IS NOT NULL THEN flagscope._digest(ARRAY[d.trace_id::text, d.evaluated_in::text,
+            CASE WHEN d.evaluated_in IS NOT NULL THEN _flagscope.digest(ARRAY[d.trace_id::text, d.evaluated_in::text,
                 d.flag_key, d.flags::text, d.is_error::text]) END AS evaluation,
-            CASE WHEN d.cumulative THEN flagscope._digest(ARRAY[d.origin::text, d.name, d.unit, d.otlp ->> 'type',
+            CASE WHEN d.cumulative THEN _flagscope.digest(ARRAY[d.origin::text, d.name, d.unit, d.otlp ->> 'type',
                 d.otlp ->> 'start', (d.attributes - '{otlp,resource,scope}'::text[])::text, d.otlp ->> 'attributes']) END AS series
         FROM decoded d WHERE d.evaluated_in IS NOT NULL OR d.cumulative
     ), claimed AS MATERIALIZED (
@@ -125,13 +125,13 @@ BEGIN
                     array_agg(e.evaluated_in) AS spans, array_agg(e.flag_key) AS keys, array_agg(e.flags) AS flags, array_agg(e.is_error) AS errors
                 FROM (SELECT DISTINCT ON (k.evaluation) k.evaluation, d.* FROM known k JOIN decoded d ON d.place = k.place
                       WHERE k.evaluation IS NOT NULL ORDER BY k.evaluation, d.place) e) e,
-                LATERAL flagscope._stored_evaluations(e.evaluations, e.times, e.traces, e.spans, e.keys, e.flags, e.errors) s
+                LATERAL _flagscope.stored_evaluations(e.evaluations, e.times, e.traces, e.spans, e.keys, e.flags, e.errors) s
             WHERE e.evaluations IS NOT NULL)
         GROUP BY k.evaluation
     ), taken AS MATERIALIZED (
         SELECT t.* FROM (SELECT array_agg(s.series) AS series, array_agg(s.origin) AS origins
                 FROM (SELECT DISTINCT k.series, k.origin FROM known k WHERE k.series IS NOT NULL) s) s,
-            LATERAL flagscope._take_series(s.series, s.origins) t WHERE s.series IS NOT NULL
+            LATERAL _flagscope.take_series(s.series, s.origins) t WHERE s.series IS NOT NULL
     ), newer AS MATERIALIZED (
         -- A point that is not newer than the last one of its series says nothing new.
         SELECT DISTINCT ON (k.series, k.ts, k.ts_nanos) k.place, k.series, k.ts, k.ts_nanos, k.otlp, t.point,
@@ -144,12 +144,12 @@ BEGIN
               FROM newer n) n,
             -- New is a series of a process that was there before it, and one that began lately; but not one that begins with
             -- a point at its own start: so OpenTelemetry's data model marks a total that came to be nobody knows when.
-            LATERAL flagscope._otlp_since(n.previous, n.otlp,
+            LATERAL _flagscope.otlp_since(n.previous, n.otlp,
                 extract(epoch FROM n.ts) * 1000000000 + n.ts_nanos IS DISTINCT FROM (n.otlp ->> 'start')::numeric
                 AND (n.ts > n.origin_since OR coalesce(
                     (extract(epoch FROM n.ts) - (n.otlp ->> 'start')::numeric / 1e9) <= extract(epoch FROM new_within), false))) c
     ), kept AS MATERIALIZED (
-        SELECT flagscope._keep_series(array_agg(n.series), array_agg(n.ts), array_agg(n.ts_nanos), array_agg(n.otlp), array_agg(n.first_ts))
+        SELECT _flagscope.keep_series(array_agg(n.series), array_agg(n.ts), array_agg(n.ts_nanos), array_agg(n.otlp), array_agg(n.first_ts))
         FROM (SELECT DISTINCT ON (n.series) n.*, min(n.ts) OVER (PARTITION BY n.series) AS first_ts
               FROM newer n ORDER BY n.series, n.ts DESC, n.ts_nanos DESC) n
     ), fresh AS MATERIALIZED (
@@ -162,8 +162,8 @@ BEGIN
         SELECT a.place, a.flags, a.attribution FROM (
             SELECT array_agg(f.place) AS places, array_agg(f.ts) AS times, array_agg(f.trace_id) AS traces, array_agg(f.subject) AS subjects,
                 array_agg(f.environment) AS environments, array_agg(f.ts_nanos) AS nanos, array_agg(f.flags) AS flags
-            FROM fresh f WHERE (f.flags IS NOT NULL) = flagscope._is_evaluation(f.signal, f.name) AND (f.trace_id IS NOT NULL OR f.subject IS NOT NULL)) u,
-            LATERAL flagscope._flags_of(u.places, u.times, u.traces, u.subjects, u.environments, u.nanos, u.flags) a
+            FROM fresh f WHERE (f.flags IS NOT NULL) = _flagscope.is_evaluation(f.signal, f.name) AND (f.trace_id IS NOT NULL OR f.subject IS NOT NULL)) u,
+            LATERAL _flagscope.flags_of(u.places, u.times, u.traces, u.subjects, u.environments, u.nanos, u.flags) a
     ), stored AS (
         INSERT INTO flagscope.telemetry (ts, ts_nanos, signal, name, value, distribution, unit, subject, flags, environment, service,
             severity, is_error, trace_id, span_id, parent_span_id, body, attributes, attribution)

@@ -1,34 +1,34 @@
 -- Policies: guardrails for many flags, attached when a rollout starts. And rules proposed as JSON.
 
-CREATE FUNCTION flagscope._rule_keys() RETURNS text[]
+CREATE FUNCTION _flagscope.rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '{name,metric,comparison,test,quantile,margin,margin_absolute,limit_value,action,on_state,priority,weight,min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect}'::text[];
-COMMENT ON FUNCTION flagscope._rule_keys() IS 'columns of guardrail that a rule as JSON may have';
+COMMENT ON FUNCTION _flagscope.rule_keys() IS 'columns of guardrail that a rule as JSON may have';
 
-CREATE FUNCTION flagscope._proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
+CREATE FUNCTION _flagscope.proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = rule ->> 'metric');
-    unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(rule) WHEN 'object' THEN rule ELSE '{}' END) k WHERE k <> ALL (flagscope._rule_keys()));
+    unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(rule) WHEN 'object' THEN rule ELSE '{}' END) k WHERE k <> ALL (_flagscope.rule_keys()));
     problem text;
     g flagscope.guardrail;
 BEGIN
     IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR m.kind IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN 'undefined_object' ELSE 'invalid_parameter_value' END,
-            MESSAGE = CASE WHEN unknown IS NOT NULL THEN flagscope._message('a rule has no "%s"', unknown)
-                WHEN rule ? 'metric' THEN flagscope._message('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
-            HINT = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN flagscope._names_hint(rule ->> 'metric', flagscope._metric_names(),
+            MESSAGE = CASE WHEN unknown IS NOT NULL THEN _flagscope.message('a rule has no "%s"', unknown)
+                WHEN rule ? 'metric' THEN _flagscope.message('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
+            HINT = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN _flagscope.names_hint(rule ->> 'metric', _flagscope.metric_names(),
                     'Define it with flagscope.create_metric(name, kind, signal).')
-                ELSE format('A rule may have: %s.', array_to_string(flagscope._rule_keys(), ', ')) END;
+                ELSE format('A rule may have: %s.', array_to_string(_flagscope.rule_keys(), ', ')) END;
     END IF;
     g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
         'comparison', CASE WHEN rule ->> 'test' = 'anomaly' THEN 'baseline' WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END,
-        'test', flagscope._default_test(m.kind, CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
+        'test', _flagscope.default_test(m.kind, CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
             WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback', 'on_state', '{}'::jsonb, 'priority', 0,
         'weight', 1, 'design_effect', 1, 'breaches', 1, 'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')
         || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
-    problem := coalesce(flagscope._guardrail_problem(g, m), CASE
+    problem := coalesce(_flagscope.guardrail_problem(g, m), CASE
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN format('"%s" is not an action of a guardrail', g.action)
         WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'a limit_value goes with comparison "absolute"'
         WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against control the test is "sequential"'
@@ -38,23 +38,23 @@ BEGIN
         WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile lies between 0 and 1, got "%s": the 95th percentile is 0.95', g.quantile)
         END);
     IF problem IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = flagscope._message('rule "%s": %s', g.name, problem),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('rule "%s": %s', g.name, problem),
             HINT = 'See the comments on the columns of flagscope.guardrail.';
     END IF;
     RETURN g;
 END $$;
-COMMENT ON FUNCTION flagscope._proposed(jsonb, text, text) IS 'a rule as JSON, as a guardrail of a flag; what is left out has its default';
+COMMENT ON FUNCTION _flagscope.proposed(jsonb, text, text) IS 'a rule as JSON, as a guardrail of a flag; what is left out has its default';
 
-CREATE FUNCTION flagscope._check_policy() RETURNS trigger
+CREATE FUNCTION _flagscope.check_policy() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
+    PERFORM _flagscope.proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_policy() IS 'trigger: the rule can be made a guardrail';
+COMMENT ON FUNCTION _flagscope.check_policy() IS 'trigger: the rule can be made a guardrail';
 CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE ON flagscope.guardrail_policy
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_policy();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_policy();
 
 CREATE FUNCTION flagscope.create_policy(name text, rule jsonb, tag text DEFAULT NULL, environment text DEFAULT NULL, description text DEFAULT '')
 RETURNS bigint
@@ -67,25 +67,25 @@ DECLARE
 BEGIN
     INSERT INTO flagscope.guardrail_policy (name, environment, tag, rule, description)
     VALUES (create_policy.name,
-        CASE WHEN create_policy.environment IS NOT NULL THEN flagscope._environment(create_policy.environment) END, create_policy.tag, create_policy.rule, create_policy.description)
+        CASE WHEN create_policy.environment IS NOT NULL THEN _flagscope.environment(create_policy.environment) END, create_policy.tag, create_policy.rule, create_policy.description)
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('42710', flagscope._message('policy "%s" exists already', create_policy.name), NULL,
+    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('policy "%s" exists already', create_policy.name), NULL,
         'UPDATE flagscope.guardrail_policy changes it.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_policy(text, jsonb, text, text, text) IS
     'a guardrail for every flag with a tag (NULL: all) in an environment (NULL: all), for example create_policy(''errors'', ''{"metric": "http errors"}''); attached when a rollout starts; returns its id';
 
-CREATE FUNCTION flagscope._attach(p flagscope.guardrail_policy, r flagscope.rollout) RETURNS void
+CREATE FUNCTION _flagscope.attach(p flagscope.guardrail_policy, r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    g flagscope.guardrail := flagscope._proposed(p.rule || jsonb_build_object('name', p.name), r.flag, r.environment);
+    g flagscope.guardrail := _flagscope.proposed(p.rule || jsonb_build_object('name', p.name), r.flag, r.environment);
 BEGIN
     -- A guardrail of the flag's own with that name stays: who wrote it knew better.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin, limit_value, action, on_state,
@@ -98,12 +98,12 @@ BEGIN
         stale_after = g.stale_after, shadow = g.shadow, description = g.description, design_effect = g.design_effect, margin_absolute = g.margin_absolute, enabled = true
     WHERE x.policy_id = p.id;
 EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
-    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
+    RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
         HINT = 'Mend its rule, or set enabled = false in flagscope.guardrail_policy.';
 END $$;
-COMMENT ON FUNCTION flagscope._attach(flagscope.guardrail_policy, flagscope.rollout) IS 'makes or renews the guardrail that a policy gives a flag';
+COMMENT ON FUNCTION _flagscope.attach(flagscope.guardrail_policy, flagscope.rollout) IS 'makes or renews the guardrail that a policy gives a flag';
 
-CREATE FUNCTION flagscope._attach_policies(r flagscope.rollout) RETURNS void
+CREATE FUNCTION _flagscope.attach_policies(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -113,20 +113,20 @@ BEGIN
     FOR p IN SELECT x.* FROM flagscope.guardrail_policy x JOIN flagscope.flag f ON f.key = r.flag
         WHERE x.enabled AND coalesce(x.environment = r.environment, true) AND (x.tag IS NULL OR x.tag = ANY (f.tags)) ORDER BY x.id
     LOOP
-        PERFORM flagscope._attach(p, r);
+        PERFORM _flagscope.attach(p, r);
         attached := attached || p.id;
     END LOOP;
     UPDATE flagscope.guardrail g SET enabled = false WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
         AND g.policy_id IS NOT NULL AND g.policy_id <> ALL (attached);
 END $$;
-COMMENT ON FUNCTION flagscope._attach_policies(flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.attach_policies(flagscope.rollout) IS
     'gives a rollout''s flag the guardrails of the policies that are meant for it, and disables those that no longer are';
 
-CREATE FUNCTION flagscope._prepare_start(r flagscope.rollout) RETURNS void
+CREATE FUNCTION _flagscope.prepare_start(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._check_stage_plan(r.id), flagscope._check_excluded(r), flagscope._attach_policies(r);
+    PERFORM _flagscope.check_stage_plan(r.id), _flagscope.check_excluded(r), _flagscope.attach_policies(r);
     -- What the flag did before is no longer served: an earlier rollout's watch is over.
     UPDATE flagscope.rollout x SET watch_until = NULL
     WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.watch_until IS NOT NULL;
@@ -134,4 +134,4 @@ BEGIN
     DELETE FROM flagscope.unit u WHERE u.ctid = ANY (ARRAY(SELECT o.ctid FROM flagscope.rollout x JOIN flagscope.unit o ON o.rollout_id = x.id
         WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id LIMIT 10000));
 END $$;
-COMMENT ON FUNCTION flagscope._prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';
+COMMENT ON FUNCTION _flagscope.prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';

@@ -1,63 +1,63 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
-CREATE FUNCTION flagscope._stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
+CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE m.kind
         WHEN 'quantile' THEN to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram),
             CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}' ELSE ARRAY[g.quantile] END))
-        ELSE to_jsonb(flagscope._metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), NULL)) END
+        ELSE to_jsonb(_flagscope.metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), NULL)) END
     FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = _stage_values.variant
-        AND v.bucket >= flagscope._bucket_of(r.stage_started_at);
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_values.variant
+        AND v.bucket >= _flagscope.bucket_of(r.stage_started_at);
 END;
-COMMENT ON FUNCTION flagscope._stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
+COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
     'what a variant looked like since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
 
-CREATE FUNCTION flagscope._evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
+CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', s.limit_value, 'value', s.value,
         'margin', s.margin, 'margin_absolute', s.margin_absolute,
-        'since', flagscope._bucket_of(r.stage_started_at),
-        'stage_treatment', flagscope._stage_values(g, r, m, r.treatment),
-        'stage_control', flagscope._stage_values(g, r, m, r.control),
+        'since', _flagscope.bucket_of(r.stage_started_at),
+        'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
+        'stage_control', _flagscope.stage_values(g, r, m, r.control),
         'n_treatment', s.n_treatment, 'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
-            'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
-    || flagscope._effect(g, s, m, r)
+            'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
+    || _flagscope.effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
-COMMENT ON FUNCTION flagscope._evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
+COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
 
-CREATE FUNCTION flagscope._evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
+CREATE FUNCTION _flagscope.evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN flagscope._evidence(g, r);
+    RETURN _flagscope.evidence(g, r);
 EXCEPTION WHEN OTHERS THEN
     RETURN jsonb_build_object('error', SQLERRM);
 END $$;
-COMMENT ON FUNCTION flagscope._evidence_if_possible(flagscope.guardrail, flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.evidence_if_possible(flagscope.guardrail, flagscope.rollout) IS
     'the evidence, or why it could not be put together: this must not delay the action';
 
-CREATE FUNCTION flagscope._is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
+CREATE FUNCTION _flagscope.is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE WHEN action IN ('hold', 'step_back') THEN status = 'running'
                 WHEN action = 'pause' THEN status IN ('running', 'held')
                 ELSE status IN ('running', 'paused', 'held', 'completed') END;
 END;
-COMMENT ON FUNCTION flagscope._is_due(flagscope.action, flagscope.rollout_status) IS
+COMMENT ON FUNCTION _flagscope.is_due(flagscope.action, flagscope.rollout_status) IS
     'would a guardrail''s action still change a rollout of that status';
 
-CREATE FUNCTION flagscope._wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status) RETURNS flagscope.action
+CREATE FUNCTION _flagscope.wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status) RETURNS flagscope.action
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- A completed rollout has no ramp to hold, pause or step back: these are told.
@@ -65,32 +65,32 @@ BEGIN ATOMIC
     FROM (SELECT CASE WHEN state = 'breached' THEN g.action
         ELSE nullif(nullif(g.on_state ->> state::text, 'wait'), 'ignore')::flagscope.action END) x(action);
 END;
-COMMENT ON FUNCTION flagscope._wanted(flagscope.guardrail, flagscope.data_state, flagscope.rollout_status) IS
+COMMENT ON FUNCTION _flagscope.wanted(flagscope.guardrail, flagscope.data_state, flagscope.rollout_status) IS
     'what a guardrail in a state wants done; NULL: nothing';
 
-CREATE FUNCTION flagscope._holds_ramp(g flagscope.guardrail, state flagscope.data_state) RETURNS boolean
+CREATE FUNCTION _flagscope.holds_ramp(g flagscope.guardrail, state flagscope.data_state) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE state WHEN 'ok' THEN false WHEN 'breached' THEN g.action <> 'warn'
         ELSE coalesce(g.on_state ->> state::text, 'wait') <> 'ignore' END;
 END;
-COMMENT ON FUNCTION flagscope._holds_ramp(flagscope.guardrail, flagscope.data_state) IS
+COMMENT ON FUNCTION _flagscope.holds_ramp(flagscope.guardrail, flagscope.data_state) IS
     'does the ramp wait for a guardrail in a state; a breach that only warns does not hold it';
 
-CREATE FUNCTION flagscope._was_done(s flagscope.guardrail_status, g flagscope.guardrail, action flagscope.action, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.was_done(s flagscope.guardrail_status, g flagscope.guardrail, action flagscope.action, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = s.rollout_id AND d.guardrail_id = g.id
-        AND d.guardrail_version = g.version AND d.action = _was_done.action AND d.shadow = g.shadow
+        AND d.guardrail_version = g.version AND d.action = was_done.action AND d.shadow = g.shadow
         AND ((d.evidence ->> 'state' = s.state::text AND CASE WHEN g.test = 'sequential' AND s.state = 'breached'
                 THEN d.evidence_id = s.evidence_id ELSE d.at >= coalesce(s.breached_at, s.state_since) END)
             -- A state that comes and goes warns once in a while, not each time.
-            OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text AND d.at > at - flagscope._setting_interval('guardrail.rewarn_after') AND d.at <= at)));
+            OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text AND d.at > at - _flagscope.setting_interval('guardrail.rewarn_after') AND d.at <= at)));
 $$;
-COMMENT ON FUNCTION flagscope._was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
     'was a guardrail''s action on its present state decided already';
 
-CREATE FUNCTION flagscope._due_actions(r flagscope.rollout, at timestamptz)
+CREATE FUNCTION _flagscope.due_actions(r flagscope.rollout, at timestamptz)
 RETURNS TABLE (g flagscope.guardrail, action flagscope.action, reason text, only_told boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,24 +103,24 @@ BEGIN
     RETURN QUERY
         SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
-            LATERAL flagscope._wanted(g, s.state, r.status) w(action)
-        WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL AND flagscope._is_due(w.action, r.status)
-            AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT flagscope._was_done(s, g, w.action, at)
+            LATERAL _flagscope.wanted(g, s.state, r.status) w(action)
+        WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL AND _flagscope.is_due(w.action, r.status)
+            AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT _flagscope.was_done(s, g, w.action, at)
             AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id,
-                    LATERAL flagscope._wanted(og, os.state, r.status) ow(action)
+                    LATERAL _flagscope.wanted(og, os.state, r.status) ow(action)
                 WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow AND ow.action <> 'warn'
                     AND (r.status <> 'completed' OR og.comparison <> 'control')
                     -- It is about to act, or has acted on what there was then; what is found later is not its doing.
-                    AND ((flagscope._is_due(ow.action, r.status) AND NOT flagscope._was_done(os, og, ow.action, at))
+                    AND ((_flagscope.is_due(ow.action, r.status) AND NOT _flagscope.was_done(os, og, ow.action, at))
                         OR EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
                             AND d.at >= greatest(coalesce(os.breached_at, os.state_since), coalesce(s.breached_at, s.state_since)))))
         -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
         ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id;
 END $$;
-COMMENT ON FUNCTION flagscope._due_actions(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.due_actions(flagscope.rollout, timestamptz) IS
     'what guardrails want done to a rollout and what has not been done yet: first what is only told, then the most severe action among guardrails of the highest priority';
 
-CREATE FUNCTION flagscope._act(r flagscope.rollout, at timestamptz) RETURNS integer
+CREATE FUNCTION _flagscope.act(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -129,23 +129,23 @@ DECLARE
     acted boolean := false;
     decided integer := 0;
 BEGIN
-    FOR work IN SELECT * FROM flagscope._due_actions(r, at) LOOP
+    FOR work IN SELECT * FROM _flagscope.due_actions(r, at) LOOP
         EXIT WHEN acted;
         acted := NOT work.only_told;
-        decision_id := flagscope._decide(r.id, work.action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
-            (work.g).id, (work.g).shadow, flagscope._evidence_if_possible(work.g, r));
+        decision_id := _flagscope.decide(r.id, work.action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
+            (work.g).id, (work.g).shadow, _flagscope.evidence_if_possible(work.g, r));
         decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope._act(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.act(flagscope.rollout, timestamptz) IS
     'what guardrails want done, once: all that is only told, and one action, the most severe among guardrails of the highest priority that want one; returns the number of decisions';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
-        WHEN r.id IS NULL THEN (flagscope._require_rollout(ramp_gate.rollout_id)).status::text  -- raises
+        WHEN r.id IS NULL THEN (_flagscope.require_rollout(ramp_gate.rollout_id)).status::text  -- raises
         WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
             WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
@@ -156,7 +156,7 @@ BEGIN ATOMIC
             format('stage %s lasts until %s UTC', r.stage, to_char((r.stage_started_at + s.min_duration) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
-        ELSE coalesce(flagscope._frozen(r.flag, r.environment, at), flagscope._exhausted(r, at)) END
+        ELSE coalesce(_flagscope.frozen(r.flag, r.environment, at), _flagscope.exhausted(r, at)) END
     FROM (SELECT ramp_gate.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
     LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
     LEFT JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
@@ -169,14 +169,14 @@ BEGIN ATOMIC
         FROM flagscope.guardrail g
         LEFT JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
-            AND flagscope._holds_ramp(g, coalesce(st.state, 'not_enough'))
+            AND _flagscope.holds_ramp(g, coalesce(st.state, 'not_enough'))
         ORDER BY st.state = 'breached' DESC, g.priority DESC, g.id LIMIT 1
     ) waiting ON true;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
 
-CREATE FUNCTION flagscope._wants_action(r flagscope.rollout) RETURNS boolean
+CREATE FUNCTION _flagscope.wants_action(r flagscope.rollout) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -187,11 +187,11 @@ BEGIN
         -- 1,000 rules: 200 ms a tick).
         OR EXISTS (SELECT FROM flagscope.guardrail_status s,
                 LATERAL (SELECT g FROM flagscope.guardrail g WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
-            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND flagscope._wanted(x.g, s.state, r.status) IS NOT NULL);
+            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND _flagscope.wanted(x.g, s.state, r.status) IS NOT NULL);
 END $$;
-COMMENT ON FUNCTION flagscope._wants_action(flagscope.rollout) IS 'may some guardrail of a rollout want something done';
+COMMENT ON FUNCTION _flagscope.wants_action(flagscope.rollout) IS 'may some guardrail of a rollout want something done';
 
-CREATE FUNCTION flagscope._rests_until(r flagscope.rollout) RETURNS timestamptz
+CREATE FUNCTION _flagscope.rests_until(r flagscope.rollout) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.at + r.cooldown FROM (
@@ -199,54 +199,54 @@ AS $$
         ORDER BY d.id DESC LIMIT 1) d
     WHERE d.guardrail_id IS NOT NULL AND r.status = 'held';
 $$;
-COMMENT ON FUNCTION flagscope._rests_until(flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.rests_until(flagscope.rollout) IS
     'when a ramp held by a guardrail goes on by itself; NULL: a person held it, or it has no cooldown';
 
-CREATE FUNCTION flagscope._may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT at >= flagscope._rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
-        AND flagscope._frozen(r.flag, r.environment, at) IS NULL AND flagscope._exhausted(r, at) IS NULL
+    SELECT at >= _flagscope.rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
+        AND _flagscope.frozen(r.flag, r.environment, at) IS NULL AND _flagscope.exhausted(r, at) IS NULL
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok')
         -- Sequential evidence begins anew; what is still beyond its limit would only hold it again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');
 $$;
-COMMENT ON FUNCTION flagscope._may_resume(flagscope.rollout, timestamptz) IS 'has a ramp that a guardrail held rested long enough';
+COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS 'has a ramp that a guardrail held rested long enough';
 
-CREATE FUNCTION flagscope._may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN flagscope._wants_action(r) OR r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
+    RETURN _flagscope.wants_action(r) OR r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
         OR (r.status = 'running' AND at >= r.stage_started_at + (SELECT s.min_duration FROM flagscope.rollout_stage s
             WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
 END $$;
-COMMENT ON FUNCTION flagscope._may_move(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.may_move(flagscope.rollout, timestamptz) IS
     'can this tick move the rollout at all: a cheap look before ramp_gate()';
 
-CREATE FUNCTION flagscope._move(r flagscope.rollout, at timestamptz) RETURNS integer
+CREATE FUNCTION _flagscope.move(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided integer := flagscope._tell_health(r, at) + flagscope._act(r, at);
+    decided integer := _flagscope.tell_health(r, at) + _flagscope.act(r, at);
 BEGIN
     IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
-        PERFORM flagscope._decide(r.id, 'advance'::flagscope.action, 'flagscope',
-            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(flagscope._percent(r.id, r.stage))), at,
+        PERFORM _flagscope.decide(r.id, 'advance'::flagscope.action, 'flagscope',
+            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(_flagscope.percent(r.id, r.stage))), at,
             NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
-    ELSIF decided = 0 AND r.status = 'held' AND flagscope._may_resume(r, at) THEN
-        PERFORM flagscope._decide(r.id, 'resume'::flagscope.action, 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at,
+    ELSIF decided = 0 AND r.status = 'held' AND _flagscope.may_resume(r, at) THEN
+        PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at,
             NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     END IF;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope._move(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.move(flagscope.rollout, timestamptz) IS
     'what this tick decides on a rollout: what guardrails want, else the next stage, else the end of a rest; returns the number of decisions';
 
-CREATE FUNCTION flagscope._ramp(at timestamptz) RETURNS integer
+CREATE FUNCTION _flagscope.ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -254,28 +254,28 @@ DECLARE
     r flagscope.rollout;
     total integer := 0;
 BEGIN
-    FOR seen IN SELECT * FROM flagscope.rollout x WHERE flagscope._is_watched(x, at) AND flagscope._may_move(x, at) ORDER BY x.id
+    FOR seen IN SELECT * FROM flagscope.rollout x WHERE _flagscope.is_watched(x, at) AND _flagscope.may_move(x, at) ORDER BY x.id
     LOOP
         CONTINUE WHEN seen.problem IS NULL AND seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NOT NULL
-            AND NOT flagscope._wants_action(seen);
+            AND NOT _flagscope.wants_action(seen);
         -- Decides on what is, not on what was when the loop began; and waits for nobody: the next tick looks again.
         SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
-        WHERE x.id = seen.id AND flagscope._is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
+        WHERE x.id = seen.id AND _flagscope.is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
         IF NOT FOUND THEN
-            PERFORM flagscope._note_locked(seen, at);
+            PERFORM _flagscope.note_locked(seen, at);
             CONTINUE;
         END IF;
         BEGIN
-            total := total + flagscope._move(r, at);
+            total := total + _flagscope.move(r, at);
             UPDATE flagscope.rollout x SET problem = NULL WHERE x.id = r.id AND x.problem IS NOT NULL;
         EXCEPTION WHEN OTHERS THEN
             UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
             IF FOUND THEN  -- once, not at every tick
-                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = flagscope._message('rollout %s could not be decided: %s', r.id, SQLERRM);
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rollout %s could not be decided: %s', r.id, SQLERRM);
             END IF;
         END;
     END LOOP;
     RETURN total;
 END $$;
-COMMENT ON FUNCTION flagscope._ramp(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS
     'acts on states and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';

@@ -6,19 +6,19 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    env text := flagscope._environment(variant_summary.environment);
+    env text := _flagscope.environment(variant_summary.environment);
     span tstzrange := coalesce(variant_summary.range, tstzrange(clock_timestamp() - interval '1 hour', NULL));
 BEGIN
-    PERFORM flagscope._require_flag(variant_summary.flag);
+    PERFORM _flagscope.require_flag(variant_summary.flag);
     RETURN QUERY
     SELECT s.metric, s.variant, s.n, CASE WHEN m.kind IN ('proportion', 'rate') THEN s.events END,
-        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN flagscope._metric_value(m, NULL::float8, s.n, s.events, s.moments, NULL::flagscope.histogram) END,
+        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN _flagscope.metric_value(m, NULL::float8, s.n, s.events, s.moments, NULL::flagscope.histogram) END,
         CASE m.kind WHEN 'mean' THEN flagscope.mean(s.moments) END,
         flagscope.quantile(s.histogram, 0.5::float8), flagscope.quantile(s.histogram, 0.95::float8), flagscope.quantile(s.histogram, 0.99::float8)
     FROM (
         SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
             flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM flagscope._variant_states(variant_summary.flag, coalesce(lower(span), '-infinity'), coalesce(upper(span), 'infinity'),
+        FROM _flagscope.variant_states(variant_summary.flag, coalesce(lower(span), '-infinity'), coalesce(upper(span), 'infinity'),
             interval '1 day', NULL::text, env) v
         WHERE NOT isempty(span)
         GROUP BY v.metric, v.variant
@@ -28,31 +28,31 @@ END $$;
 COMMENT ON FUNCTION flagscope.variant_summary(text, tstzrange, text) IS
     'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate (share of events, or a rate or ratio), mean, quantiles; from rollups, whatever the size of telemetry and the range';
 
-CREATE FUNCTION flagscope._series_bucket(asked interval, since timestamptz) RETURNS interval
+CREATE FUNCTION _flagscope.series_bucket(asked interval, since timestamptz) RETURNS interval
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept interval := CASE WHEN since < flagscope._kept_since('rollup medium') THEN '1 day'
-        WHEN since < flagscope._kept_since('rollup fine') THEN '10 minutes' ELSE '10 seconds' END;
+    kept interval := CASE WHEN since < _flagscope.kept_since('rollup medium') THEN '1 day'
+        WHEN since < _flagscope.kept_since('rollup fine') THEN '10 minutes' ELSE '10 seconds' END;
 BEGIN
     IF asked IS NULL OR NOT asked > interval '0' OR asked > interval '10000 days'
         OR extract(year FROM asked) <> 0 OR extract(month FROM asked) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('bucket must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
+            MESSAGE = _flagscope.message('bucket must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
             HINT = 'For example ''1 minute'' or ''1 day''; the length of a month varies.';
     END IF;
     RETURN ceil(extract(epoch FROM asked) / extract(epoch FROM kept))::float8 * kept;
 END $$;
-COMMENT ON FUNCTION flagscope._series_bucket(interval, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.series_bucket(interval, timestamptz) IS
     'the width of a series'' buckets: what was asked for, rounded up to whole buckets of the finest level that is kept from a time on';
 
-CREATE FUNCTION flagscope._series_since(flag text, metric text, environment text, range tstzrange, until timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.series_since(flag text, metric text, environment text, range tstzrange, until timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN isfinite(lower(range)) THEN lower(range) ELSE (SELECT min(v.bucket)
-        FROM flagscope._variant_states(flag, '-infinity', until, '1 day', metric, environment) v) END;
+        FROM _flagscope.variant_states(flag, '-infinity', until, '1 day', metric, environment) v) END;
 $$;
-COMMENT ON FUNCTION flagscope._series_since(text, text, text, tstzrange, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.series_since(text, text, text, tstzrange, timestamptz) IS
     'start of a series: that of its range, else its first rollup';
 
 CREATE FUNCTION flagscope.metric_series(metric text, flag text, range tstzrange, bucket interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95,
@@ -62,29 +62,29 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    env text := flagscope._environment(metric_series.environment);
-    m flagscope.metric := flagscope._require_metric(metric_series.metric);
+    env text := _flagscope.environment(metric_series.environment);
+    m flagscope.metric := _flagscope.require_metric(metric_series.metric);
     until timestamptz := coalesce(nullif(upper(range), 'infinity'), clock_timestamp());
     since timestamptz;
     width interval;
 BEGIN
-    PERFORM flagscope._require_flag(metric_series.flag);
+    PERFORM _flagscope.require_flag(metric_series.flag);
     IF isempty(range) OR lower(range) = 'infinity' OR until = '-infinity' THEN
         RETURN;
     END IF;
-    until := flagscope._computable(until);
-    since := flagscope._series_since(metric_series.flag, metric_series.metric, env, range, until);
-    width := flagscope._series_bucket(metric_series.bucket, since);
+    until := _flagscope.computable(until);
+    since := _flagscope.series_since(metric_series.flag, metric_series.metric, env, range, until);
+    width := _flagscope.series_bucket(metric_series.bucket, since);
     IF since < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN
         since := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- room for the start of the first bucket
     END IF;
     IF width <> metric_series.bucket THEN
-        RAISE NOTICE USING MESSAGE = flagscope._message('bucket "%s" is rounded up to "%s"', metric_series.bucket, width),
+        RAISE NOTICE USING MESSAGE = _flagscope.message('bucket "%s" is rounded up to "%s"', metric_series.bucket, width),
             HINT = 'Rollups of that time are kept in no finer buckets; raw rows are in telemetry.';
     END IF;
     IF extract(epoch FROM until) - extract(epoch FROM since) > 100000 * extract(epoch FROM width) THEN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-            MESSAGE = flagscope._message('a series from %s to %s has more than 100,000 buckets of %s', since, until, width),
+            MESSAGE = _flagscope.message('a series from %s to %s has more than 100,000 buckets of %s', since, until, width),
             HINT = 'Ask for a shorter range or wider buckets.';
     END IF;
     RETURN QUERY
@@ -92,8 +92,8 @@ BEGIN
         SELECT generate_series(date_bin(width, since, 'epoch'), until, width) AS at
     ), state AS (
         SELECT date_bin(width, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n,
-            flagscope._metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
-        FROM flagscope._variant_states(metric_series.flag, date_bin(width, since, 'epoch'), until, CASE
+            _flagscope.metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
+        FROM _flagscope.variant_states(metric_series.flag, date_bin(width, since, 'epoch'), until, CASE
                 WHEN extract(epoch FROM width) % 86400 = 0 THEN interval '1 day'
                 WHEN extract(epoch FROM width) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
             metric_series.metric, env) v
@@ -148,12 +148,12 @@ $$;
 COMMENT ON FUNCTION flagscope.trace(uuid) IS
     'one trace as a tree in order of time: spans, and below each the logs and events made in it; after: seconds since the trace began; self_duration: without the children''s (0 where these ran side by side); a span without its parent is a root';
 
-CREATE FUNCTION flagscope._join_flags(known jsonb, more jsonb) RETURNS jsonb
+CREATE FUNCTION _flagscope.join_flags(known jsonb, more jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN known || coalesce(more, '{}');
-COMMENT ON FUNCTION flagscope._join_flags(jsonb, jsonb) IS 'transition of _flags_so_far: later flags replace earlier ones';
-CREATE AGGREGATE flagscope._flags_so_far(jsonb) (SFUNC = flagscope._join_flags, STYPE = jsonb, INITCOND = '{}');
-COMMENT ON AGGREGATE flagscope._flags_so_far(jsonb) IS 'flags joined, the latest of each; used over a window in order of time';
+COMMENT ON FUNCTION _flagscope.join_flags(jsonb, jsonb) IS 'transition of flags_so_far: later flags replace earlier ones';
+CREATE AGGREGATE _flagscope.flags_so_far(jsonb) (SFUNC = _flagscope.join_flags, STYPE = jsonb, INITCOND = '{}');
+COMMENT ON AGGREGATE _flagscope.flags_so_far(jsonb) IS 'flags joined, the latest of each; used over a window in order of time';
 
 CREATE FUNCTION flagscope.telemetry_of(subject text, range tstzrange DEFAULT NULL)
 RETURNS TABLE (ts timestamptz, signal flagscope.signal, name text, value float8, unit text, is_error boolean, severity smallint, body text,
@@ -167,7 +167,7 @@ DECLARE
         ELSE coalesce(lower(telemetry_of.range), '-infinity') END;
     until timestamptz := coalesce(upper(telemetry_of.range), 'infinity');
     -- Before the range, since what was evaluated then is active in it.
-    known timestamptz := flagscope._earlier(since, flagscope._setting_interval('attribution.subject_window'));
+    known timestamptz := _flagscope.earlier(since, _flagscope.setting_interval('attribution.subject_window'));
     wanted text := telemetry_of.subject;
 BEGIN
     RETURN QUERY
@@ -181,12 +181,12 @@ BEGIN
         WHERE t.subject IS NULL AND t.ts >= since AND t.ts < until
             AND t.trace_id = ANY (ARRAY(SELECT DISTINCT o.trace_id FROM own o WHERE o.trace_id IS NOT NULL AND o.ts >= since))
     ), seen AS (
-        SELECT x.*, flagscope._flags_so_far(CASE WHEN x.signal = 'event' AND x.name = 'feature_flag.evaluation' THEN x.flags END) OVER (
+        SELECT x.*, _flagscope.flags_so_far(CASE WHEN x.signal = 'event' AND x.name = 'feature_flag.evaluation' THEN x.flags END) OVER (
                 PARTITION BY x.environment ORDER BY x.ts, x.ts_nanos) || coalesce(x.flags, '{}') AS variants
         FROM (TABLE own UNION ALL TABLE around) x
     )
     SELECT s.ts, s.signal, s.name, s.value, s.unit, s.is_error, s.severity, s.body, s.variants, s.flags,
-        flagscope._attribution(s.flags, s.attribution), s.service, s.environment, s.trace_id, encode(s.span_id, 'hex'), s.ts_nanos, s.attributes
+        _flagscope.attribution(s.flags, s.attribution), s.service, s.environment, s.trace_id, encode(s.span_id, 'hex'), s.ts_nanos, s.attributes
     FROM seen s WHERE s.ts >= since
     ORDER BY s.ts, s.ts_nanos, s.trace_id, s.span_id;
 END $$;

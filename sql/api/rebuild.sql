@@ -3,15 +3,15 @@
 -- is one statement and so has one snapshot, in which a row and its delta are both there or both not: writers go on
 -- meanwhile and are counted exactly once.
 
-COMMENT ON FUNCTION flagscope._fold_stored(timestamptz, timestamptz, jsonb) IS
+COMMENT ON FUNCTION _flagscope.fold_stored(timestamptz, timestamptz, jsonb) IS
     'the states that the ingest trigger would write for the rows stored from since to before until, of the watches [{flag, environment, metric}]';
 
-CREATE FUNCTION flagscope._keys(watches jsonb) RETURNS TABLE (flag text, environment text, metric text)
+CREATE FUNCTION _flagscope.keys(watches jsonb) RETURNS TABLE (flag text, environment text, metric text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM jsonb_to_recordset(watches) k(flag text, environment text, metric text) $$;
-COMMENT ON FUNCTION flagscope._keys(jsonb) IS 'watches as rows';
+COMMENT ON FUNCTION _flagscope.keys(jsonb) IS 'watches as rows';
 
-CREATE FUNCTION flagscope._rebuild_fine(lower timestamptz, upper timestamptz, watches jsonb) RETURNS bigint
+CREATE FUNCTION _flagscope.rebuild_fine(lower timestamptz, upper timestamptz, watches jsonb) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -19,47 +19,47 @@ DECLARE
 BEGIN
     WITH counted AS (
         -- What the raw rows will say is not added a second time; as evidence it still counts.
-        UPDATE flagscope.variant_delta d SET rolled_up = true FROM flagscope._keys(watches) k
+        UPDATE _flagscope.variant_delta d SET rolled_up = true FROM _flagscope.keys(watches) k
         WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower AND d.bucket < upper AND NOT d.rolled_up
     )
     SELECT array_agg(ROW(f.flag, f.environment, f.variant, f.metric, f.bucket, f.n, f.events, f.moments, f.histogram, f.last_ts, true)::flagscope.variant_rollup
         ORDER BY f.flag, f.environment, f.variant, f.metric, f.bucket)
-    INTO fresh FROM flagscope._fold_stored(lower, upper, watches) f;
-    DELETE FROM flagscope.variant_rollup r USING flagscope._keys(watches) k
+    INTO fresh FROM _flagscope.fold_stored(lower, upper, watches) f;
+    DELETE FROM flagscope.variant_rollup r USING _flagscope.keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.bucket >= lower AND r.bucket < upper;
     INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f;
     RETURN coalesce(cardinality(fresh), 0);
 END $$;
-COMMENT ON FUNCTION flagscope._rebuild_fine(timestamptz, timestamptz, jsonb) IS
-    'replaces the rollups by 10 seconds of a range; returns how many states; the caller holds _lock_rollups()';
+COMMENT ON FUNCTION _flagscope.rebuild_fine(timestamptz, timestamptz, jsonb) IS
+    'replaces the rollups by 10 seconds of a range; returns how many states; the caller holds lock_rollups()';
 
-CREATE FUNCTION flagscope._rebuild_medium(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
+CREATE FUNCTION _flagscope.rebuild_medium(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    DELETE FROM flagscope.variant_history h USING flagscope._keys(watches) k
+    DELETE FROM flagscope.variant_history h USING _flagscope.keys(watches) k
     WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower AND h.bucket < upper
         AND h.width = interval '10 minutes';
     -- What is not settled yet is added when it is.
     INSERT INTO flagscope.variant_history
-    SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes', flagscope._floor(interval '10 minutes', r.bucket),
-        flagscope._bounded(sum(r.n)), flagscope._bounded(sum(r.events)), flagscope.rollup(r.moments), flagscope.rollup(r.histogram), max(r.last_ts)
-    FROM flagscope.variant_rollup r JOIN flagscope._keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
+    SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes', _flagscope.floor(interval '10 minutes', r.bucket),
+        _flagscope.bounded(sum(r.n)), _flagscope.bounded(sum(r.events)), flagscope.rollup(r.moments), flagscope.rollup(r.histogram), max(r.last_ts)
+    FROM flagscope.variant_rollup r JOIN _flagscope.keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
     WHERE r.settled AND r.bucket >= lower AND r.bucket < upper GROUP BY 1, 2, 3, 4, 6;
-    DELETE FROM flagscope.variant_rollup r USING flagscope._keys(watches) k
+    DELETE FROM flagscope.variant_rollup r USING _flagscope.keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.settled
-        AND r.bucket >= lower AND r.bucket < least(upper, flagscope._kept_since('rollup fine'));
+        AND r.bucket >= lower AND r.bucket < least(upper, _flagscope.kept_since('rollup fine'));
 END $$;
-COMMENT ON FUNCTION flagscope._rebuild_medium(timestamptz, timestamptz, jsonb) IS
+COMMENT ON FUNCTION _flagscope.rebuild_medium(timestamptz, timestamptz, jsonb) IS
     'computes the rollups of whole 10 minutes anew from those of 10 seconds, and deletes of these what is past their retention';
 
-CREATE FUNCTION flagscope._rebuild_days(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
+CREATE FUNCTION _flagscope.rebuild_days(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH day AS MATERIALIZED (
-        SELECT k.*, flagscope._floor(interval '1 day', lower) AS lower, flagscope._ceiling(interval '1 day', upper) AS upper FROM flagscope._keys(watches) k
+        SELECT k.*, _flagscope.floor(interval '1 day', lower) AS lower, _flagscope.ceiling(interval '1 day', upper) AS upper FROM _flagscope.keys(watches) k
     ), fresh AS (
-        SELECT h.flag, h.environment, h.variant, h.metric, flagscope._floor(interval '1 day', h.bucket) AS bucket, sum(h.n) AS n, sum(h.events) AS events,
+        SELECT h.flag, h.environment, h.variant, h.metric, _flagscope.floor(interval '1 day', h.bucket) AS bucket, sum(h.n) AS n, sum(h.events) AS events,
             flagscope.rollup(h.moments) AS moments, flagscope.rollup(h.histogram) AS histogram, max(h.last_ts) AS last_ts
         FROM flagscope.variant_history h JOIN day d ON (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric)
             AND h.bucket >= d.lower AND h.bucket < d.upper
@@ -75,71 +75,71 @@ AS $$
     ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET n = excluded.n, events = excluded.events,
         moments = excluded.moments, histogram = excluded.histogram, last_ts = excluded.last_ts;
 $$;
-COMMENT ON FUNCTION flagscope._rebuild_days(timestamptz, timestamptz, jsonb) IS 'computes the days that a range touches anew from their 10 minutes';
+COMMENT ON FUNCTION _flagscope.rebuild_days(timestamptz, timestamptz, jsonb) IS 'computes the days that a range touches anew from their 10 minutes';
 
-CREATE FUNCTION flagscope._slices(since timestamptz, until timestamptz) RETURNS TABLE (lower timestamptz, upper timestamptz)
+CREATE FUNCTION _flagscope.slices(since timestamptz, until timestamptz) RETURNS TABLE (lower timestamptz, upper timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT s.lower, flagscope._later(s.lower, interval '10 minutes') FROM (
-        SELECT generate_series(flagscope._floor(interval '10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
-        FROM flagscope._chunks('flagscope.telemetry'::regclass) c WHERE pg_relation_size(c.chunk) > 0
-        UNION SELECT flagscope._floor(interval '10 minutes', t.ts) FROM flagscope.telemetry_stray t
+    SELECT s.lower, _flagscope.later(s.lower, interval '10 minutes') FROM (
+        SELECT generate_series(_flagscope.floor(interval '10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
+        FROM _flagscope.chunks('flagscope.telemetry'::regclass) c WHERE pg_relation_size(c.chunk) > 0
+        UNION SELECT _flagscope.floor(interval '10 minutes', t.ts) FROM _flagscope.telemetry_stray t
         UNION SELECT h.bucket FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until
-        UNION SELECT flagscope._floor(interval '10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
+        UNION SELECT _flagscope.floor(interval '10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
     ) s(lower) WHERE s.lower >= since AND s.lower < until ORDER BY 1;
 $$;
-COMMENT ON FUNCTION flagscope._slices(timestamptz, timestamptz) IS 'the 10 minutes of a range that may have raw rows or rollups';
+COMMENT ON FUNCTION _flagscope.slices(timestamptz, timestamptz) IS 'the 10 minutes of a range that may have raw rows or rollups';
 
-CREATE FUNCTION flagscope._check_range(INOUT since timestamptz, INOUT until timestamptz)
+CREATE FUNCTION _flagscope.check_range(INOUT since timestamptz, INOUT until timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept timestamptz := greatest(flagscope._kept_since('telemetry'), flagscope._kept_since('rollup medium'));
+    kept timestamptz := greatest(_flagscope.kept_since('telemetry'), _flagscope.kept_since('rollup medium'));
 BEGIN
     IF since IS NULL OR until IS NULL OR since >= until THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('a range must begin before it ends, got "%s" to "%s"', since, until);
+            MESSAGE = _flagscope.message('a range must begin before it ends, got "%s" to "%s"', since, until);
     END IF;
-    since := flagscope._floor(interval '10 minutes', since);
-    until := flagscope._ceiling(interval '10 minutes', until);
+    since := _flagscope.floor(interval '10 minutes', since);
+    until := _flagscope.ceiling(interval '10 minutes', until);
     IF since < kept AND isfinite(since) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('what was before %s is not stored any more', kept),
-            DETAIL = flagscope._message('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
+            MESSAGE = _flagscope.message('what was before %s is not stored any more', kept),
+            DETAIL = _flagscope.message('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
             HINT = 'Begin at that time, or at -infinity for all that is stored.';
     END IF;
     since := greatest(since, kept);
-    until := least(until, (SELECT h.at FROM flagscope.horizon h WHERE h.what = 'telemetry of the future'));
+    until := least(until, (SELECT h.at FROM _flagscope.horizon h WHERE h.what = 'telemetry of the future'));
 END $$;
-COMMENT ON FUNCTION flagscope._check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins before';
+COMMENT ON FUNCTION _flagscope.check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins before';
 
 CREATE FUNCTION flagscope.rebuild_rollup(since timestamptz, until timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    span record := flagscope._check_range(since, until);
+    span record := _flagscope.check_range(since, until);
     watches jsonb;
     slice record;
     states bigint := 0;
 BEGIN
-    PERFORM flagscope._lock_rollups();
+    PERFORM _flagscope.lock_rollups();
     SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches
-    FROM flagscope.watch w WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot());
+    FROM _flagscope.watch w WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot());
     IF watches IS NULL THEN
         RETURN 0;
     END IF;
-    FOR slice IN SELECT * FROM flagscope._slices(span.since, span.until) LOOP
-        states := states + flagscope._rebuild_fine(slice.lower, slice.upper, watches);
-        PERFORM flagscope._rebuild_medium(slice.lower, slice.upper, watches);
+    FOR slice IN SELECT * FROM _flagscope.slices(span.since, span.until) LOOP
+        states := states + _flagscope.rebuild_fine(slice.lower, slice.upper, watches);
+        PERFORM _flagscope.rebuild_medium(slice.lower, slice.upper, watches);
     END LOOP;
-    PERFORM flagscope._rebuild_days(span.since, span.until, watches);
+    PERFORM _flagscope.rebuild_days(span.since, span.until, watches);
     -- A backfill that was within ten minutes begins them anew.
-    UPDATE flagscope.watch w SET reached = NULL, since = CASE WHEN w.since <= span.until THEN least(w.since, span.since) ELSE w.since END
-    FROM flagscope._keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
+    UPDATE _flagscope.watch w SET reached = NULL, since = CASE WHEN w.since <= span.until THEN least(w.since, span.since) ELSE w.since END
+    FROM _flagscope.keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
     -- A series whose past was too short to say anything has more of it now: it is read anew.
-    DELETE FROM flagscope.anomaly_point p WHERE p.guardrail_id IN (SELECT g.id FROM flagscope.guardrail g JOIN flagscope._keys(watches) k
+    DELETE FROM _flagscope.anomaly_point p WHERE p.guardrail_id IN (SELECT g.id FROM flagscope.guardrail g JOIN _flagscope.keys(watches) k
             ON (g.flag, g.environment, g.metric) = (k.flag, k.environment, k.metric) WHERE g.test = 'anomaly')
-        AND NOT EXISTS (SELECT FROM flagscope.anomaly_point o WHERE o.guardrail_id = p.guardrail_id AND o.score IS NOT NULL);
+        AND NOT EXISTS (SELECT FROM _flagscope.anomaly_point o WHERE o.guardrail_id = p.guardrail_id AND o.score IS NOT NULL);
     RETURN states;
 END $$;
 COMMENT ON FUNCTION flagscope.rebuild_rollup(timestamptz, timestamptz) IS

@@ -3,7 +3,7 @@
 CREATE VIEW flagscope.variant_state AS
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_rollup
 UNION ALL
-SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_delta
+SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM _flagscope.variant_delta
 WHERE NOT rolled_up;
 COMMENT ON VIEW flagscope.variant_state IS
     'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
@@ -19,7 +19,7 @@ AS $$
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
             max(s.value) FILTER (WHERE s.variant = r.control) AS c,
             r.status = 'completed' AND r.ended_at < s.at + w.width AS completed, w.width
-        FROM flagscope._require_rollout(rollout_chart.rollout_id) r, LATERAL flagscope._series_bucket(step, r.started_at) w(width),
+        FROM _flagscope.require_rollout(rollout_chart.rollout_id) r, LATERAL _flagscope.series_bucket(step, r.started_at) w(width),
             LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
             tstzrange(r.started_at, coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at)), '[]'), w.width, rollout_chart.quantile, r.environment) s
         GROUP BY r.id, r.treatment, r.control, r.status, r.ended_at, s.at, w.width
@@ -37,7 +37,7 @@ $$;
 COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
     'a rollout over time: share served, and a metric of treatment and control with a bar of the treatment''s';
 
-CREATE FUNCTION flagscope._replay(g flagscope.guardrail, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
+CREATE FUNCTION _flagscope.replay(g flagscope.guardrail, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -51,24 +51,24 @@ DECLARE
 BEGIN
     SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
     FOR e IN SELECT * FROM flagscope.evaluation x
-        WHERE x.evidence_id = _replay.evidence_id AND x.stratum <= _replay.last_stratum AND g.test = 'sequential'
+        WHERE x.evidence_id = replay.evidence_id AND x.stratum <= replay.last_stratum AND g.test = 'sequential'
         ORDER BY x.stratum
     LOOP
         EXIT WHEN e.stratum > seen + 1;
         seen := e.stratum;
-        evidence := flagscope._gather_evidence(evidence, flagscope._weigh_counts(m.kind::text, flagscope._tested_as(g.comparison), m.harm::text, g.quantile,
-            _replay.margin, g.margin_absolute, _replay.limit_value, m.cap, e.centre, coalesce(g.design_effect, 1),
+        evidence := _flagscope.gather_evidence(evidence, _flagscope.weigh_counts(m.kind::text, _flagscope.tested_as(g.comparison), m.harm::text, g.quantile,
+            replay.margin, g.margin_absolute, replay.limit_value, m.cap, e.centre, coalesce(g.design_effect, 1),
             e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
-        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, flagscope._log_e(m.kind::text, evidence);
+        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, _flagscope.log_e(m.kind::text, evidence);
     END LOOP;
     IF seen < last_stratum AND g.test = 'sequential' THEN
         -- What is left would add up to something else.
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, flagscope._kept_since('evaluation')),
+            MESSAGE = _flagscope.message('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, _flagscope.kept_since('evaluation')),
             HINT = 'Setting evaluation.retention says for how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
+COMMENT ON FUNCTION _flagscope.replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
     'evidence computed anew from the counts in evaluation up to a stratum, for a decision';
 
 CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
@@ -76,8 +76,8 @@ RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT x.* FROM flagscope._require_decision(replay_evidence.decision_id) d,
-        flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8,
+    SELECT x.* FROM _flagscope.require_decision(replay_evidence.decision_id) d,
+        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8,
             d.evidence_id, d.last_stratum, d.id) x;
 $$;
 COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
@@ -87,15 +87,15 @@ CREATE FUNCTION flagscope.replay_joint(decision_id bigint)
 RETURNS TABLE (guardrail text, alpha float8, strata bigint, log_e_stored float8, log_e_recomputed float8, part float8, sum_stored float8, sum_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Every row of _replay is one stratum, in order: the last one is where the evidence stood.
+    -- Every row of replay is one stratum, in order: the last one is where the evidence stood.
     SELECT x.name, x.alpha, x.strata, x.stored, x.recomputed, x.part, x.sum_stored, sum(x.part) OVER ()
     FROM (
         SELECT p.value ->> 'guardrail' AS name, a.alpha, l.strata, e.stored, l.recomputed, (d.evidence #>> '{joint,sum}')::float8 AS sum_stored, p.place,
             exp(least(greatest(l.recomputed + ln(a.alpha), -700), 700)) AS part
-        FROM flagscope._require_decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
+        FROM _flagscope.require_decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
             LATERAL (SELECT (p.value ->> 'alpha')::float8) a(alpha), LATERAL (SELECT (p.value ->> 'log_e')::float8) e(stored),
             LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e_recomputed ORDER BY r.place DESC))[1], 0) AS recomputed
-                FROM flagscope._replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit')::float8,
+                FROM _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit')::float8,
                     (p.value ->> 'evidence_id')::bigint, (p.value ->> 'last_stratum')::integer, d.id)
                     WITH ORDINALITY r(at, n_treatment, events_treatment, n_control, events_control, log_e_stored, log_e_recomputed, place)) l
     ) x ORDER BY x.place;
@@ -103,7 +103,7 @@ $$;
 COMMENT ON FUNCTION flagscope.replay_joint(bigint) IS
     'a decision on several guardrails together computed anew: ln e of each from its counts in evaluation, part = alpha e, and their sum, which was acted on from 1; stored and recomputed must agree; no row for other decisions';
 
-CREATE FUNCTION flagscope._value_words(value jsonb, kind text, unit text) RETURNS text
+CREATE FUNCTION _flagscope.value_words(value jsonb, kind text, unit text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -113,16 +113,16 @@ AS $$
         ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
               FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
 $$;
-COMMENT ON FUNCTION flagscope._value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles for people';
+COMMENT ON FUNCTION _flagscope.value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles for people';
 
-CREATE FUNCTION flagscope._count_words(counts jsonb, n text) RETURNS text
+CREATE FUNCTION _flagscope.count_words(counts jsonb, n text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (SELECT string_agg(x, ' / ' ORDER BY i) FROM jsonb_array_elements_text(counts) WITH ORDINALITY q(x, i)) || ' of ' || n;
 $$;
-COMMENT ON FUNCTION flagscope._count_words(jsonb, text) IS 'counts out of a number of data points, for people';
+COMMENT ON FUNCTION _flagscope.count_words(jsonb, text) IS 'counts out of a number of data points, for people';
 
-CREATE FUNCTION flagscope._margin_words(evidence jsonb) RETURNS text
+CREATE FUNCTION _flagscope.margin_words(evidence jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -130,9 +130,9 @@ AS $$
         WHEN evidence ->> 'kind' = 'proportion' THEN trim_scale(round(100 * (evidence ->> 'margin_absolute')::numeric, 4)) || CASE (evidence ->> 'margin_absolute')::numeric WHEN 0.01 THEN ' percentage point' ELSE ' percentage points' END
         ELSE concat_ws(' ', evidence ->> 'margin_absolute', evidence ->> 'unit') END;
 $$;
-COMMENT ON FUNCTION flagscope._margin_words(jsonb) IS 'the margin of a decision''s evidence for people: 10 %, 0.5 percentage points, 0.02 s';
+COMMENT ON FUNCTION _flagscope.margin_words(jsonb) IS 'the margin of a decision''s evidence for people: 10 %, 0.5 percentage points, 0.02 s';
 
-CREATE FUNCTION flagscope._joint_words(joint jsonb) RETURNS text
+CREATE FUNCTION _flagscope.joint_words(joint jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('alpha e adds up to %s, the line is 1: ', round((joint ->> 'sum')::numeric, 3))
@@ -140,45 +140,45 @@ AS $$
             round((p.value ->> 'log_e')::numeric, 2), round(1 / (p.value ->> 'alpha')::numeric)), ', ' ORDER BY p.place)
     FROM jsonb_array_elements(joint -> 'parts') WITH ORDINALITY p(value, place);
 $$;
-COMMENT ON FUNCTION flagscope._joint_words(jsonb) IS 'what each of several guardrails said, the greatest part first; NULL of a guardrail alone';
+COMMENT ON FUNCTION _flagscope.joint_words(jsonb) IS 'what each of several guardrails said, the greatest part first; NULL of a guardrail alone';
 
-CREATE FUNCTION flagscope._explain_evidence(d flagscope.decision) RETURNS text
+CREATE FUNCTION _flagscope.explain_evidence(d flagscope.decision) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(E'\n',
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
-                'control, margin ' || flagscope._margin_words(e)
-                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s: the limit of %s', flagscope._margin_words(e),
+                'control, margin ' || _flagscope.margin_words(e)
+                WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s: the limit of %s', _flagscope.margin_words(e),
                     concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
-            flagscope._value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
-            flagscope._value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
+            _flagscope.value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
+            _flagscope.value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
             to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
         CASE WHEN e ? 'log_e' AND e ->> 'kind' <> 'mean' THEN concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
-            'treatment ', flagscope._count_words(e -> 'events_treatment', e ->> 'n_treatment'),
-            ', control ' || flagscope._count_words(e -> 'events_control', e ->> 'n_control')) END,
+            'treatment ', _flagscope.count_words(e -> 'events_treatment', e ->> 'n_treatment'),
+            ', control ' || _flagscope.count_words(e -> 'events_control', e ->> 'n_control')) END,
         'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
-        'effect      ' || flagscope._effect_words(e, e ->> 'kind', e ->> 'unit') || CASE WHEN e ? 'window' THEN '' ELSE ' at every look' END,
+        'effect      ' || _flagscope.effect_words(e, e ->> 'kind', e ->> 'unit') || CASE WHEN e ? 'window' THEN '' ELSE ' at every look' END,
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'score' THEN format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),
             round((e ->> 'limit')::numeric, 2), coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
-        'together    ' || flagscope._joint_words(e -> 'joint'),
+        'together    ' || _flagscope.joint_words(e -> 'joint'),
         CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id)
              WHEN e ? 'score' THEN format('recompute   SELECT * FROM flagscope.replay_anomaly(%s);', d.id) END,
         CASE WHEN e ? 'joint' THEN format('            SELECT * FROM flagscope.replay_joint(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;
-COMMENT ON FUNCTION flagscope._explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
+COMMENT ON FUNCTION _flagscope.explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
 
 CREATE FUNCTION flagscope.explain_decision(decision_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    d flagscope.decision := flagscope._require_decision(decision_id);
+    d flagscope.decision := _flagscope.require_decision(decision_id);
 BEGIN
     RETURN concat_ws(E'\n',
         format('decision %s  %s%s of rollout %s (flag "%s" in %s) by %s at %s UTC', d.id, CASE WHEN d.shadow THEN 'shadow ' END,
@@ -187,7 +187,7 @@ BEGIN
         format('change      %s %% (stage %s, %s) -> %s %% (stage %s, %s)', trim_scale(d.from_percent), d.from_stage, d.from_status,
             trim_scale(d.to_percent), d.to_stage, d.to_status),
         'because     ' || d.reason,
-        CASE WHEN d.guardrail_id IS NOT NULL THEN flagscope._explain_evidence(d) END);
+        CASE WHEN d.guardrail_id IS NOT NULL THEN _flagscope.explain_evidence(d) END);
 END $$;
 COMMENT ON FUNCTION flagscope.explain_decision(bigint) IS
     'a decision in words: what changed, why, on which numbers, and the query that computes them anew';

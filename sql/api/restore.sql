@@ -9,7 +9,7 @@
 -- pg_restore -j: an empty search_path (asked for by the triggers themselves, in sql/dump.sql; a call of one of our
 -- functions has another one) and check_function_bodies = off. And by its role: CREATE EXTENSION needs a superuser.
 
-CREATE FUNCTION flagscope._begin_restore() RETURNS trigger
+CREATE FUNCTION _flagscope.begin_restore() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -17,19 +17,19 @@ BEGIN
         RETURN NULL;
     END IF;
     -- Where rollouts live already, somebody adds rows to a database in use, which goes on being judged.
-    IF (EXISTS (SELECT FROM flagscope.restore) OR NOT EXISTS (SELECT FROM flagscope.rollout)) AND NOT EXISTS (
-        SELECT FROM flagscope.restore r WHERE r.part = TG_TABLE_NAME AND r.pid = pg_backend_pid()) THEN
-        INSERT INTO flagscope.restore (part, pid, backend_start)
+    IF (EXISTS (SELECT FROM _flagscope.restore) OR NOT EXISTS (SELECT FROM flagscope.rollout)) AND NOT EXISTS (
+        SELECT FROM _flagscope.restore r WHERE r.part = TG_TABLE_NAME AND r.pid = pg_backend_pid()) THEN
+        INSERT INTO _flagscope.restore (part, pid, backend_start)
         SELECT TG_TABLE_NAME, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
     END IF;
     PERFORM set_config('session_replication_role', 'replica', true);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._begin_restore() IS
+COMMENT ON FUNCTION _flagscope.begin_restore() IS
     'trigger: the rows of this statement come from a dump: neither foreign keys nor ordinary triggers check them, and '
     'the restore is noted';
 
-CREATE FUNCTION flagscope._end_restore() RETURNS trigger
+CREATE FUNCTION _flagscope.end_restore() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -38,35 +38,35 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._end_restore() IS
-    'trigger: ends what _begin_restore() began; a statement that fails takes it back by itself';
+COMMENT ON FUNCTION _flagscope.end_restore() IS
+    'trigger: ends what begin_restore() began; a statement that fails takes it back by itself';
 
-CREATE FUNCTION flagscope._give_way() RETURNS trigger
+CREATE FUNCTION _flagscope.give_way() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
         WHEN 'environment' THEN DELETE FROM flagscope.environment e WHERE e.key = NEW.key AND e.builtin;
-        ELSE DELETE FROM flagscope.horizon h WHERE h.what = NEW.what;
+        ELSE DELETE FROM _flagscope.horizon h WHERE h.what = NEW.what;
     END CASE;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._give_way() IS
+COMMENT ON FUNCTION _flagscope.give_way() IS
     'trigger of a restore: the row as shipped, or of an early tick, gives way to the dump''s';
 
-CREATE FUNCTION flagscope._expect_rows() RETURNS trigger
+CREATE FUNCTION _flagscope.expect_rows() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    INSERT INTO flagscope.restore (part, digit, pid, backend_start)
+    INSERT INTO _flagscope.restore (part, digit, pid, backend_start)
     SELECT NEW.part, NEW.digit, a.pid, a.backend_start FROM pg_stat_activity a WHERE a.pid = pg_backend_pid();
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._expect_rows() IS
+COMMENT ON FUNCTION _flagscope.expect_rows() IS
     'trigger: what a dump says of itself becomes rows of restore; manifest has all digits already';
 
-CREATE FUNCTION flagscope._configured() RETURNS TABLE (part text, n bigint)
+CREATE FUNCTION _flagscope.configured() RETURNS TABLE (part text, n bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'setting', count(*) FROM flagscope.setting s WHERE NOT s.builtin
@@ -82,86 +82,86 @@ AS $$
     UNION ALL SELECT 'guardrail', count(*) FROM flagscope.guardrail
     UNION ALL SELECT 'guardrail_status', count(*) FROM flagscope.guardrail_status;
 $$;
-COMMENT ON FUNCTION flagscope._configured() IS
+COMMENT ON FUNCTION _flagscope.configured() IS
     'how many rows the tables of configuration have, counted as for the manifest of a dump (sql/dump.sql)';
 
-CREATE FUNCTION flagscope._restore_problem() RETURNS text
+CREATE FUNCTION _flagscope.restore_problem() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN NOT EXISTS (SELECT FROM flagscope.restore) THEN NULL
+        WHEN NOT EXISTS (SELECT FROM _flagscope.restore) THEN NULL
         WHEN u.pid IS NOT NULL THEN format(
             'a restore is under way, by process %s since %s UTC; nothing is judged before that session has ended',
             u.pid, to_char(u.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
-        WHEN NOT EXISTS (SELECT FROM flagscope.restore r WHERE r.part <> 'extension') THEN
+        WHEN NOT EXISTS (SELECT FROM _flagscope.restore r WHERE r.part <> 'extension') THEN
             -- pg_restore -j leaves a moment between the session that makes the tables and those that fill them.
             (SELECT 'the extension was made by a restore, whose rows are still to come; without any, ticks begin a '
                 'minute later'
-             FROM flagscope.restore r HAVING max(r.at) > clock_timestamp() - interval '1 minute')
-        WHEN NOT EXISTS (SELECT FROM flagscope.restore r WHERE r.part = 'end') THEN
+             FROM _flagscope.restore r HAVING max(r.at) > clock_timestamp() - interval '1 minute')
+        WHEN NOT EXISTS (SELECT FROM _flagscope.restore r WHERE r.part = 'end') THEN
             'a restore broke off before it told what belongs to it; restore the rest, or call finish_restore() to '
             'judge with what is there'
         ELSE (SELECT format('a restore is not whole: %s; restore the rest, or call finish_restore() to judge '
                 'with what is there',
                 string_agg(format('%s has %s of %s rows', c.part, c.n, w.n), ', ' ORDER BY c.part))
             FROM (SELECT r.part, sum(1::bigint << r.digit) AS n
-                  FROM (SELECT DISTINCT x.part, x.digit FROM flagscope.restore x WHERE x.digit IS NOT NULL) r
-                  GROUP BY r.part) w JOIN flagscope._configured() c ON c.part = w.part AND c.n < w.n
+                  FROM (SELECT DISTINCT x.part, x.digit FROM _flagscope.restore x WHERE x.digit IS NOT NULL) r
+                  GROUP BY r.part) w JOIN _flagscope.configured() c ON c.part = w.part AND c.n < w.n
             HAVING count(*) > 0) END
-    FROM (SELECT 1) one LEFT JOIN LATERAL (SELECT a.pid, a.backend_start FROM flagscope.restore r
+    FROM (SELECT 1) one LEFT JOIN LATERAL (SELECT a.pid, a.backend_start FROM _flagscope.restore r
         JOIN pg_stat_activity a ON a.pid = r.pid AND a.backend_start = r.backend_start
         WHERE a.pid <> pg_backend_pid() LIMIT 1) u ON true;
 $$;
-COMMENT ON FUNCTION flagscope._restore_problem() IS
+COMMENT ON FUNCTION _flagscope.restore_problem() IS
     'why nothing is judged since a restore, and what to do; NULL: there was none, or its configuration is whole';
 
 CREATE FUNCTION flagscope.finish_restore() RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    problem text := flagscope._restore_problem();
+    problem text := _flagscope.restore_problem();
 BEGIN
     -- What triggers do for rows that come one by one.
-    INSERT INTO flagscope.watch (flag, environment, metric)
+    INSERT INTO _flagscope.watch (flag, environment, metric)
     SELECT DISTINCT g.flag, g.environment, g.metric
     FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
-    WHERE g.enabled AND NOT flagscope._is_polled(m)
+    WHERE g.enabled AND NOT _flagscope.is_polled(m)
     ON CONFLICT DO NOTHING;
-    DELETE FROM flagscope.restore;
+    DELETE FROM _flagscope.restore;
     RETURN problem;
 END $$;
 COMMENT ON FUNCTION flagscope.finish_restore() IS
     'ends a restore that is not whole: from now on the database is judged with what is there; returns what is missing. '
     'One that is whole needs no call';
 
-CREATE FUNCTION flagscope._may_judge() RETURNS boolean
+CREATE FUNCTION _flagscope.may_judge() RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     problem text;
 BEGIN
-    IF EXISTS (SELECT FROM flagscope.restore) THEN
-        problem := flagscope._restore_problem();
+    IF EXISTS (SELECT FROM _flagscope.restore) THEN
+        problem := _flagscope.restore_problem();
         IF problem IS NOT NULL THEN
-            RAISE NOTICE USING MESSAGE = flagscope._message('nothing is judged: %s', problem);
+            RAISE NOTICE USING MESSAGE = _flagscope.message('nothing is judged: %s', problem);
             RETURN false;
         END IF;
         PERFORM flagscope.finish_restore();
     END IF;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION flagscope._may_judge() IS 'part of tick(): not while the database is being restored';
+COMMENT ON FUNCTION _flagscope.may_judge() IS 'part of tick(): not while the database is being restored';
 
-CREATE FUNCTION flagscope._require_no_restore() RETURNS void
+CREATE FUNCTION _flagscope.require_no_restore() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF EXISTS (SELECT FROM flagscope.restore) THEN
+    IF EXISTS (SELECT FROM _flagscope.restore) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_in_use',
             MESSAGE = 'a restore began during this tick, which is undone',
             HINT = 'Ticks go on once the configuration is whole; SELECT * FROM flagscope.status() says what is '
                 'missing.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_no_restore() IS
-    'part of tick(), its end: if a restore began after _may_judge(), a rollout may have been judged without guardrails';
+COMMENT ON FUNCTION _flagscope.require_no_restore() IS
+    'part of tick(), its end: if a restore began after may_judge(), a rollout may have been judged without guardrails';

@@ -1,20 +1,20 @@
 -- Retention: what is past its age is deleted, by slices. Not on the word of one clock: when the time of a run is more
 -- than a day away from that of the run before, nothing is deleted until a person has said that the time is right.
 
-CREATE FUNCTION flagscope._may_forget(at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.may_forget(at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    last timestamptz := (SELECT s.retained_at FROM flagscope.tick_state s);
+    last timestamptz := (SELECT s.retained_at FROM _flagscope.tick_state s);
     allowed boolean := coalesce(at BETWEEN last - interval '1 day' AND last + interval '1 day', true);
 BEGIN
-    UPDATE flagscope.tick_state s SET retained_at = CASE WHEN allowed THEN at ELSE s.retained_at END,
+    UPDATE _flagscope.tick_state s SET retained_at = CASE WHEN allowed THEN at ELSE s.retained_at END,
         retention_problem = CASE WHEN NOT allowed THEN format('deletes nothing: time jumped from %s to %s UTC, by more than a day. '
             'If that is right, say so: SELECT flagscope.confirm_time()', to_char(last, 'YYYY-MM-DD HH24:MI'), to_char(at, 'YYYY-MM-DD HH24:MI')) END
-    FROM (SELECT x.only_row FROM flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free WHERE s.only_row = free.only_row;
+    FROM (SELECT x.only_row FROM _flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free WHERE s.only_row = free.only_row;
     RETURN allowed;
 END $$;
-COMMENT ON FUNCTION flagscope._may_forget(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.may_forget(timestamptz) IS
     'may retention count from this time: not when it is more than a day away from the last one; notes the time, or the problem';
 
 CREATE FUNCTION flagscope.confirm_time(at timestamptz DEFAULT clock_timestamp()) RETURNS void
@@ -23,28 +23,28 @@ AS $$
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('a time to be confirmed must be finite, got "%s"', coalesce(at::text, 'NULL'));
+            MESSAGE = _flagscope.message('a time to be confirmed must be finite, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
-    UPDATE flagscope.tick_state s SET retained_at = at, retention_problem = NULL;
+    UPDATE _flagscope.tick_state s SET retained_at = at, retention_problem = NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.confirm_time(timestamptz) IS
     'a person''s word that a time is right though it jumped by more than a day (a server that stood still, a clock set right): retention deletes again, counted from there';
 
-CREATE FUNCTION flagscope._forget_deliveries(at timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_deliveries(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH gone AS (
         -- What a deliverer has locked waits for the next run.
         DELETE FROM flagscope.outbox o WHERE o.id IN (SELECT x.id FROM flagscope.outbox x
-            WHERE x.delivered_at < at - flagscope._setting_interval('outbox.retention') ORDER BY x.id LIMIT most FOR UPDATE SKIP LOCKED)
+            WHERE x.delivered_at < at - _flagscope.setting_interval('outbox.retention') ORDER BY x.id LIMIT most FOR UPDATE SKIP LOCKED)
         RETURNING 1
     )
     SELECT count(*) FROM gone;
 $$;
-COMMENT ON FUNCTION flagscope._forget_deliveries(timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_deliveries(timestamptz, integer) IS
     'deletes delivered notifications that are past their retention, so many at most; returns how many';
 
-CREATE FUNCTION flagscope._forget_units(at timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_units(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE ids AS (
@@ -55,7 +55,7 @@ AS $$
     ), over AS MATERIALIZED (
         SELECT i.id FROM ids i LEFT JOIN flagscope.rollout r ON r.id = i.id
         WHERE i.id IS NOT NULL AND (r.id IS NULL OR (r.status IN ('rolled_back', 'completed')
-            AND (greatest(r.ended_at, r.watch_until) < at - flagscope._setting_interval('unit.retention')
+            AND (greatest(r.ended_at, r.watch_until) < at - _flagscope.setting_interval('unit.retention')
                 OR EXISTS (SELECT FROM flagscope.rollout n WHERE n.flag = r.flag AND n.environment = r.environment AND n.started_at > r.started_at))))
     ), gone AS (
         DELETE FROM flagscope.unit u WHERE u.ctid = ANY (ARRAY(
@@ -64,90 +64,90 @@ AS $$
     )
     SELECT count(*) FROM gone;
 $$;
-COMMENT ON FUNCTION flagscope._forget_units(timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_units(timestamptz, integer) IS
     'deletes units of rollouts that are past their retention, followed by another one of their flag, or gone, so many at most; returns how many';
 
 -- Rows with an impossible time (1970, 2100) lie in no partition that could be dropped, so they expire by when they came,
 -- which their transaction says: every hour it is noted which transactions are over.
 
-CREATE FUNCTION flagscope._transaction_of(xmin xid) RETURNS xid8
+CREATE FUNCTION _flagscope.transaction_of(xmin xid) RETURNS xid8
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
     -- The latest one of these 32 bits. Of one that is older than 2^32 others it is too late, and so errs by keeping its row.
     SELECT (n.next - (((n.next - xmin::text::bigint) % 4294967296) + 4294967296) % 4294967296)::text::xid8
     FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) n;
 $$;
-COMMENT ON FUNCTION flagscope._transaction_of(xid) IS 'the full number of the transaction that wrote a row, from its xmin';
+COMMENT ON FUNCTION _flagscope.transaction_of(xid) IS 'the full number of the transaction that wrote a row, from its xmin';
 
-CREATE FUNCTION flagscope._came_before(at timestamptz, keep interval) RETURNS xid8
+CREATE FUNCTION _flagscope.came_before(at timestamptz, keep interval) RETURNS xid8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT a.before FROM flagscope.arrival a WHERE a.at <= _came_before.at - keep ORDER BY a.at DESC LIMIT 1 $$;
-COMMENT ON FUNCTION flagscope._came_before(timestamptz, interval) IS
+AS $$ SELECT a.before FROM _flagscope.arrival a WHERE a.at <= came_before.at - keep ORDER BY a.at DESC LIMIT 1 $$;
+COMMENT ON FUNCTION _flagscope.came_before(timestamptz, interval) IS
     'rows of transactions before this one came longer ago than they are kept; NULL: nobody knows of any';
 
-CREATE FUNCTION flagscope._note_arrivals(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.note_arrivals(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO flagscope.arrival (at, before)
-    SELECT _note_arrivals.at, pg_snapshot_xmin(pg_current_snapshot())
-    WHERE (EXISTS (SELECT FROM flagscope.telemetry_stray) OR EXISTS (SELECT FROM flagscope.evaluation_stray))
-        AND NOT EXISTS (SELECT FROM flagscope.arrival a WHERE a.at BETWEEN _note_arrivals.at - interval '1 hour' AND _note_arrivals.at)
+    INSERT INTO _flagscope.arrival (at, before)
+    SELECT note_arrivals.at, pg_snapshot_xmin(pg_current_snapshot())
+    WHERE (EXISTS (SELECT FROM _flagscope.telemetry_stray) OR EXISTS (SELECT FROM _flagscope.evaluation_stray))
+        AND NOT EXISTS (SELECT FROM _flagscope.arrival a WHERE a.at BETWEEN note_arrivals.at - interval '1 hour' AND note_arrivals.at)
     ON CONFLICT DO NOTHING;
     -- The last one before each retention says all that the earlier ones do.
-    DELETE FROM flagscope.arrival a WHERE a.at < (SELECT max(l.at) FROM flagscope.arrival l WHERE l.at <= _note_arrivals.at
-        - greatest(flagscope._setting_interval('telemetry.retention'), flagscope._setting_interval('evaluation.retention')));
+    DELETE FROM _flagscope.arrival a WHERE a.at < (SELECT max(l.at) FROM _flagscope.arrival l WHERE l.at <= note_arrivals.at
+        - greatest(_flagscope.setting_interval('telemetry.retention'), _flagscope.setting_interval('evaluation.retention')));
 $$;
-COMMENT ON FUNCTION flagscope._note_arrivals(timestamptz) IS 'notes, once an hour, what has come by now, if there are stray rows';
+COMMENT ON FUNCTION _flagscope.note_arrivals(timestamptz) IS 'notes, once an hour, what has come by now, if there are stray rows';
 
-CREATE FUNCTION flagscope._forget_strays(at timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_strays(at timestamptz, most integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    keep interval := flagscope._setting_interval('telemetry.retention');
-    seen xid8 := flagscope._came_before(at, keep);
-    evaluated xid8 := flagscope._came_before(at, flagscope._setting_interval('evaluation.retention'));
+    keep interval := _flagscope.setting_interval('telemetry.retention');
+    seen xid8 := _flagscope.came_before(at, keep);
+    evaluated xid8 := _flagscope.came_before(at, _flagscope.setting_interval('evaluation.retention'));
     gone bigint;
     evaluations bigint;
     first_future timestamptz;
 BEGIN
     -- Within the kept range a partition is still to be made.
     WITH deleted AS (
-        DELETE FROM flagscope.telemetry_stray t WHERE t.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.telemetry_stray x
-            WHERE flagscope._transaction_of(x.xmin) < seen AND x.ts NOT BETWEEN at - keep AND at LIMIT most)) RETURNING t.ts
+        DELETE FROM _flagscope.telemetry_stray t WHERE t.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.telemetry_stray x
+            WHERE _flagscope.transaction_of(x.xmin) < seen AND x.ts NOT BETWEEN at - keep AND at LIMIT most)) RETURNING t.ts
     )
     SELECT count(*), min(d.ts) FILTER (WHERE d.ts > at) INTO gone, first_future FROM deleted d;
     WITH deleted AS (
-        DELETE FROM flagscope.evaluation_stray e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.evaluation_stray x
-            WHERE flagscope._transaction_of(x.xmin) < evaluated
-                AND x.at NOT BETWEEN _forget_strays.at - flagscope._setting_interval('evaluation.retention') AND _forget_strays.at LIMIT most)) RETURNING 1
+        DELETE FROM _flagscope.evaluation_stray e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.evaluation_stray x
+            WHERE _flagscope.transaction_of(x.xmin) < evaluated
+                AND x.at NOT BETWEEN forget_strays.at - _flagscope.setting_interval('evaluation.retention') AND forget_strays.at LIMIT most)) RETURNING 1
     )
     SELECT count(*) INTO evaluations FROM deleted;
     IF first_future IS NOT NULL THEN
-        PERFORM flagscope._forget_future(flagscope._floor(interval '1 day', first_future));
+        PERFORM _flagscope.forget_future(_flagscope.floor(interval '1 day', first_future));
     END IF;
     RETURN greatest(gone, evaluations);
 END $$;
-COMMENT ON FUNCTION flagscope._forget_strays(timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_strays(timestamptz, integer) IS
     'deletes stray rows that came longer ago than they are kept, so many at most, with the rollups of a future of which no row is left; returns how many';
 
-CREATE FUNCTION flagscope._forget_future(since timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.forget_future(since timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH days AS MATERIALIZED (
         SELECT d.day FROM (
-            SELECT flagscope._floor(interval '1 day', r.bucket) FROM flagscope.variant_rollup r WHERE r.bucket >= since
-            UNION SELECT flagscope._floor(interval '1 day', h.bucket) FROM flagscope.variant_history h WHERE h.bucket >= since) d(day)
+            SELECT _flagscope.floor(interval '1 day', r.bucket) FROM flagscope.variant_rollup r WHERE r.bucket >= since
+            UNION SELECT _flagscope.floor(interval '1 day', h.bucket) FROM flagscope.variant_history h WHERE h.bucket >= since) d(day)
         WHERE NOT EXISTS (SELECT FROM flagscope.telemetry t WHERE t.ts >= d.day AND t.ts < d.day + interval '1 day')
     ), fine AS (
-        DELETE FROM flagscope.variant_rollup r WHERE r.bucket >= since AND flagscope._floor(interval '1 day', r.bucket) IN (SELECT d.day FROM days d)
+        DELETE FROM flagscope.variant_rollup r WHERE r.bucket >= since AND _flagscope.floor(interval '1 day', r.bucket) IN (SELECT d.day FROM days d)
     )
-    DELETE FROM flagscope.variant_history h WHERE h.bucket >= since AND flagscope._floor(interval '1 day', h.bucket) IN (SELECT d.day FROM days d);
-    INSERT INTO flagscope.horizon AS h VALUES ('telemetry of the future', since) ON CONFLICT (what) DO UPDATE SET at = least(h.at, excluded.at);
+    DELETE FROM flagscope.variant_history h WHERE h.bucket >= since AND _flagscope.floor(interval '1 day', h.bucket) IN (SELECT d.day FROM days d);
+    INSERT INTO _flagscope.horizon AS h VALUES ('telemetry of the future', since) ON CONFLICT (what) DO UPDATE SET at = least(h.at, excluded.at);
 $$;
-COMMENT ON FUNCTION flagscope._forget_future(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.forget_future(timestamptz) IS
     'deletes rollups of days from a time on of which no row of telemetry is left';
 
-CREATE FUNCTION flagscope._reach_future(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.reach_future(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ DELETE FROM flagscope.horizon h WHERE h.what = 'telemetry of the future' AND h.at <= _reach_future.at $$;
-COMMENT ON FUNCTION flagscope._reach_future(timestamptz) IS 'a future that has come is like any other time';
+AS $$ DELETE FROM _flagscope.horizon h WHERE h.what = 'telemetry of the future' AND h.at <= reach_future.at $$;
+COMMENT ON FUNCTION _flagscope.reach_future(timestamptz) IS 'a future that has come is like any other time';

@@ -1,6 +1,6 @@
 -- Rollouts: the legal transitions, and the one function through which every change of a rollout goes.
 
-CREATE FUNCTION flagscope._legal_transition(from_status flagscope.rollout_status, to_status flagscope.rollout_status)
+CREATE FUNCTION _flagscope.legal_transition(from_status flagscope.rollout_status, to_status flagscope.rollout_status)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -11,22 +11,22 @@ BEGIN ATOMIC
         ('held', 'held'), ('held', 'running'), ('held', 'paused'), ('held', 'rolled_back'), ('held', 'completed'),
         ('completed', 'rolled_back'));
 END;
-COMMENT ON FUNCTION flagscope._legal_transition(flagscope.rollout_status, flagscope.rollout_status) IS
+COMMENT ON FUNCTION _flagscope.legal_transition(flagscope.rollout_status, flagscope.rollout_status) IS
     'may a rollout go from one status to the other; rolled_back is final, a new try is a new rollout';
 
-CREATE FUNCTION flagscope._check_rollout() RETURNS trigger
+CREATE FUNCTION _flagscope.check_rollout() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
         IF NEW.status <> 'draft' THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = flagscope._message('a new rollout is a draft, not %s', NEW.status),
+                MESSAGE = _flagscope.message('a new rollout is a draft, not %s', NEW.status),
                 HINT = 'Start it with flagscope.start_rollout(id).';
         END IF;
-        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
+        PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
         IF NEW.restart_of IS NOT NULL THEN
-            PERFORM flagscope._require_rollout(NEW.restart_of);
+            PERFORM _flagscope.require_rollout(NEW.restart_of);
         END IF;
         RETURN NEW;
     END IF;
@@ -34,45 +34,45 @@ BEGIN
        OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.watch, NEW.cooldown)
            IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.watch, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('what rollout %s rolls out is fixed once it has started', OLD.id),
+            MESSAGE = _flagscope.message('what rollout %s rolls out is fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
     END IF;
-    IF NEW.status IS DISTINCT FROM OLD.status AND NOT flagscope._legal_transition(OLD.status, NEW.status) THEN
+    IF NEW.status IS DISTINCT FROM OLD.status AND NOT _flagscope.legal_transition(OLD.status, NEW.status) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
+            MESSAGE = _flagscope.message('rollout %s cannot go from %s to %s', OLD.id, OLD.status, NEW.status);
     END IF;
     IF (NEW.treatment, NEW.control) IS DISTINCT FROM (OLD.treatment, OLD.control) THEN
-        PERFORM flagscope._check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
+        PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, ARRAY[NEW.treatment, NEW.control]);
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_rollout() IS
+COMMENT ON FUNCTION _flagscope.check_rollout() IS
     'trigger: variants of a flag in use, only legal transitions; what is rolled out is fixed at the start';
 -- What a row does not say is as in create_rollout().
-ALTER TABLE flagscope.rollout ALTER COLUMN alpha SET DEFAULT flagscope._setting_number('rollout.alpha'::text),
-    ALTER COLUMN watch SET DEFAULT flagscope._setting_interval('rollout.watch'::text);
+ALTER TABLE flagscope.rollout ALTER COLUMN alpha SET DEFAULT _flagscope.setting_number('rollout.alpha'::text),
+    ALTER COLUMN watch SET DEFAULT _flagscope.setting_interval('rollout.watch'::text);
 ALTER TABLE flagscope.rollout_stage
-    ALTER COLUMN min_duration SET DEFAULT flagscope._setting_interval('rollout.min_duration'::text);
+    ALTER COLUMN min_duration SET DEFAULT _flagscope.setting_interval('rollout.min_duration'::text);
 CREATE TRIGGER check_rollout BEFORE INSERT OR UPDATE ON flagscope.rollout
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_rollout();
 
-CREATE FUNCTION flagscope._check_rollout_gone() RETURNS trigger
+CREATE FUNCTION _flagscope.check_rollout_gone() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- With its flag it goes, and so does what the flag serves.
     IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
-            HINT = flagscope._message('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
+            MESSAGE = _flagscope.message('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
+            HINT = _flagscope.message('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._check_rollout_gone() IS 'trigger: a rollout that splits its flag''s users is not deleted';
+COMMENT ON FUNCTION _flagscope.check_rollout_gone() IS 'trigger: a rollout that splits its flag''s users is not deleted';
 CREATE CONSTRAINT TRIGGER check_rollout_gone AFTER DELETE ON flagscope.rollout
-    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_rollout_gone();
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_rollout_gone();
 
-CREATE FUNCTION flagscope._check_stages(stages numeric[]) RETURNS void
+CREATE FUNCTION _flagscope.check_stages(stages numeric[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -86,18 +86,18 @@ BEGIN
     FOREACH stage IN ARRAY stages LOOP
         IF stage IS NULL OR stage = 'NaN' OR stage <= 0 OR stage > 100 THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = flagscope._message('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL')),
+                MESSAGE = _flagscope.message('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL')),
                 HINT = '5 % is 5.';
         END IF;
         IF stage <= previous OR stage <> round(stage, 3) THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = flagscope._message('stages must grow and have at most three decimals, got "%s" after "%s"', stage, previous),
+                MESSAGE = _flagscope.message('stages must grow and have at most three decimals, got "%s" after "%s"', stage, previous),
                 HINT = 'Write them like ARRAY[1, 5, 25, 50, 100].';
         END IF;
         previous := stage;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._check_stages(numeric[]) IS 'raises unless percents grow within (0, 100] with at most three decimals';
+COMMENT ON FUNCTION _flagscope.check_stages(numeric[]) IS 'raises unless percents grow within (0, 100] with at most three decimals';
 
 CREATE FUNCTION flagscope.create_rollout(
     flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', stages numeric[] DEFAULT NULL,
@@ -112,36 +112,36 @@ DECLARE
     hint text;
     env text;
     steps numeric[] := coalesce(stages, (SELECT array_agg(x::numeric)
-        FROM jsonb_array_elements_text(flagscope._setting_text('rollout.stages')::jsonb) x));
+        FROM jsonb_array_elements_text(_flagscope.setting_text('rollout.stages')::jsonb) x));
     new_id bigint;
 BEGIN
-    PERFORM flagscope._check_stages(steps);
-    env := flagscope._environment(environment);
+    PERFORM _flagscope.check_stages(steps);
+    env := _flagscope.environment(environment);
     -- As the row's trigger does, before a number is drawn for it.
-    PERFORM flagscope._check_rollout_variants(flag, env, ARRAY[treatment, control]);
+    PERFORM _flagscope.check_rollout_variants(flag, env, ARRAY[treatment, control]);
     INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, watch, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
-            coalesce(create_rollout.alpha, flagscope._setting_number('rollout.alpha')), create_rollout.exclusion_group,
-            coalesce(create_rollout.watch, flagscope._setting_interval('rollout.watch')), create_rollout.cooldown)
+            coalesce(create_rollout.alpha, _flagscope.setting_number('rollout.alpha')), create_rollout.exclusion_group,
+            coalesce(create_rollout.watch, _flagscope.setting_interval('rollout.watch')), create_rollout.cooldown)
     RETURNING id INTO new_id;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent,
-        coalesce(create_rollout.min_duration, flagscope._setting_interval('rollout.min_duration')),
+        coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration')),
         create_rollout.min_sample, create_rollout.approval
     FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
-    PERFORM flagscope._raise_for_caller('55000', flagscope._message('flag "%s" has a live rollout in environment "%s" already', flag, env),
+    PERFORM _flagscope.raise_for_caller('55000', _flagscope.message('flag "%s" has a live rollout in environment "%s" already', flag, env),
         NULL, 'Complete it or roll it back first; a draft can be deleted.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM flagscope._raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
+    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8, text, interval, interval) IS
     'drafts a rollout of a treatment in growing stages (percent); NULLs take the settings rollout.*; returns its id';
 
-CREATE FUNCTION flagscope._check_rollout_variants(flag text, environment text, names text[]) RETURNS void
+CREATE FUNCTION _flagscope.check_rollout_variants(flag text, environment text, names text[]) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -150,27 +150,27 @@ DECLARE
     wrong text;
 BEGIN
     SELECT coalesce(s.variants, f.variants), f.archived_at INTO variants, archived_at FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
-    WHERE f.key = _check_rollout_variants.flag AND s.environment = _check_rollout_variants.environment;
+    WHERE f.key = check_rollout_variants.flag AND s.environment = check_rollout_variants.environment;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" does not exist in environment "%s"', flag, environment),
-            HINT = flagscope._names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s
-                WHERE s.environment = _check_rollout_variants.environment), 'Create it with flagscope.create_flag(key).');
+            MESSAGE = _flagscope.message('flag "%s" does not exist in environment "%s"', flag, environment),
+            HINT = _flagscope.names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s
+                WHERE s.environment = check_rollout_variants.environment), 'Create it with flagscope.create_flag(key).');
     END IF;
     IF archived_at IS NOT NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = flagscope._message('flag "%s" is archived', flag),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('flag "%s" is archived', flag),
             HINT = 'UPDATE flagscope.flag SET archived_at = NULL brings it back.';
     END IF;
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" has no variant "%s"', flag, coalesce(wrong, 'NULL')),
-            HINT = flagscope._message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+            MESSAGE = _flagscope.message('flag "%s" has no variant "%s"', flag, coalesce(wrong, 'NULL')),
+            HINT = _flagscope.message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_rollout_variants(text, text, text[]) IS 'raises unless the flag exists in the environment and has the variants';
+COMMENT ON FUNCTION _flagscope.check_rollout_variants(text, text, text[]) IS 'raises unless the flag exists in the environment and has the variants';
 
-CREATE FUNCTION flagscope._check_stage_plan(rollout_id bigint) RETURNS void
+CREATE FUNCTION _flagscope.check_stage_plan(rollout_id bigint) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -178,37 +178,37 @@ DECLARE
     percents numeric[];
 BEGIN
     SELECT array_agg(s.ordinal ORDER BY s.ordinal), array_agg(s.percent ORDER BY s.ordinal) INTO ordinals, percents
-    FROM flagscope.rollout_stage s WHERE s.rollout_id = _check_stage_plan.rollout_id;
-    PERFORM flagscope._check_stages(percents);
+    FROM flagscope.rollout_stage s WHERE s.rollout_id = check_stage_plan.rollout_id;
+    PERFORM _flagscope.check_stages(percents);
     IF ordinals <> ARRAY(SELECT generate_series(1, cardinality(ordinals))) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
+            MESSAGE = _flagscope.message('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 and grow';
+COMMENT ON FUNCTION _flagscope.check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 and grow';
 
-CREATE FUNCTION flagscope._refuse_stage_edit(r flagscope.rollout, ordinal integer) RETURNS void
+CREATE FUNCTION _flagscope.refuse_stage_edit(r flagscope.rollout, ordinal integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-        MESSAGE = flagscope._message('stage %s of rollout %s cannot be edited: the rollout is %s at stage %s', ordinal, r.id, r.status, r.stage),
+        MESSAGE = _flagscope.message('stage %s of rollout %s cannot be edited: the rollout is %s at stage %s', ordinal, r.id, r.status, r.stage),
         HINT = CASE
             WHEN r.status = 'running' THEN format('Later stages can be edited while it is paused: flagscope.pause_rollout(%s).', r.id)
             WHEN r.status IN ('paused', 'held') THEN 'Later stages can be edited now.'
             ELSE 'It is over; create another rollout.' END;
 END $$;
-COMMENT ON FUNCTION flagscope._refuse_stage_edit(flagscope.rollout, integer) IS 'raises: the plan of a rollout that runs is locked';
+COMMENT ON FUNCTION _flagscope.refuse_stage_edit(flagscope.rollout, integer) IS 'raises: the plan of a rollout that runs is locked';
 
-CREATE FUNCTION flagscope._may_edit_stage(r flagscope.rollout, ordinal integer) RETURNS boolean
+CREATE FUNCTION _flagscope.may_edit_stage(r flagscope.rollout, ordinal integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT r.id IS NULL OR r.status = 'draft' OR (r.status IN ('paused', 'held') AND ordinal > r.stage);
 END;
-COMMENT ON FUNCTION flagscope._may_edit_stage(flagscope.rollout, integer) IS
+COMMENT ON FUNCTION _flagscope.may_edit_stage(flagscope.rollout, integer) IS
     'the edit lock: a draft is free, of a rollout that was stopped the stages to come, of a running one nothing';
 
-CREATE FUNCTION flagscope._lock_stages() RETURNS trigger
+CREATE FUNCTION _flagscope.lock_stages() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -216,19 +216,19 @@ DECLARE
 BEGIN
     SELECT * INTO r FROM flagscope.rollout x WHERE x.id = CASE TG_OP WHEN 'INSERT' THEN NEW.rollout_id ELSE OLD.rollout_id END;
     IF TG_OP = 'INSERT' THEN
-        IF NOT flagscope._may_edit_stage(r, NEW.ordinal) THEN
-            PERFORM flagscope._refuse_stage_edit(r, NEW.ordinal);
+        IF NOT _flagscope.may_edit_stage(r, NEW.ordinal) THEN
+            PERFORM _flagscope.refuse_stage_edit(r, NEW.ordinal);
         END IF;
         RETURN NEW;
     ELSIF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{approved_by,approved_at}'::text[]) = (to_jsonb(OLD) - '{approved_by,approved_at}'::text[]) THEN
         RETURN NEW;  -- an approval
     END IF;
-    IF NOT flagscope._may_edit_stage(r, OLD.ordinal)
-       OR (TG_OP = 'UPDATE' AND (NEW.rollout_id <> OLD.rollout_id OR NOT flagscope._may_edit_stage(r, NEW.ordinal))) THEN
-        PERFORM flagscope._refuse_stage_edit(r, OLD.ordinal);
+    IF NOT _flagscope.may_edit_stage(r, OLD.ordinal)
+       OR (TG_OP = 'UPDATE' AND (NEW.rollout_id <> OLD.rollout_id OR NOT _flagscope.may_edit_stage(r, NEW.ordinal))) THEN
+        PERFORM _flagscope.refuse_stage_edit(r, OLD.ordinal);
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION flagscope._lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are, and get no further ones';
+COMMENT ON FUNCTION _flagscope.lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are, and get no further ones';
 CREATE TRIGGER lock_stages BEFORE INSERT OR UPDATE OR DELETE ON flagscope.rollout_stage
-    FOR EACH ROW EXECUTE FUNCTION flagscope._lock_stages();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.lock_stages();

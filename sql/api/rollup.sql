@@ -3,57 +3,57 @@
 -- never by being copied: in one statement it leaves the open rows and is added to all levels. Late rows open it again,
 -- and are added when they are settled in turn; nothing is ever computed anew, so nothing is lost or counted twice.
 
-CREATE FUNCTION flagscope._lock_rollups() RETURNS void
+CREATE FUNCTION _flagscope.lock_rollups() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    LOCK TABLE flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
+    LOCK TABLE _flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
 END $$;
-COMMENT ON FUNCTION flagscope._lock_rollups() IS 'what writes rollups is alone, as a tick is: to the end of the transaction no tick runs';
+COMMENT ON FUNCTION _flagscope.lock_rollups() IS 'what writes rollups is alone, as a tick is: to the end of the transaction no tick runs';
 
-CREATE FUNCTION flagscope._kept_since(what text) RETURNS timestamptz
+CREATE FUNCTION _flagscope.kept_since(what text) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce((SELECT h.at FROM flagscope.horizon h WHERE h.what = _kept_since.what), '-infinity');
+    SELECT coalesce((SELECT h.at FROM _flagscope.horizon h WHERE h.what = kept_since.what), '-infinity');
 END;
-COMMENT ON FUNCTION flagscope._kept_since(text) IS 'before this time everything of that kind has been dropped by retention';
+COMMENT ON FUNCTION _flagscope.kept_since(text) IS 'before this time everything of that kind has been dropped by retention';
 
-CREATE FUNCTION flagscope._raise_horizon(what text, at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.raise_horizon(what text, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO flagscope.horizon AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
+    INSERT INTO _flagscope.horizon AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
 $$;
-COMMENT ON FUNCTION flagscope._raise_horizon(text, timestamptz) IS 'notes that everything of that kind before this time is dropped';
+COMMENT ON FUNCTION _flagscope.raise_horizon(text, timestamptz) IS 'notes that everything of that kind before this time is dropped';
 
-CREATE FUNCTION flagscope._floor(width interval, at timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.floor(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN isfinite(at) THEN date_bin(width, at, timestamptz '2000-01-01 00:00:00+00') ELSE at END;
-COMMENT ON FUNCTION flagscope._floor(interval, timestamptz) IS 'start of the bucket of this width that a time lies in';
+COMMENT ON FUNCTION _flagscope.floor(interval, timestamptz) IS 'start of the bucket of this width that a time lies in';
 
 -- PostgreSQL's times end at 294276-12-31 and begin at 4714-11-24 BC: what would lie beyond is infinite.
-CREATE FUNCTION flagscope._later(at timestamptz, width interval) RETURNS timestamptz
+CREATE FUNCTION _flagscope.later(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at > timestamptz '294276-12-31 23:59:59.999999+00' - width THEN 'infinity' ELSE at + width END;
-COMMENT ON FUNCTION flagscope._later(timestamptz, interval) IS 'a time so much later; infinity beyond the last one there is';
+COMMENT ON FUNCTION _flagscope.later(timestamptz, interval) IS 'a time so much later; infinity beyond the last one there is';
 
-CREATE FUNCTION flagscope._earlier(at timestamptz, width interval) RETURNS timestamptz
+CREATE FUNCTION _flagscope.earlier(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN '-infinity' ELSE at - width END;
-COMMENT ON FUNCTION flagscope._earlier(timestamptz, interval) IS 'a time so much earlier; -infinity before the first one there is';
+COMMENT ON FUNCTION _flagscope.earlier(timestamptz, interval) IS 'a time so much earlier; -infinity before the first one there is';
 
-CREATE FUNCTION flagscope._computable(at timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.computable(at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at < timestamptz '4700-01-01 00:00:00+00 BC' THEN timestamptz '4700-01-01 00:00:00+00 BC'
     WHEN at > timestamptz '294000-01-01 00:00:00+00' THEN timestamptz '294000-01-01 00:00:00+00' ELSE at END;
-COMMENT ON FUNCTION flagscope._computable(timestamptz) IS
+COMMENT ON FUNCTION _flagscope.computable(timestamptz) IS
     'a time, or the nearest one from which windows, buckets and intervals can be computed';
 
-CREATE FUNCTION flagscope._ceiling(width interval, at timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.ceiling(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN flagscope._floor(width, at) < at THEN flagscope._later(flagscope._floor(width, at), width) ELSE at END;
-COMMENT ON FUNCTION flagscope._ceiling(interval, timestamptz) IS 'the next start of a bucket of this width, from a time on';
+RETURN CASE WHEN _flagscope.floor(width, at) < at THEN _flagscope.later(_flagscope.floor(width, at), width) ELSE at END;
+COMMENT ON FUNCTION _flagscope.ceiling(interval, timestamptz) IS 'the next start of a bucket of this width, from a time on';
 
-CREATE FUNCTION flagscope._settle(before timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.settle(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH taken AS (
@@ -65,51 +65,51 @@ AS $$
         SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, true FROM taken
         ORDER BY flag, environment, variant, metric, bucket
         ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
-            n = flagscope._bounded(r.n::numeric + excluded.n), events = flagscope._bounded(r.events::numeric + excluded.events),
+            n = _flagscope.bounded(r.n::numeric + excluded.n), events = _flagscope.bounded(r.events::numeric + excluded.events),
             moments = flagscope.merge(r.moments, excluded.moments),
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), wider AS (
         INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
-        SELECT t.flag, t.environment, t.variant, t.metric, l.width, flagscope._floor(l.width, t.bucket), flagscope._bounded(sum(t.n)), flagscope._bounded(sum(t.events)),
+        SELECT t.flag, t.environment, t.variant, t.metric, l.width, _flagscope.floor(l.width, t.bucket), _flagscope.bounded(sum(t.n)), _flagscope.bounded(sum(t.events)),
             flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts)
         FROM taken t CROSS JOIN (VALUES (interval '10 minutes'), (interval '1 day')) l(width)
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET
-            n = flagscope._bounded(h.n::numeric + excluded.n), events = flagscope._bounded(h.events::numeric + excluded.events),
+            n = _flagscope.bounded(h.n::numeric + excluded.n), events = _flagscope.bounded(h.events::numeric + excluded.events),
             moments = flagscope.merge(h.moments, excluded.moments),
             histogram = flagscope.merge(h.histogram, excluded.histogram),
             last_ts = greatest(h.last_ts, excluded.last_ts)
     )
     SELECT count(*) FROM taken;
 $$;
-COMMENT ON FUNCTION flagscope._settle(timestamptz, integer) IS
-    'adds open 10-second buckets before a time to every level, so many at most; returns how many; the caller holds _lock_rollups()';
+COMMENT ON FUNCTION _flagscope.settle(timestamptz, integer) IS
+    'adds open 10-second buckets before a time to every level, so many at most; returns how many; the caller holds lock_rollups()';
 
-CREATE FUNCTION flagscope._settle_until(before timestamptz, until timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.settle_until(before timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most constant integer := 2500;
 BEGIN
-    WHILE flagscope._settle(before, most) = most LOOP
+    WHILE _flagscope.settle(before, most) = most LOOP
         IF clock_timestamp() > until THEN
             RETURN true;
         END IF;
     END LOOP;
     RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._settle_until(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.settle_until(timestamptz, timestamptz) IS
     'settles buckets before a time by slices, one at least, until another; returns whether some are left then';
 
-CREATE FUNCTION flagscope._forget_level(level text, expired timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_level(level text, expired timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH fine AS (
         DELETE FROM flagscope.variant_rollup r WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
             WHERE level = 'fine' AND x.settled AND x.bucket < expired
                 -- Ten minutes that a backfill is within are still to be made of these.
-                AND NOT EXISTS (SELECT FROM flagscope.watch w WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
+                AND NOT EXISTS (SELECT FROM _flagscope.watch w WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
                     AND x.bucket >= w.reached AND x.bucket < coalesce(w.since, 'infinity')) LIMIT most)) RETURNING 1
     ), wider AS (
         DELETE FROM flagscope.variant_history h WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
@@ -118,10 +118,10 @@ AS $$
     )
     SELECT (SELECT count(*) FROM fine) + (SELECT count(*) FROM wider);
 $$;
-COMMENT ON FUNCTION flagscope._forget_level(text, timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_level(text, timestamptz, integer) IS
     'deletes rollups of a level before a time, so many at most; returns how many';
 
-CREATE FUNCTION flagscope._forget_rollups(at timestamptz, until timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.forget_rollups(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -131,22 +131,22 @@ DECLARE
 BEGIN
     FOR level IN SELECT * FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'), ('coarse', interval '1 day')) l(name, step) LOOP
         -- Whole buckets of the next level, so that it takes over without a gap; and at once, before the rows are gone.
-        expired := flagscope._floor(level.step, at - flagscope._setting_interval(format('rollup.%s.retention', level.name)));
-        PERFORM flagscope._raise_horizon('rollup ' || level.name, expired) WHERE expired > flagscope._kept_since('rollup ' || level.name);
-        CONTINUE WHEN expired <= flagscope._kept_since('deleted rollup ' || level.name);
-        WHILE flagscope._forget_level(level.name, expired, most) = most LOOP
+        expired := _flagscope.floor(level.step, at - _flagscope.setting_interval(format('rollup.%s.retention', level.name)));
+        PERFORM _flagscope.raise_horizon('rollup ' || level.name, expired) WHERE expired > _flagscope.kept_since('rollup ' || level.name);
+        CONTINUE WHEN expired <= _flagscope.kept_since('deleted rollup ' || level.name);
+        WHILE _flagscope.forget_level(level.name, expired, most) = most LOOP
             IF clock_timestamp() > until THEN
                 RETURN true;
             END IF;
         END LOOP;
-        PERFORM flagscope._raise_horizon('deleted rollup ' || level.name, expired);
+        PERFORM _flagscope.raise_horizon('deleted rollup ' || level.name, expired);
     END LOOP;
     RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._forget_rollups(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.forget_rollups(timestamptz, timestamptz) IS
     'deletes the rollups of each level that are past its retention, by slices until a time; returns whether some are left then';
 
-CREATE FUNCTION flagscope._recycle_deltas() RETURNS integer
+CREATE FUNCTION _flagscope.recycle_deltas() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -157,7 +157,7 @@ DECLARE
 BEGIN
     -- The slots of this minute are being written, those of the last one may still be; the other two should be empty.
     -- The parent has only what ticks write of queries.
-    FOR slot IN SELECT ('flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
+    FOR slot IN SELECT ('_flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
         FROM generate_series(0, 2) k, unnest('{"",_late,_past}'::text[]) lane WHERE k > 0 OR lane = ''
     LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
@@ -166,7 +166,7 @@ BEGIN
             EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', slot) INTO used;
             IF NOT used THEN
                 EXECUTE format('TRUNCATE ONLY %s', slot);
-                DELETE FROM flagscope.delta_place p WHERE p.part = slot;
+                DELETE FROM _flagscope.delta_place p WHERE p.part = slot;
                 recycled := recycled + 1;
             END IF;
         EXCEPTION WHEN lock_not_available THEN
@@ -175,107 +175,107 @@ BEGIN
     END LOOP;
     RETURN recycled;
 END $$;
-COMMENT ON FUNCTION flagscope._recycle_deltas() IS
+COMMENT ON FUNCTION _flagscope.recycle_deltas() IS
     'truncates the slots of variant_delta whose turn is over and whose rows are all consumed; returns how many';
 
-CREATE FUNCTION flagscope._edges(since timestamptz, until timestamptz, widest interval,
+CREATE FUNCTION _flagscope.edges(since timestamptz, until timestamptz, widest interval,
     OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz, OUT day_lo timestamptz, OUT day_hi timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     ten constant interval := '10 minutes';
-    fine timestamptz := flagscope._kept_since('rollup fine');
-    medium timestamptz := flagscope._kept_since('rollup medium');
+    fine timestamptz := _flagscope.kept_since('rollup fine');
+    medium timestamptz := _flagscope.kept_since('rollup medium');
 BEGIN
-    lo := flagscope._floor(interval '10 seconds', since);
-    hi := flagscope._later(flagscope._floor(interval '10 seconds', until), interval '10 seconds');
+    lo := _flagscope.floor(interval '10 seconds', since);
+    hi := _flagscope.later(_flagscope.floor(interval '10 seconds', until), interval '10 seconds');
     -- Where the finer level has been dropped, the wider bucket that the range touches is all there is.
-    medium_lo := CASE WHEN lo < fine THEN flagscope._floor(ten, lo) WHEN widest >= ten THEN flagscope._ceiling(ten, lo) ELSE hi END;
-    medium_hi := CASE WHEN hi <= fine THEN flagscope._ceiling(ten, hi) WHEN widest >= ten THEN flagscope._floor(ten, hi)
+    medium_lo := CASE WHEN lo < fine THEN _flagscope.floor(ten, lo) WHEN widest >= ten THEN _flagscope.ceiling(ten, lo) ELSE hi END;
+    medium_hi := CASE WHEN hi <= fine THEN _flagscope.ceiling(ten, hi) WHEN widest >= ten THEN _flagscope.floor(ten, hi)
         WHEN lo < fine THEN fine ELSE hi END;
     IF medium_lo >= medium_hi THEN
         medium_lo := hi;
         medium_hi := hi;
     END IF;
-    day_lo := CASE WHEN medium_lo < medium THEN flagscope._floor(interval '1 day', medium_lo)
-        WHEN widest >= interval '1 day' THEN flagscope._ceiling(interval '1 day', medium_lo) ELSE medium_hi END;
-    day_hi := CASE WHEN medium_hi <= medium THEN flagscope._ceiling(interval '1 day', medium_hi)
-        WHEN widest >= interval '1 day' THEN flagscope._floor(interval '1 day', medium_hi)
+    day_lo := CASE WHEN medium_lo < medium THEN _flagscope.floor(interval '1 day', medium_lo)
+        WHEN widest >= interval '1 day' THEN _flagscope.ceiling(interval '1 day', medium_lo) ELSE medium_hi END;
+    day_hi := CASE WHEN medium_hi <= medium THEN _flagscope.ceiling(interval '1 day', medium_hi)
+        WHEN widest >= interval '1 day' THEN _flagscope.floor(interval '1 day', medium_hi)
         WHEN medium_lo < medium THEN medium ELSE medium_hi END;
     IF day_lo >= day_hi THEN
         day_lo := medium_hi;
         day_hi := medium_hi;
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._edges(timestamptz, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.edges(timestamptz, timestamptz, interval) IS
     'which level answers for which part of a range: days from day_lo, 10 minutes beside them from medium_lo to medium_hi, 10 seconds at both ends';
 
-CREATE FUNCTION flagscope._variant_states(flag text, since timestamptz, until timestamptz, widest interval, metric text, environment text)
+CREATE FUNCTION _flagscope.variant_states(flag text, since timestamptz, until timestamptz, widest interval, metric text, environment text)
 RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
 -- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms for 5 ms).
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
     WITH RECURSIVE edge AS MATERIALIZED (
-        SELECT e.*, _variant_states.environment AS environment FROM flagscope._edges(since, until, widest) e
+        SELECT e.*, variant_states.environment AS environment FROM _flagscope.edges(since, until, widest) e
     ), series AS (
         -- The flag's series, one look into the index each: whatever is settled is in variant_history.
         (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
-         WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(_variant_states.metric, '')
+         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
          ORDER BY h.metric, h.variant LIMIT 1)
         UNION ALL
         SELECT n.* FROM edge e, series s, LATERAL (
             SELECT h.metric, h.variant FROM flagscope.variant_history h
-            WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
+            WHERE h.flag = variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
             ORDER BY h.metric, h.variant LIMIT 1) n
-        WHERE _variant_states.metric IS NULL OR s.metric = _variant_states.metric
+        WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     )
     SELECT s.metric, s.variant, x.bucket, x.n, x.events, x.moments, x.histogram, x.last_ts
     FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = _variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
             AND h.width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = _variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
             AND r.settled AND r.bucket >= e.lo AND r.bucket < least(e.medium_lo, e.hi)
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = _variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
             AND r.settled AND r.bucket >= e.medium_hi AND r.bucket < e.hi
     ) x
-    WHERE _variant_states.metric IS NULL OR s.metric = _variant_states.metric
+    WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     UNION ALL
     SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM edge e, flagscope.variant_rollup r
-    WHERE NOT r.settled AND r.flag = _variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
-        AND (_variant_states.metric IS NULL OR r.metric = _variant_states.metric)
+    WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
+        AND (variant_states.metric IS NULL OR r.metric = variant_states.metric)
     UNION ALL
-    SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts FROM edge e, flagscope.variant_delta d
-    WHERE NOT d.rolled_up AND d.flag = _variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
-        AND (_variant_states.metric IS NULL OR d.metric = _variant_states.metric);
+    SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts FROM edge e, _flagscope.variant_delta d
+    WHERE NOT d.rolled_up AND d.flag = variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
+        AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
 $$;
-COMMENT ON FUNCTION flagscope._variant_states(text, timestamptz, timestamptz, interval, text, text) IS
+COMMENT ON FUNCTION _flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
     'variant_states() of a flag and a metric (NULL: all) that exist, in an environment by its key';
 
-CREATE FUNCTION flagscope._known_series(flag text, metric text, environment text) RETURNS text
+CREATE FUNCTION _flagscope.known_series(flag text, metric text, environment text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope._require_flag(flag);
+    PERFORM _flagscope.require_flag(flag);
     IF metric IS NOT NULL THEN
-        PERFORM flagscope._require_metric(metric);
+        PERFORM _flagscope.require_metric(metric);
     END IF;
-    RETURN flagscope._environment(environment);
+    RETURN _flagscope.environment(environment);
 END $$;
-COMMENT ON FUNCTION flagscope._known_series(text, text, text) IS
+COMMENT ON FUNCTION _flagscope.known_series(text, text, text) IS
     'key of the environment; raises unless it, the flag and the metric (NULL: any) exist';
 
 CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
@@ -284,8 +284,8 @@ RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events b
     histogram flagscope.histogram, last_ts timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT v.* FROM flagscope._known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
-        LATERAL flagscope._variant_states(variant_states.flag, since, until, widest, variant_states.metric, k.environment) v
+    SELECT v.* FROM _flagscope.known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
+        LATERAL _flagscope.variant_states(variant_states.flag, since, until, widest, variant_states.metric, k.environment) v
 $$;
 COMMENT ON FUNCTION flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
     'mergeable states of a flag''s metrics over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most widest: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is';

@@ -1,31 +1,31 @@
 -- Settings: read with a type, changed with a check.
 
 -- The readers fall back to the value as shipped, so that no setting is ever missing, however its row went.
-CREATE FUNCTION flagscope._setting_number(name text) RETURNS float8
+CREATE FUNCTION _flagscope.setting_number(name text) RETURNS float8
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_number.name),
-        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_number.name)) #>> '{}')::float8;
+    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = setting_number.name),
+        (SELECT d.value FROM _flagscope.setting_default d WHERE d.name = setting_number.name)) #>> '{}')::float8;
 END;
-COMMENT ON FUNCTION flagscope._setting_number(text) IS 'a setting as a number';
+COMMENT ON FUNCTION _flagscope.setting_number(text) IS 'a setting as a number';
 
-CREATE FUNCTION flagscope._setting_interval(name text) RETURNS interval
+CREATE FUNCTION _flagscope.setting_interval(name text) RETURNS interval
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_interval.name),
-        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_interval.name)) #>> '{}')::interval;
+    SELECT (coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = setting_interval.name),
+        (SELECT d.value FROM _flagscope.setting_default d WHERE d.name = setting_interval.name)) #>> '{}')::interval;
 END;
-COMMENT ON FUNCTION flagscope._setting_interval(text) IS 'a setting as an interval';
+COMMENT ON FUNCTION _flagscope.setting_interval(text) IS 'a setting as an interval';
 
-CREATE FUNCTION flagscope._setting_text(name text) RETURNS text
+CREATE FUNCTION _flagscope.setting_text(name text) RETURNS text
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = _setting_text.name),
-        (SELECT d.value FROM flagscope.setting_default d WHERE d.name = _setting_text.name)) #>> '{}';
+    SELECT coalesce((SELECT s.value FROM flagscope.setting s WHERE s.name = setting_text.name),
+        (SELECT d.value FROM _flagscope.setting_default d WHERE d.name = setting_text.name)) #>> '{}';
 END;
-COMMENT ON FUNCTION flagscope._setting_text(text) IS 'a setting as a text, an array as its JSON';
+COMMENT ON FUNCTION _flagscope.setting_text(text) IS 'a setting as a text, an array as its JSON';
 
-CREATE FUNCTION flagscope._setting_bounds(name text,
+CREATE FUNCTION _flagscope.setting_bounds(name text,
     OUT lowest text, OUT highest text, OUT is_whole boolean, OUT words text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,12 +54,12 @@ AS $$
         (20, 'tick.budget', '1 microsecond', '1 hour', false, '{}'),
         (21, '%', NULL, NULL, false, '{}')
     ) b(place, pattern, lowest, highest, is_whole, words)
-    WHERE _setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
+    WHERE setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
 $$;
-COMMENT ON FUNCTION flagscope._setting_bounds(text) IS
+COMMENT ON FUNCTION _flagscope.setting_bounds(text) IS
     'what a setting may be: from lowest to highest, a whole number, or one of some words; NULL: as its JSON type';
 
-CREATE FUNCTION flagscope._check_setting_interval(name text, value text, lowest text, highest text) RETURNS void
+CREATE FUNCTION _flagscope.check_setting_interval(name text, value text, lowest text, highest text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
 AS $$
 DECLARE
@@ -71,22 +71,22 @@ BEGIN
         given := value::interval;
     EXCEPTION WHEN invalid_datetime_format OR datetime_field_overflow OR interval_field_overflow THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must be an interval, got "%s"', name, left(value, 100)),
+            MESSAGE = _flagscope.message('setting "%s" must be an interval, got "%s"', name, left(value, 100)),
             HINT = 'Write it like "10 minutes".';
     END;
     IF extract(year FROM given) <> 0 OR extract(month FROM given) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must not count in months or years, got "%s"', name, left(value, 100)),
+            MESSAGE = _flagscope.message('setting "%s" must not count in months or years, got "%s"', name, left(value, 100)),
             HINT = 'Their length varies; write days.';
     ELSIF given NOT BETWEEN lower::interval AND upper::interval THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper, left(value, 100));
+            MESSAGE = _flagscope.message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper, left(value, 100));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_setting_interval(text, text, text, text) IS
+COMMENT ON FUNCTION _flagscope.check_setting_interval(text, text, text, text) IS
     'raises unless the text is an interval in days, hours ... within the bounds';
 
-CREATE FUNCTION flagscope._check_setting_number(name text, value numeric, lowest text, highest text, is_whole boolean)
+CREATE FUNCTION _flagscope.check_setting_number(name text, value numeric, lowest text, highest text, is_whole boolean)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,63 +96,63 @@ DECLARE
 BEGIN
     IF value NOT BETWEEN lower::numeric AND upper::numeric OR (is_whole AND value % 1 <> 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must be %s %s and %s, got "%s"', name,
+            MESSAGE = _flagscope.message('setting "%s" must be %s %s and %s, got "%s"', name,
                 CASE WHEN is_whole THEN 'a whole number between' ELSE 'between' END, lower, upper, left(value::text, 100));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_setting_number(text, numeric, text, text, boolean) IS
+COMMENT ON FUNCTION _flagscope.check_setting_number(text, numeric, text, text, boolean) IS
     'raises unless the number is within the bounds';
 
-CREATE FUNCTION flagscope._check_setting_value(name text, value jsonb) RETURNS void
+CREATE FUNCTION _flagscope.check_setting_value(name text, value jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     kind text := jsonb_typeof(value);
-    b record := flagscope._setting_bounds(name);
+    b record := _flagscope.setting_bounds(name);
 BEGIN
     IF kind = 'string' AND value #>> '{}' = ANY (b.words) THEN
         RETURN;
     ELSIF b.lowest IS NULL AND b.words <> '{}' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must be %s, got %s', name,
+            MESSAGE = _flagscope.message('setting "%s" must be %s, got %s', name,
                 (SELECT string_agg(format('"%s"', w), ' or ') FROM unnest(b.words) w), left(value::text, 100));
     ELSIF kind = 'string' THEN
-        PERFORM flagscope._check_setting_interval(name, value #>> '{}', b.lowest, b.highest);
+        PERFORM _flagscope.check_setting_interval(name, value #>> '{}', b.lowest, b.highest);
     ELSIF kind = 'number' THEN
-        PERFORM flagscope._check_setting_number(name, (value #>> '{}')::numeric, b.lowest, b.highest, b.is_whole);
+        PERFORM _flagscope.check_setting_number(name, (value #>> '{}')::numeric, b.lowest, b.highest, b.is_whole);
     ELSIF kind = 'array' THEN
         IF EXISTS (SELECT FROM jsonb_array_elements(value) x WHERE jsonb_typeof(x) <> 'number') THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = flagscope._message('setting "%s" must be an array of numbers, got %s', name, left(value::text, 100));
+                MESSAGE = _flagscope.message('setting "%s" must be an array of numbers, got %s', name, left(value::text, 100));
         END IF;
-        PERFORM flagscope._check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(value) x));
+        PERFORM _flagscope.check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(value) x));
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._check_setting_value(text, jsonb) IS 'raises unless a setting may have this value';
+COMMENT ON FUNCTION _flagscope.check_setting_value(text, jsonb) IS 'raises unless a setting may have this value';
 
-CREATE FUNCTION flagscope._check_setting() RETURNS trigger
+CREATE FUNCTION _flagscope.check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    shipped flagscope.setting_default;
+    shipped _flagscope.setting_default;
 BEGIN
-    SELECT * INTO shipped FROM flagscope.setting_default d WHERE d.name = NEW.name;
+    SELECT * INTO shipped FROM _flagscope.setting_default d WHERE d.name = NEW.name;
     IF NOT FOUND OR (TG_OP = 'UPDATE' AND NEW.name <> OLD.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = CASE WHEN shipped.name IS NULL THEN flagscope._message('setting "%s" does not exist', NEW.name)
-                ELSE flagscope._message('setting "%s" cannot be renamed', OLD.name) END,
-            HINT = CASE WHEN shipped.name IS NULL THEN flagscope._names_hint(NEW.name,
-                    ARRAY(SELECT d.name FROM flagscope.setting_default d), '') || ' ' ELSE '' END
+            MESSAGE = CASE WHEN shipped.name IS NULL THEN _flagscope.message('setting "%s" does not exist', NEW.name)
+                ELSE _flagscope.message('setting "%s" cannot be renamed', OLD.name) END,
+            HINT = CASE WHEN shipped.name IS NULL THEN _flagscope.names_hint(NEW.name,
+                    ARRAY(SELECT d.name FROM _flagscope.setting_default d), '') || ' ' ELSE '' END
                 || 'See SELECT name, value, description FROM flagscope.setting.';
     END IF;
     IF jsonb_typeof(NEW.value) IS DISTINCT FROM jsonb_typeof(shipped.value) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('setting "%s" must be a JSON %s, got %s', NEW.name, jsonb_typeof(shipped.value),
+            MESSAGE = _flagscope.message('setting "%s" must be a JSON %s, got %s', NEW.name, jsonb_typeof(shipped.value),
                 CASE WHEN NEW.value IS NULL THEN 'NULL'
                     ELSE format('a %s: %s', jsonb_typeof(NEW.value), left(NEW.value::text, 100)) END),
-            HINT = flagscope._message('As shipped it is %s.', shipped.value);
+            HINT = _flagscope.message('As shipped it is %s.', shipped.value);
     END IF;
-    PERFORM flagscope._check_setting_value(NEW.name, NEW.value);
+    PERFORM _flagscope.check_setting_value(NEW.name, NEW.value);
     NEW.builtin := TG_OP = 'INSERT' AND NEW.builtin AND NEW.value = shipped.value;
     IF TG_OP = 'INSERT' THEN
         NEW.description := coalesce(nullif(NEW.description, ''), shipped.description);
@@ -161,27 +161,27 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION flagscope._check_setting() IS
+COMMENT ON FUNCTION _flagscope.check_setting() IS
     'trigger: a setting exists, keeps its JSON type and its bounds, however it is written; a changed one is the user''s own';
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
-    FOR EACH ROW EXECUTE FUNCTION flagscope._check_setting();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_setting();
 
-CREATE FUNCTION flagscope._restore_setting() RETURNS trigger
+CREATE FUNCTION _flagscope.restore_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     INSERT INTO flagscope.setting (name, value, description, builtin)
-    SELECT d.name, d.value, d.description, true FROM flagscope.setting_default d
+    SELECT d.name, d.value, d.description, true FROM _flagscope.setting_default d
     WHERE NOT EXISTS (SELECT FROM flagscope.setting s WHERE s.name = d.name);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._restore_setting() IS
+COMMENT ON FUNCTION _flagscope.restore_setting() IS
     'trigger: a deleted setting is there again, with the value as shipped';
--- Not for the row that gives way to an inserted one (_check_setting deletes it).
+-- Not for the row that gives way to an inserted one (check_setting deletes it).
 CREATE TRIGGER restore_setting AFTER DELETE ON flagscope.setting
-    FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION flagscope._restore_setting();
+    FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION _flagscope.restore_setting();
 CREATE TRIGGER restore_all_settings AFTER TRUNCATE ON flagscope.setting
-    FOR EACH STATEMENT EXECUTE FUNCTION flagscope._restore_setting();
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.restore_setting();
 
 CREATE FUNCTION flagscope.set_setting(name text, value jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

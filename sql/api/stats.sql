@@ -4,38 +4,38 @@ COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
 COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
     'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
-COMMENT ON FUNCTION flagscope._survey(jsonb, jsonb, timestamptz, timestamptz) IS
-    'what a metric''s definition (as _metric_definition()) matches among the rows stored from since to before until; tied by their flags, or with a window by the units of rollouts (as _arms())';
+COMMENT ON FUNCTION _flagscope.survey(jsonb, jsonb, timestamptz, timestamptz) IS
+    'what a metric''s definition (as metric_definition()) matches among the rows stored from since to before until; tied by their flags, or with a window by the units of rollouts (as arms())';
 COMMENT ON FUNCTION flagscope.check_query(text) IS
     'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
-COMMENT ON FUNCTION flagscope._query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
+COMMENT ON FUNCTION _flagscope.query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
     'the rows of a query over a range of time, run as a role: read only, under search_path pg_catalog, in at most so many milliseconds; for the tick alone';
-COMMENT ON FUNCTION flagscope._own_query_rows(text, timestamptz, timestamptz, integer, bigint) IS
+COMMENT ON FUNCTION _flagscope.own_query_rows(text, timestamptz, timestamptz, integer, bigint) IS
     'the same with the caller''s own rights';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
     'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
-COMMENT ON FUNCTION flagscope._rate_interval(float8, bigint, float8) IS
+COMMENT ON FUNCTION _flagscope.rate_interval(float8, bigint, float8) IS
     'the rates that a count over an exposure leaves possible, at every look: those that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
-COMMENT ON FUNCTION flagscope._weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
+COMMENT ON FUNCTION _flagscope.weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
     flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';
-COMMENT ON FUNCTION flagscope._weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
+COMMENT ON FUNCTION _flagscope.weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
     bigint, bigint[], flagscope.moments) IS
-    'what stored counts add to a guardrail''s evidence: the increment of _weigh_stratum once more';
-COMMENT ON FUNCTION flagscope._log_e(text, float8[]) IS
+    'what stored counts add to a guardrail''s evidence: the increment of weigh_stratum once more';
+COMMENT ON FUNCTION _flagscope.log_e(text, float8[]) IS
     'natural log of the e-value of some evidence of a kind of metric: mixture over the grid, mean over quantiles, and the reserve for copies';
-COMMENT ON FUNCTION flagscope._next_centre(float8, flagscope.moments) IS
+COMMENT ON FUNCTION _flagscope.next_centre(float8, flagscope.moments) IS
     'the control''s fading mean after one more stratum of it; NULL: it had no value yet';
-COMMENT ON FUNCTION flagscope._next_past(float8[], text, bigint, bigint, flagscope.moments) IS
+COMMENT ON FUNCTION _flagscope.next_past(float8[], text, bigint, bigint, flagscope.moments) IS
     'trials and events of the control''s past after one more stratum of it, the older ones fading: it holds about 50 of the rarer outcome (src/core/stats/margin.rs); of a rate exposure and events; NULL: nothing yet';
-COMMENT ON FUNCTION flagscope._centre_of_past(text, float8[]) IS
+COMMENT ON FUNCTION _flagscope.centre_of_past(text, float8[]) IS
     'the control''s share or rate in such a past, that an absolute margin is added to; NULL: it has none yet';
-COMMENT ON FUNCTION flagscope._quantile_bins(flagscope.histogram, float8) IS
+COMMENT ON FUNCTION _flagscope.quantile_bins(flagscope.histogram, float8) IS
     'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
-COMMENT ON FUNCTION flagscope._gather_evidence(float8[], float8[], boolean) IS
+COMMENT ON FUNCTION _flagscope.gather_evidence(float8[], float8[], boolean) IS
     'evidence after one more increment, with which a copy of it may begin (src/core/stats/process.rs); an empty increment changes nothing';
-COMMENT ON FUNCTION flagscope._add(bigint[], bigint[]) IS 'sum of two lists; an empty one counts as zeros';
-COMMENT ON FUNCTION flagscope._verdict(jsonb) IS 'data state and reason in words of where a guardrail stands (src/core/guardrail/verdict.rs)';
+COMMENT ON FUNCTION _flagscope.add(bigint[], bigint[]) IS 'sum of two lists; an empty one counts as zeros';
+COMMENT ON FUNCTION _flagscope.verdict(jsonb) IS 'data state and reason in words of where a guardrail stands (src/core/guardrail/verdict.rs)';
 COMMENT ON FUNCTION flagscope.sparkline(float8[]) IS 'a line chart of one character a value; NULL leaves a gap';
 COMMENT ON FUNCTION flagscope.bar(float8, float8, integer) IS 'a bar of value / max, width characters long';
 

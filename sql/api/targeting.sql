@@ -1,79 +1,79 @@
 -- Targeting: the definition of a flag as it is evaluated, the checks of rules and prerequisites.
 
-CREATE FUNCTION flagscope._segments(environment text) RETURNS jsonb
+CREATE FUNCTION _flagscope.segments(environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce((SELECT jsonb_object_agg(s.name, s.rule) FROM flagscope.segment s), '{}')
-        || coalesce((SELECT e.segments FROM flagscope.environment e WHERE e.key = _segments.environment), '{}');
+        || coalesce((SELECT e.segments FROM flagscope.environment e WHERE e.key = segments.environment), '{}');
 $$;
-COMMENT ON FUNCTION flagscope._segments(text) IS 'the segments that rules may refer to in an environment, by name; NULL: everywhere';
+COMMENT ON FUNCTION _flagscope.segments(text) IS 'the segments that rules may refer to in an environment, by name; NULL: everywhere';
 
 -- Most rules refer to none: to gather all of them took longer than to check the rule.
-CREATE FUNCTION flagscope._segments_for(rule jsonb, environment text) RETURNS jsonb
+CREATE FUNCTION _flagscope.segments_for(rule jsonb, environment text) RETURNS jsonb
 LANGUAGE sql STABLE
-RETURN CASE WHEN rule @? 'strict $.**."$ref"' THEN flagscope._segments(environment) ELSE '{}' END;
-COMMENT ON FUNCTION flagscope._segments_for(jsonb, text) IS 'the segments that a rule may refer to, none where it refers to none';
+RETURN CASE WHEN rule @? 'strict $.**."$ref"' THEN _flagscope.segments(environment) ELSE '{}' END;
+COMMENT ON FUNCTION _flagscope.segments_for(jsonb, text) IS 'the segments that a rule may refer to, none where it refers to none';
 
-CREATE FUNCTION flagscope._segment(name text, environment text) RETURNS jsonb
+CREATE FUNCTION _flagscope.segment(name text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce((SELECT e.segments -> name FROM flagscope.environment e WHERE e.key = environment),
-        (SELECT s.rule FROM flagscope.segment s WHERE s.name = _segment.name));
+        (SELECT s.rule FROM flagscope.segment s WHERE s.name = segment.name));
 $$;
-COMMENT ON FUNCTION flagscope._segment(text, text) IS 'the rule of a segment in an environment; NULL: there is none';
+COMMENT ON FUNCTION _flagscope.segment(text, text) IS 'the rule of a segment in an environment; NULL: there is none';
 
 -- The planner takes a recursive query for a huge one, and compiling it took 200 ms of 201: without JIT.
-CREATE FUNCTION flagscope._segments_of(targeting jsonb, environment text) RETURNS jsonb
+CREATE FUNCTION _flagscope.segments_of(targeting jsonb, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE used(name, rule) AS (
-        SELECT r #>> '{}', flagscope._segment(r #>> '{}', environment)
+        SELECT r #>> '{}', _flagscope.segment(r #>> '{}', environment)
         FROM jsonb_path_query(targeting, 'strict $.**."$ref"', silent => true) r
         UNION
-        SELECT r #>> '{}', flagscope._segment(r #>> '{}', environment)
+        SELECT r #>> '{}', _flagscope.segment(r #>> '{}', environment)
         FROM used u, LATERAL jsonb_path_query(u.rule, 'strict $.**."$ref"', silent => true) r
     )
     SELECT coalesce(jsonb_object_agg(u.name, u.rule), '{}') FROM used u WHERE u.name IS NOT NULL AND u.rule IS NOT NULL;
 $$;
-COMMENT ON FUNCTION flagscope._segments_of(jsonb, text) IS
+COMMENT ON FUNCTION _flagscope.segments_of(jsonb, text) IS
     'the segments that a rule in an environment refers to, directly or through others, by name';
 
 -- An expression, so that a query over many flags takes it in as a part of its own.
-CREATE FUNCTION flagscope._definition_of(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS jsonb
+CREATE FUNCTION _flagscope.definition_of(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled', (s).enabled AND (f).archived_at IS NULL,
         'variants', coalesce((s).variants, (f).variants), 'default_variant', (s).default_variant, 'targeting', (s).targeting, 'bucketing', (f).bucketing,
         'split', CASE WHEN (s).rollout_id IS NOT NULL THEN
             json_build_object('treatment', (s).treatment, 'control', (s).control, 'percent', (s).percent) END,
         'prerequisites', (s).prerequisites, 'metadata', coalesce((s).metadata, (f).metadata), 'set_metadata', (e).metadata,
-        'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN flagscope._segments_of((s).targeting, (s).environment) ELSE '{}' END)::jsonb
+        'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of((s).targeting, (s).environment) ELSE '{}' END)::jsonb
     || CASE WHEN (f).value_schema IS NULL THEN '{}' ELSE jsonb_build_object('value_schema', (f).value_schema) END;
-COMMENT ON FUNCTION flagscope._definition_of(flagscope.flag_state, flagscope.flag, flagscope.environment) IS
+COMMENT ON FUNCTION _flagscope.definition_of(flagscope.flag_state, flagscope.flag, flagscope.environment) IS
     'a flag, whole: all that its evaluation reads, and its JSON Schema';
 
 -- In plpgsql, which keeps its plan: in SQL it was planned at every call, in 0.3 ms.
-CREATE FUNCTION flagscope._definition(s flagscope.flag_state) RETURNS jsonb
+CREATE FUNCTION _flagscope.definition(s flagscope.flag_state) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT flagscope._definition_of(s, f, e) FROM flagscope.flag f, flagscope.environment e
+    RETURN (SELECT _flagscope.definition_of(s, f, e) FROM flagscope.flag f, flagscope.environment e
             WHERE f.key = s.flag AND e.key = s.environment);
 END $$;
-COMMENT ON FUNCTION flagscope._definition(flagscope.flag_state) IS 'a flag, whole, by its state alone';
+COMMENT ON FUNCTION _flagscope.definition(flagscope.flag_state) IS 'a flag, whole, by its state alone';
 
-COMMENT ON FUNCTION flagscope._check_targeting(jsonb, jsonb) IS 'problems of a JsonLogic rule, with the segments it may refer to';
+COMMENT ON FUNCTION _flagscope.check_targeting(jsonb, jsonb) IS 'problems of a JsonLogic rule, with the segments it may refer to';
 
-COMMENT ON FUNCTION flagscope._unknown_variants(jsonb, jsonb, jsonb) IS
+COMMENT ON FUNCTION _flagscope.unknown_variants(jsonb, jsonb, jsonb) IS
     'results of a JsonLogic rule, with the segments it may refer to, that are none of a flag''s variants';
 
-CREATE FUNCTION flagscope._variants(flag text, environment text) RETURNS jsonb
+CREATE FUNCTION _flagscope.variants(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(s.variants, f.variants) FROM flagscope.flag f
-        LEFT JOIN flagscope.flag_state s ON s.flag = f.key AND s.environment = _variants.environment
-    WHERE f.key = _variants.flag;
+        LEFT JOIN flagscope.flag_state s ON s.flag = f.key AND s.environment = variants.environment
+    WHERE f.key = variants.flag;
 $$;
-COMMENT ON FUNCTION flagscope._variants(text, text) IS 'the variants of a flag in an environment; NULL: no such flag';
+COMMENT ON FUNCTION _flagscope.variants(text, text) IS 'the variants of a flag in an environment; NULL: no such flag';
 
 -- In plpgsql, which keeps its plan: every change of a flag calls it.
 CREATE FUNCTION flagscope.check_targeting(targeting jsonb, flag text DEFAULT NULL, environment text DEFAULT NULL)
@@ -81,27 +81,27 @@ RETURNS TABLE (path text, problem text, is_error boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    env text := flagscope._environment(environment);
-    segments jsonb := flagscope._segments(env);
-    variants jsonb := flagscope._variants(flag, env);
+    env text := _flagscope.environment(environment);
+    segments jsonb := _flagscope.segments(env);
+    variants jsonb := _flagscope.variants(flag, env);
 BEGIN
     IF flag IS NOT NULL AND variants IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = flagscope._message('flag "%s" does not exist', flag), HINT = 'Create it with flagscope.create_flag(key).';
+            MESSAGE = _flagscope.message('flag "%s" does not exist', flag), HINT = 'Create it with flagscope.create_flag(key).';
     END IF;
-    RETURN QUERY SELECT p.path, p.problem, p.is_error FROM flagscope._check_targeting(targeting, segments) p
+    RETURN QUERY SELECT p.path, p.problem, p.is_error FROM _flagscope.check_targeting(targeting, segments) p
         UNION ALL
-        SELECT u.path, u.problem, true FROM flagscope._unknown_variants(targeting, segments, variants) u;
+        SELECT u.path, u.problem, true FROM _flagscope.unknown_variants(targeting, segments, variants) u;
 END $$;
 COMMENT ON FUNCTION flagscope.check_targeting(jsonb, text, text) IS
     'what is wrong with a targeting rule, and where (a JSON pointer), in an environment (NULL: flagscope.environment), and for '
     'a flag, where one is named: whether it has the variants that the rule gives; no rows: every client of flagd takes it; '
     'a problem that is no error works, but hardly as it was meant';
 
-COMMENT ON FUNCTION flagscope._targeting_outcomes(jsonb) IS
+COMMENT ON FUNCTION _flagscope.targeting_outcomes(jsonb) IS
     'the variants that a rule names as its results, and whether it may compute others';
 
-CREATE FUNCTION flagscope._not_by_chance(s flagscope.flag_state, treatment text, control text) RETURNS text
+CREATE FUNCTION _flagscope.not_by_chance(s flagscope.flag_state, treatment text, control text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -109,30 +109,30 @@ AS $$
         WHEN o.any THEN 'targeting computes the variant that it serves'
         WHEN s.prerequisites <> '[]' AND s.default_variant IN (treatment, control)
             THEN format('who lacks a prerequisite is served variant "%s"', s.default_variant) END
-    FROM (SELECT 1) one LEFT JOIN flagscope._targeting_outcomes(s.targeting) o ON true
+    FROM (SELECT 1) one LEFT JOIN _flagscope.targeting_outcomes(s.targeting) o ON true
         LEFT JOIN LATERAL (SELECT min(v) FROM unnest(o.variants) v WHERE v IN (treatment, control)) arm(name) ON true;
 $$;
-COMMENT ON FUNCTION flagscope._not_by_chance(flagscope.flag_state, text, text) IS
+COMMENT ON FUNCTION _flagscope.not_by_chance(flagscope.flag_state, text, text) IS
     'why users come into the arms of a rollout otherwise than by its split, so that the arms differ in more than the variant; NULL: they do not';
 
-CREATE FUNCTION flagscope._require_targeting(targeting jsonb, owner text, environment text) RETURNS void
+CREATE FUNCTION _flagscope.require_targeting(targeting jsonb, owner text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     wrong record;
 BEGIN
-    SELECT * INTO wrong FROM flagscope._check_targeting(targeting, flagscope._segments_for(targeting, environment)) p
+    SELECT * INTO wrong FROM _flagscope.check_targeting(targeting, _flagscope.segments_for(targeting, environment)) p
     WHERE p.is_error LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('%s: %s%s', owner, wrong.problem, ' at ' || nullif(wrong.path, '')),
+            MESSAGE = _flagscope.message('%s: %s%s', owner, wrong.problem, ' at ' || nullif(wrong.path, '')),
             HINT = 'SELECT * FROM flagscope.check_targeting(rule) lists every problem.';
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_targeting(jsonb, text, text) IS
+COMMENT ON FUNCTION _flagscope.require_targeting(jsonb, text, text) IS
     'raises unless a rule can be evaluated in an environment; NULL: with the segments that every environment has';
 
-CREATE FUNCTION flagscope._require_rule(s flagscope.flag_state, was flagscope.flag_state, variants jsonb) RETURNS void
+CREATE FUNCTION _flagscope.require_rule(s flagscope.flag_state, was flagscope.flag_state, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -144,25 +144,25 @@ BEGIN
     IF NOT (is_new OR other_variants OR s.targeting @? 'strict $.**."$ref"') THEN
         RETURN;
     END IF;
-    PERFORM flagscope._require_targeting(s.targeting, format('targeting of flag "%s"', s.flag), s.environment);
+    PERFORM _flagscope.require_targeting(s.targeting, format('targeting of flag "%s"', s.flag), s.environment);
     -- An import takes what flagd takes, and tells it.
     IF (is_new OR other_variants) AND coalesce(current_setting('flagscope.importing', true), '') <> 'on' THEN
-        segments := flagscope._segments_for(s.targeting, s.environment);
-        SELECT * INTO wrong FROM flagscope._unknown_variants(s.targeting, segments, variants) u
+        segments := _flagscope.segments_for(s.targeting, s.environment);
+        SELECT * INTO wrong FROM _flagscope.unknown_variants(s.targeting, segments, variants) u
         -- What was unknown before (an import's) stops no change of the variants.
-        WHERE is_new OR NOT EXISTS (SELECT FROM flagscope._unknown_variants(s.targeting, segments,
-            coalesce(was.variants, flagscope._variants(s.flag, NULL::text))) o WHERE o.path = u.path) LIMIT 1;
+        WHERE is_new OR NOT EXISTS (SELECT FROM _flagscope.unknown_variants(s.targeting, segments,
+            coalesce(was.variants, _flagscope.variants(s.flag, NULL::text))) o WHERE o.path = u.path) LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-                MESSAGE = flagscope._message('targeting of flag "%s"%s: %s', s.flag, ' at ' || nullif(wrong.path, ''), wrong.problem),
+                MESSAGE = _flagscope.message('targeting of flag "%s"%s: %s', s.flag, ' at ' || nullif(wrong.path, ''), wrong.problem),
                 HINT = 'Whom the rule gave it would get an error. Add the variant to the flag first, or serve another.';
         END IF;
     END IF;
 END $$;
-COMMENT ON FUNCTION flagscope._require_rule(flagscope.flag_state, flagscope.flag_state, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_rule(flagscope.flag_state, flagscope.flag_state, jsonb) IS
     'raises unless a flag''s rule can be evaluated and gives variants that it has, where that was not so already before a change';
 
-CREATE FUNCTION flagscope._require_prerequisites(prerequisites jsonb, flag text, environment text) RETURNS void
+CREATE FUNCTION _flagscope.require_prerequisites(prerequisites jsonb, flag text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -170,25 +170,25 @@ DECLARE
 BEGIN
     IF jsonb_typeof(prerequisites) <> 'array' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('prerequisites of flag "%s" must be a JSON array, got %s', flag, prerequisites),
+            MESSAGE = _flagscope.message('prerequisites of flag "%s" must be a JSON array, got %s', flag, prerequisites),
             HINT = 'Write them like [{"flag": "new-cart", "variant": "on"}].';
     END IF;
     FOR p IN SELECT x FROM jsonb_array_elements(prerequisites) x LOOP
         IF jsonb_typeof(p -> 'flag') IS DISTINCT FROM 'string' OR jsonb_typeof(p -> 'variant') IS DISTINCT FROM 'string' THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = flagscope._message('a prerequisite of flag "%s" names no flag and variant: %s', flag, p),
+                MESSAGE = _flagscope.message('a prerequisite of flag "%s" names no flag and variant: %s', flag, p),
                 HINT = 'Write it like {"flag": "new-cart", "variant": "on"}.';
         END IF;
         IF NOT EXISTS (SELECT FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
-            WHERE f.key = p ->> 'flag' AND s.environment = _require_prerequisites.environment AND coalesce(s.variants, f.variants) ? (p ->> 'variant')) THEN
+            WHERE f.key = p ->> 'flag' AND s.environment = require_prerequisites.environment AND coalesce(s.variants, f.variants) ? (p ->> 'variant')) THEN
             RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-                MESSAGE = flagscope._message('prerequisite of flag "%s" does not exist: flag "%s" with variant "%s"', flag, p ->> 'flag', p ->> 'variant');
+                MESSAGE = _flagscope.message('prerequisite of flag "%s" does not exist: flag "%s" with variant "%s"', flag, p ->> 'flag', p ->> 'variant');
         END IF;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION flagscope._require_prerequisites(jsonb, text, text) IS 'raises unless every prerequisite is a flag with that variant';
+COMMENT ON FUNCTION _flagscope.require_prerequisites(jsonb, text, text) IS 'raises unless every prerequisite is a flag with that variant';
 
-CREATE FUNCTION flagscope._check_prerequisite_cycle() RETURNS trigger
+CREATE FUNCTION _flagscope.check_prerequisite_cycle() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
@@ -205,17 +205,17 @@ BEGIN
     SELECT w.path INTO found_path FROM way w WHERE w.flag = NEW.flag AND cardinality(w.path) > 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = flagscope._message('prerequisites of flag "%s" go round in a circle: %s', NEW.flag, array_to_string(found_path, ' needs '));
+            MESSAGE = _flagscope.message('prerequisites of flag "%s" go round in a circle: %s', NEW.flag, array_to_string(found_path, ' needs '));
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._check_prerequisite_cycle() IS 'trigger, at commit: no flag needs itself';
+COMMENT ON FUNCTION _flagscope.check_prerequisite_cycle() IS 'trigger, at commit: no flag needs itself';
 CREATE CONSTRAINT TRIGGER check_prerequisite_cycle AFTER INSERT OR UPDATE ON flagscope.flag_state
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.prerequisites <> '[]')
-    EXECUTE FUNCTION flagscope._check_prerequisite_cycle();
+    EXECUTE FUNCTION _flagscope.check_prerequisite_cycle();
 
 -- The plan for any flag, by the index even while the table is small: it is kept for a session, however the table grows.
-CREATE FUNCTION flagscope._check_flag_needed() RETURNS trigger
+CREATE FUNCTION _flagscope.check_flag_needed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
@@ -233,24 +233,24 @@ BEGIN
         WHERE own.flag = OLD.key AND own.environment = s.environment AND own.variants ? (p ->> 'variant'))) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
+            MESSAGE = _flagscope.message('flag "%s" in environment "%s" needs variant "%s" of flag "%s"',
                 other.flag, other.environment, other.variant, OLD.key),
             HINT = 'Change its prerequisites first.';
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.archived_at IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag_state s
         WHERE s.flag = NEW.key AND s.rollout_id IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" has a live rollout', NEW.key), HINT = 'Complete it or roll it back first.';
+            MESSAGE = _flagscope.message('flag "%s" has a live rollout', NEW.key), HINT = 'Complete it or roll it back first.';
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._check_flag_needed() IS
+COMMENT ON FUNCTION _flagscope.check_flag_needed() IS
     'trigger: what another flag needs is not removed or archived; a flag with a live rollout is not archived';
 CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag
-    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_flag_needed();
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_needed();
 
 -- Its state goes with the flag, whose own trigger looks for those that need it.
-CREATE FUNCTION flagscope._check_state_needed() RETURNS trigger
+CREATE FUNCTION _flagscope.check_state_needed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
@@ -260,16 +260,16 @@ DECLARE
 BEGIN
     IF other IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag f WHERE f.key = OLD.flag) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = flagscope._message('flag "%s" in environment "%s" needs flag "%s"', other, OLD.environment, OLD.flag),
+            MESSAGE = _flagscope.message('flag "%s" in environment "%s" needs flag "%s"', other, OLD.environment, OLD.flag),
             HINT = 'Change its prerequisites first.';
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._check_state_needed() IS 'trigger: the state of a flag that another one needs stays';
+COMMENT ON FUNCTION _flagscope.check_state_needed() IS 'trigger: the state of a flag that another one needs stays';
 CREATE CONSTRAINT TRIGGER check_state_needed AFTER DELETE ON flagscope.flag_state
-    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION flagscope._check_state_needed();
+    DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_state_needed();
 
-CREATE FUNCTION flagscope._renew_flag_states() RETURNS trigger
+CREATE FUNCTION _flagscope.renew_flag_states() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -277,11 +277,11 @@ BEGIN
     UPDATE flagscope.flag_state s SET enabled = s.enabled WHERE s.flag = NEW.key;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
+COMMENT ON FUNCTION _flagscope.renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag
     FOR EACH ROW WHEN ((NEW.variants, NEW.metadata, NEW.bucketing, NEW.archived_at, NEW.value_schema)
         IS DISTINCT FROM (OLD.variants, OLD.metadata, OLD.bucketing, OLD.archived_at, OLD.value_schema))
-    EXECUTE FUNCTION flagscope._renew_flag_states();
+    EXECUTE FUNCTION _flagscope.renew_flag_states();
 
 CREATE FUNCTION flagscope.set_targeting(flag text, targeting jsonb, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -290,10 +290,10 @@ DECLARE
     new_version bigint;
 BEGIN
     UPDATE flagscope.flag_state s SET targeting = nullif(set_targeting.targeting, 'null')
-    WHERE s.flag = set_targeting.flag AND s.environment = flagscope._environment(set_targeting.environment)
+    WHERE s.flag = set_targeting.flag AND s.environment = _flagscope.environment(set_targeting.environment)
     RETURNING s.version INTO new_version;
     -- Which raises the error for a flag that is not there.
-    RETURN coalesce(new_version, flagscope._change_flag_state(flag, environment, NULL::boolean, NULL::text));
+    RETURN coalesce(new_version, _flagscope.change_flag_state(flag, environment, NULL::boolean, NULL::text));
 END $$;
 COMMENT ON FUNCTION flagscope.set_targeting(text, jsonb, text) IS
     'sets a flag''s targeting rule, NULL for none; refused where it gives a variant that the flag does not have; '
@@ -306,10 +306,10 @@ DECLARE
     new_version bigint;
 BEGIN
     UPDATE flagscope.flag_state s SET prerequisites = coalesce(set_prerequisites.prerequisites, '[]')
-    WHERE s.flag = set_prerequisites.flag AND s.environment = flagscope._environment(set_prerequisites.environment)
+    WHERE s.flag = set_prerequisites.flag AND s.environment = _flagscope.environment(set_prerequisites.environment)
     RETURNING s.version INTO new_version;
     -- Which raises the error for a flag that is not there.
-    RETURN coalesce(new_version, flagscope._change_flag_state(flag, environment, NULL::boolean, NULL::text));
+    RETURN coalesce(new_version, _flagscope.change_flag_state(flag, environment, NULL::boolean, NULL::text));
 END $$;
 COMMENT ON FUNCTION flagscope.set_prerequisites(text, jsonb, text) IS
     'sets the other flags that must serve a variant first, as [{"flag", "variant"}]; returns the new version';

@@ -1,22 +1,22 @@
 -- What counts for nobody: gathered, and told.
 
-CREATE FUNCTION flagscope._variants_of(flags text) RETURNS jsonb
+CREATE FUNCTION _flagscope.variants_of(flags text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(f.key, ARRAY(SELECT jsonb_object_keys(f.variants))), '{}')
-    FROM flagscope.flag f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(_variants_of.flags::jsonb) k)
+    FROM flagscope.flag f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
 $$;
-COMMENT ON FUNCTION flagscope._variants_of(text) IS
+COMMENT ON FUNCTION _flagscope.variants_of(text) IS
     'the variants of those flags of a JSON array that exist; the ingest trigger asks of flags that are not on watch';
 
 CREATE VIEW flagscope.uncounted AS
 SELECT x.cause, nullif(x.environment, '') AS environment, nullif(x.flag, '') AS flag,
-    flagscope._bounded(sum(x.n)) AS rows, (array_agg(x.example ORDER BY x.last_at DESC))[1] AS example,
+    _flagscope.bounded(sum(x.n)) AS rows, (array_agg(x.example ORDER BY x.last_at DESC))[1] AS example,
     min(x.first_at) AS first_at, max(x.last_at) AS last_at
 FROM (
-    SELECT t.cause, t.environment, t.flag, t.n, t.example, t.first_at, t.last_at FROM flagscope.uncounted_total t
+    SELECT t.cause, t.environment, t.flag, t.n, t.example, t.first_at, t.last_at FROM _flagscope.uncounted_total t
     UNION ALL
-    SELECT d.cause, d.environment, d.flag, d.n, d.example, d.at, d.at FROM flagscope.uncounted_delta d
+    SELECT d.cause, d.environment, d.flag, d.n, d.example, d.at, d.at FROM _flagscope.uncounted_delta d
 ) x GROUP BY x.cause, x.environment, x.flag;
 COMMENT ON VIEW flagscope.uncounted IS
     'rows of telemetry that count for nobody: environment, flag or variant does not exist, or the variant is not text';
@@ -26,38 +26,38 @@ COMMENT ON COLUMN flagscope.uncounted.rows IS 'how many; a row counts once for e
 COMMENT ON COLUMN flagscope.uncounted.example IS 'what the last ones said of the flag';
 COMMENT ON COLUMN flagscope.uncounted.first_at IS 'with last_at: when they came in';
 
-CREATE FUNCTION flagscope._gather_uncounted() RETURNS void
+CREATE FUNCTION _flagscope.gather_uncounted() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most constant integer := 1000;
 BEGIN
-    WITH taken AS (DELETE FROM flagscope.uncounted_delta RETURNING *)
-    INSERT INTO flagscope.uncounted_total AS t (cause, environment, flag, n, example, first_at, last_at)
-    SELECT d.cause, d.environment, d.flag, flagscope._bounded(sum(d.n)), (array_agg(d.example ORDER BY d.at DESC))[1],
+    WITH taken AS (DELETE FROM _flagscope.uncounted_delta RETURNING *)
+    INSERT INTO _flagscope.uncounted_total AS t (cause, environment, flag, n, example, first_at, last_at)
+    SELECT d.cause, d.environment, d.flag, _flagscope.bounded(sum(d.n)), (array_agg(d.example ORDER BY d.at DESC))[1],
         min(d.at), max(d.at)
     FROM taken d GROUP BY d.cause, d.environment, d.flag
-    ON CONFLICT (cause, environment, flag) DO UPDATE SET n = flagscope._bounded(t.n::numeric + excluded.n),
+    ON CONFLICT (cause, environment, flag) DO UPDATE SET n = _flagscope.bounded(t.n::numeric + excluded.n),
         example = excluded.example, last_at = greatest(t.last_at, excluded.last_at);
     -- By the clock: these are times of arrival.
-    DELETE FROM flagscope.uncounted_total t
-    WHERE t.last_at < clock_timestamp() - flagscope._setting_interval('uncounted.retention'::text);
+    DELETE FROM _flagscope.uncounted_total t
+    WHERE t.last_at < clock_timestamp() - _flagscope.setting_interval('uncounted.retention'::text);
     WITH gone AS (
-        DELETE FROM flagscope.uncounted_total t WHERE (t.cause, t.environment, t.flag) IN (
-            SELECT o.cause, o.environment, o.flag FROM flagscope.uncounted_total o
+        DELETE FROM _flagscope.uncounted_total t WHERE (t.cause, t.environment, t.flag) IN (
+            SELECT o.cause, o.environment, o.flag FROM _flagscope.uncounted_total o
             WHERE (o.environment, o.flag) <> ('', '')
             ORDER BY o.last_at DESC, o.cause, o.environment, o.flag OFFSET most) RETURNING *)
-    INSERT INTO flagscope.uncounted_total AS t (cause, environment, flag, n, example, first_at, last_at)
-    SELECT g.cause, '', '', flagscope._bounded(sum(g.n)), (array_agg(g.example ORDER BY g.last_at DESC))[1],
+    INSERT INTO _flagscope.uncounted_total AS t (cause, environment, flag, n, example, first_at, last_at)
+    SELECT g.cause, '', '', _flagscope.bounded(sum(g.n)), (array_agg(g.example ORDER BY g.last_at DESC))[1],
         min(g.first_at), max(g.last_at)
     FROM gone g GROUP BY g.cause
-    ON CONFLICT (cause, environment, flag) DO UPDATE SET n = flagscope._bounded(t.n::numeric + excluded.n),
+    ON CONFLICT (cause, environment, flag) DO UPDATE SET n = _flagscope.bounded(t.n::numeric + excluded.n),
         last_at = greatest(t.last_at, excluded.last_at);
 END $$;
-COMMENT ON FUNCTION flagscope._gather_uncounted() IS
+COMMENT ON FUNCTION _flagscope.gather_uncounted() IS
     'adds what came in to uncounted_total, forgets what is old, keeps the last 1,000 flags apart; part of maintain()';
 
-CREATE FUNCTION flagscope._uncounted_words() RETURNS TABLE (item text, says text)
+CREATE FUNCTION _flagscope.uncounted_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'not counted', format('%s %s of telemetry, the last at %s UTC: %s, e.g. %s. %s%s', u.rows,
@@ -82,5 +82,5 @@ AS $$
         FROM flagscope.uncounted v WHERE v.last_at > clock_timestamp() - interval '1 day'
     ) u WHERE u.place = 1 ORDER BY u.rows DESC, u.cause;
 $$;
-COMMENT ON FUNCTION flagscope._uncounted_words() IS
+COMMENT ON FUNCTION _flagscope.uncounted_words() IS
     'for status(): by cause, how many rows of the last day count for nobody, the most frequent case and what to do';

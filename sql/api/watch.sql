@@ -4,110 +4,110 @@
 -- began before the metric's commit reached it, so once all transactions of that time are over (the barrier), a snapshot
 -- has for every row either its delta or the row alone, and rebuilding under one snapshot counts each exactly once.
 
-CREATE FUNCTION flagscope._keep_watch() RETURNS trigger
+CREATE FUNCTION _flagscope.keep_watch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF TG_OP <> 'INSERT' AND NOT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = OLD.flag AND g.environment = OLD.environment AND g.metric = OLD.metric AND g.enabled) THEN
-        DELETE FROM flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
+        DELETE FROM _flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT flagscope._is_polled(m) FROM flagscope.metric m WHERE m.name = NEW.metric) THEN
+    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT _flagscope.is_polled(m) FROM flagscope.metric m WHERE m.name = NEW.metric) THEN
         -- The update only takes the row's lock, so that nobody else removes it meanwhile.
-        INSERT INTO flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
+        INSERT INTO _flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
         ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._keep_watch() IS 'trigger: watch has what enabled guardrails read of telemetry; rollups that a tick counts do not follow from raw rows';
+COMMENT ON FUNCTION _flagscope.keep_watch() IS 'trigger: watch has what enabled guardrails read of telemetry; rollups that a tick counts do not follow from raw rows';
 CREATE TRIGGER keep_watch AFTER INSERT OR UPDATE OR DELETE ON flagscope.guardrail
-    FOR EACH ROW EXECUTE FUNCTION flagscope._keep_watch();
+    FOR EACH ROW EXECUTE FUNCTION _flagscope.keep_watch();
 
-CREATE FUNCTION flagscope._renew_watch() RETURNS trigger
+CREATE FUNCTION _flagscope.renew_watch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL, reached = NULL
+    UPDATE _flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL, reached = NULL
     WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag = to_jsonb(NEW) ->> 'key'
         WHEN 'environment' THEN w.environment = to_jsonb(NEW) ->> 'key'
         ELSE w.flag = to_jsonb(NEW) ->> 'flag' AND w.environment = to_jsonb(NEW) ->> 'environment' END;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION flagscope._renew_watch() IS
+COMMENT ON FUNCTION _flagscope.renew_watch() IS
     'trigger: rows that count only now, of a new variant or under a new alias, are rolled up like those of a new metric';
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag
-    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION flagscope._renew_watch();
+    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION _flagscope.renew_watch();
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_state
-    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION flagscope._renew_watch();
+    FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION _flagscope.renew_watch();
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.environment
-    FOR EACH ROW WHEN (NEW.aliases IS DISTINCT FROM OLD.aliases) EXECUTE FUNCTION flagscope._renew_watch();
+    FOR EACH ROW WHEN (NEW.aliases IS DISTINCT FROM OLD.aliases) EXECUTE FUNCTION _flagscope.renew_watch();
 
-CREATE FUNCTION flagscope._raise_barrier(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.raise_barrier(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- A transaction that is seen as committed tells the others a moment later, but before it gives back its locks:
     -- whoever has this lock knows that all writers that begin from now on know the metric.
-    LOCK TABLE flagscope.watch IN SHARE ROW EXCLUSIVE MODE NOWAIT;
-    UPDATE flagscope.watch w SET barrier = pg_snapshot_xmax(pg_current_snapshot()),
-        target = flagscope._floor(interval '10 minutes', greatest(at - flagscope._setting_interval('rollup.backfill'), flagscope._kept_since('telemetry')))
+    LOCK TABLE _flagscope.watch IN SHARE ROW EXCLUSIVE MODE NOWAIT;
+    UPDATE _flagscope.watch w SET barrier = pg_snapshot_xmax(pg_current_snapshot()),
+        target = _flagscope.floor(interval '10 minutes', greatest(at - _flagscope.setting_interval('rollup.backfill'), _flagscope.kept_since('telemetry')))
     WHERE w.barrier IS NULL AND w.requested_by <> pg_current_xact_id();
 EXCEPTION WHEN lock_not_available THEN
     NULL;  -- somebody is changing guardrails: the next run tries again
 END $$;
-COMMENT ON FUNCTION flagscope._raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
+COMMENT ON FUNCTION _flagscope.raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
 
-CREATE FUNCTION flagscope._next_step(step interval, took interval) RETURNS interval
+CREATE FUNCTION _flagscope.next_step(step interval, took interval) RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- A slice of about 50 ms, four times more or less at once; in whole buckets.
 RETURN least(interval '10 minutes', greatest(interval '10 seconds',
     interval '10 seconds' * round(extract(epoch FROM step) / 10 * least(4, greatest(0.25, 0.05 / greatest(extract(epoch FROM took), 1e-6))))));
-COMMENT ON FUNCTION flagscope._next_step(interval, interval) IS
+COMMENT ON FUNCTION _flagscope.next_step(interval, interval) IS
     'how much time the next slice of a backfill takes in, when the last one, of step, took so long: rows are read, and how many lie in a minute differs by installation';
 
-CREATE FUNCTION flagscope._backfill_slice(watches jsonb, since timestamptz, reached timestamptz, step interval, at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.backfill_slice(watches jsonb, since timestamptz, reached timestamptz, step interval, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     started timestamptz := clock_timestamp();
     -- Newest first: that is what people look at. The first ten minutes have no end.
-    lowest timestamptz := flagscope._floor(interval '10 minutes', coalesce(reached, since - interval '10 minutes', at));
+    lowest timestamptz := _flagscope.floor(interval '10 minutes', coalesce(reached, since - interval '10 minutes', at));
     upper timestamptz := coalesce(reached, since, 'infinity');
-    lower timestamptz := greatest(lowest, least(upper, flagscope._ceiling(interval '10 seconds', at)) - step);
+    lower timestamptz := greatest(lowest, least(upper, _flagscope.ceiling(interval '10 seconds', at)) - step);
 BEGIN
-    PERFORM flagscope._rebuild_fine(lower, upper, watches);
+    PERFORM _flagscope.rebuild_fine(lower, upper, watches);
     IF lower = lowest THEN
-        PERFORM flagscope._rebuild_medium(lowest, coalesce(since, 'infinity'), watches);
-        PERFORM flagscope._rebuild_days(lowest, coalesce(since, 'infinity'), watches);
+        PERFORM _flagscope.rebuild_medium(lowest, coalesce(since, 'infinity'), watches);
+        PERFORM _flagscope.rebuild_days(lowest, coalesce(since, 'infinity'), watches);
     END IF;
-    UPDATE flagscope.watch w SET since = CASE WHEN lower = lowest THEN lowest ELSE w.since END,
-        reached = CASE WHEN lower > lowest THEN lower END, step = flagscope._next_step(w.step, clock_timestamp() - started)
-    FROM flagscope._keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
+    UPDATE _flagscope.watch w SET since = CASE WHEN lower = lowest THEN lowest ELSE w.since END,
+        reached = CASE WHEN lower > lowest THEN lower END, step = _flagscope.next_step(w.step, clock_timestamp() - started)
+    FROM _flagscope.keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
 END $$;
-COMMENT ON FUNCTION flagscope._backfill_slice(jsonb, timestamptz, timestamptz, interval, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.backfill_slice(jsonb, timestamptz, timestamptz, interval, timestamptz) IS
     'rolls up one slice of the ten minutes before since, and the ten minutes when it was the last of them';
 
-CREATE FUNCTION flagscope._backfill(at timestamptz, until timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.backfill(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     work record;
 BEGIN
-    IF EXISTS (SELECT FROM flagscope.watch w WHERE w.barrier IS NULL) THEN
-        PERFORM flagscope._raise_barrier(at);
+    IF EXISTS (SELECT FROM _flagscope.watch w WHERE w.barrier IS NULL) THEN
+        PERFORM _flagscope.raise_barrier(at);
     END IF;
     LOOP
         SELECT w.since, w.reached, min(w.step) AS step, jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) AS watches
-        INTO work FROM flagscope.watch w
+        INTO work FROM _flagscope.watch w
         WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot()) AND (w.since IS NULL OR w.since > w.target)
         GROUP BY w.since, w.reached, w.target ORDER BY w.since NULLS FIRST, w.reached LIMIT 1;
         EXIT WHEN NOT FOUND;
-        PERFORM flagscope._backfill_slice(work.watches, work.since, work.reached, work.step, at);
+        PERFORM _flagscope.backfill_slice(work.watches, work.since, work.reached, work.step, at);
         IF clock_timestamp() > until THEN
             RETURN true;
         END IF;
     END LOOP;
     RETURN false;
 END $$;
-COMMENT ON FUNCTION flagscope._backfill(timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.backfill(timestamptz, timestamptz) IS
     'rolls up raw rows of metrics put on watch later by slices until a time, one at least; returns whether more may be left then';

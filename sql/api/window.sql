@@ -4,20 +4,20 @@
 --
 -- Several metrics are counted in one reading, since reading is most of the work.
 
-CREATE FUNCTION flagscope._metric_definition(m flagscope.metric) RETURNS jsonb
+CREATE FUNCTION _flagscope.metric_definition(m flagscope.metric) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$ SELECT to_jsonb(m) || jsonb_build_object('window', 1e6 * extract(epoch FROM m.conversion_window)) $$;
-COMMENT ON FUNCTION flagscope._metric_definition(flagscope.metric) IS 'a metric as the core reads it: its columns, and its window in microseconds';
+COMMENT ON FUNCTION _flagscope.metric_definition(flagscope.metric) IS 'a metric as the core reads it: its columns, and its window in microseconds';
 
-CREATE FUNCTION flagscope._arms(rollouts bigint[]) RETURNS jsonb
+CREATE FUNCTION _flagscope.arms(rollouts bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_agg(jsonb_build_object('id', r.id, 'flag', r.flag, 'environment', r.environment, 'treatment', r.treatment, 'control', r.control) ORDER BY r.id), '[]')
     FROM flagscope.rollout r WHERE r.id = ANY (rollouts);
 $$;
-COMMENT ON FUNCTION flagscope._arms(bigint[]) IS 'rollouts as the core reads them: [{id, flag, environment, treatment, control}]';
+COMMENT ON FUNCTION _flagscope.arms(bigint[]) IS 'rollouts as the core reads them: [{id, flag, environment, treatment, control}]';
 
-CREATE FUNCTION flagscope._units_of(rollouts bigint[], subjects text[])
+CREATE FUNCTION _flagscope.units_of(rollouts bigint[], subjects text[])
 RETURNS TABLE (n bigint, rollout_id bigint, first_seen timestamptz, began_treated boolean, treated_at timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_custom_plan
 AS $$
@@ -31,24 +31,24 @@ BEGIN
         WHERE x.rollout_id = r.id AND x.subject = CASE WHEN octet_length(s.subject) > 255 THEN md5(s.subject) ELSE s.subject END LIMIT 1) u
     WHERE r.id = ANY (rollouts);
 END $$;
-COMMENT ON FUNCTION flagscope._units_of(bigint[], text[]) IS
+COMMENT ON FUNCTION _flagscope.units_of(bigint[], text[]) IS
     'the units of some rollouts that some subjects are; n is the subject''s place in the array, began_treated: its first exposure was to the treatment';
 
-COMMENT ON FUNCTION flagscope._count_telemetry(jsonb, jsonb, timestamptz, timestamptz, integer, bigint) IS
-    'folds the rows of telemetry from since to before until for metrics with a conversion window ([{name, ..., window, rollouts}]) by the units of rollouts (as _arms()), and writes their deltas; raises after so many milliseconds, or for a metric with more than so many rows; returns how many rows match each metric and how many counted';
+COMMENT ON FUNCTION _flagscope.count_telemetry(jsonb, jsonb, timestamptz, timestamptz, integer, bigint) IS
+    'folds the rows of telemetry from since to before until for metrics with a conversion window ([{name, ..., window, rollouts}]) by the units of rollouts (as arms()), and writes their deltas; raises after so many milliseconds, or for a metric with more than so many rows; returns how many rows match each metric and how many counted';
 
-CREATE TYPE flagscope.due_metric AS (metric flagscope.metric, rollouts bigint[], since timestamptz, failures integer);
-COMMENT ON TYPE flagscope.due_metric IS 'a metric that a tick counts now: for which rollouts, from when on, after how many failures';
+CREATE TYPE _flagscope.due_metric AS (metric flagscope.metric, rollouts bigint[], since timestamptz, failures integer);
+COMMENT ON TYPE _flagscope.due_metric IS 'a metric that a tick counts now: for which rollouts, from when on, after how many failures';
 
-CREATE FUNCTION flagscope._count_windows(due flagscope.due_metric[], since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.count_windows(due _flagscope.due_metric[], since timestamptz, until timestamptz)
 RETURNS TABLE (metric text, given bigint, counted bigint)
 -- The index on ts of a partition made today has no statistics yet, and a tick never reads a whole one.
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
 AS $$
-    SELECT * FROM flagscope._count_telemetry(
-        (SELECT jsonb_agg(flagscope._metric_definition(d.metric) || jsonb_build_object('rollouts', d.rollouts) ORDER BY (d.metric).name) FROM unnest(due) d),
-        flagscope._arms(ARRAY(SELECT DISTINCT r FROM unnest(due) d, unnest(d.rollouts) r)),
-        since, until, flagscope._poll_milliseconds(), flagscope._setting_number('query.rows')::bigint);
+    SELECT * FROM _flagscope.count_telemetry(
+        (SELECT jsonb_agg(_flagscope.metric_definition(d.metric) || jsonb_build_object('rollouts', d.rollouts) ORDER BY (d.metric).name) FROM unnest(due) d),
+        _flagscope.arms(ARRAY(SELECT DISTINCT r FROM unnest(due) d, unnest(d.rollouts) r)),
+        since, until, _flagscope.poll_milliseconds(), _flagscope.setting_number('query.rows')::bigint);
 $$;
-COMMENT ON FUNCTION flagscope._count_windows(flagscope.due_metric[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.count_windows(_flagscope.due_metric[], timestamptz, timestamptz) IS
     'counts the rows of telemetry in a range for metrics with a conversion window, in one reading; returns how many match each and how many counted';

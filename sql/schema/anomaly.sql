@@ -1,7 +1,7 @@
 -- The series of anomaly guardrails: a flag's metric over weeks, point by point, as it was judged.
 
 -- No foreign key to guardrail: its check would wait for whoever is deleting one, and the tick waits for nobody.
-CREATE TABLE flagscope.anomaly_point (
+CREATE TABLE _flagscope.anomaly_point (
     guardrail_id bigint NOT NULL,
     variant      text NOT NULL,
     at           timestamptz NOT NULL,
@@ -12,14 +12,14 @@ CREATE TABLE flagscope.anomaly_point (
     score        float8,
     PRIMARY KEY (guardrail_id, variant, at)
 );
-COMMENT ON TABLE flagscope.anomaly_point IS
+COMMENT ON TABLE _flagscope.anomaly_point IS
     'what anomaly guardrails look at: a metric of a flag over time, from rollups, kept for 36 days; a point stays as it was when it was judged, whatever comes late';
-COMMENT ON COLUMN flagscope.anomaly_point.variant IS 'of these rows alone; empty: of all variants of the flag together';
-COMMENT ON COLUMN flagscope.anomaly_point.at IS 'start of the point; its width is guardrail.time_window';
-COMMENT ON COLUMN flagscope.anomaly_point.n IS 'data points in it';
-COMMENT ON COLUMN flagscope.anomaly_point.value IS 'the metric, in its unit';
-COMMENT ON COLUMN flagscope.anomaly_point.x IS
+COMMENT ON COLUMN _flagscope.anomaly_point.variant IS 'of these rows alone; empty: of all variants of the flag together';
+COMMENT ON COLUMN _flagscope.anomaly_point.at IS 'start of the point; its width is guardrail.time_window';
+COMMENT ON COLUMN _flagscope.anomaly_point.n IS 'data points in it';
+COMMENT ON COLUMN _flagscope.anomaly_point.value IS 'the metric, in its unit';
+COMMENT ON COLUMN _flagscope.anomaly_point.x IS
     'the value as it is judged, larger is worse: logarithm of a quantile, Anscombe''s transform of a proportion or rate, which evens out their noise';
-COMMENT ON COLUMN flagscope.anomaly_point.usual IS 'the usual value at this time of day, in the metric''s unit; NULL: not judged, or its past is too short';
-COMMENT ON COLUMN flagscope.anomaly_point.score IS
+COMMENT ON COLUMN _flagscope.anomaly_point.usual IS 'the usual value at this time of day, in the metric''s unit; NULL: not judged, or its past is too short';
+COMMENT ON COLUMN _flagscope.anomaly_point.score IS
     'log10 of the evidence since the rollout began that the series has changed for the worse (see anomaly_score()); NULL like usual';

@@ -10,17 +10,17 @@ CREATE TABLE flagscope.environment (
     segments    jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT environment_metadata_is_an_object CHECK (CASE
         WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('metadata of environment "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
             'Write it like {"team": "shop"}.') END),
     CONSTRAINT environment_segments_are_an_object CHECK (CASE
         WHEN (jsonb_typeof(segments) = 'object') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('segments of environment "%s" must be a JSON object, got %s', key, left(segments::text, 100)),
             'Write it like {"beta": {"==": [{"var": "plan"}, "beta"]}}, or call create_segment().') END),
     CONSTRAINT environment_key_is_short_text CHECK (CASE
         WHEN (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the key of an environment has 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
@@ -43,10 +43,10 @@ CREATE TYPE flagscope.bucketing AS ENUM ('v2', 'v3');
 COMMENT ON TYPE flagscope.bucketing IS
     'flagd''s algorithm that puts a targeting key into a bucket: v2 is murmur3 over text, v3 murmur3 over CBOR';
 
-CREATE FUNCTION flagscope._default_bucketing() RETURNS flagscope.bucketing
+CREATE FUNCTION _flagscope.default_bucketing() RETURNS flagscope.bucketing
 LANGUAGE sql STABLE
 RETURN coalesce(nullif(current_setting('flagscope.bucketing', true), ''), 'v2')::flagscope.bucketing;
-COMMENT ON FUNCTION flagscope._default_bucketing() IS 'the bucketing of flags that name none: flagscope.bucketing';
+COMMENT ON FUNCTION _flagscope.default_bucketing() IS 'the bucketing of flags that name none: flagscope.bucketing';
 
 CREATE TABLE flagscope.flag (
     key         text PRIMARY KEY,
@@ -55,18 +55,18 @@ CREATE TABLE flagscope.flag (
     description text NOT NULL DEFAULT '',
     metadata    jsonb NOT NULL DEFAULT '{}',
     tags        text[] NOT NULL DEFAULT '{}',
-    bucketing   flagscope.bucketing NOT NULL DEFAULT flagscope._default_bucketing(),
+    bucketing   flagscope.bucketing NOT NULL DEFAULT _flagscope.default_bucketing(),
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     archived_at timestamptz,
     value_schema jsonb,
     CONSTRAINT flag_key_is_short_text CHECK (CASE
         WHEN (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the key of a flag has 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END),
     CONSTRAINT flag_metadata_is_an_object CHECK (CASE
         WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('metadata of flag "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
             'Write it like {"team": "shop"}.') END)
 );
@@ -86,15 +86,15 @@ CREATE TABLE flagscope.segment (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT segment_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the name of a segment has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
 COMMENT ON TABLE flagscope.segment IS
     'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators), in every environment that has none of that name itself (environment.segments)';
 
-CREATE SEQUENCE flagscope.flag_version_seq;
-COMMENT ON SEQUENCE flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
+CREATE SEQUENCE _flagscope.flag_version_seq;
+COMMENT ON SEQUENCE _flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
 
 CREATE TABLE flagscope.flag_state (
     id              bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
@@ -118,7 +118,7 @@ CREATE TABLE flagscope.flag_state (
     PRIMARY KEY (flag, environment),
     CONSTRAINT flag_state_split_is_whole_or_absent CHECK (CASE
         WHEN (num_nonnulls(rollout_id, treatment, control, percent) IN (0, 4)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('flag "%s" has only a part of a split: rollout %s, treatment %s, control %s, percent %s',
             flag,
             coalesce(rollout_id::text, 'NULL'), coalesce(treatment, 'NULL'), coalesce(control, 'NULL'),
@@ -126,21 +126,21 @@ CREATE TABLE flagscope.flag_state (
             'Rollouts set these four together: flagscope.create_rollout(flag) and start_rollout(id).') END),
     CONSTRAINT flag_state_percent_within_0_and_100 CHECK (CASE
         WHEN (percent BETWEEN 0 AND 100) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('percent lies between 0 and 100, got "%s"', percent),
+        ELSE _flagscope.refuse(format('percent lies between 0 and 100, got "%s"', percent),
             '5 % is 5.') END),
     CONSTRAINT flag_state_metadata_is_an_object CHECK (CASE
         WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('metadata of flag "%s" in an environment must be a JSON object, got %s', flag, left(metadata::text, 100)),
             'Write it like {"team": "shop"}; NULL is that of the flag.') END)
 );
 CREATE INDEX flag_state_by_prerequisite ON flagscope.flag_state USING gin (prerequisites jsonb_path_ops)
     WHERE prerequisites <> '[]';
-CREATE FUNCTION flagscope._segment_names(rule jsonb) RETURNS jsonb
+CREATE FUNCTION _flagscope.segment_names(rule jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN jsonb_path_query_array(rule, 'strict $.**."$ref"', '{}', true);
-COMMENT ON FUNCTION flagscope._segment_names(jsonb) IS 'the segments that a rule names itself, as a JSON array';
-CREATE INDEX flag_state_by_segment ON flagscope.flag_state USING gin (flagscope._segment_names(targeting))
+COMMENT ON FUNCTION _flagscope.segment_names(jsonb) IS 'the segments that a rule names itself, as a JSON array';
+CREATE INDEX flag_state_by_segment ON flagscope.flag_state USING gin (_flagscope.segment_names(targeting))
     WHERE targeting @? 'strict $.**."$ref"';
 COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
 COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
@@ -205,32 +205,32 @@ COMMENT ON COLUMN flagscope.environment_history.version IS 'drawn from the same 
 
 -- Kept by flag_state's triggers. A dump leaves it out: transactions are those of this cluster, and a restored flag_state
 -- fills it anew.
-CREATE TABLE flagscope.flag_change (
+CREATE TABLE _flagscope.flag_change (
     environment text NOT NULL,
     flag        text NOT NULL,
     version     bigint NOT NULL,
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id(),
     PRIMARY KEY (environment, flag)
 );
-COMMENT ON TABLE flagscope.flag_change IS
+COMMENT ON TABLE _flagscope.flag_change IS
     'the last change of every flag in every environment, deleted flags too: what flag_changes() and the backends'' caches read';
-COMMENT ON COLUMN flagscope.flag_change.flag IS
+COMMENT ON COLUMN _flagscope.flag_change.flag IS
     'key of the flag; empty, which is no flag''s key: the metadata of the environment, which goes with every answer';
-COMMENT ON COLUMN flagscope.flag_change.version IS
+COMMENT ON COLUMN _flagscope.flag_change.version IS
     'of the last change; a deletion has one as well; negative: the row did not get its version here (a restored dump)';
-COMMENT ON COLUMN flagscope.flag_change.transaction IS
+COMMENT ON COLUMN _flagscope.flag_change.transaction IS
     'that made the change: those who read before it was committed find it by that';
-CREATE INDEX flag_change_by_transaction ON flagscope.flag_change (transaction, environment, version);
+CREATE INDEX flag_change_by_transaction ON _flagscope.flag_change (transaction, environment, version);
 
 -- Relations that nobody reads. An invalidation that names one of them tells every backend, on commit, which of its caches
 -- are out of date (src/pg/cache.rs); one that named a real table would make all plans over it be made anew as well.
-CREATE TYPE flagscope._flags_changed AS ();
-COMMENT ON TYPE flagscope._flags_changed IS 'marker of invalidations: flag_change says which flags are not what they were';
-CREATE TYPE flagscope._environments_changed AS ();
-COMMENT ON TYPE flagscope._environments_changed IS
+CREATE TYPE _flagscope.flags_changed AS ();
+COMMENT ON TYPE _flagscope.flags_changed IS 'marker of invalidations: flag_change says which flags are not what they were';
+CREATE TYPE _flagscope.environments_changed AS ();
+COMMENT ON TYPE _flagscope.environments_changed IS
     'marker of invalidations: environments or segments are not what they were, so that no cached flag can be trusted';
-CREATE TYPE flagscope._metrics_changed AS ();
-COMMENT ON TYPE flagscope._metrics_changed IS
+CREATE TYPE _flagscope.metrics_changed AS ();
+COMMENT ON TYPE _flagscope.metrics_changed IS
     'marker of invalidations: what is counted when telemetry comes in is not what it was';
 
 CREATE VIEW flagscope.allocation AS

@@ -27,7 +27,7 @@ CREATE TABLE flagscope.guardrail_policy (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT guardrail_policy_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the name of a policy has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
@@ -71,86 +71,86 @@ CREATE TABLE flagscope.guardrail (
     UNIQUE (flag, environment, name),
     CONSTRAINT guardrail_acts_like_a_guardrail CHECK (CASE
         WHEN (action IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable')) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('"%s" is not an action of a guardrail', action),
+        ELSE _flagscope.refuse(format('"%s" is not an action of a guardrail', action),
             'It is warn, hold, pause, step_back, rollback or disable.') END),
     CONSTRAINT guardrail_limit_exactly_when_absolute CHECK (CASE
         WHEN ((comparison = 'absolute') = (limit_value IS NOT NULL)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(CASE WHEN limit_value IS NULL THEN 'comparison "absolute" needs a limit_value'
+        ELSE _flagscope.refuse(CASE WHEN limit_value IS NULL THEN 'comparison "absolute" needs a limit_value'
             ELSE format('limit_value "%s" goes with comparison "absolute", not with "%s"', limit_value, comparison) END,
             'A limit is absolute: leave comparison out. Against control or a baseline there is a margin.') END),
     CONSTRAINT guardrail_limit_is_finite CHECK (CASE
         WHEN (limit_value > '-Infinity' AND limit_value < 'Infinity') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('limit_value must be a finite number, got "%s"', limit_value),
+        ELSE _flagscope.refuse(format('limit_value must be a finite number, got "%s"', limit_value),
             'It is in the metric''s unit; of a proportion a share: 2 % is 0.02.') END),
     CONSTRAINT guardrail_margin_not_of_a_limit CHECK (CASE
         WHEN (margin IS NULL OR comparison <> 'absolute') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('a limit has no margin, got "%s"', margin),
+        ELSE _flagscope.refuse(format('a limit has no margin, got "%s"', margin),
             'Set limit_value to what is tolerated.') END),
     CONSTRAINT guardrail_margin_within_0_and_1 CHECK (CASE
         WHEN (margin >= 0 AND margin <= 1) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('margin is a share between 0 and 1, got "%s"', margin),
+        ELSE _flagscope.refuse(format('margin is a share between 0 and 1, got "%s"', margin),
             '2 % is 0.02. In the metric''s own unit it is margin_absolute.') END),
     CONSTRAINT guardrail_margin_is_one_of_two CHECK (CASE
         WHEN (margin IS NULL OR margin_absolute IS NULL) IS NOT FALSE THEN true
-        ELSE flagscope._refuse('a margin is relative (margin) or in the metric''s unit (margin_absolute), not both',
+        ELSE _flagscope.refuse('a margin is relative (margin) or in the metric''s unit (margin_absolute), not both',
             'Leave one of them out.') END),
     CONSTRAINT guardrail_margin_absolute_not_of_a_limit CHECK (CASE
         WHEN (margin_absolute IS NULL OR (comparison <> 'absolute' AND test <> 'anomaly')) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('a limit and an anomaly have no margin, got margin_absolute "%s"', margin_absolute),
             'Set limit_value to what is tolerated; an anomaly takes what is usual.') END),
     CONSTRAINT guardrail_margin_absolute_is_positive CHECK (CASE
         WHEN (margin_absolute > 0 AND margin_absolute < 'Infinity') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('margin_absolute is a positive number, got "%s"', margin_absolute),
+        ELSE _flagscope.refuse(format('margin_absolute is a positive number, got "%s"', margin_absolute),
             'It is in the metric''s unit; of a proportion a share: half a percentage point is 0.005.') END),
     CONSTRAINT guardrail_quantile_between_0_and_1 CHECK (CASE
         WHEN (quantile > 0 AND quantile < 1) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('quantile lies between 0 and 1, got "%s"', quantile),
+        ELSE _flagscope.refuse(format('quantile lies between 0 and 1, got "%s"', quantile),
             'The 95th percentile is 0.95.') END),
     CONSTRAINT guardrail_control_is_tested_sequentially CHECK (CASE
         WHEN (comparison <> 'control' OR test = 'sequential') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('against control the test is "sequential", not "%s"', test),
+        ELSE _flagscope.refuse(format('against control the test is "sequential", not "%s"', test),
             'A threshold looks at a limit: give a limit_value, or comparison => ''baseline''.') END),
     CONSTRAINT guardrail_breaches_of_looks CHECK (CASE
         WHEN (breaches BETWEEN 1 AND of_looks AND of_looks <= 100) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('breaches lies between 1 and of_looks, of_looks is at most 100; got "%s" of "%s"', breaches, of_looks),
             'breaches => 3, of_looks => 5: three of the last five looks are beyond the limit.') END),
     CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (CASE
         WHEN (of_looks = 1 OR test = 'threshold') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('only a threshold counts its looks, not test "%s"', test),
+        ELSE _flagscope.refuse(format('only a threshold counts its looks, not test "%s"', test),
             'A sequential test stays right however often it looks: leave breaches and of_looks out.') END),
     CONSTRAINT guardrail_anomaly_is_of_a_baseline CHECK (CASE
         WHEN (test <> 'anomaly' OR (comparison = 'baseline' AND margin IS NULL)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             'an anomaly is one beside the flag''s own past: its comparison is "baseline", and it has no margin',
             'Leave comparison and margin out.') END),
     CONSTRAINT guardrail_times_are_positive CHECK (CASE
         WHEN (grace >= interval '0' AND stale_after > interval '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('grace must not be negative and stale_after must be longer than nothing, got "%s" and "%s"',
             coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL')),
             'For example ''2 minutes''; NULL takes the settings guardrail.grace and guardrail.stale_after.') END),
     CONSTRAINT guardrail_weight_is_positive CHECK (CASE
         WHEN (weight > 0 AND weight < 'Infinity') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('weight is a positive number, got "%s"', weight),
+        ELSE _flagscope.refuse(format('weight is a positive number, got "%s"', weight),
             'It is the share of the error budget beside the other guardrails; 1 is usual, 2 twice as much.') END),
     CONSTRAINT guardrail_design_effect_from_1 CHECK (CASE
         WHEN (design_effect >= 1 AND design_effect < 'Infinity') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('design_effect is a number from 1, got "%s"', design_effect),
+        ELSE _flagscope.refuse(format('design_effect is a number from 1, got "%s"', design_effect),
             '1 is for independent data points; flagscope.design_effect(events, trials) measures it.') END),
     CONSTRAINT guardrail_sample_is_not_negative CHECK (CASE
         WHEN (min_sample >= 0) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('min_sample must not be negative, got "%s"', min_sample),
+        ELSE _flagscope.refuse(format('min_sample must not be negative, got "%s"', min_sample),
             'It is a number of data points; NULL takes the setting guardrail.min_sample.') END),
     CONSTRAINT guardrail_window_is_positive CHECK (CASE
         WHEN (time_window > interval '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('time_window must be longer than nothing, got "%s"', time_window),
+        ELSE _flagscope.refuse(format('time_window must be longer than nothing, got "%s"', time_window),
             'For example ''1 minute''; NULL takes the setting guardrail.window.') END),
     CONSTRAINT guardrail_times_within_100_years CHECK (CASE
         WHEN (grace <= interval '36500 days' AND stale_after <= interval '36500 days' AND time_window <= interval '36500 days')
             IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('grace, stale_after and time_window are at most 100 years, got "%s", "%s" and "%s"',
+        ELSE _flagscope.refuse(format('grace, stale_after and time_window are at most 100 years, got "%s", "%s" and "%s"',
             coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL'), coalesce(time_window::text, 'NULL')),
             'For example ''2 minutes''.') END)
 );
@@ -182,14 +182,14 @@ COMMENT ON COLUMN flagscope.guardrail.time_window IS 'time a threshold guardrail
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'grows when the rule changes; a changed rule starts its evidence anew';
 
-CREATE SEQUENCE flagscope.evidence_seq;
-COMMENT ON SEQUENCE flagscope.evidence_seq IS 'numbers of evidence: each e-process of a guardrail in a rollout has its own';
+CREATE SEQUENCE _flagscope.evidence_seq;
+COMMENT ON SEQUENCE _flagscope.evidence_seq IS 'numbers of evidence: each e-process of a guardrail in a rollout has its own';
 
 CREATE TABLE flagscope.guardrail_status (
     guardrail_id      bigint NOT NULL REFERENCES flagscope.guardrail ON DELETE CASCADE,
     rollout_id        bigint NOT NULL REFERENCES flagscope.rollout ON DELETE CASCADE,
     guardrail_version integer NOT NULL,
-    evidence_id       bigint NOT NULL DEFAULT nextval('flagscope.evidence_seq'),
+    evidence_id       bigint NOT NULL DEFAULT nextval('_flagscope.evidence_seq'),
     last_stratum      integer NOT NULL DEFAULT 0,
     state             flagscope.data_state NOT NULL DEFAULT 'not_enough',
     state_since       timestamptz,
@@ -205,8 +205,8 @@ CREATE TABLE flagscope.guardrail_status (
     thresholds        integer[],
     centre            float8,
     past              float8[],
-    waiting_treatment flagscope.stratum,
-    waiting_control   flagscope.stratum,
+    waiting_treatment _flagscope.stratum,
+    waiting_control   _flagscope.stratum,
     waiting_since     timestamptz,
     n_treatment       bigint NOT NULL DEFAULT 0,
     n_control         bigint NOT NULL DEFAULT 0,
@@ -298,8 +298,8 @@ COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: of the s
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
-CREATE TABLE flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
+CREATE TABLE _flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
 ALTER TABLE flagscope.evaluation REPLICA IDENTITY FULL;  -- as of telemetry
-ALTER TABLE flagscope.evaluation_stray REPLICA IDENTITY FULL;
-CREATE INDEX ON flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as of telemetry_stray
-COMMENT ON TABLE flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';
+ALTER TABLE _flagscope.evaluation_stray REPLICA IDENTITY FULL;
+CREATE INDEX ON _flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as of telemetry_stray
+COMMENT ON TABLE _flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';

@@ -1,15 +1,15 @@
 -- Health of rollouts: are users split as asked for, does everybody stay where he is, is there any traffic.
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
-CREATE TABLE flagscope.unit_delta (
+CREATE TABLE _flagscope.unit_delta (
     flag        text NOT NULL,
     environment text NOT NULL,
     variant     text NOT NULL,
     subject     text NOT NULL,
     ts          timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
-ALTER TABLE flagscope.unit_delta REPLICA IDENTITY FULL;  -- as of variant_delta
-COMMENT ON TABLE flagscope.unit_delta IS
+ALTER TABLE _flagscope.unit_delta REPLICA IDENTITY FULL;  -- as of variant_delta
+COMMENT ON TABLE _flagscope.unit_delta IS
     'exposures of flags being rolled out, or on watch after that, from one writing statement, each subject once, until the next tick consumes them';
 
 -- No foreign key to rollout: its check would wait for whoever has a rollout locked, and the tick waits for nobody.

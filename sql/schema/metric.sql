@@ -25,49 +25,49 @@ CREATE TABLE flagscope.metric (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT metric_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the name of a metric has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END),
     CONSTRAINT metric_reads_telemetry_or_a_query CHECK (CASE
         WHEN ((signal IS NULL) = (query IS NOT NULL)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             CASE WHEN query IS NULL THEN format('metric "%s" reads nothing: it needs a signal or a query', name)
             ELSE format('metric "%s" has both a signal and a query', name) END,
             'create_metric(name, kind, signal) reads telemetry, create_query_metric(name, kind, query) any table.') END),
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (CASE
         WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio'))
             IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('metric "%s" is a query (%s): it is no ratio and has no filter, event, per or sum_values', name, kind),
             'What counts, and how, is said in the query itself; see create_query_metric().') END),
     CONSTRAINT metric_conversion_window_is_positive CHECK (CASE
         WHEN (conversion_window > '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window),
             'For example ''1 day''; NULL for no end.') END),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (CASE
         WHEN (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             CASE WHEN event IS NULL THEN format('metric "%s" is a proportion and needs an event', name)
             ELSE format('metric "%s" is a %s and has no event, got %s', name, kind, left(event::text, 100)) END,
             'The event says which of the matching rows count, for example ''{"is_error": true}''.') END),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (CASE
         WHEN (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
             ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, left(per::text, 100)) END,
             'It says what rows are counted per, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (CASE
         WHEN (kind = 'rate' OR NOT sum_values) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('metric "%s" is a %s: only a rate has sum_values', name, kind),
+        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a rate has sum_values', name, kind),
             'A mean adds its values anyway; leave sum_values out.') END),
     CONSTRAINT metric_cap_only_for_means CHECK (CASE
         WHEN (kind = 'mean' OR cap IS NULL) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('metric "%s" is a %s: only a mean has a cap, got "%s"', name, kind, cap),
+        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a mean has a cap, got "%s"', name, kind, cap),
             'Leave the cap out, or make it a mean.') END),
     CONSTRAINT metric_cap_is_positive CHECK (CASE
         WHEN (cap > 0 AND cap <= float8 '1e150') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('the cap of metric "%s" lies above 0 and at most at 1e150, got "%s"', name, cap),
+        ELSE _flagscope.refuse(format('the cap of metric "%s" lies above 0 and at most at 1e150, got "%s"', name, cap),
             'About the 99.9 % quantile of its values, or a timeout; check_metric() tells it.') END)
 );
 COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
@@ -106,14 +106,14 @@ COMMENT ON COLUMN flagscope.metric_run.failures IS 'runs that failed since the l
 COMMENT ON COLUMN flagscope.metric_run.retry_at IS 'when it is due, if not query.interval after the last run: later after a failure, at once when it is behind';
 COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not, or was together with other metrics, and each is tried by itself next';
 
-CREATE FUNCTION flagscope._bounded(n numeric) RETURNS bigint
+CREATE FUNCTION _flagscope.bounded(n numeric) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN n IS NOT NULL THEN least(n, 9223372036854775807)::bigint END;  -- LEAST takes NULL for absent
-COMMENT ON FUNCTION flagscope._bounded(numeric) IS
+COMMENT ON FUNCTION _flagscope.bounded(numeric) IS
     'a sum of counts as it is stored: too large a one (a metric that adds up times, say) stays the largest, and stops no tick';
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
-CREATE TABLE flagscope.variant_delta (
+CREATE TABLE _flagscope.variant_delta (
     flag        text NOT NULL,
     environment text NOT NULL,
     variant     text NOT NULL,
@@ -126,9 +126,9 @@ CREATE TABLE flagscope.variant_delta (
     last_ts     timestamptz NOT NULL,
     rolled_up   boolean NOT NULL DEFAULT false
 );
-COMMENT ON TABLE flagscope.variant_delta IS
+COMMENT ON TABLE _flagscope.variant_delta IS
     'state of a metric by variant and bucket from one writing statement, until the next tick consumes it; columns as variant_rollup; rows lie in its slots';
-COMMENT ON COLUMN flagscope.variant_delta.rolled_up IS
+COMMENT ON COLUMN _flagscope.variant_delta.rolled_up IS
     'variant_rollup has it already, since it was rebuilt from raw rows: it only counts as evidence';
 
 CREATE TABLE flagscope.variant_rollup (
@@ -157,7 +157,7 @@ COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values of means an
 COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'of the values; only for quantiles';
 COMMENT ON COLUMN flagscope.variant_rollup.last_ts IS 'latest ts among the rows';
 
-CREATE TYPE flagscope.stratum AS (
+CREATE TYPE _flagscope.stratum AS (
     flag        text,
     environment text,
     variant     text,
@@ -169,4 +169,4 @@ CREATE TYPE flagscope.stratum AS (
     last_ts     timestamptz,
     stage_n     bigint
 );
-COMMENT ON TYPE flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests; stage_n of its rows are from the rollout''s present stage';
+COMMENT ON TYPE _flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests; stage_n of its rows are from the rollout''s present stage';

@@ -1,6 +1,6 @@
 -- What ingest_otlp() has to remember between two payloads.
 
-CREATE TABLE flagscope.otlp_series (
+CREATE TABLE _flagscope.otlp_series (
     series   uuid PRIMARY KEY,
     origin   uuid NOT NULL,
     first_ts timestamptz NOT NULL,
@@ -9,23 +9,23 @@ CREATE TABLE flagscope.otlp_series (
     point    jsonb,
     seen_at  timestamptz NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);  -- updated with every export: within the page
-COMMENT ON TABLE flagscope.otlp_series IS
+COMMENT ON TABLE _flagscope.otlp_series IS
     'the last point of every cumulative series, from which the next one is a difference; forgotten after setting otlp.series_retention without a point';
-COMMENT ON COLUMN flagscope.otlp_series.series IS
+COMMENT ON COLUMN _flagscope.otlp_series.series IS
     'digest of resource, scope, metric, attributes, and the start that the series counts from';
-COMMENT ON COLUMN flagscope.otlp_series.origin IS 'digest of resource and scope: the process that counts';
-COMMENT ON COLUMN flagscope.otlp_series.first_ts IS 'time of the first point seen';
-COMMENT ON COLUMN flagscope.otlp_series.ts IS 'time of the last point seen; -infinity: the payload with the first one is being stored';
-COMMENT ON COLUMN flagscope.otlp_series.point IS 'the last point, as attributes.otlp of its row';
-COMMENT ON COLUMN flagscope.otlp_series.seen_at IS 'when the last point came in';
-CREATE INDEX otlp_series_by_origin ON flagscope.otlp_series (origin);
+COMMENT ON COLUMN _flagscope.otlp_series.origin IS 'digest of resource and scope: the process that counts';
+COMMENT ON COLUMN _flagscope.otlp_series.first_ts IS 'time of the first point seen';
+COMMENT ON COLUMN _flagscope.otlp_series.ts IS 'time of the last point seen; -infinity: the payload with the first one is being stored';
+COMMENT ON COLUMN _flagscope.otlp_series.point IS 'the last point, as attributes.otlp of its row';
+COMMENT ON COLUMN _flagscope.otlp_series.seen_at IS 'when the last point came in';
+CREATE INDEX otlp_series_by_origin ON _flagscope.otlp_series (origin);
 
 -- Unlogged: it only keeps apart transactions that run at the same time, and after a crash none of them goes on.
-CREATE UNLOGGED TABLE flagscope.otlp_evaluation (
+CREATE UNLOGGED TABLE _flagscope.otlp_evaluation (
     evaluation uuid PRIMARY KEY,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-COMMENT ON TABLE flagscope.otlp_evaluation IS
+COMMENT ON TABLE _flagscope.otlp_evaluation IS
     'locks: one row for each flag evaluation of the last minutes, so that of two exporters that bring it at the same time one waits and finds it stored';
-COMMENT ON COLUMN flagscope.otlp_evaluation.evaluation IS 'digest of trace, span, flag, variant and outcome';
-CREATE INDEX otlp_evaluation_by_time ON flagscope.otlp_evaluation USING brin (claimed_at);
+COMMENT ON COLUMN _flagscope.otlp_evaluation.evaluation IS 'digest of trace, span, flag, variant and outcome';
+CREATE INDEX otlp_evaluation_by_time ON _flagscope.otlp_evaluation USING brin (claimed_at);

@@ -30,28 +30,28 @@ CREATE TABLE flagscope.rollout (
     FOREIGN KEY (flag, environment) REFERENCES flagscope.flag_state (flag, environment),
     CONSTRAINT rollout_treatment_differs_from_control CHECK (CASE
         WHEN (treatment <> control) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('treatment and control are both variant "%s"', treatment),
+        ELSE _flagscope.refuse(format('treatment and control are both variant "%s"', treatment),
             'Name two variants of the flag: treatment is the new one, control what is served today.') END),
     CONSTRAINT rollout_alpha_between_0_and_half CHECK (CASE
         WHEN (alpha > 0 AND alpha <= 0.5) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('alpha lies above 0 and at most at 0.5, got "%s"', alpha),
+        ELSE _flagscope.refuse(format('alpha lies above 0 and at most at 0.5, got "%s"', alpha),
             'It is the chance that a healthy rollout is stopped; 1 % is 0.01.') END),
     CONSTRAINT rollout_cooldown_is_positive CHECK (CASE
         WHEN (cooldown > interval '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('cooldown must be longer than nothing, got "%s"', cooldown),
+        ELSE _flagscope.refuse(format('cooldown must be longer than nothing, got "%s"', cooldown),
             'For example ''30 minutes''; NULL: a person resumes the ramp.') END),
     CONSTRAINT rollout_watch_is_not_negative CHECK (CASE
         WHEN (watch >= interval '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('watch must not be negative, got "%s"', watch),
+        ELSE _flagscope.refuse(format('watch must not be negative, got "%s"', watch),
             'For example ''1 hour''; 0 for none.') END),
     -- Beyond the end of time every tick would fail.
     CONSTRAINT rollout_times_within_100_years CHECK (CASE
         WHEN (watch <= interval '36500 days' AND cooldown <= interval '36500 days') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('watch and cooldown are at most 100 years, got "%s" and "%s"', watch,
+        ELSE _flagscope.refuse(format('watch and cooldown are at most 100 years, got "%s" and "%s"', watch,
             coalesce(cooldown::text, 'NULL')), 'For example ''1 hour''.') END),
     CONSTRAINT rollout_is_staged_once_started CHECK (CASE
         WHEN ((status = 'draft') = (stage = 0)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('a rollout is at stage 0 exactly while it is a draft, got stage %s and status %s', stage, status),
             'Start it with flagscope.start_rollout(id), go on with advance_rollout(id).') END)
 );
@@ -89,23 +89,23 @@ CREATE TABLE flagscope.rollout_stage (
     PRIMARY KEY (rollout_id, ordinal),
     CONSTRAINT rollout_stage_ordinal_from_1 CHECK (CASE
         WHEN (ordinal >= 1) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('stages are numbered from 1, got "%s"', ordinal),
+        ELSE _flagscope.refuse(format('stages are numbered from 1, got "%s"', ordinal),
             'The first stage of the ramp is 1.') END),
     CONSTRAINT rollout_stage_percent_within_0_and_100 CHECK (CASE
         WHEN (percent > 0 AND percent <= 100) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('a stage serves more than 0 and at most 100 percent, got "%s"', percent),
+        ELSE _flagscope.refuse(format('a stage serves more than 0 and at most 100 percent, got "%s"', percent),
             '5 % is 5.') END),
     CONSTRAINT rollout_stage_duration_is_not_negative CHECK (CASE
         WHEN (min_duration >= interval '0') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('min_duration of a stage must not be negative, got "%s"', min_duration),
+        ELSE _flagscope.refuse(format('min_duration of a stage must not be negative, got "%s"', min_duration),
             'For example ''10 minutes''; 0 for none.') END),
     CONSTRAINT rollout_stage_duration_within_100_years CHECK (CASE
         WHEN (min_duration <= interval '36500 days') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('min_duration of a stage is at most 100 years, got "%s"', min_duration),
+        ELSE _flagscope.refuse(format('min_duration of a stage is at most 100 years, got "%s"', min_duration),
             'For example ''10 minutes''.') END),
     CONSTRAINT rollout_stage_sample_is_not_negative CHECK (CASE
         WHEN (min_sample >= 0) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('min_sample of a stage must not be negative, got "%s"', min_sample),
+        ELSE _flagscope.refuse(format('min_sample of a stage must not be negative, got "%s"', min_sample),
             'It is a number of data points; 0 for none.') END)
 );
 COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one step of the ramp and the gates to leave it';
@@ -128,20 +128,20 @@ CREATE TABLE flagscope.freeze (
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT freeze_is_one_time_or_weekly CHECK (CASE
         WHEN (num_nonnulls(during, weekdays) = 1) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(CASE WHEN during IS NULL THEN 'a freeze needs a time: during or weekdays'
+        ELSE _flagscope.refuse(CASE WHEN during IS NULL THEN 'a freeze needs a time: during or weekdays'
             ELSE 'a freeze has during or weekdays, not both' END,
             'Once: during => ''[2026-12-24, 2026-12-27)''. Every week: weekdays => ''{5}'', from_time => ''14:00''.') END),
     CONSTRAINT freeze_during_is_not_empty CHECK (CASE
         WHEN (NOT isempty(during)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse('during is an empty range of time',
+        ELSE _flagscope.refuse('during is an empty range of time',
             'A range ends after it begins, for example ''[2026-12-24, 2026-12-27)''.') END),
     CONSTRAINT freeze_weekdays_from_1_to_7 CHECK (CASE
         WHEN (weekdays <@ '{1,2,3,4,5,6,7}' AND cardinality(weekdays) > 0) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('weekdays are numbers from 1 to 7, got "%s"', left(weekdays::text, 100)),
+        ELSE _flagscope.refuse(format('weekdays are numbers from 1 to 7, got "%s"', left(weekdays::text, 100)),
             '1 is Monday, 7 is Sunday: ''{6,7}'' is the weekend.') END),
     CONSTRAINT freeze_times_in_order CHECK (CASE
         WHEN (from_time < to_time) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('from_time must be before to_time, got "%s" and "%s"', from_time, to_time),
+        ELSE _flagscope.refuse(format('from_time must be before to_time, got "%s" and "%s"', from_time, to_time),
             'A night is two freezes: from 22:00 to 24:00, and from 00:00 to 06:00.') END)
 );
 COMMENT ON TABLE flagscope.freeze IS

@@ -2,57 +2,57 @@
 
 -- Writers use the slot of the minute (src/pg/delta.rs); maintain() truncates those whose turn is over. A truncation
 -- needs no vacuum and minds no old snapshot, so consumed deltas never pile up.
-CREATE TABLE flagscope.variant_delta_0 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_1 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_2 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_3 () INHERITS (flagscope.variant_delta);
-COMMENT ON TABLE flagscope.variant_delta_0 IS 'slot of variant_delta, written in minutes 0, 4, 8 ... of Unix time';
-COMMENT ON TABLE flagscope.variant_delta_1 IS 'slot of variant_delta, written in minutes 1, 5, 9 ... of Unix time';
-COMMENT ON TABLE flagscope.variant_delta_2 IS 'slot of variant_delta, written in minutes 2, 6, 10 ... of Unix time';
-COMMENT ON TABLE flagscope.variant_delta_3 IS 'slot of variant_delta, written in minutes 3, 7, 11 ... of Unix time';
+CREATE TABLE _flagscope.variant_delta_0 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_1 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_2 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_3 () INHERITS (_flagscope.variant_delta);
+COMMENT ON TABLE _flagscope.variant_delta_0 IS 'slot of variant_delta, written in minutes 0, 4, 8 ... of Unix time';
+COMMENT ON TABLE _flagscope.variant_delta_1 IS 'slot of variant_delta, written in minutes 1, 5, 9 ... of Unix time';
+COMMENT ON TABLE _flagscope.variant_delta_2 IS 'slot of variant_delta, written in minutes 2, 6, 10 ... of Unix time';
+COMMENT ON TABLE _flagscope.variant_delta_3 IS 'slot of variant_delta, written in minutes 3, 7, 11 ... of Unix time';
 -- Two more lanes of such slots (src/core/telemetry/lane.rs): a tick reads what it judges by before what is late, and
 -- that before the past, of which one INSERT may bring days.
-CREATE TABLE flagscope.variant_delta_late_0 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_late_1 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_late_2 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_late_3 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_past_0 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_past_1 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_past_2 () INHERITS (flagscope.variant_delta);
-CREATE TABLE flagscope.variant_delta_past_3 () INHERITS (flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_late_0 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_late_1 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_late_2 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_late_3 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_past_0 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_past_1 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_past_2 () INHERITS (_flagscope.variant_delta);
+CREATE TABLE _flagscope.variant_delta_past_3 () INHERITS (_flagscope.variant_delta);
 -- They have no key, and a tick deletes from them under any publication.
-ALTER TABLE flagscope.variant_delta_late_0 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_late_1 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_late_2 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_late_3 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_past_0 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_past_1 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_past_2 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_past_3 REPLICA IDENTITY FULL;
-COMMENT ON TABLE flagscope.variant_delta_late_0 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE flagscope.variant_delta_late_1 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE flagscope.variant_delta_late_2 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE flagscope.variant_delta_late_3 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE flagscope.variant_delta_past_0 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE flagscope.variant_delta_past_1 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE flagscope.variant_delta_past_2 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE flagscope.variant_delta_past_3 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+ALTER TABLE _flagscope.variant_delta_late_0 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_late_1 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_late_2 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_late_3 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_past_0 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_past_1 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_past_2 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_past_3 REPLICA IDENTITY FULL;
+COMMENT ON TABLE _flagscope.variant_delta_late_0 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_1 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_2 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_3 IS 'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_past_0 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_1 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_2 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_3 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
 
-CREATE TABLE flagscope.delta_place (
+CREATE TABLE _flagscope.delta_place (
     part  oid PRIMARY KEY,
     lane  integer NOT NULL,
     place tid NOT NULL
 );
-COMMENT ON TABLE flagscope.delta_place IS
+COMMENT ON TABLE _flagscope.delta_place IS
     'while deltas wait: up to where ticks have read a slot, so that none reads all that are consumed once more; not dumped, since a restored slot is read from its beginning';
 
 -- They have no key: without a replica identity a publication FOR ALL TABLES would make every DELETE of a tick fail. FULL
 -- costs nothing unless wal_level is logical.
-ALTER TABLE flagscope.variant_delta REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_0 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_1 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_2 REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.variant_delta_3 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_0 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_1 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_2 REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.variant_delta_3 REPLICA IDENTITY FULL;
 
 CREATE TABLE flagscope.variant_history (
     flag        text NOT NULL,
@@ -74,7 +74,7 @@ COMMENT ON TABLE flagscope.variant_history IS
 COMMENT ON COLUMN flagscope.variant_history.width IS 'width of the bucket: 10 minutes or 1 day';
 COMMENT ON COLUMN flagscope.variant_history.bucket IS 'start of the bucket (UTC)';
 
-CREATE TABLE flagscope.watch (
+CREATE TABLE _flagscope.watch (
     flag         text NOT NULL,
     environment  text NOT NULL,
     metric       text NOT NULL,
@@ -86,21 +86,21 @@ CREATE TABLE flagscope.watch (
     step         interval NOT NULL DEFAULT '10 seconds',
     PRIMARY KEY (flag, environment, metric)
 );
-COMMENT ON TABLE flagscope.watch IS
+COMMENT ON TABLE _flagscope.watch IS
     'a metric of a flag that an enabled guardrail reads: from since on, its rollups have every raw row; written by triggers and maintain()';
-COMMENT ON COLUMN flagscope.watch.requested_by IS 'transaction that put it on watch';
-COMMENT ON COLUMN flagscope.watch.barrier IS
+COMMENT ON COLUMN _flagscope.watch.requested_by IS 'transaction that put it on watch';
+COMMENT ON COLUMN _flagscope.watch.barrier IS
     'transactions before this one may have written rows without folding them: the backfill waits for their end';
-COMMENT ON COLUMN flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
-COMMENT ON COLUMN flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
-COMMENT ON COLUMN flagscope.watch.reached IS
+COMMENT ON COLUMN _flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
+COMMENT ON COLUMN _flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
+COMMENT ON COLUMN _flagscope.watch.reached IS
     'down to where the ten minutes before since are rolled up by ten seconds; NULL: none of them';
-COMMENT ON COLUMN flagscope.watch.step IS
+COMMENT ON COLUMN _flagscope.watch.step IS
     'how much time the next slice of the backfill takes in, from 10 seconds to 10 minutes: as the last ones lasted';
 
-CREATE TABLE flagscope.horizon (
+CREATE TABLE _flagscope.horizon (
     what text PRIMARY KEY,
     at   timestamptz NOT NULL
 );
-COMMENT ON TABLE flagscope.horizon IS
+COMMENT ON TABLE _flagscope.horizon IS
     'what retention has taken away: of telemetry, evaluation, and each level of rollups, everything before at (rows "deleted ...": up to where its rows are gone); of future telemetry with a wrong time everything from at on';

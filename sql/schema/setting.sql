@@ -121,10 +121,10 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time after a rollout, and its watch, at which the subjects that were exposed to it are forgotten (unit)')
 ) v(name, value, description);
 
-CREATE TABLE flagscope.setting_default (
+CREATE TABLE _flagscope.setting_default (
     name        text PRIMARY KEY,
     value       jsonb NOT NULL,
     description text NOT NULL
 );
-COMMENT ON TABLE flagscope.setting_default IS 'every setting as shipped: what it is again when its row in setting is deleted';
-INSERT INTO flagscope.setting_default SELECT s.name, s.value, s.description FROM flagscope.setting s;
+COMMENT ON TABLE _flagscope.setting_default IS 'every setting as shipped: what it is again when its row in setting is deleted';
+INSERT INTO _flagscope.setting_default SELECT s.name, s.value, s.description FROM flagscope.setting s;

@@ -30,11 +30,11 @@ CREATE TABLE flagscope.telemetry (
     distribution   flagscope.histogram,
     CONSTRAINT telemetry_ts_is_finite CHECK (CASE
         WHEN (isfinite(ts)) IS NOT FALSE THEN true
-        ELSE flagscope._refuse(format('the time of a row must be finite, got "%s"', ts),
+        ELSE _flagscope.refuse(format('the time of a row must be finite, got "%s"', ts),
             'ts is when it happened, for example clock_timestamp().') END),
     CONSTRAINT telemetry_flags_is_an_object CHECK (CASE
         WHEN (jsonb_typeof(flags) = 'object') IS NOT FALSE THEN true
-        ELSE flagscope._refuse(
+        ELSE _flagscope.refuse(
             format('flags must be a JSON object {flag key: variant}, got %s', left(flags::text, 100)),
             'Write it like {"new-checkout": "on"}.') END)
 ) PARTITION BY RANGE (ts);
@@ -54,50 +54,50 @@ COMMENT ON COLUMN flagscope.telemetry.attribution IS
 COMMENT ON COLUMN flagscope.telemetry.distribution IS 'the values that one point of a histogram stands for; value is their mean';
 COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
 
-CREATE TABLE flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
+CREATE TABLE _flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
 -- As of variant_delta; attribution updates rows, maintain() moves them. Every partition has one of its own.
 ALTER TABLE flagscope.telemetry REPLICA IDENTITY FULL;
-ALTER TABLE flagscope.telemetry_stray REPLICA IDENTITY FULL;
+ALTER TABLE _flagscope.telemetry_stray REPLICA IDENTITY FULL;
 -- Indexes stand here and are copied to every partition, not on the parent: an index of the parent would be made on
 -- each partition by ATTACH while a dump is restored, and the dump's own CREATE INDEX would fail.
 -- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order; without autosummarize the newest rows
 -- would be scanned until the next vacuum.
-CREATE INDEX ON flagscope.telemetry_stray USING brin (ts) WITH (autosummarize = on);
-CREATE INDEX ON flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
+CREATE INDEX ON _flagscope.telemetry_stray USING brin (ts) WITH (autosummarize = on);
+CREATE INDEX ON _flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
 -- The beginning of a long subject: a whole one might not fit into an index row, and its batch would be lost.
-CREATE INDEX ON flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
+CREATE INDEX ON _flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
 -- Not of every row with a subject: that nearly doubles the CPU time of storing one (4.5 to 9 us, measured over 100,000).
 -- Who wants telemetry_of() fast over long ranges makes that index here, and every later partition has it.
-COMMENT ON TABLE flagscope.telemetry_stray IS
+COMMENT ON TABLE _flagscope.telemetry_stray IS
     'rows whose time has no partition (a wrong clock, or none made yet); maintain() moves those that belong elsewhere, and deletes the others telemetry.retention after they came';
 
 -- A row's transaction says when it came. Not dumped: a restored row has come with the restore.
-CREATE TABLE flagscope.arrival (
+CREATE TABLE _flagscope.arrival (
     at     timestamptz PRIMARY KEY,
     before xid8 NOT NULL
 );
-COMMENT ON TABLE flagscope.arrival IS
+COMMENT ON TABLE _flagscope.arrival IS
     'what had come by then: rows of transactions before this one had been written at this time; by this, rows with an impossible time expire';
 
-CREATE TABLE flagscope.late_trace (
+CREATE TABLE _flagscope.late_trace (
     trace_id    uuid NOT NULL,
     from_ts     timestamptz NOT NULL,
     to_ts       timestamptz NOT NULL,
     transaction xid8 NOT NULL DEFAULT pg_current_xact_id()
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
-ALTER TABLE flagscope.late_trace REPLICA IDENTITY FULL;  -- as of variant_delta
+ALTER TABLE _flagscope.late_trace REPLICA IDENTITY FULL;  -- as of variant_delta
 -- The newest first: what is judged now comes before a past that is filled in.
-CREATE INDEX late_trace_newest ON flagscope.late_trace (to_ts);
-COMMENT ON TABLE flagscope.late_trace IS
+CREATE INDEX late_trace_newest ON _flagscope.late_trace (to_ts);
+COMMENT ON TABLE _flagscope.late_trace IS
     'traces with new flag evaluations, whose rows tick() looks at once more when all transactions that ran beside are over';
-COMMENT ON COLUMN flagscope.late_trace.from_ts IS 'with to_ts: when the evaluations of its statement were';
-CREATE TABLE flagscope.late_trace_state (
+COMMENT ON COLUMN _flagscope.late_trace.from_ts IS 'with to_ts: when the evaluations of its statement were';
+CREATE TABLE _flagscope.late_trace_state (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     seen     pg_snapshot,
     coming   pg_snapshot
 );
-COMMENT ON TABLE flagscope.late_trace_state IS 'one row: which late traces were there at earlier ticks, as their snapshots';
-COMMENT ON COLUMN flagscope.late_trace_state.seen IS
+COMMENT ON TABLE _flagscope.late_trace_state IS 'one row: which late traces were there at earlier ticks, as their snapshots';
+COMMENT ON COLUMN _flagscope.late_trace_state.seen IS
     'all that ran beside the evaluations that it sees is over: their traces are looked at';
-COMMENT ON COLUMN flagscope.late_trace_state.coming IS 'the next one, once all that ran beside is over';
-INSERT INTO flagscope.late_trace_state DEFAULT VALUES;
+COMMENT ON COLUMN _flagscope.late_trace_state.coming IS 'the next one, once all that ran beside is over';
+INSERT INTO _flagscope.late_trace_state DEFAULT VALUES;

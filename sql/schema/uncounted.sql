@@ -2,7 +2,7 @@
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
 -- Without a key DELETE would fail wherever a publication has the table, so the whole row is its identity.
-CREATE TABLE flagscope.uncounted_delta (
+CREATE TABLE _flagscope.uncounted_delta (
     cause       text NOT NULL,
     environment text NOT NULL,
     flag        text NOT NULL,
@@ -10,12 +10,12 @@ CREATE TABLE flagscope.uncounted_delta (
     n           bigint NOT NULL,
     at          timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
-ALTER TABLE flagscope.uncounted_delta REPLICA IDENTITY FULL;
-COMMENT ON TABLE flagscope.uncounted_delta IS
+ALTER TABLE _flagscope.uncounted_delta REPLICA IDENTITY FULL;
+COMMENT ON TABLE _flagscope.uncounted_delta IS
     'what a statement brought that counts for nobody, until maintain() consumes it; 65 rows each and 8 MB at most';
-COMMENT ON COLUMN flagscope.uncounted_delta.at IS 'when it came in';
+COMMENT ON COLUMN _flagscope.uncounted_delta.at IS 'when it came in';
 
-CREATE TABLE flagscope.uncounted_total (
+CREATE TABLE _flagscope.uncounted_total (
     cause       text NOT NULL,
     environment text NOT NULL,
     flag        text NOT NULL,
@@ -25,7 +25,7 @@ CREATE TABLE flagscope.uncounted_total (
     last_at     timestamptz NOT NULL,
     PRIMARY KEY (cause, environment, flag)
 );
-COMMENT ON TABLE flagscope.uncounted_total IS
+COMMENT ON TABLE _flagscope.uncounted_total IS
     'behind view uncounted: 1,000 flags at most, forgotten after setting uncounted.retention without another such row';
-COMMENT ON COLUMN flagscope.uncounted_total.flag IS
+COMMENT ON COLUMN _flagscope.uncounted_total.flag IS
     'empty: of rows without flags; with environment: of flags that were too many to be kept apart';

@@ -33,7 +33,7 @@ fn weight(definition: usize) -> usize {
     1600 + definition * 4
 }
 
-/// A flag as a row of `_served_flag` tells it.
+/// A flag as a row of `served_flag` tells it.
 fn parts<'r>(row: &Row<'r>) -> Parts<'r> {
     let text = |column| row.text(column).unwrap_or_default();
     Parts {
@@ -139,7 +139,7 @@ impl Cache {
         }
         let mut keys = Vec::new();
         self.read(|_, reader| {
-            reader.each(c"SELECT * FROM flagscope._load_flag_keys($1)", &[Argument::Text(name)], |row| {
+            reader.each(c"SELECT * FROM _flagscope.load_flag_keys($1)", &[Argument::Text(name)], |row| {
                 keys.extend(row.text(0).map(str::to_owned));
                 Ok(())
             })
@@ -158,7 +158,7 @@ impl Cache {
         }
         let mut found = None;
         self.read(|_, reader| {
-            reader.each(c"SELECT flagscope._load_environment($1)", &[Argument::Text(name)], |row| {
+            reader.each(c"SELECT _flagscope.load_environment($1)", &[Argument::Text(name)], |row| {
                 found = row.text(0).map(Rc::from);
                 Ok(())
             })
@@ -225,7 +225,7 @@ impl Cache {
     fn changes(&mut self, reader: &Reader) -> Result<Vec<(String, String, i64)>> {
         let mut changes = Vec::new();
         let arguments = [Argument::Bigint(self.cursor), Argument::Integer(MANY_CHANGES)];
-        reader.each(c"SELECT * FROM flagscope._load_changes($1, $2)", &arguments, |row| {
+        reader.each(c"SELECT * FROM _flagscope.load_changes($1, $2)", &arguments, |row| {
             match (row.bigint(0), row.text(1), row.text(2), row.bigint(3)) {
                 (Some(cursor), ..) => self.cursor = Some(cursor),
                 (None, Some(environment), Some(flag), Some(version)) => {
@@ -242,7 +242,7 @@ impl Cache {
     fn load(&mut self, reader: &Reader, environment: &Rc<str>, flags: &[String]) -> Result<()> {
         let mut missing: HashSet<&str> = flags.iter().map(String::as_str).collect();
         let arguments = [Argument::Text(environment), Argument::Texts(flags)];
-        reader.each(c"SELECT * FROM flagscope._load_flags($1, $2)", &arguments, |row| {
+        reader.each(c"SELECT * FROM _flagscope.load_flags($1, $2)", &arguments, |row| {
             missing.remove(row.text(0).unwrap_or_default());
             self.keep(environment, row)
         })?;
@@ -273,7 +273,7 @@ impl Cache {
             let mut rows = 0;
             let arguments = [Argument::Text(environment), Argument::Text(&after), Argument::Integer(PAGE)];
             let mut last = None;
-            reader.each(c"SELECT * FROM flagscope._load_flags_after($1, $2, $3)", &arguments, |row| {
+            reader.each(c"SELECT * FROM _flagscope.load_flags_after($1, $2, $3)", &arguments, |row| {
                 rows += 1;
                 last = row.text(0).map(str::to_owned);
                 self.keep(environment, row)

@@ -190,7 +190,7 @@ fn explain_evaluation(
 }
 
 /// Evaluates a flag among definitions given as JSON, at a given time; `sql/api/evaluate.sql` takes them from history.
-#[pg_extern(stable, parallel_safe, name = "_evaluate_among")]
+#[pg_extern(stable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn evaluate_among(
     definitions: Option<Document>,

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use flagscope_core::Result as CoreResult;
-use flagscope_core::targeting::{
-    Definition, Problem, Stored, check, check_values, flagd, outcomes, unknown_variants,
-};
+use flagscope_core::targeting::{self, Definition, Problem, Stored, check, check_values, flagd, outcomes};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -15,8 +13,8 @@ use crate::error::Report;
 use crate::pg::document::Document;
 
 /// Raises unless a flag's JSON can be read when the flag is evaluated.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _check_document(document: Document) -> Result<(), ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn check_document(document: Document) -> Result<(), ErrorReport> {
     document.0.report().map(|_| ())
 }
 
@@ -28,7 +26,7 @@ fn object(json: Option<Document>) -> CoreResult<Map<String, Value>> {
     }
 }
 
-#[pg_extern(immutable, parallel_safe, name = "_check_targeting")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "check_targeting")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn check_rule(
     targeting: Option<Document>,
@@ -44,8 +42,8 @@ fn check_rule(
 }
 
 /// Which variants a targeting rule names as results, and whether it may compute others.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _targeting_outcomes(
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn targeting_outcomes(
     targeting: Document,
 ) -> Result<TableIterator<'static, (name!(variants, Vec<String>), name!(any, bool))>, ErrorReport> {
     let found = outcomes(&targeting.0.report()?);
@@ -53,20 +51,20 @@ fn _targeting_outcomes(
 }
 
 /// The results of a rule that are none of a flag's variants; of a rule that cannot be read there are none.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn _unknown_variants(
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn unknown_variants(
     targeting: Document,
     segments: Document,
     variants: Document,
 ) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
     let rule = targeting.0.unwrap_or_default();
     let (segments, variants) = (object(Some(segments)).report()?, object(Some(variants)).report()?);
-    let problems = unknown_variants(&rule, &segments, &variants);
+    let problems = targeting::unknown_variants(&rule, &segments, &variants);
     Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
 }
 
-#[pg_extern(immutable, parallel_safe)]
-fn _check_schema(
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn check_schema(
     schema: Option<Document>,
     variants: Option<Document>,
 ) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
@@ -77,7 +75,7 @@ fn _check_schema(
     Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
 }
 
-#[pg_extern(immutable, parallel_safe, name = "_write_flagd")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn write_flagd(
     definitions: Option<Document>,
     segments: Option<Document>,
@@ -92,7 +90,7 @@ fn write_flagd(
     Ok(TableIterator::once((JsonB(written.document), JsonB(problems(&written.problems)))))
 }
 
-#[pg_extern(immutable, parallel_safe, name = "_read_flagd")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn read_flagd(document: Document) -> Result<JsonB, ErrorReport> {
     let document = document.0.report()?;
     let read = flagd::read(&document).report()?;

@@ -13,7 +13,7 @@ use pgrx::pg_sys;
 /// What a change of configuration is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Flags, which `flagscope.flag_change` names.
+    /// Flags, which `_flagscope.flag_change` names.
     Flags,
     /// Environments and segments, which any flag may depend on.
     Environments,
@@ -35,10 +35,10 @@ impl Topic {
     }
 
     fn marker(self) -> pg_sys::Oid {
-        table(match self {
-            Self::Flags => c"_flags_changed",
-            Self::Environments => c"_environments_changed",
-            Self::Metrics => c"_metrics_changed",
+        private_table(match self {
+            Self::Flags => c"flags_changed",
+            Self::Environments => c"environments_changed",
+            Self::Metrics => c"metrics_changed",
         })
     }
 }
@@ -91,9 +91,18 @@ pub fn invalidate(topic: Topic) {
 
 /// The OID of a relation in the schema `flagscope`, invalid when there is none.
 pub fn table(name: &CStr) -> pg_sys::Oid {
+    relation(c"flagscope", name)
+}
+
+/// The OID of a relation in the schema `_flagscope`, invalid when there is none.
+pub fn private_table(name: &CStr) -> pg_sys::Oid {
+    relation(c"_flagscope", name)
+}
+
+fn relation(schema: &CStr, name: &CStr) -> pg_sys::Oid {
     // SAFETY: look-ups in the system caches with NUL-terminated names.
     unsafe {
-        let schema = pg_sys::get_namespace_oid(c"flagscope".as_ptr(), true);
+        let schema = pg_sys::get_namespace_oid(schema.as_ptr(), true);
         if schema == pg_sys::Oid::INVALID {
             return pg_sys::Oid::INVALID;
         }

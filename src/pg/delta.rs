@@ -1,4 +1,4 @@
-//! Writing `flagscope.variant_delta`, `unit_delta` and `uncounted_delta`: straight into the heap, the first into the slot
+//! Writing `_flagscope.variant_delta`, `unit_delta` and `uncounted_delta`: straight into the heap, the first into the slot
 //! of this minute and of their lane. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a
 //! group is all there is to do, and the writing role needs no right on them. Slots take turns so that a consumed one can
 //! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by.
@@ -94,7 +94,7 @@ pub fn insert_uncounted<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a st
 
 /// How long a table is; 0 when there is none.
 fn blocks(table: &CStr) -> u32 {
-    let oid = super::cache::table(table);
+    let oid = super::cache::private_table(table);
     if oid == pg_sys::Oid::INVALID {
         return 0;
     }
@@ -113,7 +113,7 @@ fn write<const N: usize>(table: &CStr, rows: impl Iterator<Item = Columns<N>>) {
     if rows.peek().is_none() {
         return;
     }
-    let oid = super::cache::table(table);
+    let oid = super::cache::private_table(table);
     if oid == pg_sys::Oid::INVALID {
         return;
     }

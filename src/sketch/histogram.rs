@@ -15,32 +15,32 @@ use crate::pg::aggregate::{change, read, update};
 use crate::pg::document::Document;
 use crate::pg::value::Stored;
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_in(text: &CStr) -> Result<Stored<Histogram>, ErrorReport> {
     super::input(text)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_out(sketch: Stored<Histogram>) -> Result<CString, ErrorReport> {
     super::output(&sketch.0)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_recv(message: Internal) -> Result<Stored<Histogram>, ErrorReport> {
     super::receive(message)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_send(sketch: Stored<Histogram>) -> Vec<u8> {
     sketch.0.encode()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::accumulate(state, value, fcinfo, Tally::default, Tally::push)
 }
 
-#[pg_extern(immutable, parallel_safe, name = "histogram_accum")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "histogram_accum")]
 fn histogram_accum_scale(
     state: Internal,
     value: Option<f64>,
@@ -55,12 +55,12 @@ fn histogram_accum_scale(
 }
 
 /// For moving frames: as histogram_accum, but with a state from the first row on, which PostgreSQL wants there.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_moving_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     update(state, fcinfo, Tally::default, |tally| value.into_iter().for_each(|x| tally.push(x)))
 }
 
-#[pg_extern(immutable, parallel_safe, name = "histogram_moving_accum")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "histogram_moving_accum")]
 fn histogram_moving_accum_scale(
     state: Internal,
     value: Option<f64>,
@@ -73,7 +73,7 @@ fn histogram_moving_accum_scale(
 
 /// Takes the value back that leaves a moving frame. NULL asks PostgreSQL to begin the frame anew: for an extreme, since
 /// the next one is not known.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_inverse(state: Internal, value: Option<f64>) -> Internal {
     let Some(value) = value else { return state };
     let mut state = state;
@@ -83,18 +83,18 @@ fn histogram_inverse(state: Internal, value: Option<f64>) -> Internal {
     }
 }
 
-#[pg_extern(immutable, parallel_safe, name = "histogram_inverse")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "histogram_inverse")]
 fn histogram_inverse_scale(state: Internal, value: Option<f64>, _scale: Option<i32>) -> Internal {
     histogram_inverse(state, value)
 }
 
 /// NULL of a frame without values, as the plain aggregate.
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_moving_final(state: Internal) -> Option<Stored<Histogram>> {
     super::finish::<Tally>(&state).filter(|h| h.0.count() > 0 || h.0.invalid() > 0)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_absorb(
     state: Internal,
     sketch: Option<Stored<Histogram>>,
@@ -103,17 +103,17 @@ fn histogram_absorb(
     super::absorb::<Tally>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::combine::<Tally>(state, other, fcinfo)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_serialize(state: Internal) -> Vec<u8> {
     super::serialize::<Tally>(&state)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn histogram_deserialize(
     bytes: &[u8],
     _state: Internal,
@@ -122,7 +122,7 @@ fn histogram_deserialize(
     super::deserialize::<Tally>(bytes, fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_final(state: Internal) -> Option<Stored<Histogram>> {
     super::finish::<Tally>(&state)
 }

@@ -12,33 +12,33 @@ use crate::argument::given;
 use crate::error::Report;
 use crate::pg::value::Stored;
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_in(text: &CStr) -> Result<Stored<Moments>, ErrorReport> {
     super::input(text)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_out(sketch: Stored<Moments>) -> Result<CString, ErrorReport> {
     super::output(&sketch.0)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_recv(message: Internal) -> Result<Stored<Moments>, ErrorReport> {
     super::receive(message)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_send(sketch: Stored<Moments>) -> Vec<u8> {
     sketch.0.encode()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn moments_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::accumulate(state, value, fcinfo, Moments::default, Moments::push)
 }
 
 /// A value above the cap counts as the cap.
-#[pg_extern(immutable, parallel_safe, name = "moments_accum")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "moments_accum")]
 fn moments_accum_cap(
     state: Internal,
     value: Option<f64>,
@@ -53,22 +53,22 @@ fn moments_accum_cap(
     Ok(super::accumulate(state, capped, fcinfo, Moments::default, Moments::push))
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn moments_absorb(state: Internal, sketch: Option<Stored<Moments>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::absorb::<Moments>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn moments_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::combine::<Moments>(state, other, fcinfo)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_serialize(state: Internal) -> Vec<u8> {
     super::serialize::<Moments>(&state)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn moments_deserialize(
     bytes: &[u8],
     _state: Internal,
@@ -77,7 +77,7 @@ fn moments_deserialize(
     super::deserialize::<Moments>(bytes, fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn moments_final(state: Internal) -> Option<Stored<Moments>> {
     super::finish::<Moments>(&state)
 }

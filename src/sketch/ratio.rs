@@ -10,27 +10,27 @@ use pgrx::prelude::*;
 use crate::pg::aggregate::{read, update};
 use crate::pg::value::Stored;
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_in(text: &CStr) -> Result<Stored<Ratio>, ErrorReport> {
     super::input(text)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_out(sketch: Stored<Ratio>) -> Result<CString, ErrorReport> {
     super::output(&sketch.0)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_recv(message: Internal) -> Result<Stored<Ratio>, ErrorReport> {
     super::receive(message)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_send(sketch: Stored<Ratio>) -> Vec<u8> {
     sketch.0.encode()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn ratio_accum(
     state: Internal,
     numerator: Option<f64>,
@@ -43,22 +43,22 @@ fn ratio_accum(
     }
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn ratio_absorb(state: Internal, sketch: Option<Stored<Ratio>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::absorb::<Ratio>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn ratio_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::combine::<Ratio>(state, other, fcinfo)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_serialize(state: Internal) -> Vec<u8> {
     super::serialize::<Ratio>(&state)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn ratio_deserialize(
     bytes: &[u8],
     _state: Internal,
@@ -67,7 +67,7 @@ fn ratio_deserialize(
     super::deserialize::<Ratio>(bytes, fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn ratio_final(state: Internal) -> Option<Stored<Ratio>> {
     super::finish::<Ratio>(&state)
 }
@@ -108,7 +108,7 @@ fn ratio_design_effect(sketch: Stored<Ratio>) -> Option<f64> {
 }
 
 /// The final function of the aggregate design_effect.
-#[pg_extern(immutable, parallel_safe)]
-fn _design_effect_final(state: Internal) -> Option<f64> {
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn design_effect_final(state: Internal) -> Option<f64> {
     read::<Ratio>(&state).and_then(Ratio::design_effect)
 }

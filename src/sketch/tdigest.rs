@@ -12,32 +12,32 @@ use crate::error::Report;
 use crate::pg::aggregate::read;
 use crate::pg::value::Stored;
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_in(text: &CStr) -> Result<Stored<TDigest>, ErrorReport> {
     super::input(text)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_out(sketch: Stored<TDigest>) -> Result<CString, ErrorReport> {
     super::output(&sketch.0)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_recv(message: Internal) -> Result<Stored<TDigest>, ErrorReport> {
     super::receive(message)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_send(sketch: Stored<TDigest>) -> Vec<u8> {
     sketch.0.encode()
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn tdigest_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::accumulate(state, value, fcinfo, TDigest::default, TDigest::push)
 }
 
-#[pg_extern(immutable, parallel_safe, name = "tdigest_accum")]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", name = "tdigest_accum")]
 fn tdigest_accum_compression(
     state: Internal,
     value: Option<f64>,
@@ -52,22 +52,22 @@ fn tdigest_accum_compression(
     Ok(super::accumulate(state, value, fcinfo, || fresh, TDigest::push))
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn tdigest_absorb(state: Internal, sketch: Option<Stored<TDigest>>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::absorb::<TDigest>(state, sketch.as_ref().map(|s| &s.0), fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn tdigest_combine(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     super::combine::<TDigest>(state, other, fcinfo)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_serialize(state: Internal) -> Vec<u8> {
     super::serialize::<TDigest>(&state)
 }
 
-#[pg_extern(immutable, strict, parallel_safe)]
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn tdigest_deserialize(
     bytes: &[u8],
     _state: Internal,
@@ -76,7 +76,7 @@ fn tdigest_deserialize(
     super::deserialize::<TDigest>(bytes, fcinfo)
 }
 
-#[pg_extern(immutable, parallel_safe)]
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn tdigest_final(state: Internal) -> Option<Stored<TDigest>> {
     super::finish::<TDigest>(&state)
 }

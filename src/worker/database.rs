@@ -104,9 +104,9 @@ fn note(failure: Option<&Failure>, limiter: &mut Limiter) {
         match failure {
             Some(failure) => {
                 let arguments = [failure.message.clone().into(), code(failure).into()];
-                Spi::run_with_args("SELECT flagscope._note_failed_tick($1, $2)", &arguments)
+                Spi::run_with_args("SELECT _flagscope.note_failed_tick($1, $2)", &arguments)
             }
-            None => Spi::run("SELECT flagscope._note_skipped_tick()"),
+            None => Spi::run("SELECT _flagscope.note_skipped_tick()"),
         }
     });
     if let Err(failure) = written {

@@ -29,8 +29,8 @@ pub fn preloaded() -> bool {
 /// Tell the launcher to look at every database when this transaction commits, instead of within a minute.
 ///
 /// The install script calls it. Without a launcher it does nothing.
-#[pg_extern(volatile, parallel_unsafe)]
-fn _wake_launcher() {
+#[pg_extern(volatile, parallel_unsafe, schema = "_flagscope")]
+fn wake_launcher() {
     process::wake_launcher_on_commit();
 }
 

@@ -7,7 +7,7 @@ CREATE EXTENSION flagscope;
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}'), flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}') \g /dev/null
 SELECT count(flagscope.create_flag('flag-' || i)), count(CASE WHEN i <= :anomaly_flags * 4 / 5 THEN flagscope.create_guardrail('flag-' || i, 'errors', test => 'anomaly')
     ELSE flagscope.create_guardrail('flag-' || i, 'duration', test => 'anomaly', quantile => 0.95) END) FROM generate_series(1, :anomaly_flags) i \g /dev/null
-SELECT flagscope._floor('10 minutes', now()) - interval '10 minutes' AS start \gset
+SELECT _flagscope.floor('10 minutes', now()) - interval '10 minutes' AS start \gset
 INSERT INTO flagscope.variant_history (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
 SELECT 'flag-' || i, 'production', v, CASE WHEN i <= :anomaly_flags * 4 / 5 THEN 'errors' ELSE 'duration' END, interval '10 minutes', at, 600, 30 + floor(10 * random()), NULL, CASE WHEN i > :anomaly_flags * 4 / 5 THEN h.states[1 + floor(20 * random())] END, at
 FROM generate_series(1, :anomaly_flags) i, unnest('{on,off}'::text[]) v, generate_series(:'start'::timestamptz - interval '22 days', :'start'::timestamptz + interval '1 hour', '10 minutes') at,
@@ -22,8 +22,8 @@ INSERT INTO ticks SELECT 'later look: one point more', 3, :anomaly_flags, (flags
 INSERT INTO ticks SELECT 'nothing new', 2, :anomaly_flags, (flagscope.tick(:'start'::timestamptz + interval '42 minutes' + k * interval '1 second')).milliseconds FROM generate_series(1, 3) k;
 DELETE FROM flagscope.guardrail WHERE flag <> 'flag-1';
 UPDATE flagscope.guardrail SET time_window = '1 minute';
-INSERT INTO flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
+INSERT INTO _flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
 SELECT g.id, v, at, 600, 0.05, random() FROM flagscope.guardrail g, unnest('{"",off}'::text[]) v, generate_series(:'start'::timestamptz - interval '22 days', :'start'::timestamptz + interval '40 minutes', '1 minute') at;
-VACUUM ANALYZE flagscope.anomaly_point;
+VACUUM ANALYZE _flagscope.anomaly_point;
 INSERT INTO ticks SELECT 'one guardrail with points of a minute', 4, 1, (flagscope.tick(:'start'::timestamptz + interval '40 minutes' + k * interval '1 minute')).milliseconds FROM generate_series(2, 4) k;
 SELECT what, guardrails, round(avg(ms)::numeric, 1) AS "tick, ms", round((avg(ms) / guardrails)::numeric, 2) AS "ms a guardrail" FROM ticks GROUP BY what, place, guardrails ORDER BY place;

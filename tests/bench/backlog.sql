@@ -28,7 +28,7 @@ BEGIN
         t := flagscope.tick();
         INSERT INTO run VALUES (what, place, t.milliseconds, pg_temp.cpu() - before);
         COMMIT;
-        EXIT WHEN NOT waits = ANY (t.waiting) AND NOT EXISTS (SELECT FROM flagscope.late_trace);
+        EXIT WHEN NOT waits = ANY (t.waiting) AND NOT EXISTS (SELECT FROM _flagscope.late_trace);
     END LOOP;
 END $$;
 CREATE TEMP TABLE written (what text, n bigint, ms float8, peak bigint);

@@ -35,7 +35,7 @@ SELECT flagscope.create_segment('adults', '{">=": [{"var": "age"}, 18]}'), flags
 SELECT time_of('a change of a segment that one flag uses', NULL, $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}'$$) \g /dev/null
 SELECT time_of('a change of the environment''s metadata', NULL, $$UPDATE flagscope.environment SET metadata = '{"team": "shop"}'$$) \g /dev/null
 UPDATE flagscope.environment SET metadata = '{}';
-VACUUM ANALYZE flagscope.flag, flagscope.flag_state, flagscope.flag_change;
+VACUUM ANALYZE flagscope.flag, flagscope.flag_state, _flagscope.flag_change;
 -- A new session.
 \connect
 SET client_min_messages = warning;

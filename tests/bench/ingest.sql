@@ -92,7 +92,7 @@ SELECT r.name, round((max(r.rows / r.seconds))::numeric, -2) AS rows_per_second,
 FROM result r GROUP BY r.name ORDER BY r.name;
 SELECT 'bytes a row with indexes' AS size, round(sum(c.bytes) / (SELECT count(*) FROM flagscope.telemetry)) AS telemetry,
     round(pg_total_relation_size('plain_today')::numeric / (SELECT count(*) FROM plain)) AS plain,
-    round((pg_total_relation_size('flagscope.variant_rollup') + (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'flagscope.variant_delta'::regclass))
+    round((pg_total_relation_size('flagscope.variant_rollup') + (SELECT sum(pg_total_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = '_flagscope.variant_delta'::regclass))
         / (SELECT count(*) FROM flagscope.telemetry), 1) AS rollups_and_deltas
 FROM flagscope.chunk c WHERE c.parent = 'telemetry';
 SELECT 'every row is in the rollups' AS checked, sum(n) = (SELECT count(*) FROM flagscope.telemetry) - (SELECT sum(rows) FROM result WHERE name = 'copy, nothing on watch') AS ok

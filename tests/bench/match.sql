@@ -13,7 +13,7 @@ SELECT count(flagscope.create_metric('k' || i, (ARRAY['proportion', 'quantile'])
     CASE WHEN i <= 10 THEN '{"name_matches": "^(ten|one)$"}'::jsonb || CASE WHEN i > 1 THEN '{"name": "ten"}' ELSE '{}' END::jsonb ELSE format('{"name": "s%s"}', i)::jsonb END,
     CASE WHEN i % 2 = 0 THEN '{"is_error": true}'::jsonb END)) AS metrics FROM generate_series(1, 50) i \gset
 SELECT count(flagscope.create_guardrail('many-' || i, 'k' || j)) AS guardrails FROM generate_series(1, :match_flags) i, generate_series(1, 50) j \gset
-DELETE FROM flagscope.variant_delta;
+DELETE FROM _flagscope.variant_delta;
 CREATE TABLE match_took (kind text, ns float8);
 CREATE PROCEDURE match_rows() LANGUAGE plpgsql AS $$
 DECLARE

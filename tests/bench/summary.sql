@@ -45,8 +45,8 @@ BEGIN
     END LOOP;
 END $$;
 -- As after some minutes: what filling left behind in the tables of rollups is vacuumed.
-SELECT format('CALL fill(%s)', n), 'VACUUM ANALYZE flagscope.variant_rollup, flagscope.variant_history, flagscope.variant_delta_0, flagscope.variant_delta_1,
-    flagscope.variant_delta_2, flagscope.variant_delta_3', format('CALL ask(%s)', n) FROM (SELECT unnest(ARRAY[1e6, 1e7, 5e7]) UNION SELECT :summary_rows) s(n) WHERE n <= :summary_rows ORDER BY n
+SELECT format('CALL fill(%s)', n), 'VACUUM ANALYZE flagscope.variant_rollup, flagscope.variant_history, _flagscope.variant_delta_0, _flagscope.variant_delta_1,
+    _flagscope.variant_delta_2, _flagscope.variant_delta_3', format('CALL ask(%s)', n) FROM (SELECT unnest(ARRAY[1e6, 1e7, 5e7]) UNION SELECT :summary_rows) s(n) WHERE n <= :summary_rows ORDER BY n
 \gexec
 \echo 'Latency in ms (median), by number of raw rows'
 SELECT rows, name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 1) AS ms FROM summary_took GROUP BY rows, name, place ORDER BY place, rows;

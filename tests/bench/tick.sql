@@ -10,7 +10,7 @@ SELECT count(flagscope.create_flag('flag-' || i)) AS flags FROM generate_series(
 SELECT count(flagscope.create_guardrail('flag-' || i, 'm' || j)) AS guardrails FROM generate_series(1, (SELECT flags FROM sizes)) i, generate_series(1, 5) j \gset
 SELECT count(flagscope.start_rollout(flagscope.create_rollout('flag-' || i, stages => '{50, 100}', min_duration => '2 days'), at => now() - interval '1 day')) AS rollouts FROM generate_series(1, (SELECT flags FROM sizes)) i \gset
 SELECT flagscope.maintain(now() - interval '1 day') IS NOT NULL AND flagscope.maintain() IS NOT NULL AS maintained \gset
-DELETE FROM flagscope.variant_delta;
+DELETE FROM _flagscope.variant_delta;
 CREATE FUNCTION feed() RETURNS void LANGUAGE sql AS $$
     INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
     SELECT now(), 'span', 's' || 1 + k % 5, exp(sin(k)) / 10, k % 49 = 0, jsonb_build_object('flag-' || i, CASE WHEN k % 2 = 0 THEN 'on' ELSE 'off' END)

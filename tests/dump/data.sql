@@ -30,7 +30,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags) VALUE
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
 -- An anomaly guardrail, and a point of its series.
 SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true, time_window => '1 minute');
-INSERT INTO flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';
+INSERT INTO _flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');

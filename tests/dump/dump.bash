@@ -20,9 +20,9 @@ contents() {
   in_db "$1" psql -XAtq -v ON_ERROR_STOP=1 -v skip="{${NOT_DUMPED// /,}}" <<'SQL'
 SET timezone = 'UTC';
 SELECT format('SELECT %L, count(*), md5(string_agg(t::text, chr(10) ORDER BY t::text)) FROM %s t', c.relname, c.oid::regclass)
-FROM pg_class c WHERE c.relnamespace IN ('flagscope'::regnamespace, 'public'::regnamespace) AND c.relkind = 'r'
+FROM pg_class c WHERE c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace, 'public'::regnamespace) AND c.relkind = 'r'
     AND c.relname <> ALL (:'skip'::text[]) ORDER BY c.relname
 \gexec
-SELECT 'sequence', sequencename, last_value FROM pg_sequences WHERE schemaname = 'flagscope' ORDER BY sequencename;
+SELECT 'sequence', sequencename, last_value FROM pg_sequences WHERE schemaname IN ('flagscope', '_flagscope') ORDER BY sequencename;
 SQL
 }

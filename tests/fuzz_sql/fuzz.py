@@ -20,7 +20,7 @@ LONGEST_ERROR = 10_000  # characters of all its fields together
 TIMEOUT = 5  # seconds that a statement may take
 PATIENCE = 90  # seconds until one that should have ended long ago counts as one that cannot be ended
 BACKTRACE = re.compile(r"rust_begin_unwind|core::panicking|std::panicking|pgrx_pg_sys::|\bpanicked at\b")
-OURS = "'flagscope'::regnamespace"
+OURS = "('flagscope'::regnamespace, '_flagscope'::regnamespace)"
 
 SKETCHES = {"moments": "flagscope.moments(i)", "histogram": "flagscope.histogram(i - 20.5)", "tdigest": "flagscope.tdigest(i)", "ratio": "flagscope.ratio(i, 2)"}
 Kind = namedtuple("Kind", "name sql category kind element labels columns is_table")
@@ -28,12 +28,12 @@ TYPES = """SELECT t.oid, t.typname, t.oid::regtype, t.typcategory, t.typtype, t.
     (SELECT string_agg(e.enumlabel, chr(10) ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
     (SELECT string_agg(a.atttypid::text, ' ' ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
     (SELECT c.relkind IN ('r', 'p', 'v') FROM pg_class c WHERE c.oid = t.typrelid) FROM pg_type t"""
-FUNCTIONS = f"""SELECT p.oid::regprocedure, format('flagscope.%I', p.proname), p.prokind, p.proargtypes FROM pg_proc p
-    WHERE p.pronamespace = {OURS} AND has_function_privilege(p.oid, 'EXECUTE')
+FUNCTIONS = f"""SELECT p.oid::regprocedure, format('%s.%I', p.pronamespace::regnamespace, p.proname), p.prokind, p.proargtypes FROM pg_proc p
+    WHERE p.pronamespace IN {OURS} AND has_function_privilege(p.oid, 'EXECUTE')
         AND p.prorettype <> ALL ('{{internal,trigger,event_trigger}}'::regtype[]) AND 'internal'::regtype <> ALL (p.proargtypes) ORDER BY 1"""
 TABLES = f"""SELECT c.oid::regclass, a.attname, a.atttypid, has_column_privilege(c.oid, a.attnum, 'INSERT'), has_column_privilege(c.oid, a.attnum, 'UPDATE')
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' AND a.attidentity <> 'a'
-    WHERE c.relnamespace = {OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1, a.attnum"""
+    WHERE c.relnamespace IN {OURS} AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1, a.attnum"""
 
 
 class Fuzzer:

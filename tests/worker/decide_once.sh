@@ -85,8 +85,8 @@ for flag in $(seq $rollouts); do for n in 1 2; do batch "last-$flag-$n" "$flag" 
   psql -XAtq -v ON_ERROR_STOP=1 >>"$work/acknowledged.last"
 poll "every rollout is rolled back" 60 "SELECT count(*) FROM flagscope.rollout WHERE status = 'rolled_back'" $rollouts
 # The more kills, the more has come than ticks could take meanwhile.
-poll "no delta, no exposure and no late trace is left" $((30 + kills)) 'SELECT (SELECT count(*) FROM flagscope.variant_delta)
-  + (SELECT count(*) FROM flagscope.unit_delta) + (SELECT count(*) FROM flagscope.late_trace)' 0
+poll "no delta, no exposure and no late trace is left" $((30 + kills)) 'SELECT (SELECT count(*) FROM _flagscope.variant_delta)
+  + (SELECT count(*) FROM _flagscope.unit_delta) + (SELECT count(*) FROM _flagscope.late_trace)' 0
 
 # Nothing lost, nothing twice.
 { echo 'CREATE TABLE acknowledged (batch text); COPY acknowledged FROM stdin;' && cat "$work"/acknowledged.* && echo '\.'; } | psql -XAtq -v ON_ERROR_STOP=1
@@ -114,6 +114,6 @@ is "evidence is the sum of its strata" "$(sql "SELECT count(*) FROM flagscope.gu
 is "every decision's evidence can be computed anew" "$(sql "SELECT count(*) FROM flagscope.decision d, LATERAL
   (SELECT * FROM flagscope.replay_evidence(d.id) r ORDER BY r.at DESC LIMIT 1) r
   WHERE d.action = 'rollback' AND abs(r.log_e_recomputed - (d.evidence ->> 'log_e')::float8) > 1e-9")" 0
-ticks=$(sql 'SELECT ticks FROM flagscope.tick_state')
+ticks=$(sql 'SELECT ticks FROM _flagscope.tick_state')
 if [ "$ticks" -ge "$kills" ]; then ok "among $ticks ticks and $kills kills"; else not_ok "only $ticks ticks"; fi
 rm -rf "$work"

@@ -39,7 +39,7 @@ SELECT flagscope.create_flag('f' || i), flagscope.create_guardrail('f' || i, 'er
 CREATE PROCEDURE load(until bigint) LANGUAGE plpgsql AS $$
 BEGIN
     FOR n IN 1..100000 LOOP
-        EXIT WHEN (SELECT ticks >= until FROM flagscope.tick_state);
+        EXIT WHEN (SELECT ticks >= until FROM _flagscope.tick_state);
         INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, trace_id, flags)
         SELECT clock_timestamp(), 'span', 'pay', 0.1 + i % 7 * 0.01, i % 50 = 0, md5(i::text)::uuid, CASE WHEN i % 5 > 0 THEN jsonb_build_object('f' || i % 10, CASE WHEN i % 3 = 0 THEN 'on' ELSE 'off' END) END
         FROM generate_series(n, n + 60) i;
@@ -50,14 +50,14 @@ BEGIN
     END LOOP;
 END $$;
 SQL
-in_database real poll "its worker ticks" 20 'SELECT ticks > 0 FROM flagscope.tick_state' t
+in_database real poll "its worker ticks" 20 'SELECT ticks > 0 FROM _flagscope.tick_state' t
 in_database real sql "CALL load(${WARM_REAL:-300})"
 pid=$(worker_of real)
 before=$(private_memory "$pid")
 in_database real sql "CALL load(${TICKS_REAL:-1200})"
 after=$(private_memory "$pid")
 is "the same worker did them" "$(worker_of real)" "$pid"
-printf '# %s kB before, %s kB after %s real ticks, all with data\n' "$before" "$after" "$(in_database real sql 'SELECT ticks FROM flagscope.tick_state')"
+printf '# %s kB before, %s kB after %s real ticks, all with data\n' "$before" "$after" "$(in_database real sql 'SELECT ticks FROM _flagscope.tick_state')"
 # A large tick (the backfill of a metric's first minutes) leaves its heap behind, 4 to 14 MB; each minute the worker gives back
 # what is free. So not at any moment, but within little more than a minute.
 deadline=$((SECONDS + 90))

@@ -15,7 +15,7 @@ CREATE FUNCTION feed(bad boolean) RETURNS void LANGUAGE sql AS $$
     FROM generate_series(1, 400) i, unnest('{locked,free}'::text[]) f
 $$;
 SQL
-poll "the worker ticks" 20 "SELECT ticks > 0 AND EXISTS (SELECT FROM flagscope.chunk WHERE parent = 'telemetry') FROM flagscope.tick_state" t
+poll "the worker ticks" 20 "SELECT ticks > 0 AND EXISTS (SELECT FROM flagscope.chunk WHERE parent = 'telemetry') FROM _flagscope.tick_state" t
 
 # open NAME SQL...: a transaction with these statements that stays open until the test ends
 open() {

@@ -25,12 +25,12 @@ for n in 1 2 3; do writer "$n" & pids+=($!); done
 copier & pids+=($!)
 made=0
 for _ in 1 2 3 4 5 6; do
-  poll "the stray partition is written" 20 'SELECT count(*) > 20 FROM flagscope.telemetry_stray' t
+  poll "the stray partition is written" 20 'SELECT count(*) > 20 FROM _flagscope.telemetry_stray' t
   # A lock not to be had in time is tried again, as tick() does.
   for _ in 1 2 3 4 5 6 7 8 9 10; do
     if sql "SELECT flagscope.maintain()" >/dev/null 2>&1; then made=$((made + 1)) && break; fi
   done
-  sql "BEGIN; LOCK TABLE flagscope.telemetry; INSERT INTO flagscope.telemetry_stray SELECT * FROM flagscope.telemetry_stray WHERE false;
+  sql "BEGIN; LOCK TABLE flagscope.telemetry; INSERT INTO _flagscope.telemetry_stray SELECT * FROM _flagscope.telemetry_stray WHERE false;
     CREATE TABLE kept AS SELECT * FROM flagscope.telemetry; SELECT flagscope.drop_chunks('infinity'); DELETE FROM flagscope.telemetry;
     INSERT INTO flagscope.telemetry SELECT * FROM kept; DROP TABLE kept; COMMIT" >/dev/null
 done
@@ -41,7 +41,7 @@ is "no INSERT and no COPY failed" "$(cat "$errors")" ''
 is "no row is lost" "$(sql "SELECT count(*) FROM flagscope.telemetry WHERE name = 'written'")" \
   "$(cat "$work"/written.* | awk '{ n += $1 } END { print n }')"
 sql "SELECT flagscope.maintain()" >/dev/null
-is "every row is in its partition" "$(sql 'SELECT count(*) FROM flagscope.telemetry_stray')" 0
+is "every row is in its partition" "$(sql 'SELECT count(*) FROM _flagscope.telemetry_stray')" 0
 
 # An open transaction that has written: maintenance gives up after its lock_timeout, the others write on.
 hold() { # hold SECONDS 'statements': a transaction that stays open until the file is gone

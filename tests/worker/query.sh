@@ -19,7 +19,7 @@ in_database one poll "the other one is judged" 10 \
   "SELECT s.reason FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'fine'" \
   'fine is 7, within the limit of 9'
 pid=$(worker_of one)
-ticks=$(in_database one sql 'SELECT ticks FROM flagscope.tick_state')
-in_database one poll "ticks go on" 30 "SELECT ticks > $ticks FROM flagscope.tick_state" t
+ticks=$(in_database one sql 'SELECT ticks FROM _flagscope.tick_state')
+in_database one poll "ticks go on" 30 "SELECT ticks > $ticks FROM _flagscope.tick_state" t
 is "in the same process" "$(worker_of one)" "$pid"
 is "and nothing was canceled" "$(logged test-query 'canceling statement')" 0

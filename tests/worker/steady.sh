@@ -20,7 +20,7 @@ BEGIN
 END $$;
 SQL
 deltas() {
-  sql "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'flagscope.variant_delta'::regclass"
+  sql "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = '_flagscope.variant_delta'::regclass"
 }
 # An old snapshot: nothing that is deleted from now on can be vacuumed.
 psql -XAtq -c 'BEGIN ISOLATION LEVEL REPEATABLE READ' -c 'SELECT count(*) FROM pg_class' -c 'SELECT pg_sleep(600)' >/dev/null 2>&1 &
@@ -36,13 +36,13 @@ while [ $(($(turn) - begun)) -lt "${MINUTES:-4}" ]; do
 done
 written=$(sql "SELECT count(*) / 50 * 4 FROM flagscope.telemetry")
 printf '# %s deltas written, at most %s bytes of them stored, %s at the end\n' "$written" "$most" "$(deltas)"
-poll "every delta is consumed" 20 'SELECT count(*) FROM flagscope.variant_delta' 0
+poll "every delta is consumed" 20 'SELECT count(*) FROM _flagscope.variant_delta' 0
 poll "and every slot but those of the last minutes is empty" 200 "SELECT count(*) FROM pg_inherits
-  WHERE inhparent = 'flagscope.variant_delta'::regclass AND pg_relation_size(inhrelid) > 0" 0
+  WHERE inhparent = '_flagscope.variant_delta'::regclass AND pg_relation_size(inhrelid) > 0" 0
 is "though no vacuum could remove a row" "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND backend_xmin IS NOT NULL")" 1
 is "every row is counted" "$(sql "SELECT sum(n) FROM flagscope.variant_states('f', now() - interval '1 hour', metric => 'errors')")" \
   "$(sql 'SELECT count(*) FROM flagscope.telemetry')"
-is "rollups are as many as there are buckets" "$(sql "SELECT count(*) <= 2 * (SELECT count(DISTINCT flagscope._bucket_of(ts)) FROM flagscope.telemetry)
+is "rollups are as many as there are buckets" "$(sql "SELECT count(*) <= 2 * (SELECT count(DISTINCT _flagscope.bucket_of(ts)) FROM flagscope.telemetry)
   FROM flagscope.variant_rollup WHERE metric = 'errors'")" t
 is "clean" "$(sql "SELECT count(*) FROM flagscope.verify_rollup('-infinity')")" 0
 sql "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)'" >/dev/null

@@ -17,18 +17,18 @@ query=$(sed -nE 's/^ +(SELECT name, array_position.*)/\1/p' "$TOOLS/../README.md
 is "the README's query for Prometheus" "$(PGUSER=monitor sql "$query")" $'judging|0\nlocks|0\nmaintenance|0\noutbox|0'
 
 # A tick that fails each time.
-sql "ALTER FUNCTION flagscope._consume_lanes(timestamptz, timestamptz) RENAME TO hidden"
+sql "ALTER FUNCTION _flagscope.consume_lanes(timestamptz, timestamptz) RENAME TO hidden"
 poll "a tick that fails is told, with its reason" 20 \
-  "SELECT says ~ '^NOT judging since 20[-0-9]+ [0-9:]+ UTC: every tick fails, [0-9]+ so far: function flagscope._consume_lanes.* does not exist' FROM flagscope.status() LIMIT 1" t
+  "SELECT says ~ '^NOT judging since 20[-0-9]+ [0-9:]+ UTC: every tick fails, [0-9]+ so far: function _flagscope.consume_lanes.* does not exist' FROM flagscope.status() LIMIT 1" t
 is "so it is for monitoring" "$(sql "SELECT state, since > now() - interval '1 hour', detail LIKE 'NOT judging since%' FROM flagscope.health WHERE name = 'judging'")" 'critical|t|t'
-poll "tick_state counts on" 20 "SELECT failures > 20 AND failing_since < last_error_at AND last_error_code = '42883' FROM flagscope.tick_state" t
+poll "tick_state counts on" 20 "SELECT failures > 20 AND failing_since < last_error_at AND last_error_code = '42883' FROM _flagscope.tick_state" t
 told="SELECT string_agg(payload ->> 'name' || ' ' || (payload ->> 'state'), ', ' ORDER BY id) FROM flagscope.outbox WHERE kind = 'health'"
 is "one row of outbox for many ticks" "$(sql "$told")" 'judging critical'
 is "and one line of the log" "$(logged test-verdict 'WARNING:  flagscope: judging: NOT judging since')" 1
-sql "ALTER FUNCTION flagscope.hidden(timestamptz, timestamptz) RENAME TO _consume_lanes"
+sql "ALTER FUNCTION flagscope.hidden(timestamptz, timestamptz) RENAME TO consume_lanes"
 poll "it recovers" 20 "$verdict" judging
 is "which is told once, too" "$(sql "$told")" 'judging critical, judging ok'
-is "what it was is still known" "$(sql "SELECT failures, failing_since, last_error LIKE 'function %' FROM flagscope.tick_state")" '0||t'
+is "what it was is still known" "$(sql "SELECT failures, failing_since, last_error LIKE 'function %' FROM _flagscope.tick_state")" '0||t'
 
 # Somebody's session in the way. hold SQL: a transaction that stays open, its process in $!.
 hold() {
@@ -46,7 +46,7 @@ poll "and told" 30 "$told" 'judging critical, judging ok, judging critical'
 let_go
 poll "and over" 20 "$verdict" judging
 
-hold 'LOCK TABLE flagscope.tick_state'
+hold 'LOCK TABLE _flagscope.tick_state'
 poll "status() answers though its table is locked" 90 "SELECT says ~ '^NOT judging since .*locked by process [0-9]+ [(]postgres, lunch' FROM flagscope.status() LIMIT 1" t
 is "so does health" "$(sql "SELECT state FROM flagscope.health WHERE name IN ('judging', 'tables') ORDER BY name")" $'critical\ncritical'
 let_go
@@ -55,7 +55,7 @@ poll "over again" 30 "$verdict" judging
 # A row of tick_state locked is no reason to stop: only the books are not kept.
 sql "SELECT flagscope.create_flag('f'), flagscope.create_metric('errors', 'proportion', 'span', '{\"name\": \"pay\"}', '{\"is_error\": true}'),
   flagscope.create_guardrail('f', 'errors'), flagscope.start_rollout(flagscope.create_rollout('f', stages => '{50, 100}', min_duration => '1 day'))" >/dev/null
-hold 'UPDATE flagscope.tick_state SET ticks = ticks'
+hold 'UPDATE _flagscope.tick_state SET ticks = ticks'
 sql "INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) SELECT now(), 'span', 'pay', i % 4 = 0,
   jsonb_build_object('f', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i"
 poll "a rollout is rolled back while tick_state's row is locked" 20 "SELECT status FROM flagscope.rollout" rolled_back
@@ -76,7 +76,7 @@ poll "that is told" 20 "SELECT payload ->> 'state' FROM flagscope.outbox WHERE k
 
 sql 'ALTER SYSTEM SET flagscope.enabled = off'
 sql 'SELECT pg_reload_conf()' >/dev/null
-sql "UPDATE flagscope.tick_state SET last_ok_at = now() - interval '3 minutes'"
+sql "UPDATE _flagscope.tick_state SET last_ok_at = now() - interval '3 minutes'"
 poll "switched off" 20 "SELECT says LIKE 'NOT judging since %: flagscope.enabled is off: switch it on, or call SELECT flagscope.tick()' FROM flagscope.status() LIMIT 1" t
 sql 'SELECT flagscope.tick()' >/dev/null
 is "unless somebody else ticks" "$(sql "$verdict")" judging

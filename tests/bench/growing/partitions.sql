@@ -7,7 +7,7 @@ SELECT min(lower) AS first FROM flagscope.chunk WHERE parent = 'telemetry' \gset
 CREATE PROCEDURE make(first timestamptz, n bigint) LANGUAGE plpgsql AS $$
 BEGIN
     FOR i IN 1..n - (SELECT count(*) FROM flagscope.chunk c WHERE c.parent = 'telemetry') LOOP
-        PERFORM flagscope._lock_rollups(), flagscope._create_chunk('telemetry', 'ts', first - i * interval '1 hour', first - (i - 1) * interval '1 hour');
+        PERFORM _flagscope.lock_rollups(), _flagscope.create_chunk('telemetry', 'ts', first - i * interval '1 hour', first - (i - 1) * interval '1 hour');
         INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) VALUES (first - i * interval '1 hour', 'event', 'order', 'ann', '{"f": "on"}');
         COMMIT;
     END LOOP;

@@ -16,9 +16,9 @@ BEGIN
             shadow => rule LIKE '%shadow', min_sample => 10);
     END LOOP;
     rollout := flagscope.create_rollout(flag, treatment => 'new', control => 'old', stages => ARRAY[10, 50, 100], min_duration => '1 hour');
-    PERFORM flagscope._decide(rollout, 'start', 'tester', 'by hand', '2040-01-02 12:00');
-    PERFORM flagscope._decide(rollout, 'advance', 'tester', 'by hand', '2040-01-02 12:01');
-    PERFORM flagscope._begin_evidence(rollout, '2040-01-02 12:00');
+    PERFORM _flagscope.decide(rollout, 'start', 'tester', 'by hand', '2040-01-02 12:00');
+    PERFORM _flagscope.decide(rollout, 'advance', 'tester', 'by hand', '2040-01-02 12:01');
+    PERFORM _flagscope.begin_evidence(rollout, '2040-01-02 12:00');
     RETURN rollout;
 END $$;
 -- 50 bad rows of the treatment (errors, and slow ones if asked for) and 200 good ones of the control.
@@ -72,7 +72,7 @@ SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 14:00:10');
 
 -- A person resumes: the stage and the breached rules start anew, so the old evidence does not hold it again at once.
 SELECT id AS two FROM flagscope.rollout WHERE flag = 'two' \gset
-SELECT flagscope._decide(:two, 'resume', 'ann', 'fixed', '2040-01-02 14:10') IS NOT NULL AS resumed;
+SELECT _flagscope.decide(:two, 'resume', 'ann', 'fixed', '2040-01-02 14:10') IS NOT NULL AS resumed;
 SELECT g.name, s.state, s.reason, s.n_treatment, s.evidence, s.since, s.breached_at, s.stage_treatment FROM flagscope.guardrail_status s
 JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE rollout_id = :two ORDER BY g.id;
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 14:10:10');

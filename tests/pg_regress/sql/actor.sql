@@ -36,7 +36,7 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
     $$SELECT flagscope.complete_rollout(1, actor => 'flagscope')$$,
     $$SELECT flagscope.rollback_rollout(1, actor => 'flagscope')$$,
     $$SELECT flagscope.restart_rollout(2, actor => 'flagscope')$$,
-    $$SELECT flagscope._decide(1, 'pause', 'flagscope', 'x')$$]) s;
+    $$SELECT _flagscope.decide(1, 'pause', 'flagscope', 'x')$$]) s;
 -- Every change under the setting, and every table with a name in it.
 SET flagscope.actor = 'flagscope';
 SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
@@ -69,7 +69,7 @@ BEGIN;
 SET LOCAL client_min_messages = error;
 CREATE ROLE flagscope SUPERUSER;
 SET LOCAL SESSION AUTHORIZATION flagscope;
-SELECT flagscope._actor();
+SELECT _flagscope.actor();
 SELECT flagscope.pause_rollout(1) > 0 AS paused;
 INSERT INTO flagscope.freeze (reason, weekdays) VALUES ('by that role', '{5}') RETURNING created_by;
 SELECT actor FROM flagscope.decision ORDER BY id DESC LIMIT 1;

@@ -36,7 +36,7 @@ SELECT pg_temp.traffic('2040-01-01', '2040-01-14', '{"pay": "off", "search": "of
 -- However loaded the machine is, a tick does all of its work.
 SELECT flagscope.set_setting('tick.budget', '"1 hour"');
 DO $$ BEGIN FOR i IN 0..3 LOOP PERFORM flagscope.tick('2040-01-17 11:00'); PERFORM flagscope.maintain('2040-01-17 11:59'); END LOOP; END $$;
-SELECT count(*) AS waiting FROM flagscope.variant_delta;
+SELECT count(*) AS waiting FROM _flagscope.variant_delta;
 
 SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '2 hours') AS id FROM unnest('{pay,search,young}'::text[]) f;
 SELECT flagscope.create_rollout('speed', stages => '{100}', min_duration => '10 minutes', watch => '6 hours');
@@ -56,10 +56,10 @@ SELECT strata FROM flagscope.tick('2040-01-17 12:01');
 SELECT * FROM pg_temp.where_it_stands;
 SELECT pg_temp.step(at, 0.05, 0.05, 1) FROM generate_series(timestamptz '2040-01-17 12:10', '2040-01-17 13:00', '10 minutes') at;
 SELECT * FROM pg_temp.where_it_stands;
-SELECT guardrail_id = :pay AS pay, variant, count(*) AS points, min(at), max(at), count(score) AS judged, count(score) FILTER (WHERE score >= 1.5) AS unusual FROM flagscope.anomaly_point GROUP BY 1, 2, guardrail_id ORDER BY guardrail_id, 2;
+SELECT guardrail_id = :pay AS pay, variant, count(*) AS points, min(at), max(at), count(score) AS judged, count(score) FILTER (WHERE score >= 1.5) AS unusual FROM _flagscope.anomaly_point GROUP BY 1, 2, guardrail_id ORDER BY guardrail_id, 2;
 -- A point is what raw rows say, on the scale of Anscombe's transform.
 SELECT p.at, p.n = r.n AS same_n, abs(p.value - r.y / r.n::float8) < 1e-12 AS same_value, abs(p.x - asin(sqrt((r.y + 0.375) / (r.n + 0.75)))) < 1e-12 AS same_x, p.usual BETWEEN 0.03 AND 0.08 AS usual
-FROM flagscope.anomaly_point p, LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE is_error) AS y FROM flagscope.telemetry t WHERE t.flags ? 'pay' AND t.ts >= p.at AND t.ts < p.at + interval '10 minutes') r
+FROM _flagscope.anomaly_point p, LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE is_error) AS y FROM flagscope.telemetry t WHERE t.flags ? 'pay' AND t.ts >= p.at AND t.ts < p.at + interval '10 minutes') r
 WHERE p.guardrail_id = :pay AND p.variant = '' AND p.at >= '2040-01-17 12:30';
 
 -- Then the treatment of one flag fails, the service below another one for both variants alike, and the third, of which no
@@ -102,10 +102,10 @@ ROLLBACK;
 -- A policy gives it to every rollout; another series forgets the points of the old one, and so does the end of the guardrail.
 SELECT flagscope.create_policy('unusual', '{"metric": "errors", "test": "anomaly", "action": "warn"}') > 0 AS made;
 UPDATE flagscope.guardrail SET description = 'x' WHERE id = :search;
-SELECT count(*) > 2000 AS kept FROM flagscope.anomaly_point WHERE guardrail_id = :search;
+SELECT count(*) > 2000 AS kept FROM _flagscope.anomaly_point WHERE guardrail_id = :search;
 UPDATE flagscope.guardrail SET time_window = '20 minutes' WHERE id = :search;
-SELECT count(*) AS forgotten FROM flagscope.anomaly_point WHERE guardrail_id = :search;
+SELECT count(*) AS forgotten FROM _flagscope.anomaly_point WHERE guardrail_id = :search;
 DELETE FROM flagscope.guardrail WHERE id = :speed;
-SELECT count(*) AS gone FROM flagscope.anomaly_point WHERE guardrail_id = :speed;
+SELECT count(*) AS gone FROM _flagscope.anomaly_point WHERE guardrail_id = :speed;
 -- One per week of ten minutes, of minutes at most 4, where the detector begins anew.
-SELECT round(flagscope._anomaly_line('10 minutes', '7 days')::numeric, 4) AS ten, flagscope._anomaly_line('1 minute', '7 days') AS one, round(flagscope._anomaly_line('1 hour', '7 days')::numeric, 4) AS hour;
+SELECT round(_flagscope.anomaly_line('10 minutes', '7 days')::numeric, 4) AS ten, _flagscope.anomaly_line('1 minute', '7 days') AS one, round(_flagscope.anomaly_line('1 hour', '7 days')::numeric, 4) AS hour;

@@ -38,7 +38,7 @@ SELECT ts, logger, flags, attribution FROM flagscope.log ORDER BY ts, logger;
 SELECT * FROM pg_temp.counted ORDER BY 1, 2;
 
 -- Late: an evaluation ties the rows of its trace that came before it, once; it adds flags and changes none.
-TRUNCATE flagscope.telemetry, flagscope.variant_delta;
+TRUNCATE flagscope.telemetry, _flagscope.variant_delta;
 INSERT INTO flagscope.telemetry (ts, signal, name, severity, trace_id, subject) SELECT '2040-01-01 12:00', 'log', 'row ' || n, 17, pg_temp.trace(n), NULL FROM generate_series(1, 3) n;
 INSERT INTO flagscope.telemetry (ts, signal, name, severity, trace_id, flags) VALUES ('2040-01-01 12:00', 'log', 'tagged', 9, pg_temp.trace(1), '{"g": "on"}');
 SELECT count(*) FROM pg_temp.counted WHERE flag = 'f';
@@ -49,10 +49,10 @@ INSERT INTO flagscope.telemetry (ts, signal, name, flags, trace_id) VALUES ('204
 SELECT logger, flags, attribution FROM flagscope.log ORDER BY logger;
 SELECT * FROM pg_temp.counted ORDER BY 1, 2;
 -- The ticks look at these traces once more, find nothing to do, and forget them.
-SELECT count(*), count(DISTINCT trace_id) FROM flagscope.late_trace;
+SELECT count(*), count(DISTINCT trace_id) FROM _flagscope.late_trace;
 SELECT count(flagscope.tick(timestamptz '2040-01-01 13:00' + n * interval '1 s')) FROM generate_series(1, 1) n;
 SELECT count(flagscope.tick('2040-01-01 13:00:02')) FROM generate_series(1, 1) n;
-SELECT count(*) FROM flagscope.late_trace;
+SELECT count(*) FROM _flagscope.late_trace;
 SELECT * FROM pg_temp.counted ORDER BY 1, 2;
 -- A subject's evaluation is no answer for the past, but what it was taken for is kept, and the trace adds to it.
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, subject) VALUES ('2040-01-01 14:00', 'event', 'feature_flag.evaluation', '{"f": "off"}', 'bob');
@@ -73,7 +73,7 @@ CREATE TEMP TABLE sent AS SELECT n, timestamptz '2040-01-01 15:00' + n * interva
 CREATE FUNCTION pg_temp.send(slices integer, seed float8) RETURNS TABLE (digest text, counts text) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM setseed(seed);
-    TRUNCATE flagscope.telemetry, flagscope.variant_delta, flagscope.variant_rollup, flagscope.late_trace;
+    TRUNCATE flagscope.telemetry, _flagscope.variant_delta, flagscope.variant_rollup, _flagscope.late_trace;
     CREATE TEMP TABLE slice AS SELECT s.*, floor(random() * slices)::integer AS slice FROM sent s;
     FOR k IN 0 .. slices - 1 LOOP
         INSERT INTO flagscope.telemetry (ts, signal, name, severity, trace_id, flags) SELECT s.ts, s.signal, s.name, s.severity, s.trace_id, s.flags FROM slice s WHERE s.slice = k ORDER BY random();
@@ -85,7 +85,7 @@ SELECT count(DISTINCT s.digest) AS outcomes, count(DISTINCT s.counts) AS counts,
 SELECT count(*), count(flags) AS tied FROM flagscope.log;
 
 -- A failed statement leaves nothing behind, not for the next one either.
-TRUNCATE flagscope.telemetry, flagscope.variant_delta;
+TRUNCATE flagscope.telemetry, _flagscope.variant_delta;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, trace_id) VALUES ('2040-01-01 16:00', 'event', 'feature_flag.evaluation', '{"f": "on"}', pg_temp.trace(1));
 INSERT INTO flagscope.telemetry (ts, signal, name, trace_id, attributes) SELECT '2040-01-01 16:00', 'log', 'lost', pg_temp.trace(1), CASE n WHEN 500 THEN (repeat('x', n))::jsonb END FROM generate_series(1, 500) n;
 BEGIN;
@@ -110,9 +110,9 @@ SELECT flagscope.grant_writer('attribution_writer');
 SET ROLE attribution_writer;
 INSERT INTO flagscope.telemetry (ts, signal, name, trace_id) VALUES ('2040-01-01 16:02', 'log', 'writer', pg_temp.trace(1));
 SELECT count(*) FROM flagscope.telemetry;
-SELECT flagscope._attribute_traces('{}', now(), now());
+SELECT _flagscope.attribute_traces('{}', now(), now());
 RESET ROLE;
-INSERT INTO flagscope.telemetry_p20400101 (ts, signal, name, trace_id) VALUES ('2040-01-01 16:03', 'log', 'into the partition', pg_temp.trace(1));
+INSERT INTO _flagscope.telemetry_p20400101 (ts, signal, name, trace_id) VALUES ('2040-01-01 16:03', 'log', 'into the partition', pg_temp.trace(1));
 SELECT logger, flags, attribution FROM flagscope.log ORDER BY ts;
 SELECT * FROM pg_temp.counted;
 DROP OWNED BY attribution_writer;

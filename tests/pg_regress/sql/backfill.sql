@@ -24,30 +24,30 @@ DECLARE
     now constant timestamptz := '2030-01-02 12:00:05+00';
 BEGIN
     FOR turn IN 1..2000 LOOP
-        UPDATE flagscope.watch SET step = '40 seconds';
-        EXIT WHEN NOT flagscope._backfill(now, '-infinity');
-        INSERT INTO slice (since, reached) SELECT w.since, w.reached FROM flagscope.watch w WHERE w.metric = 'errors';
+        UPDATE _flagscope.watch SET step = '40 seconds';
+        EXIT WHEN NOT _flagscope.backfill(now, '-infinity');
+        INSERT INTO slice (since, reached) SELECT w.since, w.reached FROM _flagscope.watch w WHERE w.metric = 'errors';
         IF turn IN (2, 9, 20, 200) THEN
             PERFORM pg_temp.send(now - interval '5 minutes' * turn, 60);
         END IF;
         IF turn % 3 = 0 THEN
-            PERFORM flagscope._consume_lanes(now, 'infinity'), flagscope._settle_until(now - interval '30 seconds', 'infinity');
+            PERFORM _flagscope.consume_lanes(now, 'infinity'), _flagscope.settle_until(now - interval '30 seconds', 'infinity');
         END IF;
         IF turn % 5 = 0 THEN
-            PERFORM flagscope._forget_rollups(now + turn * interval '1 second', 'infinity');
+            PERFORM _flagscope.forget_rollups(now + turn * interval '1 second', 'infinity');
         END IF;
     END LOOP;
 END $$;
 SELECT count(*) > 200 AS many_slices, count(*) FILTER (WHERE reached IS NULL) AS whole_ten_minutes, max(since - reached) AS deepest,
     bool_and(reached IS NULL OR reached > since - interval '10 minutes') FILTER (WHERE since IS NOT NULL) AS within_ten_minutes FROM slice;
-SELECT metric, since, target, reached FROM flagscope.watch ORDER BY metric;
+SELECT metric, since, target, reached FROM _flagscope.watch ORDER BY metric;
 SELECT flagscope.maintain(:'now');
 -- Everything is there once, at each level.
 SELECT count(*) AS differences FROM flagscope.verify_rollup('-infinity');
 SELECT h.metric, h.variant, sum(h.n) AS n, sum(h.events) AS events FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT flags ->> 'f' AS variant, count(*) AS n, count(*) FILTER (WHERE is_error) AS events FROM flagscope.telemetry GROUP BY 1 ORDER BY 1;
-SELECT flagscope._forget_rollups(:'now'::timestamptz + interval '20 minutes', 'infinity') AS waits;
+SELECT _flagscope.forget_rollups(:'now'::timestamptz + interval '20 minutes', 'infinity') AS waits;
 SELECT count(*) > 0 AS some, bool_and(bucket >= timestamptz '2030-01-02 11:20:00+00') AS as_long_as_kept FROM flagscope.variant_rollup WHERE settled;
 -- The step follows the time that slices take, from a bucket to ten minutes.
-SELECT step, took, flagscope._next_step(step, took) FROM (VALUES (1, interval '10 seconds', interval '1 millisecond'), (2, '10 seconds', '50 milliseconds'), (3, '10 seconds', '10 seconds'),
+SELECT step, took, _flagscope.next_step(step, took) FROM (VALUES (1, interval '10 seconds', interval '1 millisecond'), (2, '10 seconds', '50 milliseconds'), (3, '10 seconds', '10 seconds'),
     (4, '5 minutes', '1 millisecond'), (5, '10 minutes', '100 milliseconds'), (6, '10 minutes', '1 minute'), (7, '1 minute', '0')) x(n, step, took) ORDER BY n;

@@ -17,8 +17,8 @@ SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}'
 SELECT flagscope.create_guardrail('pay', 'errors', name => 'fewer than before');
 SELECT flagscope.create_guardrail('pay', 'duration', margin => 0.1);
 SELECT flagscope.create_rollout('pay', stages => ARRAY[25, 100]);
-SELECT flagscope._decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
-SELECT flagscope._begin_evidence(1, '2040-01-02 12:00');
+SELECT _flagscope.decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
+SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 
 -- Two healthy strata, then a bad one.
 SELECT pg_temp.spans('on', '2040-01-02 12:01', 400, 4), pg_temp.spans('off', '2040-01-02 12:01', 1200, 12);
@@ -127,8 +127,8 @@ TRUNCATE flagscope.decision;
 -- A new try is a new rollout; it starts with empty evidence.
 SELECT flagscope.start_rollout(1);
 SELECT flagscope.create_rollout('pay', stages => ARRAY[25, 100]);
-SELECT flagscope._decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
-SELECT flagscope._begin_evidence(2, '2040-01-02 13:00');
+SELECT _flagscope.decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
+SELECT _flagscope.begin_evidence(2, '2040-01-02 13:00');
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 13:00:10');
 SELECT s.rollout_id, g.metric, s.state, s.n_treatment, s.log_e FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
 WHERE rollout_id = 2 ORDER BY g.id;

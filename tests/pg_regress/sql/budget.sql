@@ -17,16 +17,16 @@ CREATE FUNCTION pg_temp.pay(flag text, since timestamptz, buckets integer, bad b
     FROM generate_series(0, buckets - 1) b, generate_series(0, 1) k;
 $$;
 CREATE VIEW pg_temp.lanes AS SELECT CASE WHEN t.part LIKE '%past%' THEN 'past' WHEN t.part LIKE '%late%' THEN 'late' ELSE 'now' END AS lane, t.flag, sum(t.n) AS rows
-FROM (SELECT d.tableoid::regclass::text AS part, d.flag, d.n FROM flagscope.variant_delta d) t GROUP BY 1, 2 ORDER BY 1, 2;
+FROM (SELECT d.tableoid::regclass::text AS part, d.flag, d.n FROM _flagscope.variant_delta d) t GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- Days of the past in one statement, more than it keeps in memory: every row is in a delta, those of two flags in one lane.
 SELECT pg_temp.pay('old', '2040-01-02 00:00', 11000), pg_temp.pay('quiet', '2040-01-02 00:00', 1);
 SELECT * FROM pg_temp.lanes;
-SELECT count(*) AS deltas, sum(n) AS rows, sum(events) AS errors FROM flagscope.variant_delta WHERE flag = 'old';
+SELECT count(*) AS deltas, sum(n) AS rows, sum(events) AS errors FROM _flagscope.variant_delta WHERE flag = 'old';
 -- One statement that comes back to buckets that it has written: they are in more deltas than one, and every row is in one.
 INSERT INTO flagscope.telemetry (ts, signal, name, flags)
 SELECT '2040-01-02 00:00'::timestamptz + b * interval '10 s', 'span', 'pay', '{"quiet": "on"}' FROM generate_series(1, 2) copy, generate_series(1, 20001) b ORDER BY copy, b;
-SELECT count(*) > count(DISTINCT (variant, bucket)) AS written_early, count(DISTINCT bucket) AS buckets, sum(n) AS rows FROM flagscope.variant_delta WHERE flag = 'quiet';
+SELECT count(*) > count(DISTINCT (variant, bucket)) AS written_early, count(DISTINCT bucket) AS buckets, sum(n) AS rows FROM _flagscope.variant_delta WHERE flag = 'quiet';
 -- What is judged now comes first, though it came last.
 SELECT pg_temp.pay('new', '2040-01-05 12:00', 200, true);
 SELECT * FROM pg_temp.lanes;
@@ -34,7 +34,7 @@ SELECT strata, decisions, waiting FROM flagscope.tick('2040-01-05 12:34');
 SELECT flag, action FROM flagscope.decision WHERE actor = 'flagscope';
 SELECT lane, sum(rows) < 62004 AS some_are_done, sum(rows) > 50000 AS most_wait FROM pg_temp.lanes GROUP BY 1;
 SELECT says ~ '^the last tick was out of time \(setting tick.budget, 1 microsecond\) and left to the next ones: [0-9]+ deltas of metrics, open buckets to be settled$' AS told FROM flagscope.status() WHERE item = 'waiting';
-SELECT waiting FROM flagscope.tick_state;
+SELECT waiting FROM _flagscope.tick_state;
 -- Of a running stage before the rest of the past; and both arms of a bucket together.
 SELECT pg_temp.pay('old', '2040-01-05 11:00', 420);
 SELECT strata FROM flagscope.tick('2040-01-05 12:34:01');
@@ -43,14 +43,14 @@ SELECT n_treatment = n_control AS both_arms, n_treatment FROM flagscope.guardrai
 SELECT flagscope.set_setting('tick.budget', '"1 hour"');
 SELECT waiting FROM flagscope.tick('2040-01-05 12:35');
 SELECT count(*) FROM flagscope.status() WHERE item = 'waiting';
-SELECT count(*) FROM flagscope.variant_delta;
+SELECT count(*) FROM _flagscope.variant_delta;
 SELECT count(*) FROM flagscope.verify_rollup('-infinity');
 SELECT flag, sum(n) AS rows FROM (SELECT 'old' AS flag, n FROM flagscope.variant_states('old', '2040-01-01', '2040-01-06') UNION ALL SELECT 'new', n FROM flagscope.variant_states('new', '2040-01-01', '2040-01-06')) s GROUP BY 1 ORDER BY 1;
 
 -- Settling: a slice a tick, between two maintenances, too.
 SELECT flagscope.set_setting('tick.budget', '"1 microsecond"');
 SELECT pg_temp.pay('old', '2040-01-05 13:00', 2600);
-SELECT count(*) > 0 AS waits FROM flagscope.variant_delta;
+SELECT count(*) > 0 AS waits FROM _flagscope.variant_delta;
 UPDATE flagscope.setting SET value = '"1 hour"' WHERE name = 'tick.budget';
 SELECT waiting FROM flagscope.tick('2040-01-05 12:35:01');
 UPDATE flagscope.setting SET value = '"1 microsecond"' WHERE name = 'tick.budget';
@@ -78,7 +78,7 @@ SELECT 'exposures' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:0
 SELECT count(*) AS units FROM flagscope.unit;
 SELECT count(*) AS units, count(treated_at) AS treated, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.unit;
 SELECT rule, n_treatment, n_control, expected FROM flagscope.rollout_health h JOIN flagscope.rollout r ON r.id = h.rollout_id WHERE r.flag = 'users' ORDER BY rule;
-SELECT count(*) FROM flagscope.unit_delta;
+SELECT count(*) FROM _flagscope.unit_delta;
 -- The same user in both variants by one statement, and again.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT t, 'event', 'feature_flag.evaluation', s, jsonb_build_object('users', v)
@@ -98,14 +98,14 @@ INSERT INTO flagscope.telemetry (ts, signal, name, trace_id)
 SELECT '2040-01-04 12:00:30'::timestamptz + i * interval '1 minute', 'span', 'pay', md5(i::text)::uuid FROM generate_series(1, 1200) i;
 RESET flagscope.attribution;
 SELECT 'late traces' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:04');
-SELECT count(*) AS traces FROM flagscope.late_trace;
+SELECT count(*) AS traces FROM _flagscope.late_trace;
 SELECT 'late traces' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:04:01');
-SELECT count(*) AS traces FROM flagscope.late_trace;
+SELECT count(*) AS traces FROM _flagscope.late_trace;
 SELECT count(*) AS tied, min(ts) AS since FROM flagscope.telemetry WHERE attribution = 'trace';
 SELECT 'late traces' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:04:02');
-SELECT count(*) AS traces FROM flagscope.late_trace;
+SELECT count(*) AS traces FROM _flagscope.late_trace;
 SELECT 'late traces' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:04:03');
-SELECT count(*) AS traces FROM flagscope.late_trace;
+SELECT count(*) AS traces FROM _flagscope.late_trace;
 SELECT count(*) AS tied, count(*) FILTER (WHERE flags = '{"quiet": "on"}') AS to_quiet FROM flagscope.telemetry WHERE attribution = 'trace';
 -- More stray rows than a tick may move stay where they are, are read from there, and are told; by hand they are moved.
 INSERT INTO flagscope.telemetry (ts, signal, name) SELECT '2040-01-12 12:00', 'log', 'early' FROM generate_series(1, 50001);

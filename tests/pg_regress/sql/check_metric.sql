@@ -24,7 +24,7 @@ SELECT flagscope.create_metric('pays', 'quantile', 'span', '{"name": "pay"}');
 SELECT topic, flag, variant, n, round(value::numeric, 2) AS p95 FROM flagscope.check_metric('pays', '2040-01-02 12:00', '2040-01-02 13:00') WHERE topic = 'variant';
 SELECT topic, n, value, detail FROM pg_temp.checked('{"kind": "mean", "query": "SELECT ''u'' || i AS subject, i AS value FROM generate_series(1, 10) i"}');
 SELECT flagscope.create_rollout('f', stages => '{50}', min_duration => '1 hour') AS id \gset
-SELECT flagscope._decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
+SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
 SELECT topic, flag, variant, n, value, detail FROM pg_temp.checked('{"kind": "proportion", "query": "SELECT ''on''::text AS variant, i < 4 AS value FROM generate_series(1, 10) i"}') WHERE topic IN ('rows', 'variant', 'warning');
 -- What is no definition.
 SELECT * FROM flagscope.check_metric('nothing');

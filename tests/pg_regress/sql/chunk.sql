@@ -21,11 +21,11 @@ SELECT flagscope.set_chunk_interval(NULL), flagscope.set_setting('telemetry.prem
 SELECT flagscope.confirm_time('2040-12-01 12:00');
 SELECT made FROM flagscope.maintain('2040-12-01 12:00');
 INSERT INTO flagscope.telemetry (ts, signal, name, body) SELECT '2040-12-01 00:00:00'::timestamptz + i * interval '4 s', 'log', 'volume', repeat('x', 400) FROM generate_series(1, 10000) i;
-SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
+SELECT _flagscope.chunk_interval('telemetry', '2040-12-01 12:00');
 SELECT flagscope.set_setting('telemetry.chunk_bytes', '5e6');
-SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
+SELECT _flagscope.chunk_interval('telemetry', '2040-12-01 12:00');
 SELECT flagscope.set_setting('telemetry.chunk_bytes', '5e5');
-SELECT flagscope._chunk_interval('telemetry', '2040-12-01 12:00');
+SELECT _flagscope.chunk_interval('telemetry', '2040-12-01 12:00');
 SELECT flagscope.confirm_time('2040-12-02 23:30');
 SELECT made FROM flagscope.maintain('2040-12-02 23:30');
 SELECT chunk, lower, upper FROM flagscope.chunk WHERE parent = 'telemetry' AND lower >= '2040-12-01' ORDER BY lower;
@@ -36,7 +36,7 @@ SELECT flagscope.confirm_time('2040-11-14 13:00');
 SELECT dropped FROM flagscope.maintain('2040-11-14 13:00');
 SELECT count(*) FROM flagscope.telemetry WHERE ts < '2040-03-11 06:00';
 SELECT c.relname, c.relispartition, (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers FROM pg_class c WHERE relname LIKE 'detached%' AND relkind = 'r';
-SELECT what, at FROM flagscope.horizon WHERE what = 'telemetry';
+SELECT what, at FROM _flagscope.horizon WHERE what = 'telemetry';
 -- Rollups cannot be computed from rows that are gone.
 SELECT * FROM flagscope.rebuild_rollup('2040-03-11');
 

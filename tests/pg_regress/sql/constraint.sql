@@ -159,7 +159,7 @@ SELECT problem, hint FROM pg_temp.refused($q$SELECT flagscope.create_guardrail('
 SELECT problem, hint FROM pg_temp.refused($q$DELETE FROM flagscope.flag WHERE key = 'f'$q$);
 RESET ROLE;
 CREATE ROLE constraint_writer;
-GRANT USAGE ON SCHEMA flagscope TO constraint_writer;
+GRANT USAGE ON SCHEMA flagscope, _flagscope TO constraint_writer;
 GRANT INSERT ON flagscope.telemetry TO constraint_writer;
 SET ROLE constraint_writer;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'event', 'x', '["f"]');

@@ -20,8 +20,8 @@ SELECT flagscope.create_flag('shop');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
 SELECT flagscope.create_guardrail('shop', 'errors', min_sample => 50, action => 'hold');
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '1 hour');
-SELECT flagscope._decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
-SELECT flagscope._begin_evidence(1, '2040-01-02 12:00');
+SELECT _flagscope.decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
+SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 
 -- not_enough: within the grace of a minute missing data is excused; then it is no_data.
 SELECT * FROM pg_temp.tick('2040-01-02 12:00:59');
@@ -77,8 +77,8 @@ SELECT action, rule ->> 'name' AS guardrail, to_status FROM flagscope.decision O
 
 -- A mended rule is well again: without its row it begins anew.
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100]);
-SELECT flagscope._decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
-SELECT flagscope._begin_evidence(2, '2040-01-02 13:00');
+SELECT _flagscope.decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
+SELECT _flagscope.begin_evidence(2, '2040-01-02 13:00');
 UPDATE flagscope.guardrail_status SET evidence = '{NaN,0,0,0,0,0,0,0}' WHERE guardrail_id = 1 AND rollout_id = 2;
 SELECT flagscope.tick('2040-01-02 13:00:10') IS NOT NULL AS ticked;
 SELECT state, reason FROM flagscope.guardrail_status WHERE guardrail_id = 1 AND rollout_id = 2;

@@ -26,9 +26,9 @@ SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
 SELECT pg_temp.traffic('2040-01-02 12:00:10', 400, 8), flagscope.tick('2040-01-02 12:00:11') IS NOT NULL AS ticked;
 SELECT pg_temp.traffic('2040-01-02 12:01:20', 600, 9), flagscope.tick('2040-01-02 12:01:21') IS NOT NULL AS ticked;
 SELECT pg_temp.traffic('2040-01-02 12:02:40', 800, 20), flagscope.tick('2040-01-02 12:02:41') IS NOT NULL AS ticked;
-CREATE TEMP VIEW estimated AS SELECT g.id, g.name, s.alpha, s.limit_value, s.evidence_id, e.effect, flagscope._effect_words(e.effect, m.kind::text, m.unit) AS words
+CREATE TEMP VIEW estimated AS SELECT g.id, g.name, s.alpha, s.limit_value, s.evidence_id, e.effect, _flagscope.effect_words(e.effect, m.kind::text, m.unit) AS words
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id,
-    LATERAL (SELECT flagscope._evidence(g, r) AS effect) e;
+    LATERAL (SELECT _flagscope.evidence(g, r) AS effect) e;
 SELECT name, words FROM estimated ORDER BY id;
 -- A limit, also one taken from a baseline: test P1 over the strata; the share above the limit of a quantile likewise.
 CREATE FUNCTION pg_temp.ends(x jsonb) RETURNS float8[] LANGUAGE sql AS $$ SELECT ARRAY[(x ->> 'estimate')::float8, (x ->> 'low')::float8, (x ->> 'high')::float8] $$;

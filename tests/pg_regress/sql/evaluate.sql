@@ -23,7 +23,7 @@ SELECT f AS flag, e.* FROM unnest('{bool,text,int,num,obj,off,no default,old,unk
 SELECT count(j) AS answers, count(*) FILTER (WHERE jsonb_send(j) <> jsonb_send(j::text::jsonb)
     OR j <> j::text::jsonb OR jsonb_hash(j) <> jsonb_hash(j::text::jsonb)) AS different
 FROM flagscope.flag f, LATERAL (SELECT v.key FROM jsonb_object_keys(f.variants) v(key)) v,
-    LATERAL flagscope._evaluate_among(jsonb_build_array(to_jsonb(f) || jsonb_build_object('enabled', true, 'default_variant', v.key)), f.key, 'u', '{}', 0) e,
+    LATERAL _flagscope.evaluate_among(jsonb_build_array(to_jsonb(f) || jsonb_build_object('enabled', true, 'default_variant', v.key)), f.key, 'u', '{}', 0) e,
     unnest(ARRAY[e.value, e.metadata]) j;
 -- Environments: the session's by default, by key, by alias; a flag does not exist in an unknown one.
 SELECT x AS environment, variant, reason, error_code FROM unnest('{production,prod,staging,stage,mars}'::text[]) x, flagscope.evaluate('bool', 'user', NULL, x);

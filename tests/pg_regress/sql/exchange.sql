@@ -89,7 +89,7 @@ SELECT e AS environment, c.problem FROM unnest('{production,staging}'::text[]) e
 -- A rollout there serves staging's variants, and telemetry counts them.
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "request"}', '{"is_error": true}');
 SELECT flagscope.create_guardrail('url', 'errors', environment => 'staging');
-SELECT jsonb_path_query_array(flagscope._configuration(), '$.watches[*] ? (@.flag == "url").variants') AS counted;
+SELECT jsonb_path_query_array(_flagscope.configuration(), '$.watches[*] ? (@.flag == "url").variants') AS counted;
 
 -- An admin who is no superuser imports, too.
 CREATE ROLE exchange_admin;

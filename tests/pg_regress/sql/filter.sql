@@ -51,7 +51,7 @@ BEGIN
         -- In SQL NaN is above every number; as a measured value it is none.
         EXECUTE format('SELECT count(*) FROM sent WHERE %s', replace(f.condition, 'value >', 'value <> ''NaN'' AND value >')) INTO wanted;
         SELECT sum(d.n) FILTER (WHERE d.metric = f.name) AS rows, sum(d.events) FILTER (WHERE d.metric = f.name) AS as_event,
-            sum(d.n) FILTER (WHERE d.metric = 'only ' || f.name) AS as_filter INTO found FROM flagscope.variant_delta d;
+            sum(d.n) FILTER (WHERE d.metric = 'only ' || f.name) AS as_filter INTO found FROM _flagscope.variant_delta d;
         RAISE NOTICE '%: % of % rows%', f.name, found.as_event, found.rows,
             CASE WHEN (found.as_event, found.as_filter) = (wanted, wanted) THEN '' ELSE format(', WRONG: wanted %s, as filter %s', wanted, found.as_filter) END;
     END LOOP;

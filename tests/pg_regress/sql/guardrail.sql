@@ -60,8 +60,8 @@ SELECT count(*) AS guardrails FROM flagscope.guardrail;
 SELECT flagscope.create_guardrail('f', 'share', name => 'shadow', shadow => true) > 0 AS made, flagscope.create_guardrail('f', 'share', name => 'asleep') > 0 AS made;
 UPDATE flagscope.guardrail SET enabled = false WHERE name = 'asleep';
 SELECT flagscope.create_rollout('f', alpha => 0.02, min_duration => '1 hour') AS id \gset
-SELECT flagscope._decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
-SELECT flagscope._begin_evidence(:id, '2040-01-02 12:00');
+SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
+SELECT _flagscope.begin_evidence(:id, '2040-01-02 12:00');
 -- Of 0.02 a tenth is kept back: share, duration and the shadow rule have weight 1, "at most" 3; threshold rules need none.
 SELECT g.name, g.test, g.shadow, s.alpha, CASE g.test WHEN 'threshold' THEN s.alpha = 0.02 ELSE abs(s.alpha - 0.02 * 0.9 * g.weight / (1 + 1 + 3 + CASE WHEN g.shadow THEN 1 ELSE 0 END)) < 1e-15 END AS as_expected
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id ORDER BY g.id;
@@ -94,9 +94,9 @@ UPDATE flagscope.metric SET kind = 'mean' WHERE name = 'share';
 UPDATE flagscope.metric SET description = 'share of errors', unit = '1' WHERE name = 'share';
 DELETE FROM flagscope.metric WHERE name = 'share';
 -- Quantiles against control: thresholds come from the control's past; a flat control, zeros and invalid values do no harm.
-SELECT flagscope._quantile_bins(flagscope.histogram(v), NULL) = flagscope._quantile_bins(flagscope.histogram(1), '0.5'::float8) || flagscope._quantile_bins(flagscope.histogram(1), 0.5) ||
-    flagscope._quantile_bins(flagscope.histogram(1), 0.5) || flagscope._quantile_bins(flagscope.histogram(1), 0.5) AS flat FROM (VALUES (1::float8), (1), ('NaN'), (1)) v(v);
-SELECT flagscope._quantile_bins(flagscope.histogram(v), 0.5) IS NULL AS nothing FROM (VALUES ('NaN'::float8)) v(v);
+SELECT _flagscope.quantile_bins(flagscope.histogram(v), NULL) = _flagscope.quantile_bins(flagscope.histogram(1), '0.5'::float8) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) ||
+    _flagscope.quantile_bins(flagscope.histogram(1), 0.5) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) AS flat FROM (VALUES (1::float8), (1), ('NaN'), (1)) v(v);
+SELECT _flagscope.quantile_bins(flagscope.histogram(v), 0.5) IS NULL AS nothing FROM (VALUES ('NaN'::float8)) v(v);
 SELECT guardrail_id, n_treatment, events_treatment, events_control FROM flagscope.evaluation WHERE guardrail_id = 2 AND n_treatment > 0;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
 SELECT '2040-01-02 12:02:10', 'span', 'x', CASE i % 4 WHEN 0 THEN 0 WHEN 1 THEN 'NaN' WHEN 2 THEN 1.05 ELSE 1.2 END, jsonb_build_object('f', CASE WHEN i <= 200 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i;

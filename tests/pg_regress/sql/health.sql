@@ -36,7 +36,7 @@ SELECT pg_temp.expose('f', 'on', '2040-01-02 12:05', 3001, 10), pg_temp.expose('
 SELECT * FROM pg_temp.health('2040-01-02 12:13') WHERE rule = 'split';
 SELECT n_treatment, n_control, expected FROM flagscope.rollout_health WHERE rule = 'split';
 -- Evidence by hand: strata of (share, treatment, control) on the grid +-ln(1.02, 1.05, 1.1, 1.2, 1.5, 2, 5), uniform weights.
-SELECT abs(flagscope._share_log_e(h.evidence) - ln(avg(exp(d * 210 - 1100 * ln(1 + 0.1 * (exp(d) - 1)) - 200 * ln(1 + 0.5 * (exp(d) - 1)))))) < 1e-9 AS as_by_hand
+SELECT abs(_flagscope.share_log_e(h.evidence) - ln(avg(exp(d * 210 - 1100 * ln(1 + 0.1 * (exp(d) - 1)) - 200 * ln(1 + 0.5 * (exp(d) - 1)))))) < 1e-9 AS as_by_hand
 FROM flagscope.rollout_health h, (SELECT s * ln(r) AS d FROM unnest('{1.02,1.05,1.1,1.2,1.5,2,5}'::float8[]) r, unnest('{1,-1}'::float8[]) s) g WHERE h.rule = 'split' GROUP BY h.evidence;
 -- Half of the treatment's units are lost: held, told once, and nobody is rolled back.
 SELECT pg_temp.expose('f', 'on', '2040-01-02 12:14', 10001, 200), pg_temp.expose('f', 'off', '2040-01-02 12:14', 11001, 400);
@@ -109,7 +109,7 @@ SELECT action, reason FROM flagscope.decision WHERE rollout_id = :id AND actor =
 SELECT flagscope.rollback_rollout(:id) > 0 AS over;
 SELECT flagscope.start_rollout(flagscope.create_rollout('sticky')) > 0 AS started;
 SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id;
-SELECT count(*) FROM flagscope.unit_delta;
+SELECT count(*) FROM _flagscope.unit_delta;
 -- A subject too long for an index row is kept by its md5.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT clock_timestamp(), 'event', 'feature_flag.evaluation', string_agg(md5(i::text), ''), '{"sticky": "on"}' FROM generate_series(1, 1000) i;
 SELECT flagscope.tick() IS NOT NULL AS ticked;
@@ -150,7 +150,7 @@ CREATE TEMP TABLE healthy AS SELECT * FROM flagscope.rollout_health WHERE rollou
 -- two that do not count: of another variant, and of a time when the watch is over.
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 1001, 300), pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 101, 10), pg_temp.expose('late', 'on', '2040-01-02 15:05', 2001, 1), pg_temp.expose('late', 'off', '2040-01-02 15:10:10', 1, 1),
     pg_temp.expose('late', 'none', '2040-01-02 15:10:10', 3001, 1), pg_temp.expose('late', 'on', '2040-01-02 16:10', 4001, 1);
-SELECT count(*) AS noted FROM flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.unit_delta;
 SELECT flagscope.tick('2040-01-02 15:10:20') IS NOT NULL AS ticked;
 SELECT variant, date_trunc('minute', first_seen)::time AS first_seen, count(*) AS units, count(treated_at) AS treated, min(treated_at)::time AS treated_at, count(*) FILTER (WHERE crossed) AS crossed
 FROM flagscope.unit WHERE rollout_id = :id GROUP BY 1, 2 ORDER BY 1, 2;
@@ -164,15 +164,15 @@ SELECT d.action, d.from_status, d.to_status, d.reason FROM flagscope.decision d 
 SELECT count(*) FILTER (WHERE h IS DISTINCT FROM o) AS changed, count(*) AS rules FROM flagscope.rollout_health h JOIN healthy o USING (rollout_id, rule);
 -- Once it is rolled back nothing is noted any more.
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:11', 5001, 9);
-SELECT count(*) AS noted FROM flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.unit_delta;
 -- An exposure that comes in while the watch is on and is looked at when it is over makes its unit all the same; one of later does not.
 SELECT flagscope.create_flag('short');
 SELECT flagscope.create_rollout('short', watch => '1 minute') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-01-02 17:01') > 0 AS completed;
 SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5), pg_temp.expose('short', 'on', '2040-01-02 17:02:00', 11, 5);
-SELECT count(*) AS noted FROM flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.unit_delta;
 SELECT flagscope.tick('2040-01-02 17:02') IS NOT NULL AS ticked;
-SELECT (SELECT count(*) FROM flagscope.unit_delta) AS noted, (SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
+SELECT (SELECT count(*) FROM _flagscope.unit_delta) AS noted, (SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
 -- So for a rollback: what waited when it was decided belongs to the rollout, and its health stays as it was.
 SELECT flagscope.create_flag('back');
 SELECT flagscope.create_rollout('back') AS id \gset
@@ -180,6 +180,6 @@ SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:00') > 0 AS started;
 SELECT pg_temp.expose('back', 'on', '2040-01-02 18:00:10', 1, 5), pg_temp.expose('back', 'off', '2040-01-02 18:00:30', 11, 5);
 SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:00:20') > 0 AS rolled_back;
 SELECT flagscope.tick('2040-01-02 18:00:40') IS NOT NULL AS ticked;
-SELECT (SELECT count(*) FROM flagscope.unit_delta) AS noted, (SELECT string_agg(DISTINCT variant, ' ') || count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units,
+SELECT (SELECT count(*) FROM _flagscope.unit_delta) AS noted, (SELECT string_agg(DISTINCT variant, ' ') || count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units,
     (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
 DROP SCHEMA after CASCADE;

@@ -1,8 +1,7 @@
 -- Somebody may create objects in the schema after all (a superuser granted it): his functions fit the extension's names, and
 -- any call of one without every argument and its very type would rather be theirs (plant.sql). None is ever called from
 -- inside, in a life with rollouts, guardrails of each kind, metrics that are queries, attribution, upkeep and reports.
-DROP EXTENSION IF EXISTS flagscope;
-DROP SCHEMA IF EXISTS flagscope CASCADE;
+DROP EXTENSION IF EXISTS flagscope CASCADE;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
@@ -15,11 +14,11 @@ CREATE SEQUENCE public.hijacked;
 -- Names in code are bound for good: by a fixed search path, or when the code was made. What is in C names schemas itself.
 SELECT p.oid::regprocedure AS unbound FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
     JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
-WHERE p.pronamespace = 'flagscope'::regnamespace AND p.prokind IN ('f', 'p') AND l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL
+WHERE p.pronamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) AND p.prokind IN ('f', 'p') AND l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL
     AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false) ORDER BY 1;
 SELECT pg_temp.plant_all() > 1000 AS planted;
 -- One that is called is noticed.
-CREATE FUNCTION public.victim() RETURNS timestamptz LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT flagscope._floor('10 minutes', '2040-01-02 12:34:56+00'::timestamptz) $$;
+CREATE FUNCTION public.victim() RETURNS timestamptz LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$ SELECT _flagscope.floor('10 minutes', '2040-01-02 12:34:56+00'::timestamptz) $$;
 SELECT public.victim();
 SELECT last_value AS noticed FROM public.hijacked;
 DROP FUNCTION public.victim();
@@ -110,14 +109,14 @@ SELECT variant FROM flagscope.evaluate('f', 'u1', '{"age": 30}');
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) VALUES ('2040-01-03 12:00:01+00', 'event', 'feature_flag.evaluation', 'u1', '{"f": "on"}');
 INSERT INTO flagscope.telemetry (ts, signal, name, subject) VALUES ('2040-01-03 12:00:02+00', 'span', 'pay', 'u1');
 UPDATE flagscope.flag_state SET enabled = true;
-SELECT count(*) FROM flagscope._fold_stored('2040-01-03 12:00:00+00'::timestamptz, '2040-01-03 12:10:00+00'::timestamptz, '[]'::jsonb);
+SELECT count(*) FROM _flagscope.fold_stored('2040-01-03 12:00:00+00'::timestamptz, '2040-01-03 12:10:00+00'::timestamptz, '[]'::jsonb);
 SELECT flagscope.tick('2040-01-03 12:00:10+00'::timestamptz) IS NOT NULL AS ticked;
 SELECT count(*) FROM flagscope.verify_rollup('2040-01-03 11:00:00+00'::timestamptz, '2040-01-03 12:10:00+00'::timestamptz);
 RESET search_path;
 DROP SCHEMA evil CASCADE;
 -- What was called of them, and how often, rolled back or not.
 SELECT CASE WHEN is_called THEN last_value ELSE 0 END AS hijacked, current_setting('regress.hijacked') AS which FROM public.hijacked;
-DROP SCHEMA flagscope CASCADE;
+DROP EXTENSION flagscope CASCADE;
 DROP TABLE public.purchase;
 DROP PROCEDURE public.play();
 DROP SEQUENCE public.hijacked;

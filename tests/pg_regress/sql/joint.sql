@@ -106,7 +106,7 @@ SELECT count(flagscope.create_guardrail('far', 'errors', name => 'far ' || i)) F
 SELECT pg_temp.start('far', '2040-01-02 14:00') IS NOT NULL AS started;
 SELECT r.id AS far FROM flagscope.rollout r WHERE r.flag = 'far' \gset
 UPDATE flagscope.guardrail_status s SET log_e = x.log_e FROM (SELECT g.id, (ARRAY[-1e5, 'NaN', -300])[row_number() OVER (ORDER BY g.id)] AS log_e FROM flagscope.guardrail g WHERE g.flag = 'far') x WHERE s.guardrail_id = x.id AND s.rollout_id = :far;
-SELECT flagscope._judge_together(ARRAY[:far], '2040-01-02 14:01');
+SELECT _flagscope.judge_together(ARRAY[:far], '2040-01-02 14:01');
 UPDATE flagscope.guardrail_status s SET log_e = CASE WHEN s.log_e = 'NaN' THEN -300 ELSE 1e5 END WHERE s.rollout_id = :far;
-SELECT count(*) AS blamed, round(min((joint ->> 'sum')::numeric), 6) AS least, bool_and((joint ->> 'sum')::float8 < 4) AS bounded FROM flagscope._joint_breaches((SELECT r FROM flagscope.rollout r WHERE r.id = :far), '2040-01-02 14:01');
-SELECT flagscope._joint_reason('{errors,queue}', '{control,absolute}', 4.712, -ln(0.01), 3.9);
+SELECT count(*) AS blamed, round(min((joint ->> 'sum')::numeric), 6) AS least, bool_and((joint ->> 'sum')::float8 < 4) AS bounded FROM _flagscope.joint_breaches((SELECT r FROM flagscope.rollout r WHERE r.id = :far), '2040-01-02 14:01');
+SELECT _flagscope.joint_reason('{errors,queue}', '{control,absolute}', 4.712, -ln(0.01), 3.9);

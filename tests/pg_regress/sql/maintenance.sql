@@ -9,12 +9,12 @@ SELECT flagscope.create_guardrail('f', 'errors');
 SELECT * FROM flagscope.maintain('2040-01-05 12:00');
 
 -- A partition that somebody detached keeps its name; its time gets another one, and nothing stops.
-ALTER TABLE flagscope.telemetry DETACH PARTITION flagscope.telemetry_p20400107;
+ALTER TABLE flagscope.telemetry DETACH PARTITION _flagscope.telemetry_p20400107;
 SELECT * FROM flagscope.maintain('2040-01-05 12:01');
 INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('2040-01-07 12:00', 'log', 'x');
 SELECT tableoid::regclass FROM flagscope.telemetry;
 SELECT chunk, lower, upper FROM flagscope.chunk WHERE parent = 'telemetry' ORDER BY lower;
-DROP TABLE flagscope.telemetry_p20400107;
+DROP TABLE _flagscope.telemetry_p20400107;
 -- Nor does one that is detached by retention, where there is a table of that name from before; nor does keeping all.
 BEGIN;
 CREATE TABLE flagscope.detached_telemetry_p20400105 ();
@@ -84,17 +84,17 @@ SELECT flagscope.tick('2040-01-20 12:01') IS NOT NULL AS ticked;
 SELECT problems FROM flagscope.maintain('2040-01-20 14:00');
 SELECT flagscope.confirm_time('2040-02-05 12:00');
 SELECT problems FROM flagscope.maintain('2040-02-05 12:00');
-SELECT ts FROM flagscope.telemetry_stray ORDER BY ts;
+SELECT ts FROM _flagscope.telemetry_stray ORDER BY ts;
 SELECT flagscope.confirm_time('2040-02-05 13:00'), problems FROM flagscope.maintain('2040-02-05 13:00');
 -- Those that came first are gone, and with them a day in the future; those that came later stay.
-SELECT ts FROM flagscope.telemetry_stray ORDER BY ts;
+SELECT ts FROM _flagscope.telemetry_stray ORDER BY ts;
 SELECT bucket, n FROM flagscope.variant_rollup WHERE bucket > '2041-01-01' ORDER BY 1;
 SELECT count(*) FROM flagscope.variant_history WHERE bucket < '2000-01-01' OR bucket > '2100-01-02';
 -- Of a future of which rows are gone nothing is compared or computed anew.
 SELECT count(*) FROM flagscope.verify_rollup('2040-01-10');
 SELECT flagscope.confirm_time('2040-02-20 12:00');
 SELECT problems FROM flagscope.maintain('2040-02-20 15:00');
-SELECT count(*) FROM flagscope.telemetry_stray;
+SELECT count(*) FROM _flagscope.telemetry_stray;
 SELECT count(*) FROM flagscope.variant_rollup WHERE bucket > '2041-01-01';
 
 -- Subjects of rollouts that are over go after their time, and those that nothing is left of; those of live ones stay.

@@ -61,8 +61,8 @@ CREATE TEMP TABLE running AS SELECT f AS flag, flagscope.create_rollout(f, stage
 -- A past for the baselines: 4,000 rows of the control.
 SELECT count(*) FROM (SELECT pg_temp.stratum(flag, timestamptz '2040-01-02 11:00' + k * interval '10 s', '{off}', 0) FROM running, generate_series(1, 10) k) x;
 SELECT flagscope.tick('2040-01-02 11:30') IS NOT NULL AS ticked;
-SELECT count(flagscope._decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
-SELECT count(*) FROM (SELECT flagscope._begin_evidence(id, '2040-01-02 12:00') FROM running) x;
+SELECT count(_flagscope.decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
+SELECT count(*) FROM (SELECT _flagscope.begin_evidence(id, '2040-01-02 12:00') FROM running) x;
 SELECT count(*) FROM (SELECT pg_temp.stratum(flag, '2040-01-02 12:00:05', '{on,off}', 0.5) FROM running) x;
 SELECT flagscope.tick('2040-01-02 12:00:06') IS NOT NULL AS ticked;
 -- The first data of the control is the past of the next: it is not weighed, and stored.
@@ -122,5 +122,5 @@ SELECT flagscope.create_policy('a point of errors', '{"metric": "errors", "margi
 SELECT flagscope.start_rollout(flagscope.create_rollout('taken')) > 0 AS started;
 SELECT g.name, g.margin, g.margin_absolute, s.margin, s.margin_absolute FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id WHERE g.flag = 'taken';
 -- Values worsened by a margin, and those that it takes beyond what a share or a rate can be.
-SELECT kind, harm, value, d, flagscope._worse(value, kind::flagscope.metric_kind, harm::flagscope.harm, NULL, d) FROM (VALUES ('proportion', 'increase', 0.02, 0.005), ('proportion', 'decrease', 0.3, 0.02),
+SELECT kind, harm, value, d, _flagscope.worse(value, kind::flagscope.metric_kind, harm::flagscope.harm, NULL, d) FROM (VALUES ('proportion', 'increase', 0.02, 0.005), ('proportion', 'decrease', 0.3, 0.02),
     ('proportion', 'increase', 0.9, 0.2), ('proportion', 'decrease', 0.01, 0.02), ('mean', 'increase', 0.2, 0.02), ('quantile', 'decrease', 0.2, 0.3), ('rate', 'decrease', 0.1, 0.3), ('ratio', 'increase', -1, 0.5)) x(kind, harm, value, d);

@@ -47,8 +47,8 @@ SELECT args, pg_temp.refused(format('SELECT flagscope.create_guardrail(%s)', arg
 SELECT pg_temp.refused($$UPDATE flagscope.metric SET cap = 3 WHERE name = 'duration'$$), pg_temp.refused($$UPDATE flagscope.metric SET per = '{}' WHERE name = 'error logs'$$);
 
 CREATE TEMP TABLE running AS SELECT f AS flag, flagscope.create_rollout(f, stages => '{50,100}', min_duration => '1 hour') AS id FROM unnest('{slow,poor,logs,jobs,shop,alike,users}'::text[]) f;
-SELECT count(flagscope._decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
-SELECT count(*) FROM (SELECT flagscope._begin_evidence(id, '2040-01-02 12:00') FROM running) x;
+SELECT count(_flagscope.decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
+SELECT count(*) FROM (SELECT _flagscope.begin_evidence(id, '2040-01-02 12:00') FROM running) x;
 
 -- One stratum: spans of both arms with error logs, orders, sessions and counters; the treatment's are times worse.
 CREATE FUNCTION pg_temp.stratum(flag text, at timestamptz, n integer, worse float8) RETURNS void LANGUAGE sql AS $$
@@ -131,9 +131,9 @@ SELECT flagscope.create_flag('huge');
 SELECT flagscope.create_metric('microseconds', 'rate', 'metric', '{"name": "now"}', per => '{"signal": "span", "name": "none"}', sum_values => true);
 SELECT flagscope.create_guardrail('huge', 'microseconds') > 0 AS made;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) SELECT '2040-01-02 12:00', 'metric', 'now', v, '{"huge": "on"}' FROM unnest('{1e12, 1.8e15}'::float8[]) v;
-SELECT events, flagscope.invalid(moments) AS invalid FROM flagscope.variant_delta WHERE metric = 'microseconds';
+SELECT events, flagscope.invalid(moments) AS invalid FROM _flagscope.variant_delta WHERE metric = 'microseconds';
 SELECT count(flagscope.maintain('2040-01-02 12:00:30')) AS backfilled FROM generate_series(1, 3);
-INSERT INTO flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, last_ts)
+INSERT INTO _flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, last_ts)
 SELECT 'huge', 'production', 'on', 'microseconds', '2040-01-02 12:00', 9e18, 9e18, '2040-01-02 12:00' FROM generate_series(1, 3);
 SELECT count(flagscope.tick('2040-01-02 12:01')) AS ticks FROM generate_series(1, 2);
 SELECT count(flagscope.maintain('2040-01-02 12:30')) AS maintained;
@@ -143,5 +143,5 @@ SELECT DISTINCT n = 9223372036854775807 AS n, events = 9223372036854775807 AS ev
 SELECT flagscope.create_metric('sizes', 'quantile', 'metric', '{"name": "sizes"}'), flagscope.create_guardrail('huge', 'sizes') > 0 AS made;
 INSERT INTO flagscope.telemetry (ts, signal, name, distribution, flags) SELECT '2040-01-02 12:40', 'metric', 'sizes', flagscope.histogram_from_otlp(format('{"scale": 0, "positive": {"bucketCounts": ["%s"]}, "zeroCount": 1}', n)::jsonb), '{"huge": "on"}'
 FROM unnest('{9007199254740990,9007199254740990,7}'::bigint[]) n;
-SELECT n, flagscope.invalid(histogram) AS invalid FROM flagscope.variant_delta WHERE metric = 'sizes';
+SELECT n, flagscope.invalid(histogram) AS invalid FROM _flagscope.variant_delta WHERE metric = 'sizes';
 SELECT count(flagscope.tick('2040-01-02 12:41')) AS ticks FROM generate_series(1, 2);

@@ -75,7 +75,7 @@ SELECT at::time, variant, n, events_of FROM (SELECT at, variant, n, round(n * va
     FROM flagscope.metric_series('checkout errors', 'new-checkout', '[2040-01-02 12:00, 2040-01-02 12:01)', '15 seconds')) s;
 SELECT count(*), sum(n) FROM flagscope.metric_series('checkout errors', 'new-checkout', '[2040-01-02 12:00, 2040-01-02 12:01)', '1 millisecond');
 SELECT made >= 0 AS maintained FROM flagscope.maintain('2040-01-02 12:05');
-UPDATE flagscope.horizon SET at = '2040-01-03' WHERE what = 'rollup fine';
+UPDATE _flagscope.horizon SET at = '2040-01-03' WHERE what = 'rollup fine';
 SELECT at::time, variant, n FROM flagscope.metric_series('checkout errors', 'new-checkout', '[2040-01-02 12:00, 2040-01-02 12:20)', '1 minute');
 SELECT * FROM flagscope.metric_series('checkout errors', 'new-checkout', '[2040-01-02 12:00, 2040-01-02 12:20)', '1 month');
 SELECT * FROM flagscope.metric_series('checkout errors', 'new-checkout', '[2040-01-02 12:00, 2040-01-02 12:20)', '0');

@@ -77,7 +77,7 @@ DECLARE
     c record;
 BEGIN
     FOR c IN SELECT a.attrelid::regclass AS relation, a.attname AS name FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid
-        WHERE r.relnamespace = 'flagscope'::regnamespace AND r.relkind IN ('r', 'p') AND NOT r.relispartition AND a.attnum > 0 AND NOT a.attisdropped
+        WHERE r.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) AND r.relkind IN ('r', 'p') AND NOT r.relispartition AND a.attnum > 0 AND NOT a.attisdropped
         ORDER BY r.relname, a.attnum
     LOOP
         PERFORM pg_temp.try(format('UPDATE %s SET %I = NULL', c.relation, c.name)), pg_temp.try(format('INSERT INTO %s (%I) VALUES (NULL)', c.relation, c.name));
@@ -96,5 +96,5 @@ SELECT * FROM flagscope.test_proportion('{1}', '{1}', '{1}', '{1}', alpha => NUL
 SELECT * FROM flagscope.evaluate_as_of('f', 'u', NULL);
 SELECT flagscope.create_flag('x', NULL);
 UPDATE flagscope.flag SET variants = NULL;
-SELECT flagscope._note_row();
+SELECT _flagscope.note_row();
 SELECT flagscope.grant_reader(NULL);

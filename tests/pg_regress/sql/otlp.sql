@@ -89,4 +89,4 @@ SELECT accepted FROM (VALUES ('ann', '2040-01-01 10:30', ''), ('ann', '2040-01-0
     ('bob', '2040-01-01 12:00:01', ''), ('eve', '2040-01-01 12:00', ''), ('ann', '2040-01-01 12:00:02', '000000000000000000000000000000b0')) v(s, at, trace), flagscope.ingest_otlp(pg_temp.log(s, at::timestamptz, trace));
 SELECT ts, subject, flags, attribution FROM flagscope.telemetry WHERE signal = 'log' ORDER BY ts, subject;
 -- What a row was tied to counts in the rollups.
-SELECT variant, sum(n) AS n, sum(events) AS events FROM flagscope.variant_delta WHERE flag = 'f' AND metric = 'logs' GROUP BY 1 ORDER BY 1;
+SELECT variant, sum(n) AS n, sum(events) AS events FROM _flagscope.variant_delta WHERE flag = 'f' AND metric = 'logs' GROUP BY 1 ORDER BY 1;

@@ -50,11 +50,11 @@ SELECT * FROM pg_temp.sent() WHERE at::integer >= 9000;
 SELECT accepted, duplicate FROM flagscope.ingest_otlp(pg_temp.point(9120, 9, 9100, 'mixed') || pg_temp.point(9130, 10, 9100, 'mixed') || pg_temp.point(9110, 4, 9100, 'mixed') || pg_temp.point(9110, 4, 9100, 'mixed'));
 SELECT * FROM pg_temp.sent() WHERE at::integer >= 9100;
 -- After a day without a point a series is forgotten.
-SELECT count(*) > 0 AS remembered FROM flagscope.otlp_series;
-SELECT flagscope._forget_ingest(now() + interval '23 hours');
-SELECT count(*) > 0 AS remembered FROM flagscope.otlp_series;
-SELECT flagscope._forget_ingest(now() + interval '25 hours');
-SELECT count(*) > 0 AS remembered FROM flagscope.otlp_series;
+SELECT count(*) > 0 AS remembered FROM _flagscope.otlp_series;
+SELECT _flagscope.forget_ingest(now() + interval '23 hours');
+SELECT count(*) > 0 AS remembered FROM _flagscope.otlp_series;
+SELECT _flagscope.forget_ingest(now() + interval '25 hours');
+SELECT count(*) > 0 AS remembered FROM _flagscope.otlp_series;
 
 -- The edge cases, line by line, with what is expected of each (tests/data/otlp/README.md; `accepted`, `rejected`).
 SELECT e.n, i.accepted, i.rejected, (i.accepted, i.rejected) = (x.accepted, x.rejected) AS as_expected, i.first_error, x.what

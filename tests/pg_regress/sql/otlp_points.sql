@@ -79,7 +79,7 @@ SELECT flagscope.create_flag('f'), flagscope.create_metric('m', 'mean', 'metric'
 SELECT flagscope.create_guardrail('f', 'm');
 \set tags '"attributes": [{"key": "feature_flag.key", "value": {"stringValue": "f"}}, {"key": "feature_flag.result.variant", "value": {"stringValue": "on"}}]'
 SELECT accepted FROM flagscope.ingest_otlp(pg_temp.points('g', 'histogram', :'delta', '{"at": 60, "count": "99", "sum": 99, "bucketCounts": ["99"], ' || :'tags' || '}', '{"at": 60, "count": "1", "sum": 101, "bucketCounts": ["1"], ' || :'tags' || '}'));
-SELECT sum(n) AS n, flagscope.mean(flagscope.rollup(moments)) AS mean, round((flagscope.variance(flagscope.rollup(moments)) * 99)::numeric, 6) AS m2, 99 * 1 * 999 + 9900 AS expected FROM flagscope.variant_delta WHERE metric = 'm';
+SELECT sum(n) AS n, flagscope.mean(flagscope.rollup(moments)) AS mean, round((flagscope.variance(flagscope.rollup(moments)) * 99)::numeric, 6) AS m2, 99 * 1 * 999 + 9900 AS expected FROM _flagscope.variant_delta WHERE metric = 'm';
 
 -- The coarsest scales, without extremes, in the same bins as SQL has them: every scale gives a value that can be stored and read.
 SELECT flagscope.count(flagscope.histogram_from_otlp('{"count": 2, "scale": -10, "positive": {"offset": -1, "bucketCounts": [2]}}')) AS n;

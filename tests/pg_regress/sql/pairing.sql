@@ -19,8 +19,8 @@ SELECT flagscope.create_flag('shop');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
 SELECT flagscope.create_guardrail('shop', 'errors', min_sample => 50);
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '0 s');
-SELECT flagscope._decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
-SELECT flagscope._begin_evidence(1, '2040-01-02 12:00');
+SELECT _flagscope.decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
+SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 
 -- The treatment fails whenever it is called, but never in the same tick as the control: seen as soon as both were there.
 SELECT pg_temp.spans('off', '2040-01-02 12:00:01', 300, 0);
@@ -36,8 +36,8 @@ SELECT bool_and(abs(log_e_stored - log_e_recomputed) < 1e-9) AS same FROM flagsc
 
 -- What waits longer than guardrail.pairing is given up: it is no sample, and the ramp does not advance on it.
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '0 s');
-SELECT flagscope._decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
-SELECT flagscope._begin_evidence(2, '2040-01-02 13:00');
+SELECT _flagscope.decide(2, 'start', 'tester', 'by hand', '2040-01-02 13:00');
+SELECT _flagscope.begin_evidence(2, '2040-01-02 13:00');
 SELECT pg_temp.spans('on', '2040-01-02 13:00:01', 500, 5);
 SELECT * FROM pg_temp.tick('2040-01-02 13:00:01');
 SELECT pg_temp.spans('on', '2040-01-02 13:01:02', 10, 0);

@@ -26,7 +26,7 @@ CREATE FUNCTION pg_temp.backtests() RETURNS TABLE (metric text, rule text, strat
 $$;
 CREATE FUNCTION pg_temp.reports() RETURNS SETOF text LANGUAGE sql AS $$
     SELECT flagscope.rollout_report(1, '2040-01-02 12:02') UNION ALL SELECT to_jsonb(s)::text FROM flagscope.variant_summary('queue', '[2040-01-02, 2040-01-03)') s
-    UNION ALL SELECT flagscope._effect(g, s, m, r)::text FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id;
+    UNION ALL SELECT _flagscope.effect(g, s, m, r)::text FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id;
 $$;
 SELECT metric, rule, strata, fires_at, fires, max_ln_e FROM pg_temp.backtests();
 -- The same under every setting.
@@ -46,8 +46,8 @@ SELECT a.setting, a.answers = d.answers AS same FROM answer a, answer d WHERE d.
 
 -- Evidence of nothing: the functions behind are not called for a status without counts, nor for a stage without values.
 SET plan_cache_mode = force_generic_plan;
-SELECT flagscope._limited_share(s, 0.5) AS share, flagscope._limited_rate(s) AS rate FROM (SELECT (jsonb_populate_record(NULL::flagscope.guardrail_status, '{"n_treatment": 0, "events_treatment": [], "evidence_id": 0, "alpha": 0.01}')).*) s;
-SELECT * FROM flagscope._stage_quantile(NULL, 0.5, 0.01);
+SELECT _flagscope.limited_share(s, 0.5) AS share, _flagscope.limited_rate(s) AS rate FROM (SELECT (jsonb_populate_record(NULL::flagscope.guardrail_status, '{"n_treatment": 0, "events_treatment": [], "evidence_id": 0, "alpha": 0.01}')).*) s;
+SELECT * FROM _flagscope.stage_quantile(NULL, 0.5, 0.01);
 -- A sum that overflows is that of a rate alone, though all kinds are asked for in one statement.
 CREATE TABLE public.huge (at timestamptz, value float8);
 INSERT INTO public.huge SELECT now() - interval '1 minute', 1e308 FROM generate_series(1, 30);

@@ -25,9 +25,9 @@ INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
 SELECT timestamptz '2040-01-02 12:01:03' + i * interval '1 ms', 'span', 'pay', i % 4 < 2, jsonb_build_object('f', CASE WHEN i % 4 < 2 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i;
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 12:01:10');
 SELECT action, actor FROM flagscope.decision ORDER BY id;
-SELECT maintain_error FROM flagscope.tick_state;
+SELECT maintain_error FROM _flagscope.tick_state;
 SELECT made > 0 AS made FROM flagscope.maintain('2040-01-08 12:00');
-SELECT count(*) AS stray FROM flagscope.telemetry_stray;
+SELECT count(*) AS stray FROM _flagscope.telemetry_stray;
 SELECT count(*) AS differences FROM flagscope.verify_rollup('2040-01-01', '2040-01-03');
 SELECT flagscope.rebuild_rollup('2040-01-02', '2040-01-03') IS NOT NULL AS rebuilt;
 UPDATE flagscope.telemetry SET body = 'x' WHERE name = 'stray';
@@ -38,6 +38,6 @@ SELECT dropped FROM flagscope.maintain('2040-01-09 12:00');
 
 -- Not one permanent table is without an identity, whatever is made in future.
 SELECT c.oid::regclass AS without_identity FROM pg_class c
-WHERE c.relnamespace = 'flagscope'::regnamespace AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident <> 'f'
+WHERE c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.relreplident <> 'f'
     AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) ORDER BY 1;
 DROP PUBLICATION everything;

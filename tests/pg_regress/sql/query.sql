@@ -51,17 +51,17 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $s$INSERT INTO flagscope.metric (name, kind, query, owner) VALUES ('x', 'mean', 'SELECT customer AS subject, amount AS value FROM shop.secret', 'regress_analyst')$s$,
     $s$UPDATE flagscope.metric SET query = 'SELECT 1 AS subject, 2 AS value' WHERE name = 'refunds'$s$,
     $s$UPDATE flagscope.metric SET owner = 'postgres' WHERE name = 'refunds'$s$,
-    $s$SELECT * FROM flagscope._query_rows('postgres', 'SELECT 1 AS subject, 2 AS value', now(), now(), 1000, 1)$s$,
-    $s$SELECT flagscope._poll_metrics(now())$s$,
+    $s$SELECT * FROM _flagscope.query_rows('postgres', 'SELECT 1 AS subject, 2 AS value', now(), now(), 1000, 1)$s$,
+    $s$SELECT _flagscope.poll_metrics(now())$s$,
     $s$UPDATE flagscope.metric SET description = 'share of orders given back' WHERE name = 'refunds'$s$]) s;
 RESET ROLE;
 
 SELECT flagscope.create_flag('cart');
 SELECT count(flagscope.create_guardrail('cart', m)) FROM unnest('{order value,refunds,clicks,visit time}'::text[]) m;
 SELECT pg_temp.refused($$SELECT flagscope.create_guardrail('cart', 'refunds', name => 'x', comparison => 'baseline')$$);
-SELECT count(*) AS on_watch FROM flagscope.watch;
+SELECT count(*) AS on_watch FROM _flagscope.watch;
 SELECT flagscope.create_rollout('cart', stages => '{50,100}', min_duration => '1 hour') AS id \gset
-SELECT flagscope._decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
+SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') > 0 AS started;
 -- 400 customers are exposed, half to each variant; then they order.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-01-02 12:00:01', 'event', 'feature_flag.evaluation', 'c' || i, jsonb_build_object('cart', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i;
@@ -128,13 +128,13 @@ SELECT count(flagscope.create_query_metric(name, 'mean', 'SELECT ''on''::text AS
     ('a divides', '1 / (extract(year FROM $1) - extract(year FROM $2))'), ('b writes', 'shop.writes()'), ('c reads', '(SELECT count(*) FROM shop.secret)'), ('d becomes', 'shop.becomes(''postgres'')'),
     ('e becomes', 'shop.becomes(''regress_other'')'), ('f resets', 'shop.resets()'), ('g unlocks', 'shop.unlocks()'), ('h numbers', 'nextval(''shop.numbers'')'), ('i asserts', 'shop.asserts()'), ('j cancels', 'shop.cancels()'),
     ('k sleeps', '(SELECT 1 FROM pg_sleep(60))'), ('l floods', 'generate_series(1, 3)'), ('m words', '''many'''), ('n whoami', 'shop.whoami()'),    ('p files', 'length(pg_read_file(''PG_VERSION''))'), ('q moves', 'shop.moves()'), ('r fine', '1'),
-    ('s nests', '(SELECT 1 FROM flagscope._own_query_rows(''SELECT ''''on''''::text AS variant, 1 AS value'', $1, $2, 2147483647, 1))'), ('t locks', 'length(set_config(''transaction_read_only'', ''on'', true))')) v(name, value);
+    ('s nests', '(SELECT 1 FROM _flagscope.own_query_rows(''SELECT ''''on''''::text AS variant, 1 AS value'', $1, $2, 2147483647, 1))'), ('t locks', 'length(set_config(''transaction_read_only'', ''on'', true))')) v(name, value);
 RESET ROLE;
 SELECT flagscope.set_setting('query.timeout', '"500 ms"'), flagscope.set_setting('query.rows', '2');
 SELECT flagscope.create_flag('other');
 SELECT count(flagscope.create_guardrail('other', name, limit_value => 5)) FROM flagscope.metric WHERE owner = 'regress_other';
 SELECT flagscope.create_rollout('other', stages => '{50,100}', min_duration => '1 hour') AS id \gset
-SELECT flagscope._decide(:id, 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
+SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
 DO $$ BEGIN FOR i IN 1..20 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 13:00:10' + i * interval '1 ms'); END LOOP; END $$;
 SELECT metric, given, problem FROM flagscope.metric_run WHERE metric ~ '^. ' ORDER BY 1;
 SELECT g.name, s.state FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.flag = 'other' AND s.state <> 'error' ORDER BY 1;
@@ -144,8 +144,8 @@ SELECT (SELECT count(*) FROM shop.victim) AS written, (SELECT last_value FROM sh
 SELECT pg_temp.refused($$SELECT * FROM flagscope.check_metric('refunds')$$);
 -- Nor is anything left behind where the query is the caller's own.
 SET ROLE regress_reader;
-SELECT subject, variant, value, exposure, ts FROM flagscope._own_query_rows($$SELECT 'x' AS subject, true AS value, 2.5 AS exposure, $1 AS ts$$, '2040-01-02', '2040-01-03', 1000, 1);
-SELECT pg_temp.refused($$SELECT * FROM flagscope._own_query_rows('SELECT customer AS subject, amount AS value FROM shop.orders', '2040-01-02', '2040-01-03', 1000, 1)$$);
+SELECT subject, variant, value, exposure, ts FROM _flagscope.own_query_rows($$SELECT 'x' AS subject, true AS value, 2.5 AS exposure, $1 AS ts$$, '2040-01-02', '2040-01-03', 1000, 1);
+SELECT pg_temp.refused($$SELECT * FROM _flagscope.own_query_rows('SELECT customer AS subject, amount AS value FROM shop.orders', '2040-01-02', '2040-01-03', 1000, 1)$$);
 CREATE TEMP TABLE own (x integer);
 INSERT INTO own VALUES (1);
 RESET ROLE;
@@ -157,7 +157,7 @@ SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', 'SELE
 SELECT flagscope.create_query_metric('early orders', 'mean', $$SELECT subject, value, ts FROM flagscope.event WHERE name = 'order' AND ts >= $1 AND ts < $2$$,
     harm => 'decrease', cap => 100, conversion_window => '1 minute');
 SELECT flagscope.create_flag('window'), flagscope.create_guardrail('window', 'early orders') IS NOT NULL AS made;
-SELECT flagscope._decide(flagscope.create_rollout('window', stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
+SELECT _flagscope.decide(flagscope.create_rollout('window', stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT t, 'event', 'feature_flag.evaluation', 'w' || i, jsonb_build_object('window', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 100) i, unnest('{2040-01-02 13:00:05,2040-01-02 13:00:50}'::timestamptz[]) t;
 SELECT (flagscope.tick('2040-01-02 13:00:09')).at;

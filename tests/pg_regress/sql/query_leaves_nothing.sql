@@ -62,17 +62,17 @@ CREATE TEMP TABLE deed AS SELECT * FROM unnest(ARRAY[
     'SELECT set_config(''timezone'', ''Asia/Tokyo'', false)', 'SET TRANSACTION READ WRITE', 'SELECT setseed(0.5)', 'SELECT pg_logical_emit_message(false, ''left'', ''behind'')',
     'DISCARD ALL', 'LOCK TABLE shop.orders', 'DELETE FROM shop.orders', 'SELECT pg_export_snapshot()']) WITH ORDINALITY d(deed, n);
 -- A large object is refused from 16 on.
-SELECT deed, regexp_replace(pg_temp.refused(format('SELECT count(*) FROM flagscope._own_query_rows(%L, now(), now(), 5000, 10)',
+SELECT deed, regexp_replace(pg_temp.refused(format('SELECT count(*) FROM _flagscope.own_query_rows(%L, now(), now(), 5000, 10)',
     format('SELECT ''u'' AS subject, shop.does(%L) AS value', deed))), '^25006 .* lo_.*', 'taken') AS answer, pg_temp.left_behind() AS left_behind FROM deed ORDER BY n;
 -- The same as an owner, as a tick does it; and in the query itself.
-CREATE TEMP TABLE answered AS SELECT n, pg_temp.refused(format('SELECT count(*) FROM flagscope._query_rows(current_user::text, %L, now(), now(), 5000, 10)',
+CREATE TEMP TABLE answered AS SELECT n, pg_temp.refused(format('SELECT count(*) FROM _flagscope.query_rows(current_user::text, %L, now(), now(), 5000, 10)',
     format('SELECT ''u'' AS subject, shop.does(%L) AS value', deed))) AS answer FROM deed;
 SELECT count(*) FILTER (WHERE answer ~ '^0A000') AS refused, pg_temp.left_behind() AS left_behind FROM answered;
-SELECT pg_temp.refused($$SELECT count(*) FROM flagscope._own_query_rows('SELECT ''u'' AS subject, 1 AS value FROM (SELECT pg_advisory_lock(2), lo_create(0)) x(a, b)', now(), now(), 5000, 10)$$);
-SELECT regexp_replace(pg_temp.refused($$SELECT count(*) FROM flagscope._own_query_rows('SELECT ''u'' AS subject, lo_create(0) AS value', now(), now(), 5000, 10)$$), '^25006 .* lo_.*', 'taken') AS answer, pg_temp.left_behind() AS left_behind;
+SELECT pg_temp.refused($$SELECT count(*) FROM _flagscope.own_query_rows('SELECT ''u'' AS subject, 1 AS value FROM (SELECT pg_advisory_lock(2), lo_create(0)) x(a, b)', now(), now(), 5000, 10)$$);
+SELECT regexp_replace(pg_temp.refused($$SELECT count(*) FROM _flagscope.own_query_rows('SELECT ''u'' AS subject, lo_create(0) AS value', now(), now(), 5000, 10)$$), '^25006 .* lo_.*', 'taken') AS answer, pg_temp.left_behind() AS left_behind;
 -- Every function of such a name that this version has, with whatever arguments it takes: those that are not refused.
 CREATE TEMP TABLE lasting AS
-SELECT p.oid::regprocedure AS function, pg_temp.refused(format('SELECT count(*) FROM flagscope._own_query_rows(%L, now(), now(), 5000, 10)',
+SELECT p.oid::regprocedure AS function, pg_temp.refused(format('SELECT count(*) FROM _flagscope.own_query_rows(%L, now(), now(), 5000, 10)',
     format('SELECT ''u'' AS subject, 1 AS value FROM (SELECT pg_catalog.%I(%s)) x', p.proname,
         (SELECT string_agg(CASE t WHEN 'bool'::regtype THEN 'false' WHEN 'text'::regtype THEN '''x''' WHEN 'bytea'::regtype THEN '''x''::bytea'
             ELSE format('0::%s', t::regtype) END, ', ' ORDER BY place) FROM unnest(p.proargtypes) WITH ORDINALITY a(t, place))))) AS answer

@@ -51,7 +51,7 @@ SELECT flagscope.create_freeze('x', during => 'empty');
 SELECT flagscope.create_freeze('the books are closed', during => '[2039-12-24, 2040-01-02)', tag => 'money') AS id;
 SELECT flagscope.create_flag('cold', tags => '{money}');
 SELECT flagscope.create_rollout('cold', stages => ARRAY[10, 20, 50, 100], min_duration => '1 min', watch => '1 h') AS id \gset
-SELECT at, flagscope._frozen('cold', 'production', at) AS cold, flagscope._frozen('lock', 'production', at) AS lock
+SELECT at, _flagscope.frozen('cold', 'production', at) AS cold, _flagscope.frozen('lock', 'production', at) AS lock
 FROM unnest('{2039-12-31 12:00+00,2040-01-02 00:00+00,2040-01-06 12:59:59+00,2040-01-06 13:00+00,2040-01-06 22:59:59+00,2040-01-06 23:00+00,2040-07-06 12:00+00}'::timestamptz[]) at;
 SELECT flagscope.start_rollout(:id, at => '2039-12-31 12:00');
 SELECT flagscope.start_rollout(:id, at => '2039-12-31 12:00', override => true);

@@ -23,7 +23,7 @@ SELECT count(r), invalid(r), value(r) FROM (SELECT ratio(x, y) AS r FROM (VALUES
 SELECT count(a) = count(b) AS count, abs(value(a) - value(b)) < 1e-14 AS value, abs(variance(a) / variance(b) - 1) < 1e-9 AS variance FROM (SELECT rollup(r) AS a FROM (SELECT ratio(events, trials) AS r FROM unit GROUP BY i % 7) p) s, (SELECT ratio(events, trials) AS b FROM unit) t;
 SELECT merge(r, NULL)::text = r::text AS alone, count(merge(r, r)) FROM (SELECT ratio(events, trials) AS r FROM unit) s;
 SELECT ratio(x, y) FROM (VALUES (1, 2), (2, 4)) v(x, y);
-SELECT ratio_send(r) = ratio_send(r::text::ratio) AS same, length(ratio_send(r)) AS bytes FROM (SELECT ratio(events, trials) AS r FROM unit) s;
+SELECT _flagscope.ratio_send(r) = _flagscope.ratio_send(r::text::ratio) AS same, length(_flagscope.ratio_send(r)) AS bytes FROM (SELECT ratio(events, trials) AS r FROM unit) s;
 CREATE TEMP TABLE stored AS SELECT arm, ratio(events, trials) AS r FROM unit GROUP BY arm;
 CREATE TEMP TABLE copied (LIKE stored);
 SELECT current_setting('data_directory') || '/ratio.copy' AS file \gset

@@ -75,9 +75,9 @@ SELECT count(*) FROM flagscope.telemetry_of('ann', '[2040-01-01, 2040-01-02)');
 SELECT count(*) FROM flagscope.telemetry_of('nobody', '(,)');
 SELECT count(*) FROM flagscope.telemetry_of('ann');
 -- With the index that the README names, whatever else is in the partition is not read.
-CREATE INDEX ON flagscope.telemetry_p20400101 (left(subject, 255), ts) WHERE subject IS NOT NULL;
+CREATE INDEX ON _flagscope.telemetry_p20400101 (left(subject, 255), ts) WHERE subject IS NOT NULL;
 SET enable_seqscan = off;
-EXPLAIN (COSTS off) SELECT * FROM flagscope.telemetry_p20400101 t WHERE left(t.subject, 255) = left('ann', 255) AND t.subject = 'ann' AND t.ts >= '2040-01-01 13:00' AND t.ts < '2040-01-01 14:00';
+EXPLAIN (COSTS off) SELECT * FROM _flagscope.telemetry_p20400101 t WHERE left(t.subject, 255) = left('ann', 255) AND t.subject = 'ann' AND t.ts >= '2040-01-01 13:00' AND t.ts < '2040-01-01 14:00';
 RESET enable_seqscan;
 -- Readers may.
 CREATE ROLE reading_reader;

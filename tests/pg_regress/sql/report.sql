@@ -12,8 +12,8 @@ SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}'
 SELECT flagscope.create_metric('basket', 'mean', 'event', '{"name": "order"}', unit => 'EUR');
 SELECT flagscope.create_guardrail('shop', 'errors', min_sample => 1), flagscope.create_guardrail('shop', 'duration', min_sample => 1), flagscope.create_guardrail('shop', 'basket', limit_value => 1000, min_sample => 1);
 SELECT flagscope.create_rollout('shop', stages => ARRAY[25, 50, 100], min_duration => '30 s');
-SELECT flagscope._decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
-SELECT flagscope._begin_evidence(1, '2040-01-02 12:00');
+SELECT _flagscope.decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
+SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 -- Six times 10 seconds: nothing in the third, a bad treatment in the last two.
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags, is_error)
 SELECT timestamptz '2040-01-02 12:00' + s * interval '10 s' + i * interval '50 ms', 'span', 'pay', (1 + i % 20) * CASE WHEN s > 3 AND i % 4 = 0 THEN 0.04 ELSE 0.01 END,
@@ -22,7 +22,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
 SELECT timestamptz '2040-01-02 12:00' + i * interval '1 s', 'event', 'order', 10 + i, jsonb_build_object('shop', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(0, 59) i WHERE i NOT BETWEEN 20 AND 29;
 
 -- By variant, from deltas that no tick has merged yet; after a tick the same; and both against plain SQL.
-SELECT flagscope._decide(1, 'advance', 'tester', 'by hand', '2040-01-02 12:00:30');
+SELECT _flagscope.decide(1, 'advance', 'tester', 'by hand', '2040-01-02 12:00:30');
 CREATE TEMP TABLE before AS SELECT * FROM flagscope.variant_summary('shop', '[2040-01-02 11:00, 2040-01-02 12:01)');
 SELECT flagscope.tick('2040-01-02 12:01') IS NOT NULL AS ticked;
 SELECT metric, variant, n, events, round(rate::numeric, 5) AS rate, round(mean::numeric, 4) AS mean, round(p50::numeric, 4) AS p50, round(p95::numeric, 4) AS p95, round(p99::numeric, 4) AS p99
@@ -68,11 +68,11 @@ SELECT says FROM flagscope.status() WHERE item = 'worker';
 SELECT flagscope.create_flag('done');
 SELECT flagscope.create_rollout('done', stages => ARRAY[10, 100]) AS done \gset
 SELECT flagscope.create_guardrail('done', 'errors') > 0 AS made;
-SELECT flagscope._decide(:done, a, 'tester', 'by hand', t::timestamptz) > 0 AS done FROM (VALUES ('start'::flagscope.action, '2040-01-02 12:30'), ('advance', '2040-01-02 12:31'), ('complete', '2040-01-02 12:32')) v(a, t);
+SELECT _flagscope.decide(:done, a, 'tester', 'by hand', t::timestamptz) > 0 AS done FROM (VALUES ('start'::flagscope.action, '2040-01-02 12:30'), ('advance', '2040-01-02 12:31'), ('complete', '2040-01-02 12:32')) v(a, t);
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-02 12:30', 'span', 'pay', '{"done": "off"}');
 SELECT at::time, percent, ramp, n_treatment, n_control FROM flagscope.rollout_chart(:done, 'errors', '30 s');
 -- A live rollout has a line of its own.
 SELECT flagscope.create_rollout('shop') AS live \gset
-SELECT flagscope._decide(:live, 'start', 'tester', 'by hand', '2040-01-02 13:00');
+SELECT _flagscope.decide(:live, 'start', 'tester', 'by hand', '2040-01-02 13:00');
 SELECT flagscope.tick('2040-01-02 13:00:10') IS NOT NULL AS ticked;
 SELECT item, says FROM flagscope.status() WHERE item LIKE 'rollout%';

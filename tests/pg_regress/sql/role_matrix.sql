@@ -1,6 +1,6 @@
 -- Five roles beside every object of the extension: what each may do is decided here, and is what the catalog says and what
--- happens. An object that nobody has decided on fails the test: every table and view, every function for people that does
--- more than compute, and every private one that has the owner's rights or is granted by name.
+-- happens. An object that nobody has decided on fails the test: every table and view, every function for people, and every
+-- private one that has the owner's rights or is granted by name.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
@@ -34,7 +34,7 @@ INSERT INTO decided_relation VALUES
     ('telemetry', 'r', 'a', '', 'ra'), ('telemetry_stray', 'r', '', '', 'rd'),
     ('outbox', 'r', '', 'r(w)', 'r(w)d'),
     -- kept by the extension alone: books, rollups, what the worker notes
-    ('_served_flag decision environment_history evaluation evaluation_stray flag_change flag_state_history guardrail_status rollout_health anomaly_point', 'r', '', '', 'r'),
+    ('served_flag decision environment_history evaluation evaluation_stray flag_change flag_state_history guardrail_status rollout_health anomaly_point', 'r', '', '', 'r'),
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 variant_delta_past_1 variant_delta_past_2 variant_delta_past_3', 'r', '', '', 'r'),
     ('alert arrival delta_place health incarnation manifest restore setting_default uncounted uncounted_delta uncounted_total', 'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 variant_rollup variant_history watch', 'r', '', '', 'r'),
@@ -42,7 +42,7 @@ INSERT INTO decided_relation VALUES
     ('allocation chunk event exposure log metric_point span span_summary tagged variant_state', 'r', '', '', 'r'),
     ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq freeze_id_seq guardrail_id_seq guardrail_policy_id_seq outbox_id_seq rollout_id_seq', '', '', '', '');
 CREATE TEMP TABLE relation AS
-SELECT c.oid, c.relname, c.relkind, r.short, r.name,
+SELECT c.oid, c.relnamespace::regnamespace AS schema, c.relname, c.relkind, r.short, r.name,
     (SELECT string_agg(CASE WHEN has_table_privilege(r.name, c.oid, p) THEN l WHEN l IN ('r', 'a', 'w') AND c.relkind <> 'S' AND has_any_column_privilege(r.name, c.oid, p) THEN format('(%s)', l) END, '' ORDER BY o)
      FROM unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[], '{r,a,w,d,T,R,G}'::text[]) WITH ORDINALITY x(p, l, o)
      WHERE c.relkind <> 'S' OR p IN ('SELECT', 'UPDATE')) AS may
@@ -57,30 +57,34 @@ SELECT r.relname AS relation, r.short AS role, x.p AS privilege, string_agg(a.at
 FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped, unnest('{SELECT,INSERT,UPDATE}'::text[]) x(p)
 WHERE r.relkind <> 'S' AND NOT has_table_privilege(r.name, r.oid, x.p) AND has_column_privilege(r.name, r.oid, a.attnum, x.p) GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 
--- Functions. Who may call those listed; of the others, what computes from its arguments alone or reads with its caller's
--- rights is a reader's, and what writes is the owner's.
-CREATE TEMP TABLE decided_function (who text, names text);
+-- Functions. Every one for people is listed. Of the private ones those that have the owner's rights, or that another than
+-- these may call: what computes or reads with its caller's rights is a reader's, what writes is the owner's.
+CREATE TEMP TABLE decided_function (schema text, who text, names text);
 INSERT INTO decided_function VALUES
-    ('', 'detach_all grant_admin grant_deliverer grant_reader grant_writer'),
-    ('nobody reader writer deliverer admin', '_configuration _load_changes _load_environment _load_flag_keys _load_flags _load_flags_after _message _refuse _variants_of'),
-    ('reader admin', 'backtest backtest_guardrail check_metric check_query check_targeting explain_decision metric_series ramp_gate replay_anomaly replay_evidence replay_joint rollout_chart rollout_report status suggest_margin telemetry_of trace variant_states variant_summary verify_rollup _tick_words _worker_words _judging _not_judging _require_targeting _restore_problem _rollout_lockers _rollout_states _session_words _store_states _table_holders _waiting_words'),
-    ('reader writer admin', 'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object evaluate_string explain_evaluation export_flagd export_problems flag_changes ofrep_evaluate ofrep_evaluate_all _definitions_as_of _evaluate_among _export _finite _severity _span_id'),
-    ('writer admin', 'expose ingest_otlp record record_event record_log record_metric record_span _record'),
-    ('admin', 'advance_rollout approve_stage archive_flag complete_rollout confirm_time create_environment create_flag create_freeze create_guardrail create_metric create_policy create_query_metric create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain pause_rollout rebuild_rollup restart_rollout resume_rollout rollback_rollout set_chunk_interval set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout step_back_rollout tick unarchive_flag _by_hand _change_flag_state _set_archived _import_alike _import_flag _import_in_bulk _import_segments _import_set');
+    ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_reader grant_writer'),
+    ('flagscope', 'reader admin', 'anomaly_score anomaly_z bar buckets count count_above design_effect ewma ewma_z histogram histogram_from_otlp invalid max mean merge min moments quantile quantile_interval quantile_rank ratio robust_z rollup sparkline standard_error stddev sum tdigest to_otlp trimmed_mean value variance'),
+    ('flagscope', 'reader admin', 'adjust_p_values anomalies chi_square_test combine_e e_bh mean_test odds_ratio proportion_test rank_test rate_test ratio_test test_distribution test_limit test_mean test_mean_t test_proportion test_quantile test_quantile_strict test_rate test_ratio test_share'),
+    ('flagscope', 'reader admin', 'backtest backtest_guardrail check_filter check_metric check_per check_query check_targeting explain_decision metric_series ramp_gate replay_anomaly replay_evidence replay_joint rollout_chart rollout_report status suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
+    ('flagscope', 'reader writer admin', 'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object evaluate_string explain_evaluation export_flagd export_problems flag_changes ofrep_evaluate ofrep_evaluate_all'),
+    ('flagscope', 'writer admin', 'expose ingest_otlp record record_event record_log record_metric record_span'),
+    ('flagscope', 'admin', 'advance_rollout approve_stage archive_flag complete_rollout confirm_time create_environment create_flag create_freeze create_guardrail create_metric create_policy create_query_metric create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain pause_rollout rebuild_rollup restart_rollout resume_rollout rollback_rollout set_chunk_interval set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout step_back_rollout tick unarchive_flag'),
+    ('_flagscope', 'nobody reader writer deliverer admin', 'configuration load_changes load_environment load_flag_keys load_flags load_flags_after message refuse variants_of'),
+    ('_flagscope', 'reader admin', 'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states session_words store_states table_holders waiting_words'),
+    ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'), ('_flagscope', 'writer admin', 'record'),
+    ('_flagscope', 'admin', 'by_hand change_flag_state set_archived import_alike import_flag import_in_bulk import_segments import_set');
 CREATE TEMP TABLE function AS
-SELECT p.oid, p.proname, p.prorettype, p.provolatile, p.prosecdef, p.prokind, p.proargtypes, p.proisstrict,
+SELECT p.oid, p.pronamespace, p.proname, p.prorettype, p.provolatile, p.prosecdef, p.prokind, p.proargtypes, p.proisstrict,
     (SELECT coalesce(string_agg(r.short, ' ' ORDER BY array_position('{nobody,reader,writer,deliverer,admin}', r.short)), '') FROM role r WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')) AS may
 FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid;
-SELECT coalesce(f.oid::regprocedure::text, d.name) AS function, f.may,
-    coalesce(d.who, CASE WHEN f.prorettype = 'trigger'::regtype THEN ''
-        WHEN f.proname !~ '^_' AND f.provolatile <> 'i' AND f.prokind = 'f' OR f.prosecdef THEN 'not decided'
-        WHEN f.provolatile = 'v' THEN '' ELSE 'reader admin' END) AS decided
-FROM (SELECT d.who, n AS name FROM decided_function d, unnest(string_to_array(d.names, ' ')) n) d FULL JOIN function f ON f.proname = d.name
-WHERE f.may IS DISTINCT FROM coalesce(d.who, CASE WHEN f.prorettype = 'trigger'::regtype THEN ''
-        WHEN f.proname !~ '^_' AND f.provolatile <> 'i' AND f.prokind = 'f' OR f.prosecdef THEN 'not decided'
-        WHEN f.provolatile = 'v' THEN '' ELSE 'reader admin' END) ORDER BY 1;
+SELECT coalesce(f.oid::regprocedure::text, d.name) AS function, f.may, coalesce(d.who, x.otherwise) AS decided
+FROM (SELECT d.schema::regnamespace AS schema, d.who, n AS name FROM decided_function d, unnest(string_to_array(d.names, ' ')) n) d
+    FULL JOIN function f ON f.proname = d.name AND f.pronamespace = d.schema,
+    LATERAL (SELECT CASE WHEN f.prorettype = 'trigger'::regtype THEN ''
+        WHEN f.pronamespace = 'flagscope'::regnamespace OR f.prosecdef THEN 'not decided'
+        WHEN f.provolatile = 'v' THEN '' ELSE 'reader admin' END) x(otherwise)
+WHERE f.may IS DISTINCT FROM coalesce(d.who, x.otherwise) ORDER BY 1;
 -- Schema, types, and what is left: names may be used by those with a role, created by nobody.
-SELECT r.short, has_schema_privilege(r.name, 'flagscope', 'USAGE') AS usage, has_schema_privilege(r.name, 'flagscope', 'CREATE') AS creates FROM role r ORDER BY r.name;
+SELECT n AS schema, r.short, has_schema_privilege(r.name, n, 'USAGE') AS usage, has_schema_privilege(r.name, n, 'CREATE') AS creates FROM role r, unnest('{flagscope,_flagscope}'::text[]) n ORDER BY n, r.name;
 SELECT DISTINCT m.classid::regclass AS other FROM member m WHERE m.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass, 'pg_cast'::regclass);
 
 -- What happens. A statement as a role, rolled back: whether it was refused for want of a right.
@@ -97,13 +101,13 @@ END $$;
 SELECT flagscope.create_flag('f'), flagscope.create_metric('m', 'proportion', 'span', '{}', '{"is_error": true}'), flagscope.create_guardrail('f', 'm'), flagscope.create_rollout('f');
 -- Every table is read, written and emptied by every role.
 SELECT r.relname AS relation, r.short AS role, x.statement, pg_temp.is_refused(r.name, x.statement) AS refused
-FROM relation r, LATERAL (VALUES ('r', format('SELECT * FROM flagscope.%I LIMIT 1', r.relname)), ('a', format('INSERT INTO flagscope.%I DEFAULT VALUES', r.relname)),
-    ('d', format('DELETE FROM flagscope.%I WHERE false', r.relname)), ('T', format('TRUNCATE flagscope.%I', r.relname)), ('R', format('CREATE TEMP TABLE x (LIKE flagscope.%1$I); ALTER TABLE flagscope.%1$I ADD COLUMN x integer', r.relname))) x(p, statement)
+FROM relation r, LATERAL (VALUES ('r', format('SELECT * FROM %s.%I LIMIT 1', r.schema, r.relname)), ('a', format('INSERT INTO %s.%I DEFAULT VALUES', r.schema, r.relname)),
+    ('d', format('DELETE FROM %s.%I WHERE false', r.schema, r.relname)), ('T', format('TRUNCATE %s.%I', r.schema, r.relname)), ('R', format('CREATE TEMP TABLE x (LIKE %1$s.%2$I); ALTER TABLE %1$s.%2$I ADD COLUMN x integer', r.schema, r.relname))) x(p, statement)
 WHERE r.relkind IN ('r', 'p') AND pg_temp.is_refused(r.name, x.statement) = (coalesce(r.may, '') ~ x.p) ORDER BY 1, 2, 3;
 -- Every function is called by every role, with some value for each argument: refused are those that it may not call, and
 -- those that it may call have all the rights that they need inside. One refuses by itself: no role owns no metric.
 CREATE FUNCTION pg_temp.some_call(f oid) RETURNS text LANGUAGE sql AS $$
-    SELECT format('SELECT flagscope.%I(%s)', p.proname, string_agg(CASE WHEN o IS NULL THEN ''
+    SELECT format('SELECT %s.%I(%s)', p.pronamespace::regnamespace, p.proname, string_agg(CASE WHEN o IS NULL THEN ''
         WHEN t = ANY ('{text,name,"character varying"}'::regtype[]) THEN '''f''::' || t
         WHEN t = ANY ('{bigint,integer,smallint,numeric,double precision}'::regtype[]) THEN '1::' || t
         WHEN t = 'boolean'::regtype THEN 'false' WHEN t = ANY ('{jsonb,json}'::regtype[]) THEN '''{}''::' || t
@@ -119,7 +123,7 @@ $$;
 SELECT f.oid::regprocedure AS function, r.short AS role, has_function_privilege(r.name, f.oid, 'EXECUTE') AS may_call
 FROM function f, role r
 WHERE f.prokind = 'f' AND f.prorettype <> 'trigger'::regtype AND NOT EXISTS (SELECT FROM unnest(f.proargtypes) t JOIN pg_type y ON y.oid = t WHERE y.typtype = 'p')
-    AND f.proname <> '_check_query_owner' AND f.prorettype NOT IN ('internal'::regtype, 'cstring'::regtype)
-    AND pg_temp.is_refused(r.name, pg_temp.some_call(f.oid)) <> NOT (has_function_privilege(r.name, f.oid, 'EXECUTE') AND has_schema_privilege(r.name, 'flagscope', 'USAGE')) ORDER BY 1, 2;
+    AND f.proname <> 'check_query_owner' AND f.prorettype NOT IN ('internal'::regtype, 'cstring'::regtype)
+    AND pg_temp.is_refused(r.name, pg_temp.some_call(f.oid)) <> NOT (has_function_privilege(r.name, f.oid, 'EXECUTE') AND has_schema_privilege(r.name, f.pronamespace, 'USAGE')) ORDER BY 1, 2;
 DROP OWNED BY regress_flagscope_nobody, regress_flagscope_reader, regress_flagscope_writer, regress_flagscope_deliverer, regress_flagscope_admin;
 DROP ROLE regress_flagscope_nobody, regress_flagscope_reader, regress_flagscope_writer, regress_flagscope_deliverer, regress_flagscope_admin;

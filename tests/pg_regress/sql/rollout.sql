@@ -22,7 +22,7 @@ END $$;
 SELECT f AS "from", max(x) FILTER (WHERE t = 'draft') AS draft, max(x) FILTER (WHERE t = 'running') AS running, max(x) FILTER (WHERE t = 'paused') AS paused,
     max(x) FILTER (WHERE t = 'held') AS held, max(x) FILTER (WHERE t = 'rolled_back') AS rolled_back, max(x) FILTER (WHERE t = 'completed') AS completed
 FROM (
-    SELECT f, t, CASE WHEN f = t THEN '=' WHEN (done = 'yes') = flagscope._legal_transition(f, t) THEN done ELSE 'WRONG ' || done END AS x
+    SELECT f, t, CASE WHEN f = t THEN '=' WHEN (done = 'yes') = _flagscope.legal_transition(f, t) THEN done ELSE 'WRONG ' || done END AS x
     FROM unnest(enum_range(NULL::flagscope.rollout_status)) f, unnest(enum_range(NULL::flagscope.rollout_status)) t, LATERAL pg_temp.try(f, t) done OFFSET 0
 ) p GROUP BY f ORDER BY f;
 

@@ -65,20 +65,20 @@ BEGIN
     FROM %s d FULL JOIN pg_temp.expected e USING (flag, environment, variant, metric, bucket)
     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3$q$, state);
 END $$;
-SELECT * FROM pg_temp.compare('flagscope.variant_delta');
-SELECT DISTINCT flag, variant FROM flagscope.variant_delta ORDER BY 1, 2;
+SELECT * FROM pg_temp.compare('_flagscope.variant_delta');
+SELECT DISTINCT flag, variant FROM _flagscope.variant_delta ORDER BY 1, 2;
 -- Bin by bin.
 SELECT count(*) AS bins, bool_and(b.count = x.count) AS same FROM (
-    SELECT b.lower, b.upper, b.count FROM (SELECT flagscope.rollup(histogram) AS h FROM flagscope.variant_delta WHERE flag = 'cart' AND metric = 'duration' AND variant = 'on') h, flagscope.buckets(h.h) b
+    SELECT b.lower, b.upper, b.count FROM (SELECT flagscope.rollup(histogram) AS h FROM _flagscope.variant_delta WHERE flag = 'cart' AND metric = 'duration' AND variant = 'on') h, flagscope.buckets(h.h) b
 ) b LEFT JOIN LATERAL (
     SELECT count(*) FROM sent s WHERE s.value > b.lower AND s.value <= b.upper AND s.flags ->> 'cart' = 'on' AND s.signal = 'span'
         AND coalesce(s.environment, 'prod') IN ('production', 'prod') AND s.name IN ('pay', 'browse')
 ) x ON true;
 
 -- A tick consumes the deltas: the rollup is what the deltas were, and so it stays.
-CREATE TEMP TABLE before AS SELECT * FROM flagscope.variant_delta;
+CREATE TEMP TABLE before AS SELECT * FROM _flagscope.variant_delta;
 SELECT strata, (SELECT count(DISTINCT (flag, environment, variant, metric)) FROM before) AS series FROM flagscope.tick('2040-01-02 12:05');
-SELECT count(*) AS deltas FROM flagscope.variant_delta;
+SELECT count(*) AS deltas FROM _flagscope.variant_delta;
 SELECT * FROM pg_temp.compare('flagscope.variant_rollup');
 SELECT count(*) AS rows, bool_and((r.n, r.events, r.moments::text, r.histogram::text, r.last_ts) IS NOT DISTINCT FROM (b.n, b.events, b.moments::text, b.histogram::text, b.last_ts)) AS same
 FROM flagscope.variant_rollup r FULL JOIN before b USING (flag, environment, variant, metric, bucket);
@@ -91,7 +91,7 @@ BEGIN
         INSERT INTO flagscope.telemetry (ts, signal, name, value, flags, environment, is_error) SELECT * FROM sent WHERE extract(microseconds FROM ts)::bigint / 13000 % 40 = k;
     END LOOP;
 END $$;
-SELECT count(*) > 10 * (SELECT count(*) FROM before) AS many_deltas FROM flagscope.variant_delta;
+SELECT count(*) > 10 * (SELECT count(*) FROM before) AS many_deltas FROM _flagscope.variant_delta;
 SELECT strata FROM flagscope.tick('2040-01-02 12:05:02');
 SELECT count(*) AS rows, bool_and(r.n = 2 * e.n AND r.events = 2 * e.events AND r.last_ts = e.last_ts) AS twice,
     bool_and(abs(flagscope.mean(r.moments) - e.mean) < 1e-12 * abs(e.mean) AND flagscope.invalid(r.moments) = 2 * e.invalid) AS moments,
@@ -101,9 +101,9 @@ FROM flagscope.variant_rollup r FULL JOIN pg_temp.expected e USING (flag, enviro
 -- What is rolled back leaves no delta; what is deleted or updated later stays counted, as it was judged.
 BEGIN;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-02 12:10', 'span', 'pay', '{"cart": "on"}');
-SELECT count(*) FROM flagscope.variant_delta;
+SELECT count(*) FROM _flagscope.variant_delta;
 ROLLBACK;
-SELECT count(*) FROM flagscope.variant_delta;
+SELECT count(*) FROM _flagscope.variant_delta;
 BEGIN;
 SAVEPOINT half;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-02 12:10', 'span', 'pay', '{"cart": "on"}');
@@ -111,27 +111,27 @@ ROLLBACK TO half;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-02 12:10', 'span', 'pay', '{"cart": "off"}');
 COMMIT;
 DELETE FROM flagscope.telemetry WHERE ts = '2040-01-02 12:10';
-SELECT variant, metric, n FROM flagscope.variant_delta ORDER BY 1, 2;
+SELECT variant, metric, n FROM _flagscope.variant_delta ORDER BY 1, 2;
 
 -- Rows that go straight into a partition count too; so does COPY, and a row whose time has no partition.
-TRUNCATE flagscope.variant_delta;
-INSERT INTO flagscope.telemetry_p20400102 (ts, signal, name, flags) VALUES ('2040-01-02 12:11', 'span', 'pay', '{"cart": "on"}');
+TRUNCATE _flagscope.variant_delta;
+INSERT INTO _flagscope.telemetry_p20400102 (ts, signal, name, flags) VALUES ('2040-01-02 12:11', 'span', 'pay', '{"cart": "on"}');
 COPY flagscope.telemetry (ts, signal, name, flags) FROM stdin (DELIMITER '|');
 2040-01-02 12:11:10|span|pay|{"cart": "on"}
 1999-12-31 23:59:59|span|pay|{"cart": "on"}
 2200-01-01 00:00|span|pay|{"cart": "on"}
 \.
-SELECT variant, metric, bucket, n FROM flagscope.variant_delta ORDER BY metric DESC, bucket;
+SELECT variant, metric, bucket, n FROM _flagscope.variant_delta ORDER BY metric DESC, bucket;
 -- The default environment is the session's.
-TRUNCATE flagscope.variant_delta;
+TRUNCATE _flagscope.variant_delta;
 SET flagscope.environment = 'stage';
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES ('2040-01-02 12:12', 'span', 'pay', 1, '{"theme": "red", "cart": "on"}');
 RESET flagscope.environment;
-SELECT flag, environment, metric, n FROM flagscope.variant_delta ORDER BY 1, 2, 3;
+SELECT flag, environment, metric, n FROM _flagscope.variant_delta ORDER BY 1, 2, 3;
 
 -- A guardrail is in force for the next statement of the very session that made it, in the same transaction too; and
 -- what nobody watches any more is not folded.
-TRUNCATE flagscope.variant_delta;
+TRUNCATE _flagscope.variant_delta;
 BEGIN;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}');
 SELECT flagscope.create_metric('logs', 'proportion', 'log', '{}', '{"severity_at_least": 17}');
@@ -146,14 +146,14 @@ DELETE FROM flagscope.guardrail WHERE metric = 'logs';
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 17);
 ROLLBACK;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 16);
-SELECT flag, metric, n, events FROM flagscope.variant_delta ORDER BY events DESC;
+SELECT flag, metric, n, events FROM _flagscope.variant_delta ORDER BY events DESC;
 -- A new alias too.
 UPDATE flagscope.environment SET aliases = aliases || '{live}' WHERE key = 'production';
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity, environment) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 24, 'live');
-SELECT sum(n) AS n, sum(events) AS events FROM flagscope.variant_delta;
+SELECT sum(n) AS n, sum(events) AS events FROM _flagscope.variant_delta;
 
 -- A point of a histogram counts with every value it stands for, not with its mean alone; computed anew it is the same.
-TRUNCATE flagscope.variant_delta;
+TRUNCATE _flagscope.variant_delta;
 SELECT flagscope.create_metric('server p95', 'quantile', 'metric', '{"name": "http.server.request.duration"}'), flagscope.create_metric('server mean', 'mean', 'metric', '{"name": "http.server.request.duration"}');
 SELECT flagscope.create_guardrail('cart', 'server p95', limit_value => 9, quantile => 0.95) IS NOT NULL AND flagscope.create_guardrail('cart', 'server mean', limit_value => 9) IS NOT NULL AS made;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, distribution, flags)
@@ -162,6 +162,6 @@ FROM (SELECT point, CASE WHEN i % 10 = 0 THEN 2.0 ELSE 0.1 END AS x FROM generat
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES ('2040-01-02 12:14', 'metric', 'http.server.request.duration', 0.1, '{"cart": "on"}');
 SELECT metric, n, round(flagscope.quantile(histogram, 0.95)::numeric, 1) AS p95, flagscope.min(histogram) AS min, flagscope.max(histogram) AS max,
     round(flagscope.mean(moments)::numeric, 9) AS mean, round(flagscope.stddev(moments)::numeric, 2) AS stddev
-FROM flagscope.variant_delta ORDER BY metric DESC;
+FROM _flagscope.variant_delta ORDER BY metric DESC;
 SELECT stddev(x)::numeric(3, 2) AS stddev_by_hand FROM (SELECT CASE WHEN i % 10 = 0 THEN 2.0 ELSE 0.1 END AS x FROM generate_series(1, 300) i UNION ALL SELECT 0.1) v;
 SELECT metric, difference FROM flagscope.verify_rollup('2040-01-02 12:13:30', '2040-01-02 12:15') WHERE metric LIKE 'server%';

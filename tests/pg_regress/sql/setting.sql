@@ -67,16 +67,16 @@ CREATE FUNCTION pg_temp.bound(name text, upper boolean) RETURNS text LANGUAGE sq
     SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words = '{drop,detach}' THEN d.value::text
         WHEN jsonb_typeof(d.value) = 'number' THEN CASE WHEN upper THEN coalesce(b.highest, '1e15') ELSE coalesce(b.lowest, '0') END
         ELSE to_jsonb(CASE WHEN upper THEN coalesce(b.highest, '3650 days') ELSE coalesce(b.lowest, '1 millisecond') END)::text END
-    FROM flagscope.setting_default d, flagscope._setting_bounds(d.name) b WHERE d.name = bound.name
+    FROM _flagscope.setting_default d, _flagscope.setting_bounds(d.name) b WHERE d.name = bound.name
 $$;
 SELECT count(flagscope.set_setting(s.name, pg_temp.bound(s.name, true)::jsonb)) > 40 AS set FROM shipped s WHERE s.name NOT LIKE '%premake' AND s.name <> 'tick.budget';
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) VALUES ('2040-01-02', 'span', 'x', false, '{"f": "on"}'), ('2040-01-02', 'span', 'x', false, '{"f": "off"}');
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 00:01');
-SELECT maintain_error FROM flagscope.tick_state;
+SELECT maintain_error FROM _flagscope.tick_state;
 SELECT count(flagscope.set_setting(s.name, pg_temp.bound(s.name, false)::jsonb)) > 40 AS set FROM shipped s WHERE s.name NOT LIKE '%premake' AND s.name NOT LIKE '%chunk%';
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) VALUES ('2040-01-02 00:02', 'span', 'x', false, '{"f": "on"}'), ('2040-01-02 00:02', 'span', 'x', false, '{"f": "off"}');
 SELECT strata, guardrails FROM flagscope.tick('2040-01-02 00:02');
-SELECT maintain_error FROM flagscope.tick_state;
+SELECT maintain_error FROM _flagscope.tick_state;
 SELECT g.state FROM flagscope.guardrail_status g WHERE g.state = 'error';
 
 -- The times of rollouts and guardrails have bounds, too: one beyond the end of time would make every tick fail.

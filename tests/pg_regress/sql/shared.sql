@@ -34,7 +34,7 @@ SELECT variant FROM flagscope.evaluate('f2', 'u', '{"plan": "gold", "age": 31}')
 SET enable_seqscan = off;
 SELECT bool_or(line ~ 'flag_state_by_segment') AS by_index FROM (
     SELECT line FROM pg_temp.plan($$SELECT FROM flagscope.flag_state s WHERE s.targeting @? 'strict $.**."$ref"'
-        AND flagscope._segment_names(s.targeting) ?| '{beta}'$$) line) x;
+        AND _flagscope.segment_names(s.targeting) ?| '{beta}'$$) line) x;
 RESET enable_seqscan;
 
 -- Metadata: one version of the environment's, none of the flags; every answer, export and follower has it.

@@ -47,8 +47,8 @@ SELECT mean(m), variance(m) > 1e307 AS saturated, count(h), quantile(h, 0) AS le
 
 -- Text form: one line of JSON, read back as the same state; binary form too.
 SELECT moments(v) AS moments, histogram(v) AS histogram, tdigest(v) AS tdigest FROM (VALUES (1::float8), (2), (2), (-0.5), (0), ('NaN')) a(v) \gx
-SELECT moments_send(m) = moments_send(m::text::moments) AS m, histogram_send(h) = histogram_send(h::text::histogram) AS h, tdigest_send(t) = tdigest_send(t::text::tdigest) AS t,
-    length(moments_send(m)) AS bytes_m, length(histogram_send(h)) < 2500 AS bytes_h, length(tdigest_send(t)) < 1500 AS bytes_t FROM (SELECT moments(v) AS m, histogram(v) AS h, tdigest(v) AS t FROM x) s;
+SELECT _flagscope.moments_send(m) = _flagscope.moments_send(m::text::moments) AS m, _flagscope.histogram_send(h) = _flagscope.histogram_send(h::text::histogram) AS h, _flagscope.tdigest_send(t) = _flagscope.tdigest_send(t::text::tdigest) AS t,
+    length(_flagscope.moments_send(m)) AS bytes_m, length(_flagscope.histogram_send(h)) < 2500 AS bytes_h, length(_flagscope.tdigest_send(t)) < 1500 AS bytes_t FROM (SELECT moments(v) AS m, histogram(v) AS h, tdigest(v) AS t FROM x) s;
 SELECT m, h, t FROM (SELECT moments(v) AS m, histogram(v) AS h, tdigest(v) AS t FROM (VALUES ('NaN'::float8)) a(v)) s \gx
 -- Stored and read again, also compressed and out of line.
 CREATE TEMP TABLE stored AS SELECT g, moments(v) AS m, histogram(v) AS h, tdigest(v, 1000) AS t FROM x GROUP BY g;

@@ -22,7 +22,7 @@ SELECT way, g, flagscope.count(a.m) = flagscope.count(p.m) AND abs(flagscope.var
 FROM plain p JOIN (SELECT 'partition-wise' AS way, * FROM wise UNION ALL SELECT 'parallel', * FROM parallel) a USING (g) ORDER BY 1, 2;
 SET max_parallel_workers_per_gather = 0;
 -- A moving frame takes values out again; beside it a frame that starts anew at every row, by an aggregate without inverse.
-CREATE AGGREGATE pg_temp.histogram_anew(float8) (SFUNC = flagscope.histogram_accum, STYPE = internal, FINALFUNC = flagscope.histogram_final);
+CREATE AGGREGATE pg_temp.histogram_anew(float8) (SFUNC = _flagscope.histogram_accum, STYPE = internal, FINALFUNC = _flagscope.histogram_final);
 CREATE TEMP TABLE s AS SELECT i, CASE WHEN i % 37 = 0 THEN NULL WHEN i % 41 = 0 THEN 'NaN' WHEN i % 11 = 0 THEN 0 WHEN i % 13 = 0 THEN -v ELSE v END AS v FROM public.part WHERE i < 3000;
 SELECT count(*), bool_and(regexp_replace(a::text, '"sum":[^,]*', '') IS NOT DISTINCT FROM regexp_replace(b::text, '"sum":[^,]*', '')) AS same, bool_and(abs(flagscope.sum(a) - flagscope.sum(b)) < 1e-6) AS sums
 FROM (SELECT flagscope.histogram(v) OVER w AS a, pg_temp.histogram_anew(v) OVER w AS b FROM s WINDOW w AS (ORDER BY i ROWS BETWEEN 99 PRECEDING AND 3 FOLLOWING)) f;

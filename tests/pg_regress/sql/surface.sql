@@ -34,7 +34,7 @@ FROM member m JOIN pg_class c ON c.oid = m.objid JOIN pg_attribute a ON a.attrel
 -- Constraints are named by what they demand; triggers by what they do. NOT NULL, a constraint from 18 on, stands above.
 -- A check without the words it refuses with: those are in test constraint.
 SELECT k.conrelid::regclass AS table, k.conname, regexp_replace(regexp_replace(pg_get_constraintdef(k.oid), '\s+', ' ', 'g'),
-    '^CHECK \( CASE WHEN \((.*) IS NOT FALSE\) THEN true ELSE flagscope\._refuse\(.*$', 'CHECK (\1)') AS definition FROM pg_constraint k JOIN member m ON m.objid = k.conrelid WHERE k.contype <> 'n' ORDER BY k.conrelid::regclass::text, k.contype, k.conname;
+    '^CHECK \( CASE WHEN \((.*) IS NOT FALSE\) THEN true ELSE _flagscope\.refuse\(.*$', 'CHECK (\1)') AS definition FROM pg_constraint k JOIN member m ON m.objid = k.conrelid WHERE k.contype <> 'n' ORDER BY k.conrelid::regclass::text, k.contype, k.conname;
 SELECT t.tgrelid::regclass AS table, t.tgname, t.tgfoid::regproc AS calls FROM pg_trigger t JOIN member m ON m.objid = t.tgrelid WHERE NOT t.tgisinternal ORDER BY t.tgrelid::regclass::text, t.tgname;
 SELECT i.indrelid::regclass AS table, regexp_replace(pg_get_indexdef(i.indexrelid), '^.* USING ', '') AS index FROM pg_index i JOIN member m ON m.objid = i.indrelid
 WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid) ORDER BY i.indrelid::regclass::text, 2;
@@ -43,9 +43,9 @@ SELECT m.identity AS type, m.comment, (SELECT string_agg(enumlabel, ', ' ORDER B
 FROM member m JOIN pg_type t ON t.oid = m.objid WHERE m.classid = 'pg_type'::regclass AND t.typtype IN ('e', 'b', 'c') AND t.typcategory <> 'A' AND m.comment IS NOT NULL ORDER BY 1;
 -- Functions and aggregates: volatility (i, s, v), parallel safety (s, r, u), strict, security definer, language.
 SELECT p.proname || '(' || pg_get_function_arguments(p.oid) || ')' AS function, pg_get_function_result(p.oid) AS returns, p.provolatile AS v, p.proparallel AS p, p.proisstrict AS strict, p.prosecdef AS definer, l.lanname AS language
-FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang WHERE m.type = 'function' AND p.proname !~ '^_' ORDER BY p.proname, 1;
+FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang WHERE m.type = 'function' AND p.pronamespace = 'flagscope'::regnamespace ORDER BY p.proname, 1;
 SELECT p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')' AS private_function, pg_get_function_result(p.oid) AS returns, p.provolatile AS v, p.proparallel AS p, p.prosecdef AS definer, l.lanname AS language
-FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang WHERE m.type = 'function' AND p.proname ~ '^_' ORDER BY p.proname, 1;
+FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang WHERE m.type = 'function' AND p.pronamespace = '_flagscope'::regnamespace ORDER BY p.proname, 1;
 SELECT m.identity AS aggregate, p.proparallel AS p, a.aggcombinefn <> 0 AS combines, m.comment FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_aggregate a ON a.aggfnoid = p.oid ORDER BY 1;
 -- Code in SQL names its objects for good: by a fixed search path, or by a body that was bound when it was made.
 SELECT p.oid::regprocedure AS unbound FROM member m JOIN pg_proc p ON p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang
@@ -54,9 +54,8 @@ WHERE m.type = 'function' AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody I
 SELECT c.oid::regclass AS dumped, x.condition FROM pg_extension e, unnest(e.extconfig, e.extcondition) x(oid, condition) JOIN pg_class c ON c.oid = x.oid WHERE e.extname = 'flagscope' ORDER BY c.oid::regclass::text;
 SELECT name, value, description FROM flagscope.setting ORDER BY name;
 SELECT key, aliases, description FROM flagscope.environment;
--- Dropped, nothing is left but the schema, and it can be made again.
+-- Dropped, nothing is left, and it can be made again.
 SELECT made > 0 AS made FROM flagscope.maintain('2040-01-02');
 DROP EXTENSION flagscope;
-SELECT count(*) FROM pg_class WHERE relnamespace = 'flagscope'::regnamespace;
-SELECT count(*) FROM pg_proc WHERE pronamespace = 'flagscope'::regnamespace;
+SELECT nspname FROM pg_namespace WHERE nspname ~ 'flagscope';
 CREATE EXTENSION flagscope;

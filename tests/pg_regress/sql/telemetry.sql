@@ -38,7 +38,7 @@ SELECT c.chunk, count(*), bool_and(t.ts >= c.lower AND t.ts < c.upper) AS within
 -- A partition has what its parent has: indexes, checks, the fold, and is no member of the extension.
 SELECT c.relname, (SELECT count(*) FROM pg_index i WHERE i.indrelid = c.oid) AS indexes, (SELECT string_agg(conname, ' ' ORDER BY conname) FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'c') AS checks,
     (SELECT string_agg(tgname, ' ' ORDER BY tgname) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers, EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') AS member
-FROM pg_class c WHERE c.oid IN ('flagscope.telemetry'::regclass, 'flagscope.telemetry_p20400616'::regclass) ORDER BY 1;
+FROM pg_class c WHERE c.oid IN ('flagscope.telemetry'::regclass, '_flagscope.telemetry_p20400616'::regclass) ORDER BY 1;
 
 -- What cannot be a time is refused; so is what is no object of flags. A batch with one such row fails as a whole.
 INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('infinity', 'log', 'x');
@@ -82,7 +82,7 @@ SELECT chunk FROM flagscope.chunk WHERE parent = 'telemetry' AND upper <= timest
 SELECT count(flagscope.maintain('2040-06-20 13:00')) FROM generate_series(1, 5);
 SELECT min(lower) AS oldest FROM flagscope.chunk WHERE parent = 'telemetry';
 -- Rows with an impossible time went, too: they came more than three days ago. What came later stays.
-SELECT ts, name FROM flagscope.telemetry_stray ORDER BY ts;
+SELECT ts, name FROM _flagscope.telemetry_stray ORDER BY ts;
 
 -- The views of the four signals have the rows of their signal, and each row is in one.
 SELECT (SELECT count(*) FROM flagscope.telemetry) = (SELECT count(*) FROM flagscope.span) + (SELECT count(*) FROM flagscope.log) + (SELECT count(*) FROM flagscope.metric_point) + (SELECT count(*) FROM flagscope.event) AS all_rows;

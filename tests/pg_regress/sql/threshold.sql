@@ -147,7 +147,7 @@ SELECT pg_temp.depth('third', '2040-01-05 15:00', 500);
 SELECT guardrail, state, rollout FROM pg_temp.tick('third', '2040-01-05 15:00:01');
 
 -- A window without data is no value, of every kind.
-SELECT flagscope._bounded(NULL) IS NULL AS nothing, flagscope._bounded(1e30) AS most;
+SELECT _flagscope.bounded(NULL) IS NULL AS nothing, _flagscope.bounded(1e30) AS most;
 SELECT flagscope.create_flag('silent');
 SELECT flagscope.create_metric('retries', 'rate', 'metric', '{"name": "retries"}', per => '{"signal": "span"}'), flagscope.create_metric('sums', 'ratio', 'metric', '{"name": "sum"}', per => '{"signal": "span"}', harm => 'decrease');
 SELECT flagscope.create_guardrail('silent', 'errors', test => 'threshold', limit_value => 0.05, min_sample => 5), flagscope.create_guardrail('silent', 'retries', test => 'threshold', limit_value => 0.05, min_sample => 5),

@@ -6,8 +6,8 @@ CREATE EXTENSION flagscope;
 
 -- start_rollout() at a given time.
 CREATE FUNCTION pg_temp.start(rollout bigint, at timestamptz) RETURNS void LANGUAGE sql AS $$
-    SELECT flagscope._decide(rollout, 'start', 'tester', 'by hand', at);
-    SELECT flagscope._begin_evidence(rollout, at);
+    SELECT _flagscope.decide(rollout, 'start', 'tester', 'by hand', at);
+    SELECT _flagscope.begin_evidence(rollout, at);
 $$;
 -- Spans that end just before a time, the first of them errors.
 CREATE FUNCTION pg_temp.spans(variant text, at timestamptz, n integer, errors integer) RETURNS void LANGUAGE sql AS $$

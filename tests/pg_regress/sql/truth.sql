@@ -22,10 +22,10 @@ BEGIN
     END LOOP;
     UPDATE flagscope.guardrail_status s SET state = cell.state, state_since = at, evaluated_at = at,
         breached_at = CASE WHEN cell.state = 'breached' THEN at END WHERE s.rollout_id = rollout;
-    PERFORM flagscope._ramp(at + interval '1 s');
+    PERFORM _flagscope.ramp(at + interval '1 s');
     -- Twice: what was decided is not decided again, unless the ramp goes on.
     IF (SELECT r.stage = cell.stage AND r.status <> 'completed' OR cell.stage = 4 FROM flagscope.rollout r WHERE r.id = rollout) THEN
-        PERFORM flagscope._ramp(at + interval '2 s');
+        PERFORM _flagscope.ramp(at + interval '2 s');
     END IF;
     SELECT concat_ws(' ', r.status, CASE WHEN NOT s.enabled THEN 'disabled' WHEN s.percent IS NULL THEN s.default_variant ELSE round(s.percent) || ' %' END,
         (SELECT string_agg(CASE WHEN d.shadow THEN '(' || d.action || ')' ELSE d.action::text END, ', ' ORDER BY d.id) FROM flagscope.decision d WHERE d.rollout_id = rollout AND d.actor = 'flagscope'))

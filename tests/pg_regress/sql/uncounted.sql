@@ -10,7 +10,7 @@ CREATE FUNCTION pg_temp.told() RETURNS SETOF text LANGUAGE sql AS $$
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (clock_timestamp(), 'span', 'pay', '{"new-checkout": "on"}');
 SELECT cause, environment, flag, rows, example FROM flagscope.uncounted;
 SELECT * FROM pg_temp.told();
-TRUNCATE flagscope.uncounted_delta;
+TRUNCATE _flagscope.uncounted_delta;
 
 SELECT flagscope.create_flag('new-checkout'), flagscope.create_flag('theme', '{"blue": "#00f"}', 'blue', 'string');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
@@ -40,9 +40,9 @@ SELECT count(*), (SELECT count(*) FROM flagscope.uncounted) AS lines FROM flagsc
 RESET ROLE;
 -- The rows are there, and what counts among them is counted.
 SELECT count(*) FROM flagscope.telemetry WHERE environment = 'prd';
-SELECT variant, sum(n) FROM flagscope.variant_delta WHERE metric = 'errors' GROUP BY 1 ORDER BY 1;
+SELECT variant, sum(n) FROM _flagscope.variant_delta WHERE metric = 'errors' GROUP BY 1 ORDER BY 1;
 -- One row for each cause and flag of a statement, however many rows it had; COPY and OTLP are told, too.
-SELECT count(*) FROM flagscope.uncounted_delta;
+SELECT count(*) FROM _flagscope.uncounted_delta;
 COPY flagscope.telemetry (ts, signal, name, flags) FROM stdin (DELIMITER '|');
 2040-01-01|event|x|{"copied": "on"}
 2040-01-01|event|x|{"copied": "on"}
@@ -59,7 +59,7 @@ SELECT cause, flag, rows FROM flagscope.uncounted WHERE flag = 'traced';
 -- maintain() adds up what came in; the view says the same before and after, and more rows go to the same line.
 CREATE TEMP TABLE before AS TABLE flagscope.uncounted;
 SELECT flagscope.maintain() IS NOT NULL AS gathered;
-SELECT count(*) FROM flagscope.uncounted_delta;
+SELECT count(*) FROM _flagscope.uncounted_delta;
 (TABLE before EXCEPT TABLE flagscope.uncounted) UNION ALL (TABLE flagscope.uncounted EXCEPT TABLE before);
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (clock_timestamp(), 'span', 'pay', '{"new-checkout": "OFF"}');
 SELECT rows, example FROM flagscope.uncounted WHERE flag = 'new-checkout' AND cause = 'unknown variant';
@@ -78,30 +78,30 @@ SELECT count(*) FROM flagscope.uncounted WHERE flag = 'rolled-back';
 
 -- However many flags a statement names, few rows are written; and 1,000 flags are kept apart, the latest.
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) SELECT clock_timestamp(), 'span', 'pay', jsonb_build_object('user ' || n, 'on') FROM generate_series(1, 10000) n;
-SELECT count(*) <= 65 AS few, sum(n) FROM flagscope.uncounted_delta WHERE cause = 'unknown flag';
-SELECT flagscope._gather_uncounted();
-INSERT INTO flagscope.uncounted_total SELECT 'unknown flag', 'production', 'flag ' || n, 1, '{}', clock_timestamp(), clock_timestamp() FROM generate_series(1, 2000) n;
+SELECT count(*) <= 65 AS few, sum(n) FROM _flagscope.uncounted_delta WHERE cause = 'unknown flag';
+SELECT _flagscope.gather_uncounted();
+INSERT INTO _flagscope.uncounted_total SELECT 'unknown flag', 'production', 'flag ' || n, 1, '{}', clock_timestamp(), clock_timestamp() FROM generate_series(1, 2000) n;
 CREATE TEMP TABLE all_rows AS SELECT sum(rows) AS rows FROM flagscope.uncounted;
-SELECT flagscope._gather_uncounted();
-SELECT count(*) FILTER (WHERE flag <> '') AS apart, count(*) FILTER (WHERE flag = '') <= 4 AS others, sum(n) = (SELECT rows FROM all_rows) AS none_lost FROM flagscope.uncounted_total;
+SELECT _flagscope.gather_uncounted();
+SELECT count(*) FILTER (WHERE flag <> '') AS apart, count(*) FILTER (WHERE flag = '') <= 4 AS others, sum(n) = (SELECT rows FROM all_rows) AS none_lost FROM _flagscope.uncounted_total;
 SELECT count(*) FROM pg_temp.told();
 -- What did not come again for a week is forgotten; status() tells of the last day.
-UPDATE flagscope.uncounted_total SET last_at = clock_timestamp() - interval '2 days';
+UPDATE _flagscope.uncounted_total SET last_at = clock_timestamp() - interval '2 days';
 SELECT count(*) FROM pg_temp.told();
-UPDATE flagscope.uncounted_total SET last_at = clock_timestamp() - interval '8 days' WHERE flag <> 'flag 2000';
-SELECT flagscope._gather_uncounted();
+UPDATE _flagscope.uncounted_total SET last_at = clock_timestamp() - interval '8 days' WHERE flag <> 'flag 2000';
+SELECT _flagscope.gather_uncounted();
 SELECT DISTINCT flag FROM flagscope.uncounted;
 -- When nobody maintains, 8 MB of such news are enough.
-INSERT INTO flagscope.uncounted_delta SELECT 'unknown flag', 'production', repeat('x', 200), '{}', 1, clock_timestamp() FROM generate_series(1, 40000);
-SELECT pg_relation_size('flagscope.uncounted_delta') >= 8388608 AS full;
+INSERT INTO _flagscope.uncounted_delta SELECT 'unknown flag', 'production', repeat('x', 200), '{}', 1, clock_timestamp() FROM generate_series(1, 40000);
+SELECT pg_relation_size('_flagscope.uncounted_delta') >= 8388608 AS full;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (clock_timestamp(), 'span', 'pay', '{"beyond": "on"}');
 SELECT count(*) FROM flagscope.uncounted WHERE flag = 'beyond';
 -- No publication stands in the way of consuming it.
 SET client_min_messages = error;  -- of wal_level, which is the server's matter
 CREATE PUBLICATION uncounted_everywhere FOR ALL TABLES;
 RESET client_min_messages;
-SELECT flagscope._gather_uncounted();
-SELECT count(*) FROM flagscope.uncounted_delta;
+SELECT _flagscope.gather_uncounted();
+SELECT count(*) FROM _flagscope.uncounted_delta;
 DROP PUBLICATION uncounted_everywhere;
 DROP OWNED BY uncounted_writer, uncounted_reader;
 DROP ROLE uncounted_writer, uncounted_reader;

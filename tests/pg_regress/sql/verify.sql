@@ -23,26 +23,26 @@ SELECT flagscope.tick('2040-03-01 09:00') IS NOT NULL AS ticked;
 SELECT pg_temp.traffic('2040-03-01 09:00', 1800, 5);
 SELECT flagscope.tick('2040-03-01 09:30') IS NOT NULL AS ticked;
 SELECT count(flagscope.maintain('2040-03-01 09:30')) FROM generate_series(1, 9);
-SELECT flag, environment, metric, since FROM flagscope.watch;
+SELECT flag, environment, metric, since FROM _flagscope.watch;
 SELECT * FROM flagscope.verify_rollup('2040-03-01 08:00');
 SELECT flagscope.create_guardrail('cart', 'amount', limit_value => 1e6) IS NOT NULL AND flagscope.create_guardrail('cart', 'duration') IS NOT NULL
     AND flagscope.create_guardrail('cart', 'amount', environment => 'staging', limit_value => 1e6) IS NOT NULL AS made;
 -- Rows that come before the backfill are folded live and counted once; so are those of a tick.
 SELECT pg_temp.traffic('2040-03-01 09:30', 300, 5);
 SELECT environment, metric, sum(n) FROM flagscope.variant_state GROUP BY 1, 2 ORDER BY 1, 2;
-SELECT environment, metric, since, target, barrier IS NOT NULL AS barrier FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since, target, barrier IS NOT NULL AS barrier FROM _flagscope.watch ORDER BY 1, 2;
 -- No other transaction is open, so the first run may begin: ten minutes at a time, newest first, an hour back.
 SELECT flagscope.maintain('2040-03-01 09:36') IS NOT NULL AS maintained;
-SELECT environment, metric, since IS NOT NULL AS begun, barrier IS NOT NULL AS barrier FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since IS NOT NULL AS begun, barrier IS NOT NULL AS barrier FROM _flagscope.watch ORDER BY 1, 2;
 SELECT count(flagscope.maintain('2040-03-01 09:36')) FROM generate_series(1, 9);
-SELECT environment, metric, since, target FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since, target FROM _flagscope.watch ORDER BY 1, 2;
 SELECT * FROM flagscope.verify_rollup('2040-03-01 08:00');
 SELECT environment, metric, sum(n) AS n, (SELECT count(*) FROM flagscope.telemetry t WHERE t.flags ->> 'cart' IN ('on', 'off')
         AND (t.name = 'order') = (s.metric = 'amount') AND (s.metric = 'share' OR t.value <> 'NaN')
         AND t.environment = ANY (CASE s.environment WHEN 'staging' THEN '{staging,stage}' ELSE '{production,prod}' END::text[])) AS by_hand
 FROM flagscope.variant_state s GROUP BY 1, 2 ORDER BY 1, 2;
 -- What was backfilled is no evidence; what came since is still in the deltas, marked.
-SELECT environment, metric, rolled_up, sum(n) FROM flagscope.variant_delta GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
+SELECT environment, metric, rolled_up, sum(n) FROM _flagscope.variant_delta GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 SELECT strata FROM flagscope.tick('2040-03-01 09:36:01');
 SELECT * FROM flagscope.verify_rollup('2040-03-01 08:00');
 
@@ -74,17 +74,17 @@ SELECT * FROM found;
 -- A new variant and a new alias: rows that count only now are rolled up.
 INSERT INTO flagscope.telemetry (ts, signal, name, environment, flags) VALUES ('2040-03-01 09:41', 'span', 'pay', 'live', '{"cart": "on"}');
 UPDATE flagscope.environment SET aliases = aliases || '{live}' WHERE key = 'production';
-SELECT environment, metric, since FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since FROM _flagscope.watch ORDER BY 1, 2;
 SELECT count(flagscope.maintain('2040-03-01 09:42')) FROM generate_series(1, 10);
 SELECT count(flagscope.maintain('2040-03-01 09:42')) FROM generate_series(1, 10);
-SELECT environment, metric, since FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since FROM _flagscope.watch ORDER BY 1, 2;
 SELECT n FROM flagscope.variant_state WHERE bucket = '2040-03-01 09:41' AND metric = 'share';
 SELECT * FROM found;
 -- A guardrail switched off takes its watch along, and back on.
 UPDATE flagscope.guardrail SET enabled = false WHERE metric = 'amount';
-SELECT environment, metric FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric FROM _flagscope.watch ORDER BY 1, 2;
 UPDATE flagscope.guardrail SET enabled = true WHERE metric = 'amount';
-SELECT environment, metric, since FROM flagscope.watch ORDER BY 1, 2;
+SELECT environment, metric, since FROM _flagscope.watch ORDER BY 1, 2;
 
 -- Whatever level answers, the sum is the same, for any range: against the 10 seconds alone.
 SELECT flagscope.set_setting('rollup.fine.retention', '"10 days"');
@@ -104,7 +104,7 @@ SELECT widest, count(*) AS states, sum(n) AS n FROM unnest('{10 seconds, 10 minu
 -- Retention by level: what is left answers, in its own width.
 SELECT flagscope.set_setting('rollup.fine.retention', '"1 day"');
 SELECT count(flagscope.maintain('2040-03-04 09:15'));
-SELECT what, at FROM flagscope.horizon ORDER BY 1;
+SELECT what, at FROM _flagscope.horizon ORDER BY 1;
 SELECT widest, count(*) AS states, sum(n) AS n FROM unnest('{10 seconds, 10 minutes, 1 day}'::interval[]) widest, flagscope.variant_states('cart', '2040-03-01', '2040-03-04 09:15', widest) GROUP BY 1 ORDER BY 1;
 SELECT * FROM flagscope.verify_rollup('-infinity');
 SELECT flagscope.set_setting('rollup.medium.retention', '"2 days"'), flagscope.set_setting('rollup.coarse.retention', '"3 days"');

@@ -16,8 +16,8 @@ SELECT count(flagscope.create_flag(f)) FROM unnest('{cart,theme}'::text[]) f;
 SELECT count(flagscope.create_guardrail('cart', m, limit_value => CASE m WHEN 'basket' THEN 1000 END)) FROM unnest('{errors,order value,pay time,problems,basket,tagged errors}'::text[]) m;
 SELECT count(flagscope.create_guardrail('theme', m)) FROM unnest('{quick errors,order value}'::text[]) m;
 -- Only what the ingest trigger counts is on watch.
-SELECT flag, metric FROM flagscope.watch;
-SELECT count(flagscope._decide(flagscope.create_rollout(f, stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM unnest('{cart,theme}'::text[]) f;
+SELECT flag, metric FROM _flagscope.watch;
+SELECT count(_flagscope.decide(flagscope.create_rollout(f, stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM unnest('{cart,theme}'::text[]) f;
 
 -- 120 subjects are exposed to cart, every third to theme some seconds later; the first ten cross from control to treatment
 -- after half a minute; one has a long name.
@@ -48,7 +48,7 @@ WHERE coalesce(t.environment, 'production') = 'production' AND CASE m.metric WHE
     WHEN 'problems' THEN t.name = 'pay' OR t.severity >= 17 WHEN 'basket' THEN t.name = 'pay' OR t.name = 'order' ELSE t.name = 'pay' END;
 
 -- The ingest trigger has counted nothing but the metric without a window.
-SELECT metric, sum(n) AS n FROM flagscope.variant_delta GROUP BY 1;
+SELECT metric, sum(n) AS n FROM _flagscope.variant_delta GROUP BY 1;
 SELECT (flagscope.tick('2040-01-02 12:00:04')).at AS too_early, count(*) AS runs FROM flagscope.metric_run;
 SELECT (flagscope.tick('2040-01-02 12:00:10')).at, (flagscope.tick('2040-01-02 12:00:12')).at AS between_two;
 SELECT metric, until::time, given, counted, failures, problem FROM flagscope.metric_run ORDER BY 1;
@@ -106,9 +106,9 @@ CREATE ROLE regress_window;
 SELECT flagscope.grant_admin('regress_window');
 SET ROLE regress_window;
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
-    $s$SELECT * FROM flagscope._count_telemetry('[]', '[]', now(), now(), 1000, 1)$s$,
-    $s$SELECT * FROM flagscope._count_windows('{}', now(), now())$s$,
-    $s$SELECT flagscope._poll_metrics(now())$s$]) s;
+    $s$SELECT * FROM _flagscope.count_telemetry('[]', '[]', now(), now(), 1000, 1)$s$,
+    $s$SELECT * FROM _flagscope.count_windows('{}', now(), now())$s$,
+    $s$SELECT _flagscope.poll_metrics(now())$s$]) s;
 RESET ROLE;
 DROP OWNED BY regress_window;
 DROP ROLE regress_window;
@@ -143,7 +143,7 @@ RESET enable_seqscan;
 
 -- From first exposures to a rollback, which can be computed anew.
 SELECT flagscope.create_flag('bad'), flagscope.create_guardrail('bad', 'errors') AS guardrail \gset
-SELECT flagscope._decide(flagscope.create_rollout('bad', stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 12:04') > 0 AS started;
+SELECT _flagscope.decide(flagscope.create_rollout('bad', stages => '{50,100}', min_duration => '1 hour'), 'start', 'tester', 'by hand', '2040-01-02 12:04') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT timestamptz '2040-01-02 12:04:01' + i * interval '10 ms', 'event', 'feature_flag.evaluation', 'b' || i, jsonb_build_object('bad', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 600) i;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, is_error) SELECT timestamptz '2040-01-02 12:04:01' + i * interval '10 ms' + n * interval '4 s', 'span', 'pay', 'b' || i, CASE WHEN i % 2 = 0 THEN (i + n) % 10 < 2 ELSE (i + n) % 40 = 0 END FROM generate_series(1, 600) i, generate_series(1, 10) n;
 DO $$ BEGIN FOR s IN 2..60 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 12:04' + s * interval '1 s'); END LOOP; END $$;
