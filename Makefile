@@ -2,7 +2,7 @@
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL, 15 to 18.
 export PG_CONFIG
 
-.PHONY: help setup build demo demo-stop check check-versions accept lint bench fuzz simulate simulate-sql install clean
+.PHONY: help setup build demo demo-stop check check-versions accept manual lint bench fuzz simulate simulate-sql install clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -36,6 +36,9 @@ lint: build ## formatting, clippy and the rules of the house
 
 accept: ## take the last result of a test as expected: make accept NAME="flag rollout"
 	@tools/accept $(NAME)
+
+manual: build ## write the results and tables that README.md, the manual and the examples show anew, from a run and the catalog
+	@tests/readme/run --accept
 
 bench: build ## measure (tests/bench/run), or some parts: make bench PARTS="tick growth"
 	@tests/bench/run $(PARTS)
