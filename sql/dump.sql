@@ -4,22 +4,22 @@
 -- Binary digits of the number of rows of each table of configuration. Of tables only: pg_dump refuses views here.
 SELECT pg_extension_config_dump('_flagscope.manifest', $$WHERE part = 'end' OR 1 = 1 & (CASE part
     WHEN 'setting' THEN (SELECT count(*) FROM flagscope.setting WHERE NOT builtin)
-    WHEN 'environment' THEN (SELECT count(*) FROM flagscope.environment WHERE NOT builtin)
-    WHEN 'flag' THEN (SELECT count(*) FROM flagscope.flag)
+    WHEN 'environment_definition' THEN (SELECT count(*) FROM flagscope.environment_definition WHERE NOT builtin)
+    WHEN 'flag_definition' THEN (SELECT count(*) FROM flagscope.flag_definition)
     WHEN 'segment' THEN (SELECT count(*) FROM flagscope.segment)
     WHEN 'flag_state' THEN (SELECT count(*) FROM flagscope.flag_state)
     WHEN 'rollout' THEN (SELECT count(*) FROM flagscope.rollout)
     WHEN 'rollout_stage' THEN (SELECT count(*) FROM flagscope.rollout_stage)
-    WHEN 'freeze' THEN (SELECT count(*) FROM flagscope.freeze)
-    WHEN 'metric' THEN (SELECT count(*) FROM flagscope.metric)
+    WHEN 'change_freeze' THEN (SELECT count(*) FROM flagscope.change_freeze)
+    WHEN 'metric_definition' THEN (SELECT count(*) FROM flagscope.metric_definition)
     WHEN 'guardrail_policy' THEN (SELECT count(*) FROM flagscope.guardrail_policy)
     WHEN 'guardrail' THEN (SELECT count(*) FROM flagscope.guardrail)
     WHEN 'guardrail_status' THEN (SELECT count(*) FROM flagscope.guardrail_status)
     END >> digit)$$);
 
 SELECT pg_extension_config_dump('flagscope.setting', 'WHERE NOT builtin');
-SELECT pg_extension_config_dump('flagscope.environment', 'WHERE NOT builtin');
-SELECT pg_extension_config_dump('flagscope.flag', '');
+SELECT pg_extension_config_dump('flagscope.environment_definition', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('flagscope.flag_definition', '');
 SELECT pg_extension_config_dump('flagscope.segment', '');
 SELECT pg_extension_config_dump('_flagscope.flag_version_seq', '');
 SELECT pg_extension_config_dump('flagscope.flag_state', '');
@@ -29,11 +29,11 @@ SELECT pg_extension_config_dump('flagscope.environment_history', '');
 SELECT pg_extension_config_dump('flagscope.rollout', '');
 SELECT pg_extension_config_dump('flagscope.rollout_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.rollout_stage', '');
-SELECT pg_extension_config_dump('flagscope.freeze', '');
-SELECT pg_extension_config_dump('flagscope.freeze_id_seq', '');
+SELECT pg_extension_config_dump('flagscope.change_freeze', '');
+SELECT pg_extension_config_dump('flagscope.change_freeze_id_seq', '');
 SELECT pg_extension_config_dump('_flagscope.telemetry_stray', '');
 SELECT pg_extension_config_dump('_flagscope.otlp_series', '');
-SELECT pg_extension_config_dump('flagscope.metric', '');
+SELECT pg_extension_config_dump('flagscope.metric_definition', '');
 SELECT pg_extension_config_dump('flagscope.metric_run', '');
 SELECT pg_extension_config_dump('_flagscope.variant_delta', '');
 SELECT pg_extension_config_dump('_flagscope.variant_delta_0', '');
@@ -61,8 +61,8 @@ SELECT pg_extension_config_dump('_flagscope.anomaly_point', '');
 SELECT pg_extension_config_dump('_flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');
 SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');
-SELECT pg_extension_config_dump('_flagscope.unit_delta', '');
-SELECT pg_extension_config_dump('flagscope.unit', '');
+SELECT pg_extension_config_dump('_flagscope.subject_delta', '');
+SELECT pg_extension_config_dump('flagscope.rollout_subject', '');
 SELECT pg_extension_config_dump('_flagscope.uncounted_delta', '');
 SELECT pg_extension_config_dump('_flagscope.uncounted_total', '');
 SELECT pg_extension_config_dump('flagscope.rollout_health', '');
@@ -71,18 +71,18 @@ SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 
 CREATE TRIGGER expect_rows BEFORE INSERT ON _flagscope.manifest FOR EACH ROW EXECUTE FUNCTION _flagscope.expect_rows();
 CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
-CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
+CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment_definition FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 CREATE TRIGGER give_way BEFORE INSERT ON _flagscope.horizon FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER give_way;
-ALTER TABLE flagscope.environment ENABLE REPLICA TRIGGER give_way;
+ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER give_way;
 ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER give_way;
 
 -- Every table with a foreign key, with a trigger that checks rows or reads other tables, or with rows to give way.
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.setting FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.environment FOR EACH STATEMENT
+CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.environment_definition FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.flag FOR EACH STATEMENT
+CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.flag_definition FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.segment FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
@@ -94,9 +94,9 @@ CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.rollout FOR EACH STATEME
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.rollout_stage FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.freeze FOR EACH STATEMENT
+CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.change_freeze FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.metric FOR EACH STATEMENT
+CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.metric_definition FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.metric_run FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
@@ -109,9 +109,9 @@ CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail_status FOR EAC
 
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.setting FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON flagscope.environment FOR EACH STATEMENT
+CREATE TRIGGER end_restore AFTER INSERT ON flagscope.environment_definition FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON flagscope.flag FOR EACH STATEMENT
+CREATE TRIGGER end_restore AFTER INSERT ON flagscope.flag_definition FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.segment FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
@@ -123,9 +123,9 @@ CREATE TRIGGER end_restore AFTER INSERT ON flagscope.rollout FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.rollout_stage FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON flagscope.freeze FOR EACH STATEMENT
+CREATE TRIGGER end_restore AFTER INSERT ON flagscope.change_freeze FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON flagscope.metric FOR EACH STATEMENT
+CREATE TRIGGER end_restore AFTER INSERT ON flagscope.metric_definition FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.metric_run FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
@@ -137,15 +137,15 @@ CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail_status FOR EACH S
     EXECUTE FUNCTION _flagscope.end_restore();
 
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE flagscope.environment ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE flagscope.flag ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE flagscope.flag_definition ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.segment ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.flag_state ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout_stage ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE flagscope.freeze ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE flagscope.metric ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE flagscope.change_freeze ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE flagscope.metric_definition ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.metric_run ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail_policy ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail ENABLE REPLICA TRIGGER end_restore;

@@ -9,7 +9,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
 ALTER FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
-ALTER FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) SECURITY DEFINER;
+ALTER FUNCTION flagscope.approve_stage(bigint, integer, text, text, timestamptz) SECURITY DEFINER;
 ALTER FUNCTION _flagscope.lock_stages() SECURITY DEFINER;
 ALTER FUNCTION _flagscope.keep_flag_state_history() SECURITY DEFINER;
 ALTER FUNCTION _flagscope.check_flag_state() SECURITY DEFINER;
@@ -64,17 +64,17 @@ BEGIN
         -- statistics
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{adjust_p_values,anomalies,chi_square_test,combine_e,e_bh,mean_test,odds_ratio,proportion_test,rank_test,
-              rate_test,ratio_test,test_distribution,test_limit,test_mean,test_mean_t,test_proportion,test_quantile,
-              test_quantile_strict,test_rate,test_ratio,test_share}'::text[]),
+              rate_test,ratio_test,sequential_distribution_test,sequential_limit_test,sequential_mean_t_test,
+              sequential_mean_test,sequential_proportion_test,sequential_quantile_strict_test,sequential_quantile_test,
+              sequential_rate_test,sequential_ratio_test,sequential_share_test}'::text[]),
         -- definitions, before anything is made of them
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{check_filter,check_metric,check_per,check_query,check_targeting}'::text[]),
+            '{check_export,check_filter,check_per,check_query,check_targeting,preview_metric}'::text[]),
         -- what is stored, and what it says
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,
               evaluate_number,evaluate_object,evaluate_string,explain_decision,explain_evaluation,export_flagd,
-              export_problems,flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,ramp_gate,replay_anomaly,
-              replay_evidence,replay_joint,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
+              flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
               variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
@@ -87,7 +87,7 @@ BEGIN
     PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,evaluate_object,
-              evaluate_string,explain_evaluation,export_flagd,export_problems,expose,flag_changes,ingest_otlp,
+              evaluate_string,explain_evaluation,export_flagd,check_export,expose,flag_changes,ingest_otlp,
               ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,record_metric,record_span}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{definitions_as_of,evaluate_among,export,finite,record,severity,span_id}'::text[]);
@@ -110,16 +110,16 @@ AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,create_environment,create_flag,
-              create_freeze,create_guardrail,create_metric,create_policy,create_query_metric,create_rollout,
+            '{add_variant,advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,create_environment,create_flag,
+              create_change_freeze,create_guardrail,create_metric,create_policy,create_query_metric,create_rollout,
               create_segment,disable_flag,drop_chunks,enable_flag,finish_restore,import_flagd,maintain,pause_rollout,
               rebuild_rollup,restart_rollout,resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,
               set_prerequisites,set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,tick,
               unarchive_flag}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{by_hand,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,import_set,set_archived}'::text[]);
-    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment, flagscope.flag, flagscope.segment, flagscope.metric,
-        flagscope.guardrail, flagscope.guardrail_policy, flagscope.freeze, flagscope.setting TO %s', target);
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment_definition, flagscope.flag_definition, flagscope.segment, flagscope.metric_definition,
+        flagscope.guardrail, flagscope.guardrail_policy, flagscope.change_freeze, flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.
     EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed),
         UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE ON flagscope.rollout_stage TO %s', target);
@@ -127,7 +127,7 @@ BEGIN
     EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites, variants, metadata),
         UPDATE (enabled, default_variant, targeting, prerequisites, variants, metadata), DELETE
         ON flagscope.flag_state TO %s', target);
-    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
+    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, subject_attribute, alpha, cooldown, follow_up, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
     -- What was told, and who is said to have decided it, stays as it was.
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT DELETE ON _flagscope.telemetry_stray TO %s', target);

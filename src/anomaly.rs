@@ -131,13 +131,13 @@ fn anomaly_scores(
 #[pg_extern(immutable, strict, parallel_safe)]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn anomalies(
-    at: Vec<Option<TimestampWithTimeZone>>,
+    ts: Vec<Option<TimestampWithTimeZone>>,
     value: Vec<Option<f64>>,
 ) -> Result<
     TableIterator<
         'static,
         (
-            name!(at, TimestampWithTimeZone),
+            name!(ts, TimestampWithTimeZone),
             name!(value, Option<f64>),
             name!(baseline, Option<f64>),
             name!(lower, Option<f64>),
@@ -148,18 +148,18 @@ fn anomalies(
     >,
     ErrorReport,
 > {
-    if at.len() != value.len() {
-        let message = format!("times and values must be as many, got \"{}\" and \"{}\"", at.len(), value.len());
+    if ts.len() != value.len() {
+        let message = format!("times and values must be as many, got \"{}\" and \"{}\"", ts.len(), value.len());
         return Err(Error::new(Kind::InvalidParameter, message)).report();
     }
     let mut series = Series::default();
-    let mut rows = Vec::with_capacity(at.len());
-    for (at, value) in at.into_iter().zip(value) {
-        let at = given("the time of a point", at).report()?;
-        series.push(microseconds(at), value).report()?;
+    let mut rows = Vec::with_capacity(ts.len());
+    for (ts, value) in ts.into_iter().zip(value) {
+        let ts = given("the time of a point", ts).report()?;
+        series.push(microseconds(ts), value).report()?;
         let point = series.newest();
         let (baseline, lower) = (point.map(|p| p.baseline), point.map(|p| p.lower));
-        rows.push((at, value, baseline, lower, point.map(|p| p.upper), point.map(|p| p.z), point.map(|p| p.score)));
+        rows.push((ts, value, baseline, lower, point.map(|p| p.upper), point.map(|p| p.z), point.map(|p| p.score)));
     }
     Ok(TableIterator::new(rows))
 }

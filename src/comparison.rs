@@ -160,8 +160,11 @@ fn rate_test(
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]
-fn adjust_p_values(p: Vec<Option<f64>>, correction: default!(&str, "'holm'")) -> Result<Vec<f64>, ErrorReport> {
-    adjust(&known(p).report()?, Correction::from_label(correction).report()?).report()
+fn adjust_p_values(
+    p_values: Vec<Option<f64>>,
+    correction: default!(&str, "'holm'"),
+) -> Result<Vec<f64>, ErrorReport> {
+    adjust(&known(p_values).report()?, Correction::from_label(correction).report()?).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]

@@ -222,7 +222,7 @@ fn odds_ratio(
     events_control: Vec<Option<i64>>,
     alpha: f64,
 ) -> Result<
-    TableIterator<'static, (name!(estimate, Option<f64>), name!(low, Option<f64>), name!(high, Option<f64>))>,
+    TableIterator<'static, (name!(estimate, Option<f64>), name!(lower, Option<f64>), name!(upper, Option<f64>))>,
     ErrorReport,
 > {
     let strata = n_treatment.len();
@@ -247,7 +247,7 @@ fn rate_interval(
     exposure: f64,
     count: i64,
     alpha: f64,
-) -> Result<TableIterator<'static, (name!(low, Option<f64>), name!(high, Option<f64>))>, ErrorReport> {
+) -> Result<TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>, ErrorReport> {
     let count = self::count(count).report()?;
     let (low, high) = rate::limit_interval(exposure, count, alpha, &ERROR_GRID).report()?.unzip();
     Ok(TableIterator::once((low, high)))

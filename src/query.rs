@@ -59,8 +59,8 @@ fn own_query_rows(
 }
 
 /// Raises unless the query can be read and gives the wanted columns.
-#[pg_extern(stable, strict)]
-fn check_query(query: &str) -> Result<(), ErrorReport> {
+#[pg_extern(stable, strict, schema = "_flagscope")]
+fn require_query(query: &str) -> Result<(), ErrorReport> {
     query::check(query).report()
 }
 

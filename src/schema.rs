@@ -224,24 +224,24 @@ extension_sql_file!(
         guardrail::verdict,
         guardrail::odds_ratio,
         guardrail::rate_interval,
-        stats::test_proportion,
-        stats::test_limit,
-        stats::test_rate,
-        stats::test_mean,
-        stats::test_mean_t,
-        stats::test_quantile,
-        stats::test_quantile_strict,
-        stats::test_distribution,
-        stats::test_ratio,
-        stats::test_share,
+        stats::sequential_proportion_test,
+        stats::sequential_limit_test,
+        stats::sequential_rate_test,
+        stats::sequential_mean_test,
+        stats::sequential_mean_t_test,
+        stats::sequential_quantile_test,
+        stats::sequential_quantile_strict_test,
+        stats::sequential_distribution_test,
+        stats::sequential_ratio_test,
+        stats::sequential_share_test,
         stats::design_effect,
         stats::combine_e,
         stats::e_bh,
         chart::_sparkline,
         chart::bar,
-        telemetry::check_filter,
-        telemetry::check_per,
-        query::check_query,
+        telemetry::require_filter,
+        telemetry::require_per,
+        query::require_query,
         query::query_rows,
         query::own_query_rows,
         survey::survey
@@ -258,7 +258,8 @@ extension_sql_file!(
     name = "targeting_api",
     requires = ["flag_api", flag::exchange::check_rule, flag::exchange::targeting_outcomes]
 );
-extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["targeting_api"]);
+extension_sql_file!("../sql/api/variant.sql", name = "variant_api", requires = ["targeting_api"]);
+extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["variant_api"]);
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["segment_api"]);
 extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
 extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
@@ -267,7 +268,8 @@ extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["g
 extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
 extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
-extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_hand_api"]);
+extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["by_hand_api"]);
+extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_flag_api"]);
 extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api"]);
 extension_sql_file!(
     "../sql/api/partition.sql",
@@ -345,10 +347,12 @@ extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["r
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
 extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
-extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["story_api"]);
+extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["story_api"]);
+extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);
 extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
-extension_sql_file!("../sql/api/check_metric.sql", name = "check_metric_api", requires = ["margin_api"]);
-extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = ["check_metric_api"]);
+extension_sql_file!("../sql/api/check.sql", name = "check_api", requires = ["margin_api"]);
+extension_sql_file!("../sql/api/preview_metric.sql", name = "preview_metric_api", requires = ["check_api"]);
+extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = ["preview_metric_api"]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",

@@ -93,10 +93,10 @@ macro_rules! test {
                 'static,
                 (
                     name!(estimate, Option<f64>),
-                    name!(low, Option<f64>),
-                    name!(high, Option<f64>),
+                    name!(lower, Option<f64>),
+                    name!(upper, Option<f64>),
                     name!(log_e, f64),
-                    name!(p, f64),
+                    name!(p_value, f64),
                     name!(log_e_safe, Option<f64>),
                     name!(verdict, String),
                 ),
@@ -111,15 +111,15 @@ macro_rules! test {
 }
 
 test!(
-    test_proportion(
+    sequential_proportion_test(
         n_treatment: Option<Vec<Option<i64>>>,
         events_treatment: Option<Vec<Option<i64>>>,
         n_control: Option<Vec<Option<i64>>>,
         events_control: Option<Vec<Option<i64>>>,
         margin: default!(Option<f64>, 0.1),
+        margin_absolute: default!(Option<f64>, "NULL"),
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(Option<String>, "'increase'"),
-        margin_absolute: default!(Option<f64>, "NULL"),
         design_effect: default!(Option<f64>, 1.0),
         alpha: default!(Option<f64>, 0.01),
     ),
@@ -134,7 +134,7 @@ test!(
 );
 
 test!(
-    test_limit(
+    sequential_limit_test(
         n: Option<Vec<Option<i64>>>,
         events: Option<Vec<Option<i64>>>,
         limit_value: Option<f64>,
@@ -154,17 +154,17 @@ test!(
 );
 
 test!(
-    test_rate(
+    sequential_rate_test(
         exposure_treatment: Option<Vec<Option<f64>>>,
         count_treatment: Option<Vec<Option<i64>>>,
         exposure_control: Option<Vec<Option<f64>>>,
         count_control: Option<Vec<Option<i64>>>,
         margin: default!(Option<f64>, 0.1),
+        margin_absolute: default!(Option<f64>, "NULL"),
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(Option<String>, "'increase'"),
         design_effect: default!(Option<f64>, 1.0),
         alpha: default!(Option<f64>, 0.01),
-        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     needs(exposure_treatment, count_treatment, exposure_control, count_control, margin, harm, design_effect, alpha),
     "worse",
@@ -182,15 +182,15 @@ test!(
 );
 
 test!(
-    test_mean(
+    sequential_mean_test(
         treatment: Option<Vec<Option<Stored<Moments>>>>,
         control: Option<Vec<Option<Stored<Moments>>>>,
         cap: Option<f64>,
         margin: default!(Option<f64>, 0.05),
+        margin_absolute: default!(Option<f64>, "NULL"),
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(Option<String>, "'increase'"),
         alpha: default!(Option<f64>, 0.01),
-        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     needs(treatment, control, cap, margin, harm, alpha),
     "worse",
@@ -202,7 +202,7 @@ test!(
 );
 
 test!(
-    test_mean_t(
+    sequential_mean_t_test(
         treatment: Option<Vec<Option<Stored<Moments>>>>,
         control: Option<Vec<Option<Stored<Moments>>>>,
         margin: default!(Option<f64>, 0.0),
@@ -216,15 +216,15 @@ test!(
 );
 
 test!(
-    test_quantile(
+    sequential_quantile_test(
         treatment: Option<Vec<Option<Stored<Histogram>>>>,
         control: Option<Vec<Option<Stored<Histogram>>>>,
         quantile: default!(Option<f64>, "NULL"),
         margin: default!(Option<f64>, 0.06),
+        margin_absolute: default!(Option<f64>, "NULL"),
         safe_margin: default!(Option<f64>, "NULL"),
         harm: default!(Option<String>, "'increase'"),
         alpha: default!(Option<f64>, 0.01),
-        margin_absolute: default!(Option<f64>, "NULL"),
     ),
     needs(treatment, control, margin, harm, alpha),
     "worse",
@@ -236,7 +236,7 @@ test!(
 );
 
 test!(
-    test_quantile_strict(
+    sequential_quantile_strict_test(
         treatment: Option<Vec<Option<Stored<Histogram>>>>,
         control: Option<Vec<Option<Stored<Histogram>>>>,
         quantile: Option<f64>,
@@ -250,7 +250,7 @@ test!(
 );
 
 test!(
-    test_distribution(
+    sequential_distribution_test(
         treatment: Option<Vec<Option<Stored<Histogram>>>>,
         control: Option<Vec<Option<Stored<Histogram>>>>,
         harm: default!(Option<String>, "'increase'"),
@@ -263,7 +263,7 @@ test!(
 );
 
 test!(
-    test_ratio(
+    sequential_ratio_test(
         numerator_treatment: Option<Vec<Option<f64>>>,
         denominator_treatment: Option<Vec<Option<f64>>>,
         numerator_control: Option<Vec<Option<f64>>>,
@@ -284,7 +284,7 @@ test!(
 );
 
 test!(
-    test_share(
+    sequential_share_test(
         nominal: Option<Vec<Option<f64>>>,
         n_treatment: Option<Vec<Option<i64>>>,
         n_others: Option<Vec<Option<i64>>>,
@@ -331,7 +331,7 @@ fn combine_e(
     weight: Vec<Option<f64>>,
     alpha: default!(f64, 0.01),
 ) -> Result<
-    TableIterator<'static, (name!(log_e, f64), name!(p, f64), name!(culprits, Vec<i32>), name!(verdict, String))>,
+    TableIterator<'static, (name!(log_e, f64), name!(p_value, f64), name!(culprits, Vec<i32>), name!(verdict, String))>,
     ErrorReport,
 > {
     let (log_e, weight) = (known(log_e).report()?, known(weight).report()?);

@@ -51,14 +51,14 @@ thread_local! {
 }
 
 /// Raises unless the JSON is a filter.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn check_filter(filter: Document) -> Result<(), ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn require_filter(filter: Document) -> Result<(), ErrorReport> {
     filter.0.and_then(|json| Filter::parse(&json)).report().map(|_| ())
 }
 
 /// Raises unless the JSON is a denominator.
-#[pg_extern(immutable, strict, parallel_safe)]
-fn check_per(per: Document) -> Result<(), ErrorReport> {
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn require_per(per: Document) -> Result<(), ErrorReport> {
     per.0.and_then(|json| Per::parse(&json)).report().map(|_| ())
 }
 

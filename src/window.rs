@@ -155,7 +155,7 @@ impl<'c> Exposed<'c> {
     fn look_up(&mut self, subjects: &[&str]) -> Result<(), spi::Error> {
         let arguments = [self.rollouts.clone().into(), subjects.to_vec().into()];
         Spi::connect(|client| {
-            for row in client.select("SELECT * FROM _flagscope.units_of($1, $2)", None, &arguments)? {
+            for row in client.select("SELECT * FROM _flagscope.subjects_of($1, $2)", None, &arguments)? {
                 let subject = row.get::<i64>(1)?.and_then(|n| subjects.get(n as usize - 1));
                 let rollout = row.get::<i64>(2)?.and_then(|id| self.rollouts.iter().position(|r| *r == id));
                 let time = |column| Ok::<_, spi::Error>(row.get::<TimestampWithTimeZone>(column)?.map(i64::from));

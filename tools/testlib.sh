@@ -4,7 +4,7 @@
 #   . "$(dirname "$0")/../../tools/testlib.sh"
 #   fresh_cluster test-tick --set flagscope.tick=1s
 #   sql "CREATE EXTENSION flagscope"
-#   is "starts empty" "$(sql 'SELECT count(*) FROM flagscope.flag')" 0
+#   is "starts empty" "$(sql 'SELECT count(*) FROM flagscope.flag_definition')" 0
 #   poll "the worker ticks" 10 'SELECT count(*) > 0 FROM flagscope.evaluation' t
 #   fails_with "an unknown flag is an error" "SELECT flagscope.variant('x', 'u')" 42704
 set -euo pipefail

@@ -25,7 +25,7 @@ CREATE VIEW shop.rule AS
 SELECT g.name AS guardrail, format('%s (%s)', m.name, m.kind) AS metric, CASE g.comparison
         WHEN 'control' THEN format('at most %s %% worse than "off" at the same time', 100 * g.margin)
         ELSE format('at most %s with "on"', g.limit_value) END AS rule, g.test, g.action
-FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
+FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
 ORDER BY g.id;
 
 -- Where the rollout stands: one line a second while the demo runs. Both variants since the stage began; once the

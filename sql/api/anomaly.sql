@@ -11,7 +11,7 @@ RETURN least(4, log(greatest(extract(epoch FROM every) / extract(epoch FROM widt
 COMMENT ON FUNCTION _flagscope.anomaly_line(interval, interval) IS
     'the score that is an alarm: log10 of how many points of this width there are between two false ones';
 
-CREATE FUNCTION _flagscope.anomaly_x(m flagscope.metric, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
+CREATE FUNCTION _flagscope.anomaly_x(m flagscope.metric_definition, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- Anscombe, Biometrika 35 (1948): transforms that make the variance of a binomial or Poisson count nearly constant.
 RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE -1 END * CASE m.kind
@@ -19,16 +19,16 @@ RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE 
     WHEN 'rate' THEN sqrt((events + 0.375) / coalesce(flagscope.sum(moments), n::float8))
     WHEN 'quantile' THEN ln(greatest(value, 1e-9))
     ELSE value END END;
-COMMENT ON FUNCTION _flagscope.anomaly_x(flagscope.metric, float8, bigint, bigint, flagscope.moments) IS
+COMMENT ON FUNCTION _flagscope.anomaly_x(flagscope.metric_definition, float8, bigint, bigint, flagscope.moments) IS
     'a metric''s value on the scale that it is judged on, larger is worse; a quantile of 0 or below counts as 1e-9; NULL without data';
 
-CREATE FUNCTION _flagscope.anomaly_value(m flagscope.metric, x float8) RETURNS float8
+CREATE FUNCTION _flagscope.anomaly_value(m flagscope.metric_definition, x float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE m.kind WHEN 'proportion' THEN sin(y) ^ 2 WHEN 'rate' THEN y ^ 2 WHEN 'quantile' THEN exp(least(y, 700)) ELSE y END
     FROM (SELECT CASE m.harm WHEN 'increase' THEN x ELSE -x END AS y) s;
 END;
-COMMENT ON FUNCTION _flagscope.anomaly_value(flagscope.metric, float8) IS 'back from the scale of anomaly_x() to the metric''s unit';
+COMMENT ON FUNCTION _flagscope.anomaly_value(flagscope.metric_definition, float8) IS 'back from the scale of anomaly_x() to the metric''s unit';
 
 CREATE FUNCTION _flagscope.anomaly_kept_since(width interval) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -45,7 +45,7 @@ AS $$
 BEGIN
     IF since >= until - 6 * width AND since >= _flagscope.kept_since('rollup fine') THEN
         -- The plan of this is kept; that of variant_states() is made at each call (15 ms).
-        RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram FROM flagscope.variant_state v
+        RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram FROM _flagscope.variant_state v
         WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since AND v.bucket < until;
     ELSE
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram
@@ -57,7 +57,7 @@ END $$;
 COMMENT ON FUNCTION _flagscope.anomaly_states(flagscope.guardrail, timestamptz, timestamptz, interval) IS
     'states of a guardrail''s metric in buckets that make whole points';
 
-CREATE FUNCTION _flagscope.anomaly_series(g flagscope.guardrail, m flagscope.metric, control text, since timestamptz, until timestamptz, width interval)
+CREATE FUNCTION _flagscope.anomaly_series(g flagscope.guardrail, m flagscope.metric_definition, control text, since timestamptz, until timestamptz, width interval)
 RETURNS TABLE (variant text, at timestamptz, n bigint, value float8, x float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -71,10 +71,10 @@ BEGIN
             WHERE k.variant IN ('', control) GROUP BY 1, 2) s) p
     WHERE p.value IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.anomaly_series(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.anomaly_series(flagscope.guardrail, flagscope.metric_definition, text, timestamptz, timestamptz, interval) IS
     'points of a guardrail''s metric from rollups: of all variants together (variant empty), and of the control unless it is NULL; those without data are left out';
 
-CREATE FUNCTION _flagscope.extend_points(g flagscope.guardrail, m flagscope.metric, control text, newest timestamptz, width interval) RETURNS void
+CREATE FUNCTION _flagscope.extend_points(g flagscope.guardrail, m flagscope.metric_definition, control text, newest timestamptz, width interval) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -89,7 +89,7 @@ BEGIN
     ON CONFLICT DO NOTHING;  -- what was judged stays as it was
     DELETE FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.at < newest - interval '36 days';
 END $$;
-COMMENT ON FUNCTION _flagscope.extend_points(flagscope.guardrail, flagscope.metric, text, timestamptz, interval) IS
+COMMENT ON FUNCTION _flagscope.extend_points(flagscope.guardrail, flagscope.metric_definition, text, timestamptz, interval) IS
     'adds the points up to the newest one; the first time those of the last 22 days, as far as rollups go back';
 
 CREATE FUNCTION _flagscope.judged_points(guardrail_id bigint, variant text, since timestamptz, newest timestamptz)
@@ -106,7 +106,7 @@ END $$;
 COMMENT ON FUNCTION _flagscope.judged_points(bigint, text, timestamptz, timestamptz) IS
     'points of a series up to the newest one, judged on the 22 days before that (usual as x): evidence counts from a time on, two days at most, so that a look does not take longer from week to week';
 
-CREATE FUNCTION _flagscope.score_points(g flagscope.guardrail, m flagscope.metric, variant text, since timestamptz, newest timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.score_points(g flagscope.guardrail, m flagscope.metric_definition, variant text, since timestamptz, newest timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -114,7 +114,7 @@ BEGIN
     FROM _flagscope.judged_points(g.id, score_points.variant, since, newest) s
     WHERE p.guardrail_id = g.id AND p.variant = score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.score_points(flagscope.guardrail, flagscope.metric, text, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.score_points(flagscope.guardrail, flagscope.metric_definition, text, timestamptz, timestamptz) IS
     'keeps the score of the points since the evidence began that were not judged yet';
 
 CREATE FUNCTION _flagscope.is_free(st flagscope.guardrail_status) RETURNS boolean
@@ -126,7 +126,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.is_free(flagscope.guardrail_status) IS 'takes the lock of a guardrail''s status, unless somebody has it';
 
-CREATE FUNCTION _flagscope.look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+CREATE FUNCTION _flagscope.look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
     alone boolean, setting _flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,7 +160,7 @@ BEGIN
         'days', extract(epoch FROM newest - (SELECT min(p.at) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
         'minutes', extract(epoch FROM width) / 60, 'at', to_char(newest AT TIME ZONE 'UTC', 'HH24:MI'));
 END $$;
-COMMENT ON FUNCTION _flagscope.look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, boolean,
+COMMENT ON FUNCTION _flagscope.look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, boolean,
     _flagscope.tick_setting, timestamptz) IS
     'judges the newest points of a guardrail''s series, and of the control''s unless it is alone; what the verdict wants to know';
 
@@ -179,7 +179,7 @@ CREATE TRIGGER forget_old_points AFTER UPDATE ON flagscope.guardrail
         IS DISTINCT FROM (NEW.flag, NEW.environment, NEW.metric, NEW.test, NEW.quantile, NEW.time_window))
     EXECUTE FUNCTION _flagscope.forget_points();
 
-CREATE FUNCTION flagscope.replay_anomaly(decision_id bigint)
+CREATE FUNCTION _flagscope.replay_anomaly(decision_id bigint)
 RETURNS TABLE (at timestamptz, variant text, n bigint, value float8, usual float8, score_stored float8, score_recomputed float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -195,5 +195,5 @@ BEGIN
         _flagscope.anomaly_point p WHERE p.guardrail_id = d.guardrail_id AND p.variant = v.variant AND p.at = s.at
     ORDER BY p.at, p.variant;
 END $$;
-COMMENT ON FUNCTION flagscope.replay_anomaly(bigint) IS
+COMMENT ON FUNCTION _flagscope.replay_anomaly(bigint) IS
     'an anomaly''s decision computed anew: the points since the evidence began, of the flag (variant empty) and the control, their usual value, and both scores, which agree at the point decided on (earlier ones were judged on the 22 days before them); for 14 days after it';

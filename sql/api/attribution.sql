@@ -31,7 +31,7 @@ DECLARE
     from_ts timestamptz := (SELECT min(t) FROM unnest(since) t);
     to_ts timestamptz := (SELECT max(t) FROM unnest(last_ts) t);
     session text := coalesce(nullif(current_setting('flagscope.environment', true), ''), 'production');
-    names jsonb := (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n);
+    names jsonb := (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n);
 BEGIN
     RETURN QUERY SELECT s.n, e.ts, e.ts_nanos, e.flags::text
     FROM unnest(subjects, environments, since, first_ts, last_ts) WITH ORDINALITY s(subject, environment, since, first_ts, last_ts, n), LATERAL (

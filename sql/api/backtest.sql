@@ -12,7 +12,7 @@ COMMENT ON AGGREGATE _flagscope.fading_centre(flagscope.moments) IS 'the control
 CREATE AGGREGATE _flagscope.fading_past(text, bigint, bigint, flagscope.moments) (SFUNC = _flagscope.next_past, STYPE = float8[]);
 COMMENT ON AGGREGATE _flagscope.fading_past(text, bigint, bigint, flagscope.moments) IS 'the control''s fading trials and events over strata (guardrail_status.past); used over a window in order of time';
 
-CREATE FUNCTION _flagscope.live_history(g flagscope.guardrail, live flagscope.guardrail, m flagscope.metric, since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.live_history(g flagscope.guardrail, live flagscope.guardrail, m flagscope.metric_definition, since timestamptz, until timestamptz)
 RETURNS SETOF _flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,7 +28,7 @@ AS $$
         FROM flagscope.evaluation x WHERE x.guardrail_id = live.id AND x.at >= since AND x.at < until
     ) e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value FROM (
-            SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit')::float8 AS limit_value
+            SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin, (d.evidence ->> 'limit_value')::float8 AS limit_value
             FROM flagscope.decision d WHERE d.rollout_id = e.rollout_id AND d.evidence_id = e.evidence_id
             UNION ALL
             SELECT CASE s.evidence_id WHEN e.evidence_id THEN 2 ELSE 3 END, s.alpha, s.margin, s.limit_value
@@ -37,10 +37,10 @@ AS $$
     -- Another margin may weigh what this one took for a past only; an absolute one takes its own from counts that were weighed.
     WHERE g.test <> 'sequential' OR e.increment <> '{}' OR (e.events_control <> '{}' AND m.kind IN ('proportion', 'rate'));
 $$;
-COMMENT ON FUNCTION _flagscope.live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.live_history(flagscope.guardrail, flagscope.guardrail, flagscope.metric_definition, timestamptz, timestamptz) IS
     'the strata that a live guardrail weighed, weighed by another rule on the same counts: exact';
 
-CREATE FUNCTION _flagscope.weigh_past(g flagscope.guardrail, m flagscope.metric, centre float8, thresholds integer[],
+CREATE FUNCTION _flagscope.weigh_past(g flagscope.guardrail, m flagscope.metric_definition, centre float8, thresholds integer[],
     n_t bigint, y_t bigint, m_t flagscope.moments, h_t flagscope.histogram,
     n_c bigint, y_c bigint, m_c flagscope.moments, h_c flagscope.histogram)
 RETURNS TABLE (events_treatment bigint[], events_control bigint[], increment float8[])
@@ -54,11 +54,11 @@ BEGIN
             n_t, y_t, m_t, h_t, n_c, y_c, m_c, h_c);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.weigh_past(flagscope.guardrail, flagscope.metric, float8, integer[], bigint, bigint, flagscope.moments,
+COMMENT ON FUNCTION _flagscope.weigh_past(flagscope.guardrail, flagscope.metric_definition, float8, integer[], bigint, bigint, flagscope.moments,
     flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what a stratum of the past adds to the evidence of a sequential rule; no row for another test';
 
-CREATE FUNCTION _flagscope.rollup_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.rollup_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, since timestamptz, until timestamptz)
 RETURNS SETOF _flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,10 +84,10 @@ AS $$
     FROM judged j LEFT JOIN LATERAL _flagscope.weigh_past(g, m, j.centre, j.thresholds, coalesce(j.n_t, 0), coalesce(j.y_t, 0), j.m_t, j.h_t,
         coalesce(j.n_c, 0), coalesce(j.y_c, 0), j.m_c, j.h_c) w ON true;
 $$;
-COMMENT ON FUNCTION _flagscope.rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, timestamptz, timestamptz) IS
     'strata of 10 seconds from rollups, for a rule that was not live: thresholds of a quantile come from the control''s past, as they do live';
 
-CREATE FUNCTION _flagscope.anomaly_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.anomaly_history(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, since timestamptz, until timestamptz)
 RETURNS SETOF _flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -106,10 +106,10 @@ AS $$
             (SELECT max(c.score) FROM scored c WHERE c.variant = r.control AND c.at > p.at - 6 * s.width AND c.at <= p.at) >= s.line / 2, true)
     FROM setting s, point p LEFT JOIN scored w ON w.variant = '' AND w.at = p.at WHERE p.variant = '' AND p.at >= s.since;
 $$;
-COMMENT ON FUNCTION _flagscope.anomaly_history(flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.anomaly_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, timestamptz, timestamptz) IS
     'points of an anomaly guardrail that was not live, from rollups; its sample is that of all variants';
 
-CREATE FUNCTION _flagscope.past(g flagscope.guardrail, live flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+CREATE FUNCTION _flagscope.past(g flagscope.guardrail, live flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
     since timestamptz, until timestamptz) RETURNS SETOF _flagscope.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -122,10 +122,10 @@ BEGIN
         RETURN QUERY SELECT * FROM _flagscope.rollup_history(g, r, m, since, until);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.past(flagscope.guardrail, flagscope.guardrail, flagscope.rollout, flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.past(flagscope.guardrail, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, timestamptz, timestamptz) IS
     'the strata of the past that a rule is backtested on: those of a live guardrail, else from rollups';
 
-CREATE FUNCTION _flagscope.recheck(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, h _flagscope.history,
+CREATE FUNCTION _flagscope.recheck(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, h _flagscope.history,
     min_sample bigint, stage_sample bigint, time_window interval) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -142,7 +142,7 @@ BEGIN
         ELSE 'ok' END::flagscope.data_state;
     RETURN CASE WHEN g.of_looks > 1 THEN _flagscope.look(st, g, time_window, h.at) ELSE st END;
 END $$;
-COMMENT ON FUNCTION _flagscope.recheck(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, _flagscope.history, bigint, bigint, interval) IS
+COMMENT ON FUNCTION _flagscope.recheck(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, _flagscope.history, bigint, bigint, interval) IS
     'the state of a threshold or anomaly at one more moment of the past, as judge() gave or would have given it';
 
 CREATE FUNCTION _flagscope.backtest(g flagscope.guardrail, live flagscope.guardrail, since timestamptz, until timestamptz, alpha float8)
@@ -152,7 +152,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = g.metric);
+    m flagscope.metric_definition := (SELECT x FROM flagscope.metric_definition x WHERE x.name = g.metric);
     r flagscope.rollout := (SELECT x FROM flagscope.rollout x WHERE x.flag = g.flag AND x.environment = g.environment AND x.started_at < until ORDER BY x.started_at DESC LIMIT 1);
     copy_after interval := _flagscope.setting_interval('guardrail.copy_after');
     h _flagscope.history;
@@ -228,7 +228,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.backtest(flagscope.guardrail, flagscope.guardrail, timestamptz, timestamptz, float8) IS 'a rule over a past period, stratum by stratum';
 
-CREATE FUNCTION flagscope.backtest_guardrail(guardrail_id bigint, since timestamptz, until timestamptz, alpha float8 DEFAULT NULL)
+CREATE FUNCTION flagscope.backtest_guardrail(guardrail_id bigint, since timestamptz DEFAULT clock_timestamp() - interval '1 day',
+    until timestamptz DEFAULT clock_timestamp(), alpha float8 DEFAULT NULL)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[], value float8,
     log_e float8, line float8, fires boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -241,7 +242,8 @@ END $$;
 COMMENT ON FUNCTION flagscope.backtest_guardrail(bigint, timestamptz, timestamptz, float8) IS
     'a guardrail over a past period: when it fired, with which numbers, from the strata it weighed; alpha NULL: each evidence''s own, so that live decisions come out exactly, but for those on several guardrails together, which replay_joint() computes';
 
-CREATE FUNCTION flagscope.backtest(rule jsonb, flag text, since timestamptz, until timestamptz, alpha float8 DEFAULT NULL, environment text DEFAULT NULL)
+CREATE FUNCTION flagscope.backtest(flag text, rule jsonb, environment text DEFAULT NULL,
+    since timestamptz DEFAULT clock_timestamp() - interval '1 day', until timestamptz DEFAULT clock_timestamp(), alpha float8 DEFAULT NULL)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[], value float8,
     log_e float8, line float8, fires boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -255,8 +257,8 @@ BEGIN
     -- margin, so they are counted anew from rollups.
     SELECT * INTO live FROM flagscope.guardrail x WHERE x.flag = g.flag AND x.environment = g.environment AND x.metric = g.metric
         AND x.comparison = g.comparison AND x.test = g.test AND g.test = 'sequential'
-        AND (SELECT m.kind FROM flagscope.metric m WHERE m.name = g.metric) = 'proportion' ORDER BY x.id LIMIT 1;
+        AND (SELECT m.kind FROM flagscope.metric_definition m WHERE m.name = g.metric) = 'proportion' ORDER BY x.id LIMIT 1;
     RETURN QUERY SELECT * FROM _flagscope.backtest(g, live, since, until, alpha);
 END $$;
-COMMENT ON FUNCTION flagscope.backtest(jsonb, text, timestamptz, timestamptz, float8, text) IS
-    'a proposed rule over a past period, for example backtest(''{"metric": "errors", "margin": 0.3}'', ''f'', from, to): when it would have fired, with which numbers; from the strata of a live guardrail of the metric where their counts fit, else from rollups';
+COMMENT ON FUNCTION flagscope.backtest(text, jsonb, text, timestamptz, timestamptz, float8) IS
+    'a proposed rule over a past period, for example backtest(''f'', ''{"metric": "errors", "margin": 0.3}'', since => ..., until => ...): when it would have fired, with which numbers; from the strata of a live guardrail of the metric where their counts fit, else from rollups';

@@ -117,7 +117,7 @@ AS $$
         _flagscope.setting_text('tick.budget'), array_to_string(w.names, ', '))
     FROM (SELECT ARRAY(SELECT CASE n
             WHEN 'deltas' THEN format('%s deltas of metrics', (SELECT count(*) FROM _flagscope.variant_delta))
-            WHEN 'exposures' THEN format('%s exposures', (SELECT count(*) FROM _flagscope.unit_delta))
+            WHEN 'exposures' THEN format('%s exposures', (SELECT count(*) FROM _flagscope.subject_delta))
             WHEN 'late traces' THEN format('%s late traces', (SELECT count(*) FROM _flagscope.late_trace))
             ELSE n END FROM unnest(s.waiting) n) AS names
         FROM _flagscope.tick_state s) w

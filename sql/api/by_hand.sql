@@ -43,34 +43,35 @@ END $$;
 COMMENT ON FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
     'a decision of a person; what widens is refused while frozen, unless overridden with a reason, and all is refused at another stage than the one given';
 
-CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
+    actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'start', reason, actor, at, override);
-COMMENT ON FUNCTION flagscope.start_rollout(bigint, text, text, timestamptz, boolean) IS
-    'starts a drafted rollout at its first stage; from here its guardrails are on watch; returns the decision''s id';
+COMMENT ON FUNCTION flagscope.start_rollout(bigint, boolean, text, text, timestamptz) IS
+    'starts a drafted rollout at its first stage; from here its guardrails look at it; returns the decision''s id';
 
 CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'pause', reason, actor, at);
 COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text, timestamptz) IS
-    'stops the ramp where it is; guardrails stay on watch; returns the decision''s id';
+    'stops the ramp where it is; guardrails go on looking; returns the decision''s id';
 
-CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
+    actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'resume', reason, actor, at, override);
-COMMENT ON FUNCTION flagscope.resume_rollout(bigint, text, text, timestamptz, boolean) IS
+COMMENT ON FUNCTION flagscope.resume_rollout(bigint, boolean, text, text, timestamptz) IS
     'lets a paused or held ramp go on; its stage starts anew, and so does the evidence of breached guardrails; returns the decision''s id';
 
-CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, stage integer DEFAULT NULL,
+    override boolean DEFAULT false, reason text DEFAULT NULL, actor text DEFAULT NULL,
+    at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'advance', reason, actor, at, override, stage);
-COMMENT ON FUNCTION flagscope.advance_rollout(bigint, text, text, timestamptz, boolean, integer) IS
-    'goes to the next stage without waiting for its gates; from the last stage completes; with stage only if that is the present one, so that a second call, or the worker''s own step, is not followed by another; returns the decision''s id';
+COMMENT ON FUNCTION flagscope.advance_rollout(bigint, integer, boolean, text, text, timestamptz) IS
+    'goes to the next stage without waiting for its gates; from the last stage completes, and is recorded as that; with stage only if that is the present one, so that a second call, or the worker''s own step, is not followed by another; returns the decision''s id';
 
-CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, stage integer DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, stage integer DEFAULT NULL, reason text DEFAULT NULL,
+    actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'step_back', reason, actor, at, false, stage);
-COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, text, text, timestamptz, integer) IS
+COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, integer, text, text, timestamptz) IS
     'goes back one stage and holds there until resumed; with stage only if that is the present one; returns the decision''s id';
 
 CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
@@ -79,14 +80,14 @@ LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'rollback', reason, actor, at
 COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text, timestamptz) IS
     'serves everyone what was served before the rollout; returns the decision''s id';
 
-CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, override boolean DEFAULT false,
+    reason text DEFAULT NULL, actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'complete', reason, actor, at, override);
-COMMENT ON FUNCTION flagscope.complete_rollout(bigint, text, text, timestamptz, boolean) IS
+COMMENT ON FUNCTION flagscope.complete_rollout(bigint, boolean, text, text, timestamptz) IS
     'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
 
-CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, stage integer DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, stage integer DEFAULT NULL, reason text DEFAULT NULL,
+    actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -97,7 +98,7 @@ BEGIN
     WHERE d.id = decided AND s.rollout_id = r.id AND s.ordinal = r.stage;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION flagscope.approve_stage(bigint, text, text, timestamptz, integer) IS
+COMMENT ON FUNCTION flagscope.approve_stage(bigint, integer, text, text, timestamptz) IS
     'lets the ramp leave its present stage once the other gates are clear; with stage only if that is the present one, so that nobody approves what he has not seen; returns the decision''s id';
 
 CREATE FUNCTION _flagscope.check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
@@ -119,8 +120,8 @@ END $$;
 COMMENT ON FUNCTION _flagscope.check_rest(flagscope.rollout, timestamptz, boolean, text) IS
     'raises unless the rollout was rolled back, and long enough ago';
 
-CREATE FUNCTION flagscope.restart_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
-    at timestamptz DEFAULT NULL, override boolean DEFAULT false) RETURNS bigint
+CREATE FUNCTION flagscope.restart_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
+    actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -130,8 +131,8 @@ BEGIN
     r := _flagscope.require_rollout(rollout_id);
     PERFORM _flagscope.check_rest(r, coalesce(at, clock_timestamp()), override, reason);
     BEGIN
-        INSERT INTO flagscope.rollout (flag, environment, treatment, control, unit, alpha, cooldown, watch, exclusion_group, restart_of)
-        VALUES (r.flag, r.environment, r.treatment, r.control, r.unit, r.alpha, r.cooldown, r.watch, r.exclusion_group, r.id)
+        INSERT INTO flagscope.rollout (flag, environment, treatment, control, subject_attribute, alpha, cooldown, follow_up, exclusion_group, restart_of)
+        VALUES (r.flag, r.environment, r.treatment, r.control, r.subject_attribute, r.alpha, r.cooldown, r.follow_up, r.exclusion_group, r.id)
         RETURNING id INTO new_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
@@ -144,5 +145,5 @@ BEGIN
         NULL::integer);
     RETURN new_id;
 END $$;
-COMMENT ON FUNCTION flagscope.restart_rollout(bigint, text, text, timestamptz, boolean) IS
+COMMENT ON FUNCTION flagscope.restart_rollout(bigint, boolean, text, text, timestamptz) IS
     'tries a rollout that was rolled back once more, from its first stage and with evidence of its own; returns the new rollout''s id';

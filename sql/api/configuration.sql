@@ -7,19 +7,19 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET e
 AS $$
     SELECT jsonb_build_object(
         'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
-        'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment e, LATERAL unnest(e.aliases || e.key) n),
+        'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
                 'variants', (SELECT jsonb_agg(k) FROM jsonb_object_keys(_flagscope.variants(g.flag, g.environment)) k),
                 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event,
                 'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
-            FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
+            FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
             WHERE g.enabled AND NOT _flagscope.is_polled(m)),
-        -- Live ones, and after completion those on watch: the end of a watch needs no news, since exposures have times.
+        -- Live ones, and after completion those followed up: the end of that needs no news, since exposures have times.
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
                 'treatment', r.treatment, 'control', r.control,
-                'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint, 'until', CASE WHEN isfinite(r.watch_until)
-                    THEN round(1000000 * extract(epoch FROM r.watch_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
-            FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') OR r.watch_until IS NOT NULL),
+                'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint, 'until', CASE WHEN isfinite(r.follow_up_until)
+                    THEN round(1000000 * extract(epoch FROM r.follow_up_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
+            FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') OR r.follow_up_until IS NOT NULL),
         'trace_window', extract(epoch FROM _flagscope.setting_interval('attribution.trace_window'))::float8,
         'subject_window', extract(epoch FROM _flagscope.setting_interval('attribution.subject_window'))::float8);
 $$;
@@ -30,7 +30,7 @@ CREATE FUNCTION _flagscope.load_environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT e.key FROM flagscope.environment e WHERE load_environment.name = e.key OR load_environment.name = ANY (e.aliases));
+    RETURN (SELECT e.key FROM flagscope.environment_definition e WHERE load_environment.name = e.key OR load_environment.name = ANY (e.aliases));
 END $$;
 COMMENT ON FUNCTION _flagscope.load_environment(text) IS 'key of an environment by key or alias, NULL for an unknown one';
 
@@ -57,7 +57,7 @@ SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, 
     CASE WHEN s.rollout_id IS NOT NULL THEN s.treatment END AS treatment, s.control, s.percent::float8 AS percent,
     s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata, e.metadata::text AS set_metadata,
     CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
-FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment;
+FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment;
 COMMENT ON VIEW _flagscope.served_flag IS 'flags as the backends cache them, with the transactions that wrote them';
 
 CREATE FUNCTION _flagscope.load_flags(environment text, flags text[]) RETURNS SETOF _flagscope.served_flag
@@ -84,7 +84,7 @@ CREATE FUNCTION _flagscope.load_flag_keys(environment text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN QUERY SELECT s.flag FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
+    RETURN QUERY SELECT s.flag FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
         WHERE s.environment = _flagscope.environment(nullif(load_flag_keys.environment, '')) AND f.archived_at IS NULL
         ORDER BY s.flag;
 END $$;
@@ -92,7 +92,7 @@ COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS 'the flags of an environm
 
 COMMENT ON FUNCTION _flagscope.announce_change() IS
     'trigger: on commit, what every backend has cached of the topic (flags, environments or metrics) is out of date';
-CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment
+CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment_definition
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.segment
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
@@ -100,15 +100,15 @@ CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON f
 -- is served by its states, which are renewed with it.
 CREATE TRIGGER tell_flags_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.flag_state
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('flags');
-ALTER TABLE flagscope.environment ENABLE ALWAYS TRIGGER announce_change;
+ALTER TABLE flagscope.environment_definition ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.segment ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER tell_flags_changed;
-CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.metric
+CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.metric_definition
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.guardrail
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.setting
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('metrics');
-ALTER TABLE flagscope.metric ENABLE ALWAYS TRIGGER announce_change;
+ALTER TABLE flagscope.metric_definition ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.guardrail ENABLE ALWAYS TRIGGER announce_change;
 ALTER TABLE flagscope.setting ENABLE ALWAYS TRIGGER announce_change;

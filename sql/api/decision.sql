@@ -120,7 +120,7 @@ BEGIN
         stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at ELSE x.stage_started_at END,
         started_at = CASE action WHEN 'start' THEN at ELSE x.started_at END,
         ended_at = CASE WHEN next_status IN ('rolled_back', 'completed') THEN at ELSE x.ended_at END,
-        watch_until = CASE WHEN next_status = 'completed' AND x.watch > interval '0' THEN at + x.watch END,
+        follow_up_until = CASE WHEN next_status = 'completed' AND x.follow_up > interval '0' THEN at + x.follow_up END,
         previous_variant = CASE action WHEN 'start' THEN
             (SELECT s.default_variant FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)
             ELSE x.previous_variant END
@@ -161,6 +161,7 @@ DECLARE
     new_id bigint;
     from_percent numeric;
     to_percent numeric;
+    done flagscope.action;
 BEGIN
     SELECT * INTO was FROM flagscope.rollout r WHERE r.id = decide.rollout_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
@@ -172,6 +173,8 @@ BEGIN
     SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
     now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE _flagscope.move_rollout(was, action, at) END;
+    -- What advances from the last stage completes, and is called so.
+    done := CASE WHEN action = 'advance' AND now_is.status = 'completed' THEN 'complete' ELSE action END;
     from_percent := CASE WHEN was.status IN ('running', 'paused', 'held') THEN _flagscope.percent(was.id, was.stage)
                          WHEN was.status = 'completed' THEN 100 ELSE 0 END;
     to_percent := CASE WHEN now_is.status = 'rolled_back' THEN 0 WHEN now_is.status = 'completed' THEN 100
@@ -179,10 +182,10 @@ BEGIN
     INSERT INTO flagscope.decision (key, at, rollout_id, flag, environment, action, shadow, from_status, to_status,
         from_percent, to_percent, from_stage, to_stage, guardrail_id, guardrail_version, rule, evidence,
         evidence_id, last_stratum, watermark, actor, reason)
-    VALUES (concat_ws('/', was.id, was.version, action, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END,
+    VALUES (concat_ws('/', was.id, was.version, done, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END,
             CASE WHEN shadow OR action = 'warn' THEN evidence ->> 'state' END,
             CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM coalesce(status.breached_at, status.state_since)) END),
-        at, was.id, was.flag, was.environment, action, shadow, was.status, now_is.status, from_percent, to_percent,
+        at, was.id, was.flag, was.environment, done, shadow, was.status, now_is.status, from_percent, to_percent,
         was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
         status.evidence_id, status.last_stratum, status.watermark, decide.actor, decide.reason)
     ON CONFLICT (key) DO NOTHING RETURNING id INTO new_id;

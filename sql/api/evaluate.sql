@@ -70,13 +70,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.definitions_as_of(text, text, timestamptz) IS 'a flag and those it needs, as they were at a time';
 
-CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, at timestamptz, context jsonb DEFAULT NULL,
-    environment text DEFAULT NULL)
+CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, context jsonb DEFAULT NULL, environment text DEFAULT NULL,
+    at timestamptz DEFAULT clock_timestamp())
 RETURNS TABLE (value jsonb, variant text, reason text, error_code text, metadata jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT e.* FROM _flagscope.evaluate_among(_flagscope.definitions_as_of(flag, environment, at),
         flag, targeting_key, context, extract(epoch FROM _flagscope.finite('evaluate_as_of()', at))::float8) e
 $$;
-COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, timestamptz, jsonb, text) IS
+COMMENT ON FUNCTION flagscope.evaluate_as_of(text, text, jsonb, text, timestamptz) IS
     'what evaluate() answered at a time in the past, from flag_state_history: "which variant did this user get at 14:03"';

@@ -22,7 +22,7 @@ CREATE FUNCTION _flagscope.margin(g flagscope.guardrail) RETURNS float8
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(g.margin, _flagscope.setting_number('guardrail.margin.' || CASE g.comparison WHEN 'baseline' THEN 'baseline' ELSE m.kind::text END))
-    FROM flagscope.metric m WHERE m.name = g.metric AND g.comparison <> 'absolute' AND g.margin_absolute IS NULL;
+    FROM flagscope.metric_definition m WHERE m.name = g.metric AND g.comparison <> 'absolute' AND g.margin_absolute IS NULL;
 END;
 COMMENT ON FUNCTION _flagscope.margin(flagscope.guardrail) IS 'a guardrail''s relative margin, else its default; NULL against a limit, and where it is absolute';
 
@@ -49,7 +49,7 @@ RETURN (coalesce(flagscope.sum(moments), 0) + z * sqrt(coalesce(flagscope.count(
 COMMENT ON FUNCTION _flagscope.ratio_end(flagscope.moments, float8, float8) IS
     'sum by number of rows, moved by z standard errors of a compound Poisson sum';
 
-CREATE FUNCTION _flagscope.value_end(m flagscope.metric, n float8, y float8, moments flagscope.moments, z float8) RETURNS float8
+CREATE FUNCTION _flagscope.value_end(m flagscope.metric_definition, n float8, y float8, moments flagscope.moments, z float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT CASE m.kind
@@ -58,10 +58,10 @@ BEGIN ATOMIC
         WHEN 'rate' THEN (y + z ^ 2 / 2 + z * sqrt(y + z ^ 2 / 4)) / nullif(coalesce(flagscope.sum(moments), n), 0)
         WHEN 'ratio' THEN _flagscope.ratio_end(moments, n, z) END;
 END;
-COMMENT ON FUNCTION _flagscope.value_end(flagscope.metric, float8, float8, flagscope.moments, float8) IS
+COMMENT ON FUNCTION _flagscope.value_end(flagscope.metric_definition, float8, float8, flagscope.moments, float8) IS
     'share, mean, rate or ratio moved by z standard errors: Wilson''s score interval, the mean''s standard error, the score interval of a Poisson count, of a ratio that of a compound Poisson sum, root of the sum of squares; NULL for a quantile';
 
-CREATE FUNCTION _flagscope.baseline(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, min_sample bigint, at timestamptz)
+CREATE FUNCTION _flagscope.baseline(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, min_sample bigint, at timestamptz)
 RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,7 +78,7 @@ AS $$
     ) x, (SELECT CASE m.harm WHEN 'increase' THEN 3.09 ELSE -3.09 END) b(z)
     WHERE x.n >= greatest(min_sample, 1);
 $$;
-COMMENT ON FUNCTION _flagscope.baseline(flagscope.guardrail, flagscope.rollout, flagscope.metric, bigint, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.baseline(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, bigint, timestamptz) IS
     'the limit that a baseline gives: what the control variant was before, at the lenient end of its uncertainty, worsened by the margin; NULL while there is too little of it';
 
 CREATE FUNCTION _flagscope.begin_evidence(rollout_id bigint, at timestamptz) RETURNS void

@@ -7,9 +7,9 @@ CREATE FUNCTION _flagscope.export(environment text, OUT document jsonb, OUT prob
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.document, w.problems
-    FROM flagscope.environment e,
+    FROM flagscope.environment_definition e,
         LATERAL (SELECT coalesce(jsonb_agg(_flagscope.definition(s) ORDER BY s.flag), '[]') AS definitions
-                 FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
+                 FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
                  WHERE s.environment = e.key AND f.archived_at IS NULL) d,
         LATERAL _flagscope.write_flagd(d.definitions, nullif(_flagscope.segments(e.key), '{}'), e.metadata) w
     WHERE e.key = _flagscope.environment(export.environment);
@@ -22,13 +22,13 @@ AS $$ SELECT x.document FROM _flagscope.export(environment) x $$;
 COMMENT ON FUNCTION flagscope.export_flagd(text) IS
     'the flags of an environment as flagd''s JSON; a running rollout and prerequisites are compiled into targeting, so that every client of flagd serves the same variants';
 
-CREATE FUNCTION flagscope.export_problems(environment text DEFAULT NULL) RETURNS TABLE (path text, problem text, is_error boolean)
+CREATE FUNCTION flagscope.check_export(environment text DEFAULT NULL) RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.path, p.problem, p.is_error FROM _flagscope.export(environment) x,
+    SELECT p.path, p.problem, NULL::text, p.is_error FROM _flagscope.export(environment) x,
         LATERAL jsonb_to_recordset(x.problems) p(path text, problem text, is_error boolean);
 $$;
-COMMENT ON FUNCTION flagscope.export_problems(text) IS
+COMMENT ON FUNCTION flagscope.check_export(text) IS
     'what export_flagd() left out (an error), and what to know about the rest';
 
 CREATE FUNCTION _flagscope.is_used_elsewhere(flag text, environment text)
@@ -46,7 +46,7 @@ COMMENT ON FUNCTION _flagscope.is_used_elsewhere(text, text) IS
     'whether other environments use a flag, and with what table flag says of it: no import into this one changes that';
 
 CREATE FUNCTION _flagscope.require_same_everywhere(
-    f flagscope.flag, environment text, bucketing flagscope.bucketing, value_schema jsonb
+    f flagscope.flag_definition, environment text, bucketing flagscope.bucketing, value_schema jsonb
 ) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,12 +67,12 @@ BEGIN
             HINT = _flagscope.message('If it is meant for all of them: %s; then import again.', CASE
                 WHEN f.archived_at IS NOT NULL THEN format('SELECT flagscope.unarchive_flag(%L)', f.key)
                 WHEN bucketing <> f.bucketing
-                    THEN format('UPDATE flagscope.flag SET bucketing = %L WHERE key = %L', bucketing, f.key)
-                ELSE format('UPDATE flagscope.flag SET value_schema = %L WHERE key = %L',
+                    THEN format('UPDATE flagscope.flag_definition SET bucketing = %L WHERE key = %L', bucketing, f.key)
+                ELSE format('UPDATE flagscope.flag_definition SET value_schema = %L WHERE key = %L',
                     left(value_schema::text, 500), f.key) END);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_same_everywhere(flagscope.flag, text, flagscope.bucketing, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_same_everywhere(flagscope.flag_definition, text, flagscope.bucketing, jsonb) IS
     'raises where a document says otherwise than table flag of what environments cannot differ in';
 
 CREATE FUNCTION _flagscope.require_no_rollout(flag text, environment text) RETURNS void
@@ -92,17 +92,17 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     d record;
-    f flagscope.flag;
+    f flagscope.flag_definition;
     used record;
 BEGIN
     SELECT * INTO d FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
         default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb, value_schema jsonb);
     PERFORM _flagscope.require_no_rollout(d.key, environment);
-    INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
+    INSERT INTO flagscope.flag_definition (key, value_type, variants, bucketing, metadata, value_schema)
     VALUES (d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata,
         d.value_schema)
     ON CONFLICT (key) DO NOTHING;
-    SELECT * INTO f FROM flagscope.flag x WHERE x.key = d.key;
+    SELECT * INTO f FROM flagscope.flag_definition x WHERE x.key = d.key;
     SELECT * INTO used FROM _flagscope.is_used_elsewhere(d.key, environment);
     IF used.at_all THEN
         PERFORM _flagscope.require_same_everywhere(f, environment, d.bucketing, d.value_schema);
@@ -111,11 +111,11 @@ BEGIN
     used.metadata := used.metadata AND f.metadata <> d.metadata;
     IF NOT used.variants THEN
         -- Add before the state is changed, take away after it: what is served must exist at every moment.
-        UPDATE flagscope.flag x SET variants = x.variants || d.variants, value_schema = NULL
+        UPDATE flagscope.flag_definition x SET variants = x.variants || d.variants, value_schema = NULL
         WHERE x.key = d.key AND x.variants <> d.variants;
     END IF;
     INSERT INTO flagscope.flag_state (flag, environment, enabled)
-    SELECT d.key, e.key, false FROM flagscope.environment e ON CONFLICT DO NOTHING;
+    SELECT d.key, e.key, false FROM flagscope.environment_definition e ON CONFLICT DO NOTHING;
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant,
         targeting = nullif(d.targeting, 'null'), prerequisites = coalesce(d.prerequisites, '[]'),
         variants = CASE WHEN used.variants THEN d.variants END, metadata = CASE WHEN used.metadata THEN d.metadata END
@@ -127,7 +127,7 @@ BEGIN
     f.metadata := CASE WHEN used.metadata THEN f.metadata ELSE d.metadata END;
     f.bucketing := coalesce(d.bucketing, f.bucketing);
     f.value_schema := coalesce(d.value_schema, f.value_schema);
-    UPDATE flagscope.flag x SET variants = f.variants, metadata = f.metadata, bucketing = f.bucketing,
+    UPDATE flagscope.flag_definition x SET variants = f.variants, metadata = f.metadata, bucketing = f.bucketing,
         value_schema = f.value_schema, archived_at = NULL
     WHERE x.key = f.key AND (x.variants, x.metadata, x.bucketing, x.value_schema, x.archived_at)
         IS DISTINCT FROM (f.variants, f.metadata, f.bucketing, f.value_schema, NULL);
@@ -145,13 +145,13 @@ BEGIN
     SELECT array_agg(d.key) FILTER (WHERE f.key IS NULL), array_agg(d.key) FILTER (WHERE f.key IS NOT NULL)
     INTO news, same
     FROM jsonb_to_recordset(definitions) AS d(key text, variants jsonb, bucketing flagscope.bucketing, metadata jsonb, value_schema jsonb)
-        LEFT JOIN flagscope.flag f ON f.key = d.key
+        LEFT JOIN flagscope.flag_definition f ON f.key = d.key
     WHERE f.key IS NULL OR (f.variants = d.variants AND f.metadata = d.metadata AND f.archived_at IS NULL
         AND f.bucketing = coalesce(d.bucketing, f.bucketing)
         AND f.value_schema IS NOT DISTINCT FROM coalesce(d.value_schema, f.value_schema)
         AND NOT EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = f.key AND r.environment = import_alike.environment
             AND r.status IN ('draft', 'running', 'paused', 'held')));
-    INSERT INTO flagscope.flag (key, value_type, variants, bucketing, metadata, value_schema)
+    INSERT INTO flagscope.flag_definition (key, value_type, variants, bucketing, metadata, value_schema)
     SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata, d.value_schema
     FROM jsonb_to_recordset(definitions) AS d(key text, value_type flagscope.value_type, variants jsonb, bucketing flagscope.bucketing,
         metadata jsonb, value_schema jsonb)
@@ -160,7 +160,7 @@ BEGIN
     SELECT d.key, e.key, is_meant AND d.enabled, CASE WHEN is_meant THEN d.default_variant END,
         CASE WHEN is_meant THEN nullif(d.targeting, 'null') END
     FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
-        JOIN unnest(news || same) k(key) ON k.key = d.key, flagscope.environment e,
+        JOIN unnest(news || same) k(key) ON k.key = d.key, flagscope.environment_definition e,
         LATERAL (SELECT e.key = import_alike.environment) m(is_meant)
     WHERE NOT EXISTS (SELECT FROM flagscope.flag_state s WHERE s.flag = d.key AND s.environment = e.key);
     UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant, targeting = nullif(d.targeting, 'null'),
@@ -208,14 +208,14 @@ DECLARE
     names text[] := ARRAY(SELECT k FROM jsonb_object_keys(segments) k);
     own jsonb := '{}';
 BEGIN
-    IF EXISTS (SELECT FROM flagscope.environment e WHERE e.key <> environment) THEN
+    IF EXISTS (SELECT FROM flagscope.environment_definition e WHERE e.key <> environment) THEN
         own := (SELECT coalesce(jsonb_object_agg(n.key, n.value), '{}') FROM jsonb_each(segments) n
             LEFT JOIN flagscope.segment s ON s.name = n.key WHERE s.rule IS DISTINCT FROM n.value);
     ELSE
         INSERT INTO flagscope.segment AS s (name, rule) SELECT n.key, n.value FROM jsonb_each(segments) n
         ON CONFLICT (name) DO UPDATE SET rule = excluded.rule WHERE s.rule <> excluded.rule;
     END IF;
-    UPDATE flagscope.environment e SET segments = (e.segments - names) || own
+    UPDATE flagscope.environment_definition e SET segments = (e.segments - names) || own
     WHERE e.key = import_segments.environment AND e.segments <> (e.segments - names) || own;
 END $$;
 COMMENT ON FUNCTION _flagscope.import_segments(jsonb, text) IS
@@ -225,7 +225,7 @@ CREATE FUNCTION _flagscope.import_set(document jsonb, environment text) RETURNS 
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.environment e SET metadata = document -> 'metadata'
+    UPDATE flagscope.environment_definition e SET metadata = document -> 'metadata'
     WHERE e.key = environment AND e.metadata <> document -> 'metadata';
     PERFORM _flagscope.import_segments(document -> 'segments', environment);
     RETURN NULL;
@@ -284,7 +284,7 @@ COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
     'What other environments serve stays as it is: variants, metadata and $evaluators that differ from theirs are this '
     'environment''s own (flag_state.variants, flag_state.metadata, environment.segments)';
 
-CREATE FUNCTION flagscope.flag_changes(since bigint DEFAULT 0)
+CREATE FUNCTION flagscope.flag_changes(after_cursor bigint DEFAULT 0)
 RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb, state text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -299,12 +299,12 @@ AS $$
           FROM _flagscope.incarnation i) x, _flagscope.flag_change c
         -- The environment's metadata, which goes with every answer there.
         LEFT JOIN _flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
-        LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag JOIN flagscope.environment e ON e.key = s.environment)
+        LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment)
             ON s.flag = c.flag AND s.environment = c.environment
-    WHERE (since < x.base OR since > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= since)
+    WHERE (after_cursor < x.base OR after_cursor > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= after_cursor)
         AND c.flag <> ''
         -- Who begins has nothing to take away.
-        AND (s.flag IS NOT NULL OR since > 0)
+        AND (s.flag IS NOT NULL OR after_cursor > 0)
     ORDER BY 4;
 $$;
 COMMENT ON FUNCTION flagscope.flag_changes(bigint) IS

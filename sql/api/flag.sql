@@ -14,7 +14,7 @@ RETURN CASE value_type
 COMMENT ON FUNCTION _flagscope.value_fits(jsonb, flagscope.value_type) IS
     'is the value of the type; integers are exact in every JSON reader (below 2^53), numbers fit a double';
 
-CREATE FUNCTION _flagscope.require_variants(f flagscope.flag, variants jsonb) RETURNS void
+CREATE FUNCTION _flagscope.require_variants(f flagscope.flag_definition, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -40,7 +40,7 @@ BEGIN
             HINT = 'Change the values and value_schema together, in one statement.';
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_variants(flagscope.flag, jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_variants(flagscope.flag_definition, jsonb) IS
     'raises unless variants are of the flag''s type and satisfy its schema';
 
 CREATE FUNCTION _flagscope.check_flag() RETURNS trigger
@@ -74,7 +74,7 @@ END $$;
 COMMENT ON FUNCTION _flagscope.check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
 COMMENT ON FUNCTION _flagscope.check_schema(jsonb, jsonb) IS 'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
 COMMENT ON FUNCTION _flagscope.check_flag() IS 'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
-CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag
+CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag();
 
 CREATE FUNCTION _flagscope.variants_in_use(s flagscope.flag_state) RETURNS text[]
@@ -111,7 +111,7 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_variants_in_use() IS 'trigger: a variant that is served cannot be removed';
-CREATE TRIGGER check_variants_in_use BEFORE UPDATE OF variants ON flagscope.flag
+CREATE TRIGGER check_variants_in_use BEFORE UPDATE OF variants ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_variants_in_use();
 
 CREATE FUNCTION _flagscope.check_actor(name text) RETURNS text
@@ -177,9 +177,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag and environment of the state of flag "%s" never change', OLD.flag);
     END IF;
-    SELECT coalesce(NEW.variants, f.variants) INTO variants FROM flagscope.flag f WHERE f.key = NEW.flag;
+    SELECT coalesce(NEW.variants, f.variants) INTO variants FROM flagscope.flag_definition f WHERE f.key = NEW.flag;
     IF NEW.variants IS NOT NULL AND (TG_OP = 'INSERT' OR NEW.variants IS DISTINCT FROM OLD.variants) THEN
-        PERFORM _flagscope.require_variants(f, NEW.variants) FROM flagscope.flag f WHERE f.key = NEW.flag;
+        PERFORM _flagscope.require_variants(f, NEW.variants) FROM flagscope.flag_definition f WHERE f.key = NEW.flag;
     END IF;
     IF NEW.metadata IS NOT NULL THEN
         PERFORM _flagscope.check_document(NEW.metadata);
@@ -251,7 +251,7 @@ BEGIN
         n.prerequisites, n.rollout_id, n.treatment, n.control, n.percent, _flagscope.definition_of(s, f, e) - 'set_metadata',
         n.actor, n.reason, n.decision_id
     FROM new_state n JOIN flagscope.flag_state s ON s.flag = n.flag AND s.environment = n.environment
-        JOIN flagscope.flag f ON f.key = n.flag JOIN flagscope.environment e ON e.key = n.environment;
+        JOIN flagscope.flag_definition f ON f.key = n.flag JOIN flagscope.environment_definition e ON e.key = n.environment;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.keep_flag_state_history() IS 'trigger: closes the old versions and opens the new ones';
@@ -326,16 +326,16 @@ AS $$
 BEGIN
     NEW.builtin := false;  -- what somebody wrote is dumped
     PERFORM _flagscope.check_document(NEW.metadata);
-    IF EXISTS (SELECT FROM flagscope.environment e
+    IF EXISTS (SELECT FROM flagscope.environment_definition e
                WHERE e.key <> NEW.key AND (e.aliases || e.key) && (NEW.aliases || NEW.key)) THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
             MESSAGE = _flagscope.message('environment "%s" has a name that another environment has already', NEW.key),
-            HINT = 'See SELECT key, aliases FROM flagscope.environment.';
+            HINT = 'See SELECT key, aliases FROM flagscope.environment_definition.';
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_environment() IS 'trigger: a key or alias names one environment only';
-CREATE TRIGGER check_environment BEFORE INSERT OR UPDATE ON flagscope.environment
+CREATE TRIGGER check_environment BEFORE INSERT OR UPDATE ON flagscope.environment_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment();
 
 -- A history of its own: in each flag's, a change of what they share was 10,000 new versions in 42 s.
@@ -363,11 +363,11 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.keep_environment_history() IS
     'trigger: keeps the versions of an environment''s metadata, and tells followers that every answer there has changed';
-CREATE TRIGGER keep_first_metadata AFTER INSERT ON flagscope.environment
+CREATE TRIGGER keep_first_metadata AFTER INSERT ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.metadata <> '{}') EXECUTE FUNCTION _flagscope.keep_environment_history();
-CREATE TRIGGER keep_metadata AFTER UPDATE OF metadata ON flagscope.environment
+CREATE TRIGGER keep_metadata AFTER UPDATE OF metadata ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.metadata <> OLD.metadata) EXECUTE FUNCTION _flagscope.keep_environment_history();
-CREATE TRIGGER keep_last_metadata AFTER DELETE ON flagscope.environment
+CREATE TRIGGER keep_last_metadata AFTER DELETE ON flagscope.environment_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.keep_environment_history();
 
 CREATE FUNCTION _flagscope.environment(name text) RETURNS text
@@ -378,11 +378,11 @@ DECLARE
     asked text := coalesce(name, nullif(current_setting('flagscope.environment', true), ''), 'production');
     found_key text;
 BEGIN
-    SELECT e.key INTO found_key FROM flagscope.environment e WHERE asked = e.key OR asked = ANY (e.aliases);
+    SELECT e.key INTO found_key FROM flagscope.environment_definition e WHERE asked = e.key OR asked = ANY (e.aliases);
     IF found_key IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = _flagscope.message('environment "%s" does not exist', asked),
-            HINT = _flagscope.names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment e), 'There is none.');
+            HINT = _flagscope.names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment_definition e), 'There is none.');
     END IF;
     RETURN found_key;
 END $$;
@@ -393,72 +393,75 @@ CREATE FUNCTION flagscope.create_flag(
     value_type flagscope.value_type DEFAULT 'boolean', description text DEFAULT '', tags text[] DEFAULT '{}',
     metadata jsonb DEFAULT '{}', enabled boolean DEFAULT true, value_schema jsonb DEFAULT NULL,
     bucketing flagscope.bucketing DEFAULT NULL
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     detail text;
     hint text;
 BEGIN
-    INSERT INTO flagscope.flag (key, value_type, variants, description, tags, metadata, value_schema, bucketing)
+    INSERT INTO flagscope.flag_definition (key, value_type, variants, description, tags, metadata, value_schema, bucketing)
     VALUES (create_flag.key, create_flag.value_type, create_flag.variants, create_flag.description,
             create_flag.tags, create_flag.metadata, create_flag.value_schema,
             coalesce(create_flag.bucketing, _flagscope.default_bucketing()));
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant)
-    SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment e;
+    SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment_definition e;
+    RETURN create_flag.key;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('flag "%s" exists already', create_flag.key), NULL,
-        'UPDATE flagscope.flag changes it.');
+        'UPDATE flagscope.flag_definition changes it.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb, flagscope.bucketing) IS
-    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing';
+    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing; returns its key';
 
-CREATE FUNCTION _flagscope.set_archived(flag text, archived_at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.set_archived(flag text, archived_at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE flagscope.flag f SET archived_at = set_archived.archived_at WHERE f.key = set_archived.flag;
+    UPDATE flagscope.flag_definition f SET archived_at = set_archived.archived_at WHERE f.key = set_archived.flag;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = _flagscope.message('flag "%s" does not exist', flag),
             HINT = _flagscope.names_hint(flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
     END IF;
+    RETURN (SELECT max(s.version) FROM flagscope.flag_state s WHERE s.flag = set_archived.flag);
 END $$;
-COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back';
+COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back; returns its latest version';
 
-CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS void
+CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, clock_timestamp());
 COMMENT ON FUNCTION flagscope.archive_flag(text) IS
-    'puts a flag away in every environment: callers get their own default, exports leave it out, history stays; refused while a rollout is live or another flag needs it';
+    'puts a flag away in every environment: callers get their own default, exports leave it out, history stays; refused while a rollout is live or another flag needs it; returns the new version';
 
-CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS void
+CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, NULL);
-COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag back, as it was';
+COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag back, as it was; returns the new version';
 
-CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS void
+CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     detail text;
     hint text;
 BEGIN
-    INSERT INTO flagscope.environment (key, aliases, description)
+    INSERT INTO flagscope.environment_definition (key, aliases, description)
     VALUES (create_environment.key, create_environment.aliases, create_environment.description);
-    INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag f;
+    INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag_definition f;
+    RETURN create_environment.key;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('environment "%s" exists already', create_environment.key), NULL,
-        'UPDATE flagscope.environment changes it.');
+        'UPDATE flagscope.environment_definition changes it.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_environment(text, text[], text) IS
-    'creates an environment in which every existing flag is disabled and has no default variant';
+    'creates an environment in which every existing flag is disabled and has no default variant; returns its key';
 
 CREATE FUNCTION _flagscope.change_flag_state(flag text, environment text, enabled boolean, default_variant text) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

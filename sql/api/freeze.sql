@@ -14,12 +14,13 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_freeze() IS 'trigger: the time zone exists, and a person made it';
-CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.freeze
+CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.change_freeze
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_freeze();
 
-CREATE FUNCTION flagscope.create_freeze(
-    reason text, during tstzrange DEFAULT NULL, weekdays integer[] DEFAULT NULL, from_time time DEFAULT '00:00',
-    to_time time DEFAULT '24:00', time_zone text DEFAULT 'UTC', environment text DEFAULT NULL, tag text DEFAULT NULL
+CREATE FUNCTION flagscope.create_change_freeze(
+    name text, environment text DEFAULT NULL, since timestamptz DEFAULT NULL, until timestamptz DEFAULT NULL,
+    weekdays integer[] DEFAULT NULL, from_time time DEFAULT '00:00', to_time time DEFAULT '24:00', time_zone text DEFAULT 'UTC',
+    tag text DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -30,9 +31,9 @@ DECLARE
     new_id bigint;
 BEGIN
     env := CASE WHEN environment IS NOT NULL THEN _flagscope.environment(environment) END;
-    INSERT INTO flagscope.freeze (reason, environment, tag, during, weekdays, from_time, to_time, time_zone, created_by)
-    VALUES (create_freeze.reason, env, create_freeze.tag, create_freeze.during, create_freeze.weekdays,
-            create_freeze.from_time, create_freeze.to_time, create_freeze.time_zone, _flagscope.actor())
+    INSERT INTO flagscope.change_freeze (name, environment, tag, since, until, weekdays, from_time, to_time, time_zone, created_by)
+    VALUES (create_change_freeze.name, env, create_change_freeze.tag, create_change_freeze.since, create_change_freeze.until, create_change_freeze.weekdays,
+            create_change_freeze.from_time, create_change_freeze.to_time, create_change_freeze.time_zone, _flagscope.actor())
     RETURNING id INTO new_id;
     RETURN new_id;
 EXCEPTION WHEN OTHERS THEN
@@ -40,16 +41,16 @@ EXCEPTION WHEN OTHERS THEN
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
-COMMENT ON FUNCTION flagscope.create_freeze(text, tstzrange, integer[], time, time, text, text, text) IS
+COMMENT ON FUNCTION flagscope.create_change_freeze(text, text, timestamptz, timestamptz, integer[], time, time, text, text) IS
     'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
 
 CREATE FUNCTION _flagscope.frozen(flag text, environment text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('frozen (%s)', string_agg(z.reason, '; ' ORDER BY z.id)) FROM flagscope.freeze z
+    SELECT format('frozen (%s)', string_agg(z.name, '; ' ORDER BY z.id)) FROM flagscope.change_freeze z
     WHERE coalesce(z.environment = frozen.environment, true)
-        AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag f WHERE f.key = frozen.flag AND z.tag = ANY (f.tags)))
-        AND (z.during @> at OR (extract(isodow FROM at AT TIME ZONE z.time_zone) = ANY (z.weekdays)
+        AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = frozen.flag AND z.tag = ANY (f.tags)))
+        AND ((z.weekdays IS NULL AND coalesce(at >= z.since, true) AND coalesce(at < z.until, true)) OR (extract(isodow FROM at AT TIME ZONE z.time_zone) = ANY (z.weekdays)
             AND (at AT TIME ZONE z.time_zone)::time >= z.from_time AND (at AT TIME ZONE z.time_zone)::time < z.to_time))
     HAVING count(*) > 0;
 $$;

@@ -18,7 +18,7 @@ RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') T
 COMMENT ON FUNCTION _flagscope.default_test(flagscope.metric_kind, flagscope.comparison) IS
     'sequential, but for what has no sequential test: ratios, and means against a limit or a baseline';
 
-CREATE FUNCTION _flagscope.margin_absolute_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
+CREATE FUNCTION _flagscope.margin_absolute_problem(g flagscope.guardrail, m flagscope.metric_definition) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -31,9 +31,9 @@ AS $$
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND g.margin_absolute >= m.cap
             THEN format('values between 0 and the cap "%s" have no mean that differs by "%s"', m.cap, g.margin_absolute) END;
 $$;
-COMMENT ON FUNCTION _flagscope.margin_absolute_problem(flagscope.guardrail, flagscope.metric) IS 'why an absolute margin does not fit a rule; NULL: it does';
+COMMENT ON FUNCTION _flagscope.margin_absolute_problem(flagscope.guardrail, flagscope.metric_definition) IS 'why an absolute margin does not fit a rule; NULL: it does';
 
-CREATE FUNCTION _flagscope.guardrail_problem(g flagscope.guardrail, m flagscope.metric) RETURNS text
+CREATE FUNCTION _flagscope.guardrail_problem(g flagscope.guardrail, m flagscope.metric_definition) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
@@ -65,7 +65,7 @@ AS $$
             THEN format('the limit of a proportion is a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
         ELSE coalesce(_flagscope.margin_absolute_problem(g, m), _flagscope.on_state_problem(g.on_state)) END;
 $$;
-COMMENT ON FUNCTION _flagscope.guardrail_problem(flagscope.guardrail, flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.guardrail_problem(flagscope.guardrail, flagscope.metric_definition) IS
     'why a rule does not fit a metric; NULL: it does';
 
 CREATE FUNCTION _flagscope.measures_anew(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS boolean
@@ -91,7 +91,7 @@ BEGIN
     IF TG_OP = 'INSERT' THEN
         PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, '{}'::text[]);
     END IF;
-    problem := _flagscope.guardrail_problem(NEW, (SELECT m FROM flagscope.metric m WHERE m.name = NEW.metric));
+    problem := _flagscope.guardrail_problem(NEW, (SELECT m FROM flagscope.metric_definition m WHERE m.name = NEW.metric));
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('guardrail "%s": %s', NEW.name, problem),
@@ -100,7 +100,7 @@ BEGIN
     IF TG_OP = 'UPDATE' AND _flagscope.measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
         DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r WHERE s.guardrail_id = OLD.id AND r.id = s.rollout_id
-            AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.watch_until IS NOT NULL);
+            AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.follow_up_until IS NOT NULL);
     END IF;
     RETURN NEW;
 END $$;
@@ -110,13 +110,12 @@ CREATE TRIGGER check_guardrail BEFORE INSERT OR UPDATE ON flagscope.guardrail
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_guardrail();
 
 CREATE FUNCTION flagscope.create_guardrail(
-    flag text, metric text, name text DEFAULT NULL, comparison flagscope.comparison DEFAULT NULL,
-    limit_value float8 DEFAULT NULL, margin float8 DEFAULT NULL, quantile float8 DEFAULT NULL,
+    flag text, metric text, environment text DEFAULT NULL, name text DEFAULT NULL, comparison flagscope.comparison DEFAULT NULL,
+    limit_value float8 DEFAULT NULL, margin float8 DEFAULT NULL, margin_absolute float8 DEFAULT NULL, quantile float8 DEFAULT NULL,
     action flagscope.action DEFAULT 'rollback', test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL,
-    time_window interval DEFAULT NULL, weight float8 DEFAULT 1, shadow boolean DEFAULT false, environment text DEFAULT NULL,
-    description text DEFAULT '', on_state jsonb DEFAULT '{}', priority integer DEFAULT 0, breaches integer DEFAULT 1,
-    of_looks integer DEFAULT NULL, grace interval DEFAULT NULL, stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1,
-    margin_absolute float8 DEFAULT NULL
+    time_window interval DEFAULT NULL, weight float8 DEFAULT 1, shadow boolean DEFAULT false, description text DEFAULT '',
+    on_state jsonb DEFAULT '{}', priority integer DEFAULT 0, breaches integer DEFAULT 1, of_looks integer DEFAULT NULL,
+    grace interval DEFAULT NULL, stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -124,7 +123,7 @@ DECLARE
     detail text;
     hint text;
     env text;
-    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric m WHERE m.name = create_guardrail.metric);
+    kind flagscope.metric_kind := (SELECT m.kind FROM flagscope.metric_definition m WHERE m.name = create_guardrail.metric);
     compared flagscope.comparison := coalesce(comparison, CASE WHEN test = 'anomaly' THEN 'baseline'
         WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
     new_id bigint;
@@ -151,6 +150,6 @@ WHEN OTHERS THEN
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
-COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, flagscope.comparison, float8, float8, float8, flagscope.action,
-    flagscope.guardrail_test, bigint, interval, float8, boolean, text, text, jsonb, integer, integer, integer, interval, interval, float8, float8) IS
+COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, text, flagscope.comparison, float8, float8, float8, float8, flagscope.action,
+    flagscope.guardrail_test, bigint, interval, float8, boolean, text, jsonb, integer, integer, integer, interval, interval, float8) IS
     'puts a metric of a flag on watch: against the control, or with limit_value against an absolute limit; returns its id';

@@ -18,13 +18,13 @@ AS $$
 #variable_conflict use_column
 BEGIN
     WITH chosen AS MATERIALIZED (
-        SELECT d.ctid AS place, d.flag, d.environment FROM _flagscope.unit_delta d WHERE NOT EXISTS (
+        SELECT d.ctid AS place, d.flag, d.environment FROM _flagscope.subject_delta d WHERE NOT EXISTS (
             SELECT FROM flagscope.rollout r WHERE r.id = ANY (busy) AND r.flag = d.flag AND r.environment = d.environment)
         LIMIT most
     ), watched AS MATERIALIZED (
         -- Exposures may have waited their turn when their rollout ended: they are its units all the same.
         SELECT r.id, r.flag, r.environment FROM flagscope.rollout r
-        WHERE (_flagscope.is_watched(r, at) OR greatest(r.ended_at, r.watch_until) > at - interval '1 hour')
+        WHERE (_flagscope.is_watched(r, at) OR greatest(r.ended_at, r.follow_up_until) > at - interval '1 hour')
             AND (r.flag, r.environment) IN (SELECT c.flag, c.environment FROM chosen c)
     ), mine AS MATERIALIZED (
         -- The tick waits for nobody: exposures are left for later where somebody's open transaction has changed the health.
@@ -36,11 +36,11 @@ BEGIN
     ), left_over AS MATERIALIZED (
         SELECT w.id, w.flag, w.environment FROM watched w WHERE w.id NOT IN (SELECT f.id FROM free f)
     ), taken AS (
-        DELETE FROM _flagscope.unit_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
+        DELETE FROM _flagscope.subject_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c
             WHERE NOT EXISTS (SELECT FROM left_over l WHERE l.flag = c.flag AND l.environment = c.environment))) RETURNING *
     ), own AS MATERIALIZED (
         SELECT r.*, r.status IN ('running', 'paused', 'held') AS live,
-            CASE r.status WHEN 'completed' THEN greatest(r.ended_at, r.watch_until) ELSE coalesce(r.ended_at, 'infinity') END AS until,
+            CASE r.status WHEN 'completed' THEN greatest(r.ended_at, r.follow_up_until) ELSE coalesce(r.ended_at, 'infinity') END AS until,
             -- Once it was stepped back, going back is what was asked for.
             r.status IN ('running', 'paused', 'held') AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
         FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
@@ -53,7 +53,7 @@ BEGIN
         GROUP BY 1, 2, 3
     ), added AS (
         -- A tick is alone, so what is there already was there before.
-        INSERT INTO flagscope.unit (rollout_id, subject, variant, first_seen, treated_at, crossed)
+        INSERT INTO flagscope.rollout_subject (rollout_id, subject, variant, first_seen, treated_at, crossed)
         SELECT s.rollout_id, s.subject,
             CASE WHEN s.control_at IS NULL OR s.treated_at < s.control_at THEN r.treatment
                 WHEN s.treated_at IS NULL OR s.control_at < s.treated_at THEN r.control ELSE least(r.treatment, r.control) END,
@@ -66,12 +66,12 @@ BEGIN
         -- One look into the index for each: LIMIT keeps the planner from scanning all that were served for every unit (12 s
         -- a tick at 7,500 exposures a second).
         SELECT s.rollout_id, u.place, s.treated_at, s.stays AND NOT u.crossed AND s.control_last > coalesce(u.treated_at, s.treated_at) AS crosses
-        FROM old s, LATERAL (SELECT u.ctid AS place, u.treated_at, u.crossed FROM flagscope.unit u
+        FROM old s, LATERAL (SELECT u.ctid AS place, u.treated_at, u.crossed FROM flagscope.rollout_subject u
             WHERE u.rollout_id = s.rollout_id AND u.subject = s.subject LIMIT 1) u
         WHERE u.treated_at IS NULL AND s.treated_at IS NOT NULL
             OR s.stays AND NOT u.crossed AND s.control_last > coalesce(u.treated_at, s.treated_at)
     ), changed AS (
-        UPDATE flagscope.unit u SET treated_at = coalesce(u.treated_at, k.treated_at), crossed = u.crossed OR coalesce(k.crosses, false)
+        UPDATE flagscope.rollout_subject u SET treated_at = coalesce(u.treated_at, k.treated_at), crossed = u.crossed OR coalesce(k.crosses, false)
         FROM known k WHERE u.ctid = k.place
     ), share AS MATERIALIZED (
         SELECT h.rollout_id, h.percent, h.valid FROM flagscope.allocation h WHERE h.rollout_id IN (SELECT o.id FROM own o)
@@ -93,7 +93,7 @@ BEGIN
         (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l) INTO exposed, taken, left_to;
 END $$;
 COMMENT ON FUNCTION _flagscope.consume_exposures(timestamptz, integer, bigint[]) IS
-    'takes some committed exposures of rollouts that are live, on watch or ended within the last hour, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
+    'takes some committed exposures of rollouts that are live, followed up or ended within the last hour, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
 
 CREATE FUNCTION _flagscope.decided_otherwise(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -181,7 +181,7 @@ DECLARE
     busy bigint[] := '{}';
 BEGIN
     LOOP
-        EXIT WHEN NOT EXISTS (SELECT FROM _flagscope.unit_delta);
+        EXIT WHEN NOT EXISTS (SELECT FROM _flagscope.subject_delta);
         SELECT * INTO slice FROM _flagscope.consume_exposures(at, most, busy);
         busy := busy || slice.left_to;
         -- A rollout that has ended has no split, no way back and no ramp any more; but metrics that are queries count its units.

@@ -29,7 +29,7 @@ AS $$
     -- A part below 1 cannot overflow: one at 1 has reached its own line. exp() raises where it would underflow.
     WITH counted AS (
         SELECT g, s, exp(least(greatest(s.log_e + ln(s.alpha), -700), 0)) AS part
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
         WHERE s.rollout_id = r.id AND g.enabled AND g.test = 'sequential' AND NOT g.shadow AND g.action <> 'warn'
             AND s.state NOT IN ('breached', 'error') AND s.failures = 0 AND s.waiting_treatment IS NULL AND s.waiting_control IS NULL
             AND NOT _flagscope.is_polled(m) AND (r.status <> 'completed' OR g.comparison <> 'control')
@@ -67,7 +67,7 @@ AS $$
             jsonb_agg(jsonb_strip_nulls(jsonb_build_object('guardrail', n.name, 'guardrail_id', (o.g).id, 'version', (o.g).version,
                 'log_e', (o.s).log_e, 'alpha', (o.s).alpha, 'part', o.part, 'evidence_id', (o.s).evidence_id, 'last_stratum', (o.s).last_stratum,
                 'metric', (o.g).metric, 'test', (o.g).test, 'comparison', (o.g).comparison, 'quantile', (o.g).quantile, 'design_effect', (o.g).design_effect,
-                'margin', (o.s).margin, 'margin_absolute', (o.s).margin_absolute, 'limit', (o.s).limit_value)) ORDER BY o.place DESC) AS parts
+                'margin', (o.s).margin, 'margin_absolute', (o.s).margin_absolute, 'limit_value', (o.s).limit_value)) ORDER BY o.place DESC) AS parts
         FROM p o, LATERAL (SELECT coalesce(nullif((o.g).name, ''), (o.g).metric)) n(name) WHERE o.place <= b.place) x
     WHERE b.together >= 1;
 $$;

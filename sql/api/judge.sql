@@ -22,7 +22,7 @@ AS $$ SELECT * FROM unnest(strata) $$;
 COMMENT ON FUNCTION _flagscope.strata(_flagscope.stratum[]) IS
     'unnest that the planner takes for large, so that it joins by hashing (measured over 1,000 guardrails: 450 ms of a tick)';
 
-CREATE FUNCTION _flagscope.window_value(g flagscope.guardrail, m flagscope.metric, variant text, time_window interval, at timestamptz,
+CREATE FUNCTION _flagscope.window_value(g flagscope.guardrail, m flagscope.metric_definition, variant text, time_window interval, at timestamptz,
     OUT n bigint, OUT value float8)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -33,7 +33,7 @@ BEGIN ATOMIC
         AND v.bucket > at - time_window - interval '10 seconds'
         AND v.bucket <= at;
 END;
-COMMENT ON FUNCTION _flagscope.window_value(flagscope.guardrail, flagscope.metric, text, interval, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.window_value(flagscope.guardrail, flagscope.metric_definition, text, interval, timestamptz) IS
     'value of a metric over a window; NULL without data, never 0';
 
 CREATE FUNCTION _flagscope.next_thresholds(g flagscope.guardrail, r flagscope.rollout, past interval, at timestamptz) RETURNS integer[]
@@ -53,10 +53,10 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _flagscope.tested_as(flagscope.comparison) IS 'a baseline, once taken, is a limit like any other';
 
-CREATE FUNCTION _flagscope.adds_margin(g flagscope.guardrail, m flagscope.metric) RETURNS boolean
+CREATE FUNCTION _flagscope.adds_margin(g flagscope.guardrail, m flagscope.metric_definition) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN g.margin_absolute IS NOT NULL AND g.comparison = 'control' AND m.kind IN ('proportion', 'rate');
-COMMENT ON FUNCTION _flagscope.adds_margin(flagscope.guardrail, flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.adds_margin(flagscope.guardrail, flagscope.metric_definition) IS
     'is a guardrail''s margin added to the control''s share or rate just before, to be a ratio: means need no such past, quantiles have their thresholds';
 
 CREATE FUNCTION _flagscope.begins_copy(copied_at timestamptz, stage_started_at timestamptz, at timestamptz, copy_after interval)
@@ -68,7 +68,7 @@ END;
 COMMENT ON FUNCTION _flagscope.begins_copy(timestamptz, timestamptz, timestamptz, interval) IS
     'does a copy of the evidence begin with this stratum: the first of a stage, or setting guardrail.copy_after since the last copy; never with the first of all';
 
-CREATE FUNCTION _flagscope.gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+CREATE FUNCTION _flagscope.gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
     t _flagscope.stratum, c _flagscope.stratum, alone boolean, setting _flagscope.tick_setting, at timestamptz,
     OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[], OUT begins_copy boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -114,7 +114,7 @@ BEGIN
         status.centre := _flagscope.centre_of_past(m.kind::text, status.past);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
+COMMENT ON FUNCTION _flagscope.gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
     _flagscope.stratum, _flagscope.stratum, boolean, _flagscope.tick_setting, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
 
 CREATE FUNCTION _flagscope.look(st flagscope.guardrail_status, g flagscope.guardrail, time_window interval, at timestamptz)
@@ -145,14 +145,14 @@ END $$;
 COMMENT ON FUNCTION _flagscope.look(flagscope.guardrail_status, flagscope.guardrail, interval, timestamptz) IS
     'm of n: a threshold is breached when enough of its last looks, one window apart, were beyond the limit';
 
-CREATE FUNCTION _flagscope.is_eventless(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric) RETURNS boolean
+CREATE FUNCTION _flagscope.is_eventless(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN m.kind IN ('proportion', 'rate') AND CASE g.test WHEN 'sequential' THEN 0 = ALL (st.events_treatment || st.events_control)
     WHEN 'threshold' THEN coalesce(st.value = 0, false) ELSE false END;
-COMMENT ON FUNCTION _flagscope.is_eventless(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.is_eventless(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition) IS
     'has a guardrail that counts events seen none: all is well, or its metric''s event is not what was meant';
 
-CREATE FUNCTION _flagscope.judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric,
+CREATE FUNCTION _flagscope.judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
     step_sample bigint, alone boolean, setting _flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -196,7 +196,7 @@ BEGIN
     st.state_since := CASE WHEN st.state = was AND st.state_since IS NOT NULL THEN st.state_since ELSE at END;
     RETURN st;
 END $$;
-COMMENT ON FUNCTION _flagscope.judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric, bigint,
+COMMENT ON FUNCTION _flagscope.judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, bigint,
     boolean, _flagscope.tick_setting, timestamptz) IS
     'the verdict on a guardrail''s status: data state and reason in words';
 
@@ -212,7 +212,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.merge_strata(_flagscope.stratum, _flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
 
-CREATE FUNCTION _flagscope.pair(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, t _flagscope.stratum,
+CREATE FUNCTION _flagscope.pair(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, t _flagscope.stratum,
     c _flagscope.stratum, alone boolean, pairing interval, at timestamptz,
     OUT status flagscope.guardrail_status, OUT treatment _flagscope.stratum, OUT control _flagscope.stratum)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -267,11 +267,11 @@ BEGIN
     treatment := NULL;
     control := NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.pair(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, _flagscope.stratum,
+COMMENT ON FUNCTION _flagscope.pair(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, _flagscope.stratum,
     _flagscope.stratum, boolean, interval, timestamptz) IS 'the arms to compare now: data of one arm alone waits for the other''s';
 
 CREATE FUNCTION _flagscope.evaluate_guardrail(was flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout,
-    m flagscope.metric, step flagscope.rollout_stage, t _flagscope.stratum, c _flagscope.stratum, setting _flagscope.tick_setting,
+    m flagscope.metric_definition, step flagscope.rollout_stage, t _flagscope.stratum, c _flagscope.stratum, setting _flagscope.tick_setting,
     at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -327,7 +327,7 @@ BEGIN
         watermark = st.watermark, breached_at = st.breached_at, failures = 0, retry_at = NULL
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END $$;
-COMMENT ON FUNCTION _flagscope.evaluate_guardrail(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric,
+COMMENT ON FUNCTION _flagscope.evaluate_guardrail(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
     flagscope.rollout_stage, _flagscope.stratum, _flagscope.stratum, _flagscope.tick_setting, timestamptz) IS
     'one guardrail in one tick: stratum to evaluation, evidence and verdict to guardrail_status';
 
@@ -379,7 +379,7 @@ BEGIN
     FOR work IN
         SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
-        JOIN flagscope.metric m ON m.name = g.metric
+        JOIN flagscope.metric_definition m ON m.name = g.metric
         LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND _flagscope.is_polled(m)
         JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id

@@ -109,7 +109,7 @@ BEGIN
     FOR work IN
         SELECT s, g, m, step, t, c FROM flagscope.guardrail_status s
             JOIN flagscope.guardrail g ON g.id = s.guardrail_id AND g.enabled
-            JOIN flagscope.metric m ON m.name = g.metric
+            JOIN flagscope.metric_definition m ON m.name = g.metric
             JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
             LEFT JOIN _flagscope.waiting_strata(r) t ON t.metric = g.metric AND t.variant = r.treatment
             LEFT JOIN _flagscope.waiting_strata(r) c ON c.metric = g.metric AND c.variant = r.control

@@ -11,7 +11,7 @@ BEGIN
     WHILE most <= CASE part
         WHEN 'expired series of OTLP' THEN _flagscope.forget_ingest(at, most)
         WHEN 'delivered notifications' THEN _flagscope.forget_deliveries(at, most)
-        WHEN 'subjects of ended rollouts' THEN _flagscope.forget_units(at, most)
+        WHEN 'subjects of ended rollouts' THEN _flagscope.forget_subjects(at, most)
         WHEN 'rows with an impossible time' THEN _flagscope.forget_strays(at, most) END
     LOOP
         IF clock_timestamp() > until THEN

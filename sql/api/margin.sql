@@ -6,7 +6,7 @@ RETURN (ln(nullif(greatest(flagscope.quantile(histogram, p + se), 0), 0)) - ln(n
 COMMENT ON FUNCTION _flagscope.log_half_width(flagscope.histogram, float8, float8) IS
     'half of Woodruff''s interval of a quantile (JASA 1952): from the order statistics one standard error of the rank below and above, of logs; NULL unless both are positive';
 
-CREATE FUNCTION _flagscope.arm_minutes(g flagscope.guardrail, m flagscope.metric, since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.arm_minutes(g flagscope.guardrail, m flagscope.metric_definition, since timestamptz, until timestamptz)
 RETURNS TABLE (p float8, at timestamptz, treated boolean, x float8, v float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -42,21 +42,21 @@ AS $$
             WHEN 'ratio' THEN ((_flagscope.ratio_end(k.moments, 1::float8, 1::float8) - _flagscope.ratio_end(k.moments, 1::float8, 0::float8)) / nullif(flagscope.sum(k.moments), 0)) ^ 2 END
     FROM minute k WHERE m.kind <> 'quantile';
 $$;
-COMMENT ON FUNCTION _flagscope.arm_minutes(flagscope.guardrail, flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.arm_minutes(flagscope.guardrail, flagscope.metric_definition, timestamptz, timestamptz) IS
     'log of a metric''s value (of the odds for a proportion) by arm and minute, with its sampling variance; quantile metrics at each quantile that the guardrail tests';
 
-CREATE FUNCTION _flagscope.default_margin(g flagscope.guardrail, m flagscope.metric) RETURNS float8
+CREATE FUNCTION _flagscope.default_margin(g flagscope.guardrail, m flagscope.metric_definition) RETURNS float8
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT _flagscope.setting_number('guardrail.margin.' || CASE WHEN g.comparison = 'baseline' OR m.kind = 'ratio' THEN 'baseline' ELSE m.kind::text END);
 END;
-COMMENT ON FUNCTION _flagscope.default_margin(flagscope.guardrail, flagscope.metric) IS 'setting guardrail.margin.* of a guardrail';
+COMMENT ON FUNCTION _flagscope.default_margin(flagscope.guardrail, flagscope.metric_definition) IS 'setting guardrail.margin.* of a guardrail';
 
-CREATE FUNCTION _flagscope.margin_of_noise(g flagscope.guardrail, m flagscope.metric, noise float8) RETURNS float8
+CREATE FUNCTION _flagscope.margin_of_noise(g flagscope.guardrail, m flagscope.metric_definition, noise float8) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 -- A mean that must not fall is tested against (1 - margin) times the control's, everything else by a factor of 1 + margin.
 RETURN CASE WHEN m.kind = 'mean' AND m.harm = 'decrease' AND g.comparison = 'control' THEN 1 - exp(-2 * noise) ELSE exp(2 * noise) - 1 END;
-COMMENT ON FUNCTION _flagscope.margin_of_noise(flagscope.guardrail, flagscope.metric, float8) IS
+COMMENT ON FUNCTION _flagscope.margin_of_noise(flagscope.guardrail, flagscope.metric_definition, float8) IS
     'twice the noise, a standard deviation of logs, as the margin that the guardrail''s test means (statistics.md 9)';
 
 CREATE FUNCTION flagscope.suggest_margin(guardrail_id bigint, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
@@ -65,9 +65,9 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     g flagscope.guardrail := _flagscope.require_guardrail(guardrail_id);
-    m flagscope.metric;
+    m flagscope.metric_definition;
 BEGIN
-    SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
+    SELECT * INTO m FROM flagscope.metric_definition x WHERE x.name = g.metric;
     since := _flagscope.computable(since);
     until := _flagscope.computable(until);
     -- DerSimonian and Laird's moment estimate (1986) of the variance between minutes beyond sampling.

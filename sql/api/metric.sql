@@ -1,6 +1,6 @@
 -- Metrics: their checks, and the function that defines one.
 
-CREATE FUNCTION _flagscope.check_query_owner(m flagscope.metric) RETURNS void
+CREATE FUNCTION _flagscope.check_query_owner(m flagscope.metric_definition) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -14,12 +14,12 @@ BEGIN
             HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_query_owner(flagscope.metric) IS 'raises unless the current user may act as a metric''s owner';
+COMMENT ON FUNCTION _flagscope.check_query_owner(flagscope.metric_definition) IS 'raises unless the current user may act as a metric''s owner';
 
-CREATE FUNCTION _flagscope.is_polled(m flagscope.metric) RETURNS boolean
+CREATE FUNCTION _flagscope.is_polled(m flagscope.metric_definition) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN m.query IS NOT NULL OR m.conversion_window IS NOT NULL;
-COMMENT ON FUNCTION _flagscope.is_polled(flagscope.metric) IS
+COMMENT ON FUNCTION _flagscope.is_polled(flagscope.metric_definition) IS
     'is a metric counted by the tick, while a rollout is watched, and not by the ingest trigger: its rollups do not follow from raw rows';
 
 CREATE FUNCTION _flagscope.in_window(at timestamptz, first_seen timestamptz, conversion_window interval) RETURNS boolean
@@ -46,7 +46,7 @@ AS $$
 DECLARE
     hint text;
 BEGIN
-    PERFORM flagscope.check_query(query);
+    PERFORM _flagscope.require_query(query);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('query of metric "%s": %s', name, SQLERRM),
@@ -59,12 +59,12 @@ CREATE FUNCTION _flagscope.check_metric_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM flagscope.check_filter(NEW.filter);
+    PERFORM _flagscope.require_filter(NEW.filter);
     IF NEW.event IS NOT NULL THEN
-        PERFORM flagscope.check_filter(NEW.event);
+        PERFORM _flagscope.require_filter(NEW.event);
     END IF;
     IF NEW.per IS NOT NULL THEN
-        PERFORM flagscope.check_per(NEW.per);
+        PERFORM _flagscope.require_per(NEW.per);
     END IF;
     IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
         PERFORM _flagscope.check_query_owner(NEW);
@@ -86,14 +86,14 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_metric_row() IS 'trigger: filters and queries can be read, by whom they run as; what guardrails read stays what it is';
-CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric
+CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_metric_row();
 
 CREATE FUNCTION flagscope.create_metric(
     name text, kind flagscope.metric_kind, signal flagscope.signal, filter jsonb DEFAULT '{}', event jsonb DEFAULT NULL,
     harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT '', per jsonb DEFAULT NULL,
     sum_values boolean DEFAULT false, cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL
-) RETURNS void
+) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -113,10 +113,11 @@ BEGIN
             HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
-    INSERT INTO flagscope.metric (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap, conversion_window)
+    INSERT INTO flagscope.metric_definition (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap, conversion_window)
     VALUES (create_metric.name, create_metric.kind, create_metric.signal, create_metric.filter, create_metric.event,
             create_metric.harm, create_metric.unit, create_metric.description, create_metric.per, create_metric.sum_values, create_metric.cap,
             create_metric.conversion_window);
+    RETURN create_metric.name;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('metric "%s" exists already', create_metric.name), NULL,
         'Give this one another name.');
@@ -126,10 +127,10 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8, interval) IS
-    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean; with conversion_window a row counts by its subject, not by its flags: for the variant that it was exposed to, from its first exposure to conversion_window after it, read every query.interval while a rollout is watched, some seconds after the row (query.delay)';
+    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean; with conversion_window a row counts by its subject, not by its flags: for the variant that it was exposed to, from its first exposure to conversion_window after it, read every query.interval while a rollout is watched, some seconds after the row (query.delay); returns its name';
 
 CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text, harm flagscope.harm DEFAULT 'increase',
-    unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS void
+    unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -142,9 +143,10 @@ BEGIN
             HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
-    INSERT INTO flagscope.metric (name, kind, query, harm, unit, description, cap, conversion_window)
+    INSERT INTO flagscope.metric_definition (name, kind, query, harm, unit, description, cap, conversion_window)
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm, create_query_metric.unit,
         create_query_metric.description, create_query_metric.cap, create_query_metric.conversion_window);
+    RETURN create_query_metric.name;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('metric "%s" exists already', create_query_metric.name), NULL,
         'Give this one another name.');
@@ -154,9 +156,9 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
-    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it';
+    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it; returns its name';
 
-CREATE FUNCTION _flagscope.metric_value(m flagscope.metric, quantile float8, n bigint, events bigint, moments flagscope.moments,
+CREATE FUNCTION _flagscope.metric_value(m flagscope.metric_definition, quantile float8, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
@@ -167,7 +169,7 @@ BEGIN ATOMIC
         WHEN 'ratio' THEN coalesce(flagscope.sum(moments), 0) / nullif(n, 0)::float8
         ELSE flagscope.quantile(histogram, quantile) END;
 END;
-COMMENT ON FUNCTION _flagscope.metric_value(flagscope.metric, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+COMMENT ON FUNCTION _flagscope.metric_value(flagscope.metric_definition, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what a metric''s state says: share, mean, rate, ratio or quantile; NULL without data, never 0';
 
 CREATE FUNCTION _flagscope.poll_milliseconds() RETURNS integer

@@ -22,12 +22,12 @@ COMMENT ON FUNCTION _flagscope.finite(text, timestamptz) IS 'the time; raises wh
 
 CREATE FUNCTION _flagscope.flag_keys() RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN ARRAY(SELECT f.key FROM flagscope.flag f);
+RETURN ARRAY(SELECT f.key FROM flagscope.flag_definition f);
 COMMENT ON FUNCTION _flagscope.flag_keys() IS 'the keys of all flags, for a hint';
 
 CREATE FUNCTION _flagscope.metric_names() RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
-RETURN ARRAY(SELECT m.name FROM flagscope.metric m);
+RETURN ARRAY(SELECT m.name FROM flagscope.metric_definition m);
 COMMENT ON FUNCTION _flagscope.metric_names() IS 'the names of all metrics, for a hint';
 
 CREATE FUNCTION _flagscope.require_flag(flag text) RETURNS void
@@ -35,7 +35,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- What was measured of a flag can be read when the flag is deleted.
-    IF EXISTS (SELECT FROM flagscope.flag f WHERE f.key = flag)
+    IF EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = flag)
         OR EXISTS (SELECT FROM flagscope.variant_history h WHERE h.flag = require_flag.flag)
         OR EXISTS (SELECT FROM flagscope.variant_rollup r WHERE r.flag = require_flag.flag) THEN
         RETURN;
@@ -44,13 +44,13 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.require_flag(text) IS 'raises unless there is such a flag, or rollups of one that was deleted';
 
-CREATE FUNCTION _flagscope.require_metric(metric text) RETURNS flagscope.metric
+CREATE FUNCTION _flagscope.require_metric(metric text) RETURNS flagscope.metric_definition
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    m flagscope.metric;
+    m flagscope.metric_definition;
 BEGIN
-    SELECT x.* INTO m FROM flagscope.metric x WHERE x.name = metric;
+    SELECT x.* INTO m FROM flagscope.metric_definition x WHERE x.name = metric;
     IF NOT FOUND THEN
         PERFORM _flagscope.unknown('metric', metric, _flagscope.metric_names(),
             'Define it with flagscope.create_metric(name, kind, signal).');

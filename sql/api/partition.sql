@@ -21,6 +21,13 @@ FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass), ('evaluation', 'fla
     LATERAL _flagscope.chunks(p.id) c JOIN pg_class k ON k.oid = c.chunk
 ORDER BY p.parent, c.lower;
 COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated rows (of the last ANALYZE; before it, of the statistics), size with indexes, and how long they have been over';
+COMMENT ON COLUMN flagscope.chunk.parent IS 'telemetry or evaluation';
+COMMENT ON COLUMN flagscope.chunk.chunk IS 'the partition';
+COMMENT ON COLUMN flagscope.chunk.lower IS 'first time that it takes';
+COMMENT ON COLUMN flagscope.chunk.upper IS 'end of its times: the first one that it does not take';
+COMMENT ON COLUMN flagscope.chunk.rows_estimated IS 'rows, of the last ANALYZE or of the statistics';
+COMMENT ON COLUMN flagscope.chunk.bytes IS 'size with indexes';
+COMMENT ON COLUMN flagscope.chunk.age IS 'how long it has been over; NULL: it is not';
 
 CREATE FUNCTION _flagscope.free_range(parent regclass, wanted timestamptz, width interval,
     OUT lower timestamptz, OUT upper timestamptz)

@@ -9,7 +9,7 @@ CREATE FUNCTION _flagscope.proposed(rule jsonb, flag text, environment text) RET
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    m flagscope.metric := (SELECT x FROM flagscope.metric x WHERE x.name = rule ->> 'metric');
+    m flagscope.metric_definition := (SELECT x FROM flagscope.metric_definition x WHERE x.name = rule ->> 'metric');
     unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(rule) WHEN 'object' THEN rule ELSE '{}' END) k WHERE k <> ALL (_flagscope.rule_keys()));
     problem text;
     g flagscope.guardrail;
@@ -56,7 +56,7 @@ COMMENT ON FUNCTION _flagscope.check_policy() IS 'trigger: the rule can be made 
 CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE ON flagscope.guardrail_policy
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_policy();
 
-CREATE FUNCTION flagscope.create_policy(name text, rule jsonb, tag text DEFAULT NULL, environment text DEFAULT NULL, description text DEFAULT '')
+CREATE FUNCTION flagscope.create_policy(name text, rule jsonb, environment text DEFAULT NULL, tag text DEFAULT NULL, description text DEFAULT '')
 RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -110,7 +110,7 @@ DECLARE
     p flagscope.guardrail_policy;
     attached bigint[] := '{}';
 BEGIN
-    FOR p IN SELECT x.* FROM flagscope.guardrail_policy x JOIN flagscope.flag f ON f.key = r.flag
+    FOR p IN SELECT x.* FROM flagscope.guardrail_policy x JOIN flagscope.flag_definition f ON f.key = r.flag
         WHERE x.enabled AND coalesce(x.environment = r.environment, true) AND (x.tag IS NULL OR x.tag = ANY (f.tags)) ORDER BY x.id
     LOOP
         PERFORM _flagscope.attach(p, r);
@@ -127,11 +127,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM _flagscope.check_stage_plan(r.id), _flagscope.check_excluded(r), _flagscope.attach_policies(r);
-    -- What the flag did before is no longer served: an earlier rollout's watch is over.
-    UPDATE flagscope.rollout x SET watch_until = NULL
-    WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.watch_until IS NOT NULL;
+    -- What the flag did before is no longer served: an earlier rollout's follow-up is over.
+    UPDATE flagscope.rollout x SET follow_up_until = NULL
+    WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.follow_up_until IS NOT NULL;
     -- There may be millions: maintain() forgets the rest.
-    DELETE FROM flagscope.unit u WHERE u.ctid = ANY (ARRAY(SELECT o.ctid FROM flagscope.rollout x JOIN flagscope.unit o ON o.rollout_id = x.id
+    DELETE FROM flagscope.rollout_subject u WHERE u.ctid = ANY (ARRAY(SELECT o.ctid FROM flagscope.rollout x JOIN flagscope.rollout_subject o ON o.rollout_id = x.id
         WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id LIMIT 10000));
 END $$;
-COMMENT ON FUNCTION _flagscope.prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier watch';
+COMMENT ON FUNCTION _flagscope.prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier follow-up';

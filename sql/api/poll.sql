@@ -49,7 +49,7 @@ CREATE FUNCTION _flagscope.due_metrics(at timestamptz) RETURNS SETOF _flagscope.
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(ROW(m, x.rollouts, x.since, coalesce(q.failures, 0))::_flagscope.due_metric ORDER BY m.name)
-    FROM flagscope.metric m LEFT JOIN flagscope.metric_run q ON q.metric = m.name CROSS JOIN LATERAL (
+    FROM flagscope.metric_definition m LEFT JOIN flagscope.metric_run q ON q.metric = m.name CROSS JOIN LATERAL (
         -- Where the last run ended, also when evidence has begun anew since; or with the evidence.
         SELECT array_agg(DISTINCT r.id) AS rollouts, CASE WHEN q.until >= min(r.started_at) THEN q.until ELSE greatest(q.until, min(s.since)) END AS since FROM flagscope.guardrail g
             JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment AND _flagscope.is_watched(r, at)
@@ -72,7 +72,7 @@ DECLARE
     started timestamptz := clock_timestamp();
     due _flagscope.due_metric[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM flagscope.metric m WHERE _flagscope.is_polled(m)) THEN
+    IF NOT EXISTS (SELECT FROM flagscope.metric_definition m WHERE _flagscope.is_polled(m)) THEN
         RETURN;
     END IF;
     FOR due IN SELECT * FROM _flagscope.due_metrics(at) LOOP

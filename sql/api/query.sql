@@ -1,7 +1,7 @@
 -- Metrics that are queries: their rows become deltas like those of the ingest trigger, so that evidence, rollups and
 -- readers know no difference. When they run stands in poll.sql.
 
-CREATE FUNCTION _flagscope.count_query(m flagscope.metric, rollouts bigint[], since timestamptz, until timestamptz,
+CREATE FUNCTION _flagscope.count_query(m flagscope.metric_definition, rollouts bigint[], since timestamptz, until timestamptz,
     OUT given bigint, OUT counted bigint)
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -17,7 +17,7 @@ AS $$
         UNION ALL
         SELECT r.flag, r.environment, CASE WHEN u.treated_at <= g.at THEN r.treatment ELSE u.variant END, g.value, g.exposure, g.at
         FROM given g
-            JOIN flagscope.unit u ON u.rollout_id = ANY (rollouts) AND _flagscope.in_window(g.at, u.first_seen, m.conversion_window)
+            JOIN flagscope.rollout_subject u ON u.rollout_id = ANY (rollouts) AND _flagscope.in_window(g.at, u.first_seen, m.conversion_window)
                 AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
             JOIN flagscope.rollout r ON r.id = u.rollout_id
         WHERE g.variant IS NULL
@@ -40,5 +40,5 @@ AS $$
     )
     SELECT (SELECT count(*) FROM given), coalesce((SELECT sum(s.rows) FROM state s), 0)::bigint;
 $$;
-COMMENT ON FUNCTION _flagscope.count_query(flagscope.metric, bigint[], timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.count_query(flagscope.metric_definition, bigint[], timestamptz, timestamptz) IS
     'runs a metric''s query over a range and writes its rows as deltas of the rollouts whose units they are about; returns how many rows there were and how many counted';

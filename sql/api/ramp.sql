@@ -1,6 +1,6 @@
 -- The ramp: what a verdict does to a rollout, and when a stage may be left.
 
-CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric, variant text) RETURNS jsonb
+CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE m.kind
@@ -11,7 +11,7 @@ BEGIN ATOMIC
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_values.variant
         AND v.bucket >= _flagscope.bucket_of(r.stage_started_at);
 END;
-COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric, text) IS
+COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, text) IS
     'what a variant looked like since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
 
 CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
@@ -19,7 +19,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
-        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit', s.limit_value, 'value', s.value,
+        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', s.limit_value, 'value', s.value,
         'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', _flagscope.bucket_of(r.stage_started_at),
         'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
@@ -31,7 +31,7 @@ BEGIN ATOMIC
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
             'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
     || _flagscope.effect(g, s, m, r)
-    FROM flagscope.guardrail_status s JOIN flagscope.metric m ON m.name = g.metric
+    FROM flagscope.guardrail_status s JOIN flagscope.metric_definition m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
 COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';

@@ -1,13 +1,13 @@
 -- Reading telemetry back: variants side by side, a metric over time, one trace, one user.
 
-CREATE FUNCTION flagscope.variant_summary(flag text, range tstzrange DEFAULT NULL, environment text DEFAULT NULL)
+CREATE FUNCTION flagscope.variant_summary(flag text, environment text DEFAULT NULL,
+    since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
 RETURNS TABLE (metric text, variant text, n bigint, events bigint, rate float8, mean float8, p50 float8, p95 float8, p99 float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     env text := _flagscope.environment(variant_summary.environment);
-    span tstzrange := coalesce(variant_summary.range, tstzrange(clock_timestamp() - interval '1 hour', NULL));
 BEGIN
     PERFORM _flagscope.require_flag(variant_summary.flag);
     RETURN QUERY
@@ -18,14 +18,14 @@ BEGIN
     FROM (
         SELECT v.metric, v.variant, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
             flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM _flagscope.variant_states(variant_summary.flag, coalesce(lower(span), '-infinity'), coalesce(upper(span), 'infinity'),
+        FROM _flagscope.variant_states(variant_summary.flag, coalesce(since, '-infinity'), coalesce(until, 'infinity'),
             interval '1 day', NULL::text, env) v
-        WHERE NOT isempty(span)
+        WHERE coalesce(since < until, true)
         GROUP BY v.metric, v.variant
-    ) s JOIN flagscope.metric m ON m.name = s.metric
+    ) s JOIN flagscope.metric_definition m ON m.name = s.metric
     ORDER BY s.metric, s.variant;
 END $$;
-COMMENT ON FUNCTION flagscope.variant_summary(text, tstzrange, text) IS
+COMMENT ON FUNCTION flagscope.variant_summary(text, text, timestamptz, timestamptz) IS
     'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate (share of events, or a rate or ratio), mean, quantiles; from rollups, whatever the size of telemetry and the range';
 
 CREATE FUNCTION _flagscope.series_bucket(asked interval, since timestamptz) RETURNS interval
@@ -38,7 +38,7 @@ BEGIN
     IF asked IS NULL OR NOT asked > interval '0' OR asked > interval '10000 days'
         OR extract(year FROM asked) <> 0 OR extract(month FROM asked) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('bucket must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
+            MESSAGE = _flagscope.message('bucket_width must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
             HINT = 'For example ''1 minute'' or ''1 day''; the length of a month varies.';
     END IF;
     RETURN ceil(extract(epoch FROM asked) / extract(epoch FROM kept))::float8 * kept;
@@ -46,68 +46,70 @@ END $$;
 COMMENT ON FUNCTION _flagscope.series_bucket(interval, timestamptz) IS
     'the width of a series'' buckets: what was asked for, rounded up to whole buckets of the finest level that is kept from a time on';
 
-CREATE FUNCTION _flagscope.series_since(flag text, metric text, environment text, range tstzrange, until timestamptz) RETURNS timestamptz
+CREATE FUNCTION _flagscope.series_since(flag text, metric text, environment text, since timestamptz, until timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN isfinite(lower(range)) THEN lower(range) ELSE (SELECT min(v.bucket)
+    SELECT CASE WHEN isfinite(since) THEN since ELSE (SELECT min(v.bucket)
         FROM _flagscope.variant_states(flag, '-infinity', until, '1 day', metric, environment) v) END;
 $$;
-COMMENT ON FUNCTION _flagscope.series_since(text, text, text, tstzrange, timestamptz) IS
-    'start of a series: that of its range, else its first rollup';
+COMMENT ON FUNCTION _flagscope.series_since(text, text, text, timestamptz, timestamptz) IS
+    'start of a series: the one asked for, else its first rollup';
 
-CREATE FUNCTION flagscope.metric_series(metric text, flag text, range tstzrange, bucket interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95,
-    environment text DEFAULT NULL)
-RETURNS TABLE (at timestamptz, variant text, n bigint, value float8)
+CREATE FUNCTION flagscope.metric_series(flag text, metric text, environment text DEFAULT NULL,
+    since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp(),
+    bucket_width interval DEFAULT '1 minute', quantile float8 DEFAULT 0.95)
+RETURNS TABLE (ts timestamptz, variant text, n bigint, value float8)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
     env text := _flagscope.environment(metric_series.environment);
-    m flagscope.metric := _flagscope.require_metric(metric_series.metric);
-    until timestamptz := coalesce(nullif(upper(range), 'infinity'), clock_timestamp());
-    since timestamptz;
+    m flagscope.metric_definition := _flagscope.require_metric(metric_series.metric);
+    hi timestamptz := coalesce(nullif(metric_series.until, 'infinity'), clock_timestamp());
+    lo timestamptz;
     width interval;
 BEGIN
     PERFORM _flagscope.require_flag(metric_series.flag);
-    IF isempty(range) OR lower(range) = 'infinity' OR until = '-infinity' THEN
+    IF since >= hi OR since = 'infinity' OR hi = '-infinity' THEN
         RETURN;
     END IF;
-    until := _flagscope.computable(until);
-    since := _flagscope.series_since(metric_series.flag, metric_series.metric, env, range, until);
-    width := _flagscope.series_bucket(metric_series.bucket, since);
-    IF since < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN
-        since := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- room for the start of the first bucket
+    hi := _flagscope.computable(hi);
+    lo := _flagscope.series_since(metric_series.flag, metric_series.metric, env, since, hi);
+    width := _flagscope.series_bucket(metric_series.bucket_width, lo);
+    IF lo < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN
+        lo := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- room for the start of the first bucket
     END IF;
-    IF width <> metric_series.bucket THEN
-        RAISE NOTICE USING MESSAGE = _flagscope.message('bucket "%s" is rounded up to "%s"', metric_series.bucket, width),
+    IF width <> metric_series.bucket_width THEN
+        RAISE NOTICE USING MESSAGE = _flagscope.message('bucket_width "%s" is rounded up to "%s"', metric_series.bucket_width, width),
             HINT = 'Rollups of that time are kept in no finer buckets; raw rows are in telemetry.';
     END IF;
-    IF extract(epoch FROM until) - extract(epoch FROM since) > 100000 * extract(epoch FROM width) THEN
+    IF extract(epoch FROM hi) - extract(epoch FROM lo) > 100000 * extract(epoch FROM width) THEN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-            MESSAGE = _flagscope.message('a series from %s to %s has more than 100,000 buckets of %s', since, until, width),
+            MESSAGE = _flagscope.message('a series from %s to %s has more than 100,000 buckets of %s', lo, hi, width),
             HINT = 'Ask for a shorter range or wider buckets.';
     END IF;
     RETURN QUERY
     WITH steps AS (
-        SELECT generate_series(date_bin(width, since, 'epoch'), until, width) AS at
+        SELECT generate_series(date_bin(width, lo, 'epoch'), hi, width) AS ts
     ), state AS (
-        SELECT date_bin(width, v.bucket, 'epoch') AS at, v.variant, sum(v.n)::bigint AS n,
-            _flagscope.metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
-        FROM _flagscope.variant_states(metric_series.flag, date_bin(width, since, 'epoch'), until, CASE
+        SELECT date_bin(width, v.bucket, 'epoch') AS ts, v.variant, sum(v.n)::bigint AS n,
+            _flagscope.metric_value(m, metric_series.quantile, sum(v.n)::bigint, sum(v.events)::bigint,
+                flagscope.rollup(v.moments), flagscope.rollup(v.histogram)) AS value
+        FROM _flagscope.variant_states(metric_series.flag, date_bin(width, lo, 'epoch'), hi, CASE
                 WHEN extract(epoch FROM width) % 86400 = 0 THEN interval '1 day'
                 WHEN extract(epoch FROM width) % 600 = 0 THEN interval '10 minutes' ELSE interval '10 seconds' END,
             metric_series.metric, env) v
-        WHERE v.bucket < until OR upper_inc(range)
+        WHERE v.bucket < hi
         GROUP BY 1, v.variant
     )
-    SELECT s.at, v.variant, coalesce(x.n, 0), x.value
+    SELECT s.ts, v.variant, coalesce(x.n, 0), x.value
     FROM steps s CROSS JOIN (SELECT DISTINCT state.variant FROM state) v
-        LEFT JOIN state x ON x.at = s.at AND x.variant = v.variant
-    WHERE s.at < until OR upper_inc(range)
-    ORDER BY s.at, v.variant;
+        LEFT JOIN state x ON x.ts = s.ts AND x.variant = v.variant
+    WHERE s.ts < hi
+    ORDER BY s.ts, v.variant;
 END $$;
-COMMENT ON FUNCTION flagscope.metric_series(text, text, tstzrange, interval, float8, text) IS
-    'a metric of a flag by variant over time, without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets are rounded up to whole 10 seconds, and to whole buckets of the finest level that is kept for so long ago';
+COMMENT ON FUNCTION flagscope.metric_series(text, text, text, timestamptz, timestamptz, interval, float8) IS
+    'a metric of a flag by variant over time (since NULL: from its first rollup), without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets are rounded up to whole 10 seconds, and to whole buckets of the finest level that is kept for so long ago';
 
 CREATE FUNCTION flagscope.trace(trace_id uuid)
 RETURNS TABLE (depth integer, signal flagscope.signal, name text, after float8, duration float8, self_duration float8, is_error boolean,
@@ -155,7 +157,8 @@ COMMENT ON FUNCTION _flagscope.join_flags(jsonb, jsonb) IS 'transition of flags_
 CREATE AGGREGATE _flagscope.flags_so_far(jsonb) (SFUNC = _flagscope.join_flags, STYPE = jsonb, INITCOND = '{}');
 COMMENT ON AGGREGATE _flagscope.flags_so_far(jsonb) IS 'flags joined, the latest of each; used over a window in order of time';
 
-CREATE FUNCTION flagscope.telemetry_of(subject text, range tstzrange DEFAULT NULL)
+CREATE FUNCTION flagscope.telemetry_of(subject text, since timestamptz DEFAULT clock_timestamp() - interval '1 day',
+    until timestamptz DEFAULT clock_timestamp())
 RETURNS TABLE (ts timestamptz, signal flagscope.signal, name text, value float8, unit text, is_error boolean, severity smallint, body text,
     variants jsonb, flags jsonb, attribution flagscope.attribution, service text, environment text, trace_id uuid, span_id text, ts_nanos smallint,
     attributes jsonb)
@@ -163,23 +166,22 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    since timestamptz := CASE WHEN telemetry_of.range IS NULL THEN clock_timestamp() - interval '1 day'
-        ELSE coalesce(lower(telemetry_of.range), '-infinity') END;
-    until timestamptz := coalesce(upper(telemetry_of.range), 'infinity');
+    lo timestamptz := coalesce(telemetry_of.since, '-infinity');
+    hi timestamptz := coalesce(telemetry_of.until, 'infinity');
     -- Before the range, since what was evaluated then is active in it.
-    known timestamptz := _flagscope.earlier(since, _flagscope.setting_interval('attribution.subject_window'));
+    known timestamptz := _flagscope.earlier(lo, _flagscope.setting_interval('attribution.subject_window'));
     wanted text := telemetry_of.subject;
 BEGIN
     RETURN QUERY
     WITH own AS MATERIALIZED (
         SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
-        WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND NOT coalesce(isempty(telemetry_of.range), false) AND t.ts >= known AND t.ts < until
-            AND (t.ts >= since OR t.signal = 'event' AND t.name = 'feature_flag.evaluation')
+        WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND lo < hi AND t.ts >= known AND t.ts < hi
+            AND (t.ts >= lo OR t.signal = 'event' AND t.name = 'feature_flag.evaluation')
     ), around AS (
         -- What was done for the user in the same traces, by services that do not know whom they serve.
         SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
-        WHERE t.subject IS NULL AND t.ts >= since AND t.ts < until
-            AND t.trace_id = ANY (ARRAY(SELECT DISTINCT o.trace_id FROM own o WHERE o.trace_id IS NOT NULL AND o.ts >= since))
+        WHERE t.subject IS NULL AND t.ts >= lo AND t.ts < hi
+            AND t.trace_id = ANY (ARRAY(SELECT DISTINCT o.trace_id FROM own o WHERE o.trace_id IS NOT NULL AND o.ts >= lo))
     ), seen AS (
         SELECT x.*, _flagscope.flags_so_far(CASE WHEN x.signal = 'event' AND x.name = 'feature_flag.evaluation' THEN x.flags END) OVER (
                 PARTITION BY x.environment ORDER BY x.ts, x.ts_nanos) || coalesce(x.flags, '{}') AS variants
@@ -187,8 +189,8 @@ BEGIN
     )
     SELECT s.ts, s.signal, s.name, s.value, s.unit, s.is_error, s.severity, s.body, s.variants, s.flags,
         _flagscope.attribution(s.flags, s.attribution), s.service, s.environment, s.trace_id, encode(s.span_id, 'hex'), s.ts_nanos, s.attributes
-    FROM seen s WHERE s.ts >= since
+    FROM seen s WHERE s.ts >= lo
     ORDER BY s.ts, s.ts_nanos, s.trace_id, s.span_id;
 END $$;
-COMMENT ON FUNCTION flagscope.telemetry_of(text, tstzrange) IS
+COMMENT ON FUNCTION flagscope.telemetry_of(text, timestamptz, timestamptz) IS
     'everything that one subject went through in a range of time (the last day): its rows and, in its traces, those of nobody else, in order; it reads the range unless there is an index (left(subject, 255), ts); variants: what it was served at that moment, by its evaluations so far and the row''s own flags';

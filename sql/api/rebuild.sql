@@ -39,7 +39,7 @@ AS $$
 BEGIN
     DELETE FROM flagscope.variant_history h USING _flagscope.keys(watches) k
     WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower AND h.bucket < upper
-        AND h.width = interval '10 minutes';
+        AND h.bucket_width = interval '10 minutes';
     -- What is not settled yet is added when it is.
     INSERT INTO flagscope.variant_history
     SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes', _flagscope.floor(interval '10 minutes', r.bucket),
@@ -63,16 +63,16 @@ AS $$
             flagscope.rollup(h.moments) AS moments, flagscope.rollup(h.histogram) AS histogram, max(h.last_ts) AS last_ts
         FROM flagscope.variant_history h JOIN day d ON (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric)
             AND h.bucket >= d.lower AND h.bucket < d.upper
-        WHERE h.width = interval '10 minutes' GROUP BY 1, 2, 3, 4, 5
+        WHERE h.bucket_width = interval '10 minutes' GROUP BY 1, 2, 3, 4, 5
     ), gone AS (
         DELETE FROM flagscope.variant_history h USING day d
         WHERE (h.flag, h.environment, h.metric) = (d.flag, d.environment, d.metric) AND h.bucket >= d.lower AND h.bucket < d.upper
-            AND h.width = interval '1 day' AND NOT EXISTS (SELECT FROM fresh f WHERE (f.flag, f.environment, f.variant, f.metric, f.bucket)
+            AND h.bucket_width = interval '1 day' AND NOT EXISTS (SELECT FROM fresh f WHERE (f.flag, f.environment, f.variant, f.metric, f.bucket)
                 = (h.flag, h.environment, h.variant, h.metric, h.bucket))
     )
     INSERT INTO flagscope.variant_history AS h
     SELECT f.flag, f.environment, f.variant, f.metric, interval '1 day', f.bucket, f.n, f.events, f.moments, f.histogram, f.last_ts FROM fresh f
-    ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET n = excluded.n, events = excluded.events,
+    ON CONFLICT (flag, environment, metric, variant, bucket_width, bucket) DO UPDATE SET n = excluded.n, events = excluded.events,
         moments = excluded.moments, histogram = excluded.histogram, last_ts = excluded.last_ts;
 $$;
 COMMENT ON FUNCTION _flagscope.rebuild_days(timestamptz, timestamptz, jsonb) IS 'computes the days that a range touches anew from their 10 minutes';
@@ -84,7 +84,7 @@ AS $$
         SELECT generate_series(_flagscope.floor(interval '10 minutes', greatest(c.lower, since)), least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
         FROM _flagscope.chunks('flagscope.telemetry'::regclass) c WHERE pg_relation_size(c.chunk) > 0
         UNION SELECT _flagscope.floor(interval '10 minutes', t.ts) FROM _flagscope.telemetry_stray t
-        UNION SELECT h.bucket FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until
+        UNION SELECT h.bucket FROM flagscope.variant_history h WHERE h.bucket_width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until
         UNION SELECT _flagscope.floor(interval '10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
     ) s(lower) WHERE s.lower >= since AND s.lower < until ORDER BY 1;
 $$;

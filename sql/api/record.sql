@@ -55,7 +55,7 @@ COMMENT ON FUNCTION _flagscope.record(flagscope.signal, text, float8, text, text
     'stores one row of telemetry after checking it';
 
 CREATE FUNCTION flagscope.record_metric(name text, value float8, unit text DEFAULT NULL, flags jsonb DEFAULT NULL, subject text DEFAULT NULL,
-    service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
+    environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('metric'::flagscope.signal, name, value, unit, subject, flags, environment, service, NULL::smallint, NULL::boolean, trace_id, span_id, NULL::text, NULL::text, attributes, at) $$;
@@ -63,7 +63,7 @@ COMMENT ON FUNCTION flagscope.record_metric(text, float8, text, jsonb, text, tex
     'stores one metric data point; unit in UCUM (s, By, {request} ...), span_id in hexadecimal digits';
 
 CREATE FUNCTION flagscope.record_log(body text, severity text DEFAULT 'info', logger text DEFAULT 'log', flags jsonb DEFAULT NULL, subject text DEFAULT NULL,
-    service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
+    environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('log'::flagscope.signal, logger, NULL::float8, NULL::text, subject, flags, environment, service, _flagscope.severity(severity),
@@ -72,16 +72,16 @@ COMMENT ON FUNCTION flagscope.record_log(text, text, text, jsonb, text, text, te
     'stores one log record; severity as a name (trace, debug, info, warn, error, fatal) or OpenTelemetry''s number; from 17 it is an error';
 
 CREATE FUNCTION flagscope.record_span(name text, duration float8, is_error boolean DEFAULT false, flags jsonb DEFAULT NULL, subject text DEFAULT NULL,
-    service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
-    parent_span_id text DEFAULT NULL, started_at timestamptz DEFAULT NULL) RETURNS void
+    environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
+    parent_span_id text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('span'::flagscope.signal, name, duration, 's', subject, flags, environment, service, NULL::smallint, is_error, trace_id, span_id,
-    parent_span_id, NULL::text, attributes, coalesce(started_at, clock_timestamp() - duration * interval '1 second')) $$;
+    parent_span_id, NULL::text, attributes, coalesce(at, clock_timestamp() - duration * interval '1 second')) $$;
 COMMENT ON FUNCTION flagscope.record_span(text, float8, boolean, jsonb, text, text, text, jsonb, uuid, text, text, timestamptz) IS
     'stores one span; duration in seconds; without started_at it has just ended';
 
 CREATE FUNCTION flagscope.record_event(name text, subject text DEFAULT NULL, value float8 DEFAULT NULL, unit text DEFAULT NULL, flags jsonb DEFAULT NULL,
-    service text DEFAULT NULL, environment text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
+    environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('event'::flagscope.signal, name, value, unit, subject, flags, environment, service, NULL::smallint, NULL::boolean, trace_id, span_id, NULL::text, NULL::text, attributes, at) $$;

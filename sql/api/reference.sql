@@ -5,12 +5,12 @@ CREATE FUNCTION _flagscope.check_references() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NEW.environment IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.environment e WHERE e.key = NEW.environment) THEN
-        PERFORM _flagscope.unknown('environment', NEW.environment, ARRAY(SELECT e.key FROM flagscope.environment e),
+    IF NEW.environment IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.environment_definition e WHERE e.key = NEW.environment) THEN
+        PERFORM _flagscope.unknown('environment', NEW.environment, ARRAY(SELECT e.key FROM flagscope.environment_definition e),
             'Create it with flagscope.create_environment(key).');
     END IF;
     IF TG_TABLE_NAME IN ('flag_state', 'guardrail', 'rollout') THEN
-        IF NEW.flag IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.flag f WHERE f.key = NEW.flag) THEN
+        IF NEW.flag IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = NEW.flag) THEN
             PERFORM _flagscope.unknown('flag', NEW.flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
         ELSIF TG_TABLE_NAME <> 'flag_state' AND NOT EXISTS (SELECT FROM flagscope.flag_state s
                 WHERE s.flag = NEW.flag AND s.environment = NEW.environment) THEN
@@ -37,7 +37,7 @@ CREATE TRIGGER check_existing BEFORE INSERT OR UPDATE OF flag, environment, metr
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_references();
 CREATE TRIGGER check_existing BEFORE INSERT OR UPDATE OF environment ON flagscope.guardrail_policy
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_references();
-CREATE TRIGGER check_existing BEFORE INSERT OR UPDATE OF environment ON flagscope.freeze
+CREATE TRIGGER check_existing BEFORE INSERT OR UPDATE OF environment ON flagscope.change_freeze
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_references();
 
 CREATE FUNCTION _flagscope.some_of(names text[]) RETURNS text
@@ -62,7 +62,7 @@ BEGIN
     RETURN OLD;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_flag_gone() IS 'trigger: a flag, or its state in an environment, stays while it has rollouts';
-CREATE TRIGGER check_flag_gone BEFORE DELETE ON flagscope.flag
+CREATE TRIGGER check_flag_gone BEFORE DELETE ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_gone();
 CREATE TRIGGER check_flag_gone BEFORE DELETE ON flagscope.flag_state
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_gone();
@@ -81,7 +81,7 @@ BEGIN
     RETURN OLD;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_metric_gone() IS 'trigger: a metric stays while guardrails read it';
-CREATE TRIGGER check_metric_gone BEFORE DELETE ON flagscope.metric
+CREATE TRIGGER check_metric_gone BEFORE DELETE ON flagscope.metric_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_metric_gone();
 
 CREATE FUNCTION _flagscope.check_environment_gone() RETURNS trigger
@@ -93,19 +93,19 @@ DECLARE
             WHERE s.environment = OLD.key ORDER BY s.flag)),
         _flagscope.some_of(ARRAY(SELECT format('policy "%s"', p.name) FROM flagscope.guardrail_policy p
             WHERE p.environment = OLD.key ORDER BY p.id)),
-        _flagscope.some_of(ARRAY(SELECT format('freeze %s (%s)', z.id, z.reason) FROM flagscope.freeze z
+        _flagscope.some_of(ARRAY(SELECT format('freeze %s (%s)', z.id, z.name) FROM flagscope.change_freeze z
             WHERE z.environment = OLD.key ORDER BY z.id)));
 BEGIN
     IF needed_by IS NOT NULL THEN
         PERFORM _flagscope.raise_for_caller('23503', _flagscope.message('environment "%s" is needed by %s', OLD.key, needed_by), NULL,
-            CASE TG_OP WHEN 'UPDATE' THEN 'Its key stays; give it another name with UPDATE flagscope.environment SET aliases = ...'
+            CASE TG_OP WHEN 'UPDATE' THEN 'Its key stays; give it another name with UPDATE flagscope.environment_definition SET aliases = ...'
                 ELSE format('DELETE FROM flagscope.flag_state WHERE environment = %L first, then its policies and freezes.', OLD.key) END);
     END IF;
     RETURN CASE TG_OP WHEN 'UPDATE' THEN NEW ELSE OLD END;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_environment_gone() IS
     'trigger: an environment keeps its key, and stays while flags, policies or freezes are there';
-CREATE TRIGGER check_environment_gone BEFORE DELETE ON flagscope.environment
+CREATE TRIGGER check_environment_gone BEFORE DELETE ON flagscope.environment_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment_gone();
-CREATE TRIGGER check_changed_key BEFORE UPDATE OF key ON flagscope.environment
+CREATE TRIGGER check_changed_key BEFORE UPDATE OF key ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.key <> OLD.key) EXECUTE FUNCTION _flagscope.check_environment_gone();

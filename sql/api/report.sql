@@ -1,38 +1,38 @@
 -- Reports for people: per variant, over time, and a decision explained. All straight from stored rows.
 
-CREATE VIEW flagscope.variant_state AS
+CREATE VIEW _flagscope.variant_state AS
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_rollup
 UNION ALL
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM _flagscope.variant_delta
 WHERE NOT rolled_up;
-COMMENT ON VIEW flagscope.variant_state IS
+COMMENT ON VIEW _flagscope.variant_state IS
     'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
 
-CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, step interval DEFAULT '10 seconds',
+CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, bucket_width interval DEFAULT '10 seconds',
     quantile float8 DEFAULT 0.95)
-RETURNS TABLE (at timestamptz, percent numeric, ramp text, n_treatment bigint, treatment float8, n_control bigint, control float8, chart text)
+RETURNS TABLE (ts timestamptz, percent numeric, ramp text, n_treatment bigint, treatment float8, n_control bigint, control float8, chart text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH points AS (
-        SELECT s.at, coalesce(max(s.n) FILTER (WHERE s.variant = r.treatment), 0) AS nt,
+        SELECT s.ts, coalesce(max(s.n) FILTER (WHERE s.variant = r.treatment), 0) AS nt,
             max(s.value) FILTER (WHERE s.variant = r.treatment) AS t,
             coalesce(max(s.n) FILTER (WHERE s.variant = r.control), 0) AS nc,
             max(s.value) FILTER (WHERE s.variant = r.control) AS c,
-            r.status = 'completed' AND r.ended_at < s.at + w.width AS completed, w.width
-        FROM _flagscope.require_rollout(rollout_chart.rollout_id) r, LATERAL _flagscope.series_bucket(step, r.started_at) w(width),
-            LATERAL flagscope.metric_series(rollout_chart.metric, r.flag,
-            tstzrange(r.started_at, coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at)), '[]'), w.width, rollout_chart.quantile, r.environment) s
-        GROUP BY r.id, r.treatment, r.control, r.status, r.ended_at, s.at, w.width
+            r.status = 'completed' AND r.ended_at < s.ts + w.width AS completed, w.width
+        FROM _flagscope.require_rollout(rollout_chart.rollout_id) r, LATERAL _flagscope.series_bucket(rollout_chart.bucket_width, r.started_at) w(width),
+            LATERAL flagscope.metric_series(r.flag, rollout_chart.metric, r.environment, r.started_at,
+                coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at)) + interval '1 microsecond', w.width, rollout_chart.quantile) s
+        GROUP BY r.id, r.treatment, r.control, r.status, r.ended_at, s.ts, w.width
     ), served AS (
         -- The share served at the end of each step.
         SELECT p.*, coalesce((SELECT a.percent FROM flagscope.allocation a
-            WHERE a.rollout_id = rollout_chart.rollout_id AND a.valid @> p.at + p.width - interval '1 microsecond'),
+            WHERE a.rollout_id = rollout_chart.rollout_id AND a.valid @> p.ts + p.width - interval '1 microsecond'),
             CASE WHEN p.completed THEN 100 ELSE 0 END) AS percent
         FROM points p
     )
-    SELECT s.at, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100::float8, 10), s.nt, s.t, s.nc, s.c,
+    SELECT s.ts, trim_scale(s.percent), flagscope.bar(s.percent::float8, 100::float8, 10), s.nt, s.t, s.nc, s.c,
         flagscope.bar(s.t, max(greatest(s.t, s.c)) OVER (), 20)
-    FROM served s ORDER BY s.at;
+    FROM served s ORDER BY s.ts;
 $$;
 COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
     'a rollout over time: share served, and a metric of treatment and control with a bar of the treatment''s';
@@ -44,12 +44,12 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    m flagscope.metric;
+    m flagscope.metric_definition;
     e flagscope.evaluation;
     evidence float8[] := '{}';
     seen integer := 0;
 BEGIN
-    SELECT * INTO m FROM flagscope.metric x WHERE x.name = g.metric;
+    SELECT * INTO m FROM flagscope.metric_definition x WHERE x.name = g.metric;
     FOR e IN SELECT * FROM flagscope.evaluation x
         WHERE x.evidence_id = replay.evidence_id AND x.stratum <= replay.last_stratum AND g.test = 'sequential'
         ORDER BY x.stratum
@@ -71,19 +71,19 @@ END $$;
 COMMENT ON FUNCTION _flagscope.replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
     'evidence computed anew from the counts in evaluation up to a stratum, for a decision';
 
-CREATE FUNCTION flagscope.replay_evidence(decision_id bigint)
+CREATE FUNCTION _flagscope.replay_evidence(decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.* FROM _flagscope.require_decision(replay_evidence.decision_id) d,
-        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit')::float8,
+        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit_value')::float8,
             d.evidence_id, d.last_stratum, d.id) x;
 $$;
-COMMENT ON FUNCTION flagscope.replay_evidence(bigint) IS
+COMMENT ON FUNCTION _flagscope.replay_evidence(bigint) IS
     'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
 
-CREATE FUNCTION flagscope.replay_joint(decision_id bigint)
+CREATE FUNCTION _flagscope.replay_joint(decision_id bigint)
 RETURNS TABLE (guardrail text, alpha float8, strata bigint, log_e_stored float8, log_e_recomputed float8, part float8, sum_stored float8, sum_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -95,12 +95,12 @@ AS $$
         FROM _flagscope.require_decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
             LATERAL (SELECT (p.value ->> 'alpha')::float8) a(alpha), LATERAL (SELECT (p.value ->> 'log_e')::float8) e(stored),
             LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e_recomputed ORDER BY r.place DESC))[1], 0) AS recomputed
-                FROM _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit')::float8,
+                FROM _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit_value')::float8,
                     (p.value ->> 'evidence_id')::bigint, (p.value ->> 'last_stratum')::integer, d.id)
                     WITH ORDINALITY r(at, n_treatment, events_treatment, n_control, events_control, log_e_stored, log_e_recomputed, place)) l
     ) x ORDER BY x.place;
 $$;
-COMMENT ON FUNCTION flagscope.replay_joint(bigint) IS
+COMMENT ON FUNCTION _flagscope.replay_joint(bigint) IS
     'a decision on several guardrails together computed anew: ln e of each from its counts in evaluation, part = alpha e, and their sum, which was acted on from 1; stored and recomputed must agree; no row for other decisions';
 
 CREATE FUNCTION _flagscope.value_words(value jsonb, kind text, unit text) RETURNS text
@@ -150,7 +150,7 @@ AS $$
             d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
                 'control, margin ' || _flagscope.margin_words(e)
                 WHEN 'baseline' THEN CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day' ELSE format('its baseline, margin %s: the limit of %s', _flagscope.margin_words(e),
-                    concat_ws(' ', round((e ->> 'limit')::numeric, 4), e ->> 'unit')) END
+                    concat_ws(' ', round((e ->> 'limit_value')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC', CASE WHEN e ->> 'kind' = 'quantile' THEN coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
             _flagscope.value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
@@ -164,11 +164,9 @@ AS $$
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'score' THEN format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),
-            round((e ->> 'limit')::numeric, 2), coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
+            round((e ->> 'limit_value')::numeric, 2), coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
         'together    ' || _flagscope.joint_words(e -> 'joint'),
-        CASE WHEN e ? 'log_e' THEN format('recompute   SELECT * FROM flagscope.replay_evidence(%s);', d.id)
-             WHEN e ? 'score' THEN format('recompute   SELECT * FROM flagscope.replay_anomaly(%s);', d.id) END,
-        CASE WHEN e ? 'joint' THEN format('            SELECT * FROM flagscope.replay_joint(%s);', d.id) END)
+        CASE WHEN e ?| '{log_e,score}' THEN format('recompute   SELECT * FROM flagscope.replay(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;

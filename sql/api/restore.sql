@@ -47,7 +47,7 @@ AS $$
 BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
-        WHEN 'environment' THEN DELETE FROM flagscope.environment e WHERE e.key = NEW.key AND e.builtin;
+        WHEN 'environment_definition' THEN DELETE FROM flagscope.environment_definition e WHERE e.key = NEW.key AND e.builtin;
         ELSE DELETE FROM _flagscope.horizon h WHERE h.what = NEW.what;
     END CASE;
     RETURN NEW;
@@ -70,14 +70,14 @@ CREATE FUNCTION _flagscope.configured() RETURNS TABLE (part text, n bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'setting', count(*) FROM flagscope.setting s WHERE NOT s.builtin
-    UNION ALL SELECT 'environment', count(*) FROM flagscope.environment e WHERE NOT e.builtin
-    UNION ALL SELECT 'flag', count(*) FROM flagscope.flag
+    UNION ALL SELECT 'environment_definition', count(*) FROM flagscope.environment_definition e WHERE NOT e.builtin
+    UNION ALL SELECT 'flag_definition', count(*) FROM flagscope.flag_definition
     UNION ALL SELECT 'segment', count(*) FROM flagscope.segment
     UNION ALL SELECT 'flag_state', count(*) FROM flagscope.flag_state
     UNION ALL SELECT 'rollout', count(*) FROM flagscope.rollout
     UNION ALL SELECT 'rollout_stage', count(*) FROM flagscope.rollout_stage
-    UNION ALL SELECT 'freeze', count(*) FROM flagscope.freeze
-    UNION ALL SELECT 'metric', count(*) FROM flagscope.metric
+    UNION ALL SELECT 'change_freeze', count(*) FROM flagscope.change_freeze
+    UNION ALL SELECT 'metric_definition', count(*) FROM flagscope.metric_definition
     UNION ALL SELECT 'guardrail_policy', count(*) FROM flagscope.guardrail_policy
     UNION ALL SELECT 'guardrail', count(*) FROM flagscope.guardrail
     UNION ALL SELECT 'guardrail_status', count(*) FROM flagscope.guardrail_status;
@@ -124,7 +124,7 @@ BEGIN
     -- What triggers do for rows that come one by one.
     INSERT INTO _flagscope.watch (flag, environment, metric)
     SELECT DISTINCT g.flag, g.environment, g.metric
-    FROM flagscope.guardrail g JOIN flagscope.metric m ON m.name = g.metric
+    FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
     WHERE g.enabled AND NOT _flagscope.is_polled(m)
     ON CONFLICT DO NOTHING;
     DELETE FROM _flagscope.restore;

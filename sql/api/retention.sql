@@ -44,27 +44,27 @@ $$;
 COMMENT ON FUNCTION _flagscope.forget_deliveries(timestamptz, integer) IS
     'deletes delivered notifications that are past their retention, so many at most; returns how many';
 
-CREATE FUNCTION _flagscope.forget_units(at timestamptz, most integer) RETURNS bigint
+CREATE FUNCTION _flagscope.forget_subjects(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE ids AS (
         -- The rollouts that have units, one look into the index each.
-        (SELECT u.rollout_id AS id FROM flagscope.unit u ORDER BY u.rollout_id LIMIT 1)
+        (SELECT u.rollout_id AS id FROM flagscope.rollout_subject u ORDER BY u.rollout_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT u.rollout_id FROM flagscope.unit u WHERE u.rollout_id > i.id ORDER BY u.rollout_id LIMIT 1) FROM ids i WHERE i.id IS NOT NULL
+        SELECT (SELECT u.rollout_id FROM flagscope.rollout_subject u WHERE u.rollout_id > i.id ORDER BY u.rollout_id LIMIT 1) FROM ids i WHERE i.id IS NOT NULL
     ), over AS MATERIALIZED (
         SELECT i.id FROM ids i LEFT JOIN flagscope.rollout r ON r.id = i.id
         WHERE i.id IS NOT NULL AND (r.id IS NULL OR (r.status IN ('rolled_back', 'completed')
-            AND (greatest(r.ended_at, r.watch_until) < at - _flagscope.setting_interval('unit.retention')
+            AND (greatest(r.ended_at, r.follow_up_until) < at - _flagscope.setting_interval('subject.retention')
                 OR EXISTS (SELECT FROM flagscope.rollout n WHERE n.flag = r.flag AND n.environment = r.environment AND n.started_at > r.started_at))))
     ), gone AS (
-        DELETE FROM flagscope.unit u WHERE u.ctid = ANY (ARRAY(
-            SELECT x.place FROM over o, LATERAL (SELECT u.ctid AS place FROM flagscope.unit u WHERE u.rollout_id = o.id LIMIT most) x LIMIT most))
+        DELETE FROM flagscope.rollout_subject u WHERE u.ctid = ANY (ARRAY(
+            SELECT x.place FROM over o, LATERAL (SELECT u.ctid AS place FROM flagscope.rollout_subject u WHERE u.rollout_id = o.id LIMIT most) x LIMIT most))
         RETURNING 1
     )
     SELECT count(*) FROM gone;
 $$;
-COMMENT ON FUNCTION _flagscope.forget_units(timestamptz, integer) IS
+COMMENT ON FUNCTION _flagscope.forget_subjects(timestamptz, integer) IS
     'deletes units of rollouts that are past their retention, followed by another one of their flag, or gone, so many at most; returns how many';
 
 -- Rows with an impossible time (1970, 2100) lie in no partition that could be dropped, so they expire by when they came,

@@ -31,8 +31,8 @@ BEGIN
         RETURN NEW;
     END IF;
     IF (NEW.id, NEW.flag, NEW.environment) IS DISTINCT FROM (OLD.id, OLD.flag, OLD.environment)
-       OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.watch, NEW.cooldown)
-           IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.watch, OLD.cooldown)) THEN
+       OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.follow_up, NEW.cooldown)
+           IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.follow_up, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('what rollout %s rolls out is fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
@@ -50,7 +50,7 @@ COMMENT ON FUNCTION _flagscope.check_rollout() IS
     'trigger: variants of a flag in use, only legal transitions; what is rolled out is fixed at the start';
 -- What a row does not say is as in create_rollout().
 ALTER TABLE flagscope.rollout ALTER COLUMN alpha SET DEFAULT _flagscope.setting_number('rollout.alpha'::text),
-    ALTER COLUMN watch SET DEFAULT _flagscope.setting_interval('rollout.watch'::text);
+    ALTER COLUMN follow_up SET DEFAULT _flagscope.setting_interval('rollout.follow_up'::text);
 ALTER TABLE flagscope.rollout_stage
     ALTER COLUMN min_duration SET DEFAULT _flagscope.setting_interval('rollout.min_duration'::text);
 CREATE TRIGGER check_rollout BEFORE INSERT OR UPDATE ON flagscope.rollout
@@ -61,7 +61,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     -- With its flag it goes, and so does what the flag serves.
-    IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
+    IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
             HINT = _flagscope.message('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
@@ -99,11 +99,25 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.check_stages(numeric[]) IS 'raises unless percents grow within (0, 100] with at most three decimals';
 
+CREATE FUNCTION _flagscope.check_approval_stages(stages integer[], last integer) RETURNS void
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wrong text := (SELECT coalesce(s::text, 'NULL') FROM unnest(stages) s WHERE NOT coalesce(s BETWEEN 1 AND last, false) LIMIT 1);
+BEGIN
+    IF wrong IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('approval_stages are numbers of stages from 1 to %s, got "%s"', last, wrong),
+            HINT = 'The first stage is 1: ''{1,3}'' wants an approval before the ramp leaves stage 1 and stage 3.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION _flagscope.check_approval_stages(integer[], integer) IS 'raises unless these are numbers of stages of the plan';
+
 CREATE FUNCTION flagscope.create_rollout(
-    flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', stages numeric[] DEFAULT NULL,
-    min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0, approval boolean DEFAULT false,
-    environment text DEFAULT NULL, alpha float8 DEFAULT NULL, exclusion_group text DEFAULT NULL, watch interval DEFAULT NULL,
-    cooldown interval DEFAULT NULL
+    flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', environment text DEFAULT NULL,
+    stages numeric[] DEFAULT NULL, min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0, approval boolean DEFAULT false,
+    approval_stages integer[] DEFAULT '{}', alpha float8 DEFAULT NULL, exclusion_group text DEFAULT NULL,
+    follow_up interval DEFAULT NULL, cooldown interval DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -115,19 +129,19 @@ DECLARE
         FROM jsonb_array_elements_text(_flagscope.setting_text('rollout.stages')::jsonb) x));
     new_id bigint;
 BEGIN
-    PERFORM _flagscope.check_stages(steps);
+    PERFORM _flagscope.check_stages(steps), _flagscope.check_approval_stages(approval_stages, cardinality(steps));
     env := _flagscope.environment(environment);
     -- As the row's trigger does, before a number is drawn for it.
     PERFORM _flagscope.check_rollout_variants(flag, env, ARRAY[treatment, control]);
-    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, watch, cooldown)
+    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, follow_up, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
             coalesce(create_rollout.alpha, _flagscope.setting_number('rollout.alpha')), create_rollout.exclusion_group,
-            coalesce(create_rollout.watch, _flagscope.setting_interval('rollout.watch')), create_rollout.cooldown)
+            coalesce(create_rollout.follow_up, _flagscope.setting_interval('rollout.follow_up')), create_rollout.cooldown)
     RETURNING id INTO new_id;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent,
         coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration')),
-        create_rollout.min_sample, create_rollout.approval
+        create_rollout.min_sample, create_rollout.approval OR s.ordinal = ANY (create_rollout.approval_stages)
     FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
@@ -138,8 +152,8 @@ WHEN OTHERS THEN
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
-COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, numeric[], interval, bigint, boolean, text, float8, text, interval, interval) IS
-    'drafts a rollout of a treatment in growing stages (percent); NULLs take the settings rollout.*; returns its id';
+COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, text, numeric[], interval, bigint, boolean, integer[], float8, text, interval, interval) IS
+    'drafts a rollout of a treatment in growing stages (percent); a person has to approve the stages numbered in approval_stages, or with approval every one; NULLs take the settings rollout.*; returns its id';
 
 CREATE FUNCTION _flagscope.check_rollout_variants(flag text, environment text, names text[]) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -149,7 +163,7 @@ DECLARE
     archived_at timestamptz;
     wrong text;
 BEGIN
-    SELECT coalesce(s.variants, f.variants), f.archived_at INTO variants, archived_at FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
+    SELECT coalesce(s.variants, f.variants), f.archived_at INTO variants, archived_at FROM flagscope.flag_definition f JOIN flagscope.flag_state s ON s.flag = f.key
     WHERE f.key = check_rollout_variants.flag AND s.environment = check_rollout_variants.environment;
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
@@ -159,7 +173,7 @@ BEGIN
     END IF;
     IF archived_at IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('flag "%s" is archived', flag),
-            HINT = 'UPDATE flagscope.flag SET archived_at = NULL brings it back.';
+            HINT = 'UPDATE flagscope.flag_definition SET archived_at = NULL brings it back.';
     END IF;
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN

@@ -70,12 +70,12 @@ AS $$
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), wider AS (
-        INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
+        INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, bucket_width, bucket, n, events, moments, histogram, last_ts)
         SELECT t.flag, t.environment, t.variant, t.metric, l.width, _flagscope.floor(l.width, t.bucket), _flagscope.bounded(sum(t.n)), _flagscope.bounded(sum(t.events)),
             flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts)
         FROM taken t CROSS JOIN (VALUES (interval '10 minutes'), (interval '1 day')) l(width)
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
-        ON CONFLICT (flag, environment, metric, variant, width, bucket) DO UPDATE SET
+        ON CONFLICT (flag, environment, metric, variant, bucket_width, bucket) DO UPDATE SET
             n = _flagscope.bounded(h.n::numeric + excluded.n), events = _flagscope.bounded(h.events::numeric + excluded.events),
             moments = flagscope.merge(h.moments, excluded.moments),
             histogram = flagscope.merge(h.histogram, excluded.histogram),
@@ -114,7 +114,7 @@ AS $$
     ), wider AS (
         DELETE FROM flagscope.variant_history h WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
             WHERE level <> 'fine' AND x.bucket < expired
-                AND x.width = CASE level WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END LIMIT most)) RETURNING 1
+                AND x.bucket_width = CASE level WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END LIMIT most)) RETURNING 1
     )
     SELECT (SELECT count(*) FROM fine) + (SELECT count(*) FROM wider);
 $$;
@@ -234,15 +234,15 @@ AS $$
     FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
+            AND h.bucket_width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
+            AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
+            AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
         WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
@@ -278,14 +278,15 @@ END $$;
 COMMENT ON FUNCTION _flagscope.known_series(text, text, text) IS
     'key of the environment; raises unless it, the flag and the metric (NULL: any) exist';
 
-CREATE FUNCTION flagscope.variant_states(flag text, since timestamptz, until timestamptz DEFAULT clock_timestamp(),
-    widest interval DEFAULT '1 day', metric text DEFAULT NULL, environment text DEFAULT NULL)
-RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
+CREATE FUNCTION flagscope.variant_states(flag text, metric text DEFAULT NULL, environment text DEFAULT NULL,
+    since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp(),
+    bucket_width interval DEFAULT '1 day')
+RETURNS TABLE (metric text, variant text, ts timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT v.* FROM _flagscope.known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
-        LATERAL _flagscope.variant_states(variant_states.flag, since, until, widest, variant_states.metric, k.environment) v
+        LATERAL _flagscope.variant_states(variant_states.flag, since, until, variant_states.bucket_width, variant_states.metric, k.environment) v
 $$;
-COMMENT ON FUNCTION flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
-    'mergeable states of a flag''s metrics over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most widest: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is';
+COMMENT ON FUNCTION flagscope.variant_states(text, text, text, timestamptz, timestamptz, interval) IS
+    'mergeable states of a flag''s metrics (NULL: all) over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most bucket_width: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is; ts: start of the bucket';

@@ -12,7 +12,7 @@ BEGIN
     WITH RECURSIVE segment(name, names) AS MATERIALIZED (
         SELECT x.name, _flagscope.segment_names(x.rule) FROM flagscope.segment x
         UNION ALL
-        SELECT n.key, _flagscope.segment_names(n.value) FROM flagscope.environment e, jsonb_each(e.segments) n
+        SELECT n.key, _flagscope.segment_names(n.value) FROM flagscope.environment_definition e, jsonb_each(e.segments) n
     ), reached(name) AS (
         SELECT unnest(states_through.names)
         UNION
@@ -43,7 +43,7 @@ BEGIN
         UPDATE flagscope.flag_state s SET enabled = s.enabled
         FROM _flagscope.states_through(ARRAY[NEW.name], NULL::text) u
         WHERE s.flag = u.flag AND s.environment = u.environment AND _flagscope.means_segment(s, ARRAY[NEW.name])
-            AND NOT EXISTS (SELECT FROM flagscope.environment e WHERE e.key = s.environment AND e.segments ? NEW.name);
+            AND NOT EXISTS (SELECT FROM flagscope.environment_definition e WHERE e.key = s.environment AND e.segments ? NEW.name);
     ELSE
         changed := ARRAY(SELECT n FROM jsonb_object_keys(OLD.segments || NEW.segments) n
                          WHERE OLD.segments -> n IS DISTINCT FROM NEW.segments -> n);
@@ -55,7 +55,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.renew_users_of_segment() IS
     'trigger: what a segment says goes into the history of every flag state whose rule refers to it';
-CREATE TRIGGER renew_flag_states AFTER UPDATE OF segments ON flagscope.environment
+CREATE TRIGGER renew_flag_states AFTER UPDATE OF segments ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.segments <> OLD.segments) EXECUTE FUNCTION _flagscope.renew_users_of_segment();
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF rule ON flagscope.segment
     FOR EACH ROW WHEN (NEW.rule <> OLD.rule) EXECUTE FUNCTION _flagscope.renew_users_of_segment();
@@ -66,7 +66,7 @@ AS $$
 BEGIN
     IF TG_OP = 'DELETE' OR NEW.name <> OLD.name THEN
         IF EXISTS (SELECT FROM _flagscope.states_through(ARRAY[OLD.name], NULL::text) s
-                   JOIN flagscope.environment e ON e.key = s.environment
+                   JOIN flagscope.environment_definition e ON e.key = s.environment
                    WHERE NOT e.segments ? OLD.name AND _flagscope.means_segment(s, ARRAY[OLD.name])) THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
                 MESSAGE = _flagscope.message('segment "%s" is in use', OLD.name), HINT = 'Take it out of the flags'' targeting first.';
@@ -86,7 +86,7 @@ DECLARE
     other text := (SELECT min(x.who) FROM (
         SELECT format('segment "%s"', s.name) FROM flagscope.segment s WHERE _flagscope.segment_names(s.rule) ? OLD.name
         UNION ALL
-        SELECT format('segment "%s" of environment "%s"', n.key, e.key) FROM flagscope.environment e, jsonb_each(e.segments) n
+        SELECT format('segment "%s" of environment "%s"', n.key, e.key) FROM flagscope.environment_definition e, jsonb_each(e.segments) n
         WHERE _flagscope.segment_names(n.value) ? OLD.name AND NOT e.segments ? OLD.name) x(who));
 BEGIN
     IF other IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.segment s WHERE s.name = OLD.name) THEN
@@ -128,14 +128,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.require_own_segments() IS
     'trigger: an environment''s own segments can be evaluated, and so can the flags that refer to them';
-CREATE TRIGGER require_first_segments AFTER INSERT ON flagscope.environment
+CREATE TRIGGER require_first_segments AFTER INSERT ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.segments <> '{}') EXECUTE FUNCTION _flagscope.require_own_segments();
-CREATE TRIGGER require_own_segments AFTER UPDATE OF segments ON flagscope.environment
+CREATE TRIGGER require_own_segments AFTER UPDATE OF segments ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.segments <> OLD.segments) EXECUTE FUNCTION _flagscope.require_own_segments();
 
 CREATE FUNCTION flagscope.create_segment(
-    name text, rule jsonb, description text DEFAULT '', environment text DEFAULT NULL
-) RETURNS void
+    name text, rule jsonb, environment text DEFAULT NULL, description text DEFAULT ''
+) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -145,18 +145,19 @@ BEGIN
     IF environment IS NULL THEN
         INSERT INTO flagscope.segment (name, rule, description)
         VALUES (create_segment.name, create_segment.rule, create_segment.description);
-        RETURN;
+        RETURN create_segment.name;
     END IF;
-    UPDATE flagscope.environment e SET segments = e.segments || jsonb_build_object(create_segment.name, create_segment.rule)
+    UPDATE flagscope.environment_definition e SET segments = e.segments || jsonb_build_object(create_segment.name, create_segment.rule)
     WHERE e.key = _flagscope.environment(create_segment.environment) AND NOT e.segments ? create_segment.name;
     IF NOT FOUND THEN
         RAISE unique_violation;
     END IF;
+    RETURN create_segment.name;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('segment "%s" exists already', create_segment.name)
         || coalesce(' in environment ' || quote_ident(environment), ''), NULL,
         CASE WHEN environment IS NULL THEN 'UPDATE flagscope.segment changes its rule.'
-            ELSE 'UPDATE flagscope.environment SET segments = segments || ... changes its rule.' END);
+            ELSE 'UPDATE flagscope.environment_definition SET segments = segments || ... changes its rule.' END);
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
@@ -164,4 +165,4 @@ WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION flagscope.create_segment(text, jsonb, text, text) IS
     'names a JsonLogic rule for {"$ref": name} in targeting: in every environment, or in one alone, where it takes the '
-    'place of the other';
+    'place of the other; returns its name';

@@ -1,12 +1,12 @@
 -- Comments of the statistics and charts that Rust implements (src/guardrail.rs, src/stats.rs, src/chart.rs, src/telemetry.rs).
 
-COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
-COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
+COMMENT ON FUNCTION _flagscope.require_per(jsonb) IS
     'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
 COMMENT ON FUNCTION _flagscope.survey(jsonb, jsonb, timestamptz, timestamptz) IS
     'what a metric''s definition (as metric_definition()) matches among the rows stored from since to before until; tied by their flags, or with a window by the units of rollouts (as arms())';
-COMMENT ON FUNCTION flagscope.check_query(text) IS
+COMMENT ON FUNCTION _flagscope.require_query(text) IS
     'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
 COMMENT ON FUNCTION _flagscope.query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
     'the rows of a query over a range of time, run as a role: read only, under search_path pg_catalog, in at most so many milliseconds; for the tick alone';
@@ -47,25 +47,25 @@ COMMENT ON AGGREGATE flagscope.sparkline(float8) IS 'a line chart of a series: s
 -- The decision tests. Arrays have one entry for each stratum (a tick), in order of time; NULL, an arm without data, only
 -- where an entry is a state. All return estimate, its interval (valid at every look), log_e, the anytime p-value of the
 -- greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a verdict.
-COMMENT ON FUNCTION flagscope.test_proportion(bigint[], bigint[], bigint[], bigint[], float8, float8, text, float8, float8, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_proportion_test(bigint[], bigint[], bigint[], bigint[], float8, float8, float8, text, float8, float8) IS
     'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds: exact whatever the baseline does; or margin_absolute, a share such as 0.005 that is added to the control''s in earlier strata, the first of which gives that only); estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_limit(bigint[], bigint[], float8, text, float8, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_limit_test(bigint[], bigint[], float8, text, float8, float8) IS
     'test P1: is the chance of an event above (below) a limit; exact; estimate: the rate, with a beta-binomial interval; verdict worse or open';
-COMMENT ON FUNCTION flagscope.test_rate(float8[], bigint[], float8[], bigint[], float8, float8, text, float8, float8, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_rate_test(float8[], bigint[], float8[], bigint[], float8, float8, float8, text, float8, float8) IS
     'test R: are counts per exposure higher (lower) in the treatment by more than the margin (of the rate: exact for Poisson counts, whatever the intensity does; or margin_absolute, added to the control''s in earlier strata, the first of which gives that only); estimate: ratio of rates; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_mean(flagscope.moments[], flagscope.moments[], float8, float8, float8, text, float8, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_mean_test(flagscope.moments[], flagscope.moments[], float8, float8, float8, float8, text, float8) IS
     'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin (of the mean; or margin_absolute in its unit); exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum gives the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_mean_t(flagscope.moments[], flagscope.moments[], float8, text, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_mean_t_test(flagscope.moments[], flagscope.moments[], float8, text, float8) IS
     'test Mt: the stratified t mixture of means; asymptotic, errs for decreases of skewed values: use it for symmetric values or logarithms; estimate: difference of means beyond the margin; verdict worse or open';
-COMMENT ON FUNCTION flagscope.test_quantile(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, text, float8, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_quantile_test(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, float8, text, float8) IS
     'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin (of its value; or margin_absolute in its unit) in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum gives thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_quantile_strict(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_quantile_strict_test(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
     'test Qs: is the treatment''s quantile itself higher (lower) than the control''s; one look at all strata, for a control that does not drift; estimate: the treatment''s quantile, interval: of the control''s; verdict worse or open';
-COMMENT ON FUNCTION flagscope.test_distribution(flagscope.histogram[], flagscope.histogram[], text, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_distribution_test(flagscope.histogram[], flagscope.histogram[], text, float8) IS
     'test H: do the arms have different distributions, towards higher (lower) values; exact when the values of a stratum are independent draws from one law, not for a mix of endpoints that is only permuted; no test of means, nearly blind to the tail alone; the first stratum gives the score only; verdict different or open';
-COMMENT ON FUNCTION flagscope.test_ratio(float8[], float8[], float8[], float8[], float8, float8, text, float8) IS
+COMMENT ON FUNCTION flagscope.sequential_ratio_test(float8[], float8[], float8[], float8[], float8, float8, text, float8) IS
     'test T: is sum(numerator) / sum(denominator) over units higher (lower) in the treatment by more than the margin; arrays have one entry for each unit (user, host); delta method, asymptotic, silent below 100 units or a numerator of 20 an arm; estimate: ratio of ratios; verdict worse, safe or open';
-COMMENT ON FUNCTION flagscope.test_share(float8[], bigint[], bigint[], float8) IS
+COMMENT ON FUNCTION flagscope.sequential_share_test(float8[], bigint[], bigint[], float8) IS
     'test S: sample ratio mismatch, newly assigned units of the treatment and of all others beside the treatment''s nominal share in each stratum; exact; estimate: odds served by odds asked for; verdict mismatch or open';
 COMMENT ON FUNCTION flagscope.design_effect(float8[], float8[]) IS
     'how much larger the variance of a rate is than with independent trials, at least 1, from units'' events and trials; take it from the control before a rollout and give it to test_proportion; NULL where units do not tell';

@@ -148,6 +148,8 @@ COMMENT ON FUNCTION _flagscope.health() IS 'the rows of the view health';
 CREATE VIEW flagscope.health AS SELECT h.name, h.state, h.since, h.detail FROM _flagscope.health() h;
 COMMENT ON VIEW flagscope.health IS
     'for monitoring systems: judging, locks, maintenance, outbox, each live rollout; state is ok, warning or critical';
+COMMENT ON COLUMN flagscope.health.name IS 'what it is about';
+COMMENT ON COLUMN flagscope.health.detail IS 'what is wrong, in words';
 COMMENT ON COLUMN flagscope.health.state IS 'critical: a person must act now, for nothing protects the users meanwhile';
 COMMENT ON COLUMN flagscope.health.since IS
     'since when that has been wrong; where it is ok, when it was last seen to be';
@@ -185,7 +187,7 @@ AS $$
             JOIN flagscope.rollout r ON r.id = s.rollout_id
         WHERE s.state = 'error' AND r.status IN ('running', 'paused', 'held') ORDER BY g.id)
     UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
             JOIN flagscope.rollout r ON r.id = s.rollout_id
         WHERE s.state = 'ok' AND _flagscope.is_eventless(s, g, m) AND r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id)
     UNION ALL SELECT u.item, u.says FROM _flagscope.uncounted_words() u

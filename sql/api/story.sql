@@ -19,7 +19,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.story_stages(flagscope.rollout) IS 'a rollout''s stages: share, when it was entered or what it asks for';
 
-CREATE FUNCTION _flagscope.story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric, r flagscope.rollout) RETURNS text
+CREATE FUNCTION _flagscope.story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, r flagscope.rollout) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN g.test = 'anomaly' THEN 'score ' || round(s.value::numeric, 2) ELSE
@@ -27,7 +27,7 @@ AS $$
             -- Its rollups are gone: the value is left.
             CASE WHEN g.test = 'threshold' THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END) END;
 $$;
-COMMENT ON FUNCTION _flagscope.story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric, flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, flagscope.rollout) IS
     'what a guardrail estimates, with its interval; of an anomaly its score';
 
 CREATE FUNCTION _flagscope.story_guardrails(r flagscope.rollout) RETURNS SETOF text
@@ -36,7 +36,7 @@ AS $$
     WITH line AS (
         SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state, s.n_treatment::text AS n_t, s.n_control::text AS n_c,
             coalesce(_flagscope.story_effect(s, g, m, r), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
         WHERE s.rollout_id = r.id
         UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect (interval at every look)', 'in words'
     ), width AS (SELECT max(length(name)) AS name, max(length(state)) AS state, max(length(n_t)) AS n_t, max(length(n_c)) AS n_c, max(length(effect)) AS effect FROM line)
@@ -52,8 +52,9 @@ AS $$
     WITH span AS (SELECT _flagscope.series_bucket(greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz), r.started_at) AS step)
     SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
     FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
-        LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.at) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
-            FROM flagscope.metric_series(m.metric, r.flag, tstzrange(r.started_at, greatest(until, r.started_at), '[]'), span.step, 0.95::float8, r.environment) p
+        LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.ts) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
+            FROM flagscope.metric_series(r.flag, m.metric, r.environment, r.started_at,
+                greatest(until, r.started_at) + interval '1 microsecond', span.step, 0.95::float8) p
             WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
     ORDER BY m.metric, x.variant <> r.treatment;
 $$;
@@ -70,7 +71,7 @@ BEGIN
     RETURN NEXT format('rollout %s: flag "%s" in %s, treatment "%s" against control "%s"', r.id, r.flag, r.environment, r.treatment, r.control);
     RETURN NEXT concat_ws('; ', format('%s%s', r.status, ' since ' || _flagscope.time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
         CASE WHEN r.status IN ('running', 'paused', 'held') THEN coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
-        'on watch until ' || _flagscope.time_words(r.watch_until) || ' UTC', 'could not be decided: ' || r.problem);
+        'on watch until ' || _flagscope.time_words(r.follow_up_until) || ' UTC', 'could not be decided: ' || r.problem);
     RETURN NEXT 'stages';
     RETURN QUERY SELECT _flagscope.story_stages(r);
     RETURN NEXT 'timeline (UTC)';

@@ -4,7 +4,7 @@ CREATE FUNCTION _flagscope.segments(environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce((SELECT jsonb_object_agg(s.name, s.rule) FROM flagscope.segment s), '{}')
-        || coalesce((SELECT e.segments FROM flagscope.environment e WHERE e.key = segments.environment), '{}');
+        || coalesce((SELECT e.segments FROM flagscope.environment_definition e WHERE e.key = segments.environment), '{}');
 $$;
 COMMENT ON FUNCTION _flagscope.segments(text) IS 'the segments that rules may refer to in an environment, by name; NULL: everywhere';
 
@@ -17,7 +17,7 @@ COMMENT ON FUNCTION _flagscope.segments_for(jsonb, text) IS 'the segments that a
 CREATE FUNCTION _flagscope.segment(name text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT e.segments -> name FROM flagscope.environment e WHERE e.key = environment),
+    SELECT coalesce((SELECT e.segments -> name FROM flagscope.environment_definition e WHERE e.key = environment),
         (SELECT s.rule FROM flagscope.segment s WHERE s.name = segment.name));
 $$;
 COMMENT ON FUNCTION _flagscope.segment(text, text) IS 'the rule of a segment in an environment; NULL: there is none';
@@ -39,7 +39,7 @@ COMMENT ON FUNCTION _flagscope.segments_of(jsonb, text) IS
     'the segments that a rule in an environment refers to, directly or through others, by name';
 
 -- An expression, so that a query over many flags takes it in as a part of its own.
-CREATE FUNCTION _flagscope.definition_of(s flagscope.flag_state, f flagscope.flag, e flagscope.environment) RETURNS jsonb
+CREATE FUNCTION _flagscope.definition_of(s flagscope.flag_state, f flagscope.flag_definition, e flagscope.environment_definition) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled', (s).enabled AND (f).archived_at IS NULL,
         'variants', coalesce((s).variants, (f).variants), 'default_variant', (s).default_variant, 'targeting', (s).targeting, 'bucketing', (f).bucketing,
@@ -48,7 +48,7 @@ RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled'
         'prerequisites', (s).prerequisites, 'metadata', coalesce((s).metadata, (f).metadata), 'set_metadata', (e).metadata,
         'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of((s).targeting, (s).environment) ELSE '{}' END)::jsonb
     || CASE WHEN (f).value_schema IS NULL THEN '{}' ELSE jsonb_build_object('value_schema', (f).value_schema) END;
-COMMENT ON FUNCTION _flagscope.definition_of(flagscope.flag_state, flagscope.flag, flagscope.environment) IS
+COMMENT ON FUNCTION _flagscope.definition_of(flagscope.flag_state, flagscope.flag_definition, flagscope.environment_definition) IS
     'a flag, whole: all that its evaluation reads, and its JSON Schema';
 
 -- In plpgsql, which keeps its plan: in SQL it was planned at every call, in 0.3 ms.
@@ -56,7 +56,7 @@ CREATE FUNCTION _flagscope.definition(s flagscope.flag_state) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT _flagscope.definition_of(s, f, e) FROM flagscope.flag f, flagscope.environment e
+    RETURN (SELECT _flagscope.definition_of(s, f, e) FROM flagscope.flag_definition f, flagscope.environment_definition e
             WHERE f.key = s.flag AND e.key = s.environment);
 END $$;
 COMMENT ON FUNCTION _flagscope.definition(flagscope.flag_state) IS 'a flag, whole, by its state alone';
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION _flagscope.unknown_variants(jsonb, jsonb, jsonb) IS
 CREATE FUNCTION _flagscope.variants(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(s.variants, f.variants) FROM flagscope.flag f
+    SELECT coalesce(s.variants, f.variants) FROM flagscope.flag_definition f
         LEFT JOIN flagscope.flag_state s ON s.flag = f.key AND s.environment = variants.environment
     WHERE f.key = variants.flag;
 $$;
@@ -77,7 +77,7 @@ COMMENT ON FUNCTION _flagscope.variants(text, text) IS 'the variants of a flag i
 
 -- In plpgsql, which keeps its plan: every change of a flag calls it.
 CREATE FUNCTION flagscope.check_targeting(targeting jsonb, flag text DEFAULT NULL, environment text DEFAULT NULL)
-RETURNS TABLE (path text, problem text, is_error boolean)
+RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -89,9 +89,10 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = _flagscope.message('flag "%s" does not exist', flag), HINT = 'Create it with flagscope.create_flag(key).';
     END IF;
-    RETURN QUERY SELECT p.path, p.problem, p.is_error FROM _flagscope.check_targeting(targeting, segments) p
+    RETURN QUERY SELECT p.path, p.problem, NULL::text, p.is_error FROM _flagscope.check_targeting(targeting, segments) p
         UNION ALL
-        SELECT u.path, u.problem, true FROM _flagscope.unknown_variants(targeting, segments, variants) u;
+        SELECT u.path, u.problem, (SELECT format('Its variants are: %s.', string_agg(k, ', ' ORDER BY k)) FROM jsonb_object_keys(variants) k), true
+        FROM _flagscope.unknown_variants(targeting, segments, variants) u;
 END $$;
 COMMENT ON FUNCTION flagscope.check_targeting(jsonb, text, text) IS
     'what is wrong with a targeting rule, and where (a JSON pointer), in an environment (NULL: flagscope.environment), and for '
@@ -179,7 +180,7 @@ BEGIN
                 MESSAGE = _flagscope.message('a prerequisite of flag "%s" names no flag and variant: %s', flag, p),
                 HINT = 'Write it like {"flag": "new-cart", "variant": "on"}.';
         END IF;
-        IF NOT EXISTS (SELECT FROM flagscope.flag f JOIN flagscope.flag_state s ON s.flag = f.key
+        IF NOT EXISTS (SELECT FROM flagscope.flag_definition f JOIN flagscope.flag_state s ON s.flag = f.key
             WHERE f.key = p ->> 'flag' AND s.environment = require_prerequisites.environment AND coalesce(s.variants, f.variants) ? (p ->> 'variant')) THEN
             RAISE EXCEPTION USING ERRCODE = 'undefined_object',
                 MESSAGE = _flagscope.message('prerequisite of flag "%s" does not exist: flag "%s" with variant "%s"', flag, p ->> 'flag', p ->> 'variant');
@@ -227,7 +228,7 @@ BEGIN
         RETURN NULL;  -- nothing is taken away
     END IF;
     SELECT s.flag, s.environment, p ->> 'variant' AS variant INTO other
-    FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag, LATERAL jsonb_array_elements(s.prerequisites) p
+    FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag, LATERAL jsonb_array_elements(s.prerequisites) p
     WHERE s.prerequisites @> jsonb_build_array(jsonb_build_object('flag', OLD.key)) AND s.prerequisites <> '[]'
         AND p ->> 'flag' = OLD.key AND NOT kept ? (p ->> 'variant') AND (kept = '{}' OR NOT EXISTS (SELECT FROM flagscope.flag_state own
         WHERE own.flag = OLD.key AND own.environment = s.environment AND own.variants ? (p ->> 'variant'))) LIMIT 1;
@@ -246,7 +247,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.check_flag_needed() IS
     'trigger: what another flag needs is not removed or archived; a flag with a live rollout is not archived';
-CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag
+CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag_definition
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_needed();
 
 -- Its state goes with the flag, whose own trigger looks for those that need it.
@@ -258,7 +259,7 @@ DECLARE
     other text := (SELECT min(s.flag) FROM flagscope.flag_state s WHERE s.environment = OLD.environment
         AND s.prerequisites @> jsonb_build_array(jsonb_build_object('flag', OLD.flag)) AND s.prerequisites <> '[]');
 BEGIN
-    IF other IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag f WHERE f.key = OLD.flag) THEN
+    IF other IS NOT NULL AND EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = OLD.flag) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag "%s" in environment "%s" needs flag "%s"', other, OLD.environment, OLD.flag),
             HINT = 'Change its prerequisites first.';
@@ -278,7 +279,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
-CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag
+CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag_definition
     FOR EACH ROW WHEN ((NEW.variants, NEW.metadata, NEW.bucketing, NEW.archived_at, NEW.value_schema)
         IS DISTINCT FROM (OLD.variants, OLD.metadata, OLD.bucketing, OLD.archived_at, OLD.value_schema))
     EXECUTE FUNCTION _flagscope.renew_flag_states();

@@ -8,10 +8,10 @@ COMMENT ON FUNCTION _flagscope.bucket_of(timestamptz) IS 'start of the rollup bu
 CREATE FUNCTION _flagscope.is_watched(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT r.status IN ('running', 'paused', 'held') OR (r.status = 'completed' AND coalesce(r.watch_until > at, false));
+    SELECT r.status IN ('running', 'paused', 'held') OR (r.status = 'completed' AND coalesce(r.follow_up_until > at, false));
 END;
 COMMENT ON FUNCTION _flagscope.is_watched(flagscope.rollout, timestamptz) IS
-    'do guardrails look at a rollout: while it is live, and for its watch after completion';
+    'do guardrails look at a rollout: while it is live, and for its follow_up after completion';
 
 CREATE FUNCTION _flagscope.consume_deltas(at timestamptz, lane integer, most integer, busy bigint[],
     OUT strata _flagscope.stratum[], OUT taken bigint, OUT left_to bigint[])
@@ -76,6 +76,12 @@ CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails
     waiting text[]);
 COMMENT ON TYPE flagscope.tick_result IS
     'what a tick did: strata consumed, guardrails evaluated, decisions made; waiting: what it had no time for (setting tick.budget)';
+COMMENT ON COLUMN flagscope.tick_result.at IS 'time that it judged at';
+COMMENT ON COLUMN flagscope.tick_result.strata IS 'strata consumed';
+COMMENT ON COLUMN flagscope.tick_result.guardrails IS 'guardrails evaluated';
+COMMENT ON COLUMN flagscope.tick_result.decisions IS 'decisions made';
+COMMENT ON COLUMN flagscope.tick_result.milliseconds IS 'how long it took';
+COMMENT ON COLUMN flagscope.tick_result.waiting IS 'what it had no time for (setting tick.budget)';
 
 CREATE FUNCTION _flagscope.note_tick(result flagscope.tick_result) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -4,7 +4,7 @@ CREATE FUNCTION _flagscope.variants_of(flags text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(f.key, ARRAY(SELECT jsonb_object_keys(f.variants))), '{}')
-    FROM flagscope.flag f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
+    FROM flagscope.flag_definition f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
 $$;
 COMMENT ON FUNCTION _flagscope.variants_of(text) IS
     'the variants of those flags of a JSON array that exist; the ingest trigger asks of flags that are not on watch';
@@ -20,6 +20,9 @@ FROM (
 ) x GROUP BY x.cause, x.environment, x.flag;
 COMMENT ON VIEW flagscope.uncounted IS
     'rows of telemetry that count for nobody: environment, flag or variant does not exist, or the variant is not text';
+COMMENT ON COLUMN flagscope.uncounted.cause IS 'why';
+COMMENT ON COLUMN flagscope.uncounted.environment IS 'environment as it was sent; NULL: it exists';
+COMMENT ON COLUMN flagscope.uncounted.last_at IS 'see first_at';
 COMMENT ON COLUMN flagscope.uncounted.flag IS
     'NULL: rows without flags in an environment that does not exist; with environment: flags too many to be kept apart';
 COMMENT ON COLUMN flagscope.uncounted.rows IS 'how many; a row counts once for each of its flags of which this is so';
@@ -71,7 +74,7 @@ AS $$
             WHEN 'unknown environment' THEN 'Give an environment this alias, or correct the name where it is sent.'
             WHEN 'unknown flag' THEN 'Create the flag, or correct the name where it is sent.'
             WHEN 'unknown variant' THEN 'Send one that it has' || coalesce(': ' || (
-                SELECT string_agg(k, ', ' ORDER BY k) FROM flagscope.flag f, LATERAL jsonb_object_keys(f.variants) k
+                SELECT string_agg(k, ', ' ORDER BY k) FROM flagscope.flag_definition f, LATERAL jsonb_object_keys(f.variants) k
                 WHERE f.key = u.flag), '') || '.'
             ELSE 'Send the variant''s name: {"flag": "variant"}.' END,
         CASE WHEN u.others > 0 THEN format(' View uncounted has %s more like it.', u.others) ELSE '' END)

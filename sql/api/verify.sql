@@ -33,7 +33,7 @@ $$;
 COMMENT ON FUNCTION _flagscope.summed(flagscope.variant_rollup[], interval) IS 'states added up to one for each series and bucket of a width';
 
 CREATE FUNCTION _flagscope.differences(raw flagscope.variant_rollup[], rollup flagscope.variant_rollup[], width interval)
-RETURNS TABLE (width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
+RETURNS TABLE (bucket_width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT * FROM (
@@ -59,7 +59,7 @@ $$;
 COMMENT ON FUNCTION _flagscope.open_states(timestamptz, timestamptz, jsonb) IS 'what is not settled yet, and so part of every level';
 
 CREATE FUNCTION _flagscope.verify_slice(lower timestamptz, upper timestamptz, watches jsonb)
-RETURNS TABLE (width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
+RETURNS TABLE (bucket_width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
@@ -82,12 +82,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(ROW(h.flag, h.environment, h.variant, h.metric, h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts, true)::flagscope.variant_rollup)
     FROM flagscope.variant_history h JOIN _flagscope.keys(watches) k ON (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric)
-    WHERE h.width = history.width AND h.bucket >= lower AND h.bucket < upper;
+    WHERE h.bucket_width = history.width AND h.bucket >= lower AND h.bucket < upper;
 $$;
 COMMENT ON FUNCTION _flagscope.history(interval, timestamptz, timestamptz, jsonb) IS 'the states of a wider level in a range';
 
 CREATE FUNCTION flagscope.verify_rollup(since timestamptz, until timestamptz DEFAULT 'infinity')
-RETURNS TABLE (width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
+RETURNS TABLE (bucket_width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column

@@ -12,7 +12,7 @@ BEGIN
         WHERE g.flag = OLD.flag AND g.environment = OLD.environment AND g.metric = OLD.metric AND g.enabled) THEN
         DELETE FROM _flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
     END IF;
-    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT _flagscope.is_polled(m) FROM flagscope.metric m WHERE m.name = NEW.metric) THEN
+    IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT _flagscope.is_polled(m) FROM flagscope.metric_definition m WHERE m.name = NEW.metric) THEN
         -- The update only takes the row's lock, so that nobody else removes it meanwhile.
         INSERT INTO _flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
         ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
@@ -28,18 +28,18 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     UPDATE _flagscope.watch w SET requested_by = pg_current_xact_id(), barrier = NULL, target = NULL, since = NULL, reached = NULL
-    WHERE CASE TG_TABLE_NAME WHEN 'flag' THEN w.flag = to_jsonb(NEW) ->> 'key'
-        WHEN 'environment' THEN w.environment = to_jsonb(NEW) ->> 'key'
+    WHERE CASE TG_TABLE_NAME WHEN 'flag_definition' THEN w.flag = to_jsonb(NEW) ->> 'key'
+        WHEN 'environment_definition' THEN w.environment = to_jsonb(NEW) ->> 'key'
         ELSE w.flag = to_jsonb(NEW) ->> 'flag' AND w.environment = to_jsonb(NEW) ->> 'environment' END;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.renew_watch() IS
     'trigger: rows that count only now, of a new variant or under a new alias, are rolled up like those of a new metric';
-CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag
+CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_definition
     FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION _flagscope.renew_watch();
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_state
     FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION _flagscope.renew_watch();
-CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.environment
+CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.aliases IS DISTINCT FROM OLD.aliases) EXECUTE FUNCTION _flagscope.renew_watch();
 
 CREATE FUNCTION _flagscope.raise_barrier(at timestamptz) RETURNS void

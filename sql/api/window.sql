@@ -4,10 +4,10 @@
 --
 -- Several metrics are counted in one reading, since reading is most of the work.
 
-CREATE FUNCTION _flagscope.metric_definition(m flagscope.metric) RETURNS jsonb
+CREATE FUNCTION _flagscope.metric_definition(m flagscope.metric_definition) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$ SELECT to_jsonb(m) || jsonb_build_object('window', 1e6 * extract(epoch FROM m.conversion_window)) $$;
-COMMENT ON FUNCTION _flagscope.metric_definition(flagscope.metric) IS 'a metric as the core reads it: its columns, and its window in microseconds';
+COMMENT ON FUNCTION _flagscope.metric_definition(flagscope.metric_definition) IS 'a metric as the core reads it: its columns, and its window in microseconds';
 
 CREATE FUNCTION _flagscope.arms(rollouts bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -17,7 +17,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.arms(bigint[]) IS 'rollouts as the core reads them: [{id, flag, environment, treatment, control}]';
 
-CREATE FUNCTION _flagscope.units_of(rollouts bigint[], subjects text[])
+CREATE FUNCTION _flagscope.subjects_of(rollouts bigint[], subjects text[])
 RETURNS TABLE (n bigint, rollout_id bigint, first_seen timestamptz, began_treated boolean, treated_at timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_custom_plan
 AS $$
@@ -27,17 +27,17 @@ BEGIN
     -- all units, of which there may be millions.
     RETURN QUERY SELECT s.n, u.rollout_id, u.first_seen, u.variant = u.treatment, u.treated_at
     FROM unnest(subjects) WITH ORDINALITY s(subject, n), flagscope.rollout r, LATERAL (
-        SELECT x.*, r.treatment FROM flagscope.unit x
+        SELECT x.*, r.treatment FROM flagscope.rollout_subject x
         WHERE x.rollout_id = r.id AND x.subject = CASE WHEN octet_length(s.subject) > 255 THEN md5(s.subject) ELSE s.subject END LIMIT 1) u
     WHERE r.id = ANY (rollouts);
 END $$;
-COMMENT ON FUNCTION _flagscope.units_of(bigint[], text[]) IS
+COMMENT ON FUNCTION _flagscope.subjects_of(bigint[], text[]) IS
     'the units of some rollouts that some subjects are; n is the subject''s place in the array, began_treated: its first exposure was to the treatment';
 
 COMMENT ON FUNCTION _flagscope.count_telemetry(jsonb, jsonb, timestamptz, timestamptz, integer, bigint) IS
     'folds the rows of telemetry from since to before until for metrics with a conversion window ([{name, ..., window, rollouts}]) by the units of rollouts (as arms()), and writes their deltas; raises after so many milliseconds, or for a metric with more than so many rows; returns how many rows match each metric and how many counted';
 
-CREATE TYPE _flagscope.due_metric AS (metric flagscope.metric, rollouts bigint[], since timestamptz, failures integer);
+CREATE TYPE _flagscope.due_metric AS (metric flagscope.metric_definition, rollouts bigint[], since timestamptz, failures integer);
 COMMENT ON TYPE _flagscope.due_metric IS 'a metric that a tick counts now: for which rollouts, from when on, after how many failures';
 
 CREATE FUNCTION _flagscope.count_windows(due _flagscope.due_metric[], since timestamptz, until timestamptz)

@@ -29,6 +29,22 @@ CREATE TABLE flagscope.decision (
     transaction       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
 COMMENT ON TABLE flagscope.decision IS 'append-only: every decision on a rollout with its evidence; never updated, never deleted';
+COMMENT ON COLUMN flagscope.decision.id IS 'number of the decision';
+COMMENT ON COLUMN flagscope.decision.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.decision.flag IS 'key of the flag that is rolled out';
+COMMENT ON COLUMN flagscope.decision.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.decision.action IS 'what was done, or of shadow rules would have been';
+COMMENT ON COLUMN flagscope.decision.from_status IS 'status of the rollout before';
+COMMENT ON COLUMN flagscope.decision.to_status IS 'status of the rollout after';
+COMMENT ON COLUMN flagscope.decision.from_percent IS 'share of users served before';
+COMMENT ON COLUMN flagscope.decision.to_percent IS 'share of users served after';
+COMMENT ON COLUMN flagscope.decision.from_stage IS 'stage before; 0: none yet';
+COMMENT ON COLUMN flagscope.decision.to_stage IS 'stage after';
+COMMENT ON COLUMN flagscope.decision.guardrail_id IS 'the guardrail that wanted it; NULL: a person or the ramp';
+COMMENT ON COLUMN flagscope.decision.guardrail_version IS 'version of its rule';
+COMMENT ON COLUMN flagscope.decision.last_stratum IS 'see evidence_id';
+COMMENT ON COLUMN flagscope.decision.reason IS 'why, in words';
+COMMENT ON COLUMN flagscope.decision.transaction IS 'transaction that decided';
 COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollout, its version, action, guardrail; and for what only tells, the breach';
 COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
@@ -54,4 +70,11 @@ CREATE TABLE flagscope.outbox (
 );
 COMMENT ON TABLE flagscope.outbox IS
     'notifications to deliver; a deliverer takes rows FOR UPDATE SKIP LOCKED, NOTIFY flagscope_outbox wakes it';
+COMMENT ON COLUMN flagscope.outbox.id IS 'number of the notification';
+COMMENT ON COLUMN flagscope.outbox.kind IS 'decision or health';
+COMMENT ON COLUMN flagscope.outbox.payload IS 'what is told, as JSON';
+COMMENT ON COLUMN flagscope.outbox.created_at IS 'when it happened';
+COMMENT ON COLUMN flagscope.outbox.attempts IS 'deliveries that were tried';
+COMMENT ON COLUMN flagscope.outbox.next_try_at IS 'when it is tried next';
+COMMENT ON COLUMN flagscope.outbox.delivered_at IS 'when it was delivered; NULL: not yet';
 CREATE INDEX outbox_to_deliver ON flagscope.outbox (next_try_at) WHERE delivered_at IS NULL;

@@ -1,6 +1,6 @@
 -- Flag state: environments, flags, what is served now, and every version of it.
 
-CREATE TABLE flagscope.environment (
+CREATE TABLE flagscope.environment_definition (
     key         text PRIMARY KEY,
     aliases     text[] NOT NULL DEFAULT '{}',
     description text NOT NULL DEFAULT '',
@@ -24,16 +24,19 @@ CREATE TABLE flagscope.environment (
             format('the key of an environment has 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
             'Letters, digits, spaces, hyphens and dots are all fine.') END)
 );
-COMMENT ON TABLE flagscope.environment IS 'where flags are served: production, staging ...';
-COMMENT ON COLUMN flagscope.environment.aliases IS
+COMMENT ON TABLE flagscope.environment_definition IS 'where flags are served: production, staging ...';
+COMMENT ON COLUMN flagscope.environment_definition.key IS 'what it is called everywhere: production';
+COMMENT ON COLUMN flagscope.environment_definition.description IS 'for people';
+COMMENT ON COLUMN flagscope.environment_definition.created_at IS 'when it was made, by the server''s clock';
+COMMENT ON COLUMN flagscope.environment_definition.aliases IS
     'other names of this environment in telemetry (OpenTelemetry''s deployment.environment.name)';
-COMMENT ON COLUMN flagscope.environment.metadata IS
+COMMENT ON COLUMN flagscope.environment_definition.metadata IS
     'metadata of the flag set: goes with every answer, a flag''s own metadata over it';
-COMMENT ON COLUMN flagscope.environment.segments IS
+COMMENT ON COLUMN flagscope.environment_definition.segments IS
     'segments of this environment alone, as {name: rule}; one of table segment with the same name does not count here';
-COMMENT ON COLUMN flagscope.environment.builtin IS
+COMMENT ON COLUMN flagscope.environment_definition.builtin IS
     'as shipped: not dumped by pg_dump, replaced by the row of a restored dump';
-INSERT INTO flagscope.environment (key, aliases, description, builtin)
+INSERT INTO flagscope.environment_definition (key, aliases, description, builtin)
 VALUES ('production', '{prod}', 'what customers see', true);
 
 CREATE TYPE flagscope.value_type AS ENUM ('boolean', 'string', 'integer', 'number', 'object');
@@ -48,7 +51,7 @@ LANGUAGE sql STABLE
 RETURN coalesce(nullif(current_setting('flagscope.bucketing', true), ''), 'v2')::flagscope.bucketing;
 COMMENT ON FUNCTION _flagscope.default_bucketing() IS 'the bucketing of flags that name none: flagscope.bucketing';
 
-CREATE TABLE flagscope.flag (
+CREATE TABLE flagscope.flag_definition (
     key         text PRIMARY KEY,
     value_type  flagscope.value_type NOT NULL,
     variants    jsonb NOT NULL,
@@ -70,14 +73,20 @@ CREATE TABLE flagscope.flag (
             format('metadata of flag "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
             'Write it like {"team": "shop"}.') END)
 );
-COMMENT ON TABLE flagscope.flag IS 'a feature flag: its type and the variants it can serve; key and type never change';
-COMMENT ON COLUMN flagscope.flag.variants IS
+COMMENT ON TABLE flagscope.flag_definition IS 'a feature flag: its type and the variants it can serve; key and type never change';
+COMMENT ON COLUMN flagscope.flag_definition.key IS 'what it is called in code';
+COMMENT ON COLUMN flagscope.flag_definition.value_type IS 'type of its values';
+COMMENT ON COLUMN flagscope.flag_definition.description IS 'for people';
+COMMENT ON COLUMN flagscope.flag_definition.metadata IS 'JSON object that goes with every answer';
+COMMENT ON COLUMN flagscope.flag_definition.tags IS 'words that policies and freezes are meant for';
+COMMENT ON COLUMN flagscope.flag_definition.created_at IS 'when it was made, by the server''s clock';
+COMMENT ON COLUMN flagscope.flag_definition.variants IS
     'JSON object {variant name: value}; every value is of the flag''s type; an environment may have its own (flag_state.variants)';
-COMMENT ON COLUMN flagscope.flag.archived_at IS
+COMMENT ON COLUMN flagscope.flag_definition.archived_at IS
     'when it was put away: it answers as if disabled, is not exported, and takes part in nothing; archive_flag() sets it';
-COMMENT ON COLUMN flagscope.flag.value_schema IS
+COMMENT ON COLUMN flagscope.flag_definition.value_schema IS
     'JSON Schema (2020-12, or as its $schema says) that the value of every variant must satisfy; NULL: none';
-COMMENT ON COLUMN flagscope.flag.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
+COMMENT ON COLUMN flagscope.flag_definition.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
 
 CREATE TABLE flagscope.segment (
     name        text PRIMARY KEY,
@@ -92,14 +101,18 @@ CREATE TABLE flagscope.segment (
 );
 COMMENT ON TABLE flagscope.segment IS
     'a named JsonLogic rule for many flags: {"$ref": name} in targeting stands for it (flagd''s $evaluators), in every environment that has none of that name itself (environment.segments)';
+COMMENT ON COLUMN flagscope.segment.name IS 'what {"$ref": name} in targeting calls it';
+COMMENT ON COLUMN flagscope.segment.rule IS 'its JsonLogic rule';
+COMMENT ON COLUMN flagscope.segment.description IS 'for people';
+COMMENT ON COLUMN flagscope.segment.created_at IS 'when it was made, by the server''s clock';
 
 CREATE SEQUENCE _flagscope.flag_version_seq;
 COMMENT ON SEQUENCE _flagscope.flag_version_seq IS 'versions of flag state, increasing over all flags';
 
 CREATE TABLE flagscope.flag_state (
     id              bigint GENERATED ALWAYS AS IDENTITY UNIQUE,
-    flag            text NOT NULL REFERENCES flagscope.flag ON DELETE CASCADE,
-    environment     text NOT NULL REFERENCES flagscope.environment,
+    flag            text NOT NULL REFERENCES flagscope.flag_definition ON DELETE CASCADE,
+    environment     text NOT NULL REFERENCES flagscope.environment_definition,
     enabled         boolean NOT NULL DEFAULT true,
     default_variant text,
     targeting       jsonb,
@@ -143,6 +156,15 @@ COMMENT ON FUNCTION _flagscope.segment_names(jsonb) IS 'the segments that a rule
 CREATE INDEX flag_state_by_segment ON flagscope.flag_state USING gin (_flagscope.segment_names(targeting))
     WHERE targeting @? 'strict $.**."$ref"';
 COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; the worker changes it, history keeps every version';
+COMMENT ON COLUMN flagscope.flag_state.id IS 'number of the state, the same over all its versions';
+COMMENT ON COLUMN flagscope.flag_state.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.flag_state.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.flag_state.enabled IS 'is it served; else callers get their own default';
+COMMENT ON COLUMN flagscope.flag_state.rollout_id IS 'the rollout that splits its users; NULL: none';
+COMMENT ON COLUMN flagscope.flag_state.treatment IS 'variant that the rollout serves';
+COMMENT ON COLUMN flagscope.flag_state.control IS 'variant that the others get during a rollout';
+COMMENT ON COLUMN flagscope.flag_state.changed_at IS 'when this version began';
+COMMENT ON COLUMN flagscope.flag_state.reason IS 'why it was changed';
 COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
 COMMENT ON COLUMN flagscope.flag_state.targeting IS
     'JsonLogic rule with flagd''s operators that gives a variant''s name, or null for the default variant or the rollout''s split';
@@ -184,6 +206,22 @@ CREATE TABLE flagscope.flag_state_history (
 );
 COMMENT ON TABLE flagscope.flag_state_history IS
     'every version of every flag state with the time it was valid: "what was on at 14:03"; written by flag_state''s trigger';
+COMMENT ON COLUMN flagscope.flag_state_history.state_id IS 'flag_state.id';
+COMMENT ON COLUMN flagscope.flag_state_history.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.flag_state_history.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.flag_state_history.version IS 'version of the state';
+COMMENT ON COLUMN flagscope.flag_state_history.enabled IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.default_variant IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.targeting IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.prerequisites IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.rollout_id IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.treatment IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.control IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.percent IS 'as in flag_state';
+COMMENT ON COLUMN flagscope.flag_state_history.actor IS 'who changed it';
+COMMENT ON COLUMN flagscope.flag_state_history.reason IS 'why';
+COMMENT ON COLUMN flagscope.flag_state_history.decision_id IS 'decision that changed it; NULL: a person, without one';
+COMMENT ON COLUMN flagscope.flag_state_history.transaction IS 'transaction that wrote it';
 COMMENT ON COLUMN flagscope.flag_state_history.definition IS
     'the whole flag as it was evaluated: variants, targeting, split, segments ...; evaluate_as_of() reads it, and '
     'environment_history for the metadata that all flags share';
@@ -201,6 +239,11 @@ CREATE TABLE flagscope.environment_history (
 );
 COMMENT ON TABLE flagscope.environment_history IS
     'every version of an environment''s metadata with the time it was valid; before the first one there was none; written by environment''s trigger';
+COMMENT ON COLUMN flagscope.environment_history.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.environment_history.valid IS 'when it was so';
+COMMENT ON COLUMN flagscope.environment_history.metadata IS 'metadata of the environment then';
+COMMENT ON COLUMN flagscope.environment_history.actor IS 'who changed it';
+COMMENT ON COLUMN flagscope.environment_history.reason IS 'why';
 COMMENT ON COLUMN flagscope.environment_history.version IS 'drawn from the same sequence as those of flag states';
 
 -- Kept by flag_state's triggers. A dump leaves it out: transactions are those of this cluster, and a restored flag_state
@@ -238,3 +281,11 @@ SELECT h.rollout_id, h.flag, h.environment, h.treatment, h.control, h.percent, h
 FROM flagscope.flag_state_history h
 WHERE h.rollout_id IS NOT NULL AND h.enabled;
 COMMENT ON VIEW flagscope.allocation IS 'which share of users a rollout was to serve, and when: derived from flag_state_history';
+COMMENT ON COLUMN flagscope.allocation.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.allocation.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.allocation.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.allocation.treatment IS 'variant that is rolled out';
+COMMENT ON COLUMN flagscope.allocation.control IS 'variant that it is compared with';
+COMMENT ON COLUMN flagscope.allocation.percent IS 'share of users that it serves to';
+COMMENT ON COLUMN flagscope.allocation.valid IS 'when that was so';
+COMMENT ON COLUMN flagscope.allocation.version IS 'version of the flag''s state';

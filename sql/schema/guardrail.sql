@@ -19,7 +19,7 @@ COMMENT ON TYPE flagscope.data_state IS
 CREATE TABLE flagscope.guardrail_policy (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name        text NOT NULL UNIQUE,
-    environment text REFERENCES flagscope.environment,
+    environment text REFERENCES flagscope.environment_definition,
     tag         text,
     rule        jsonb NOT NULL,
     enabled     boolean NOT NULL DEFAULT true,
@@ -33,6 +33,11 @@ CREATE TABLE flagscope.guardrail_policy (
 );
 COMMENT ON TABLE flagscope.guardrail_policy IS
     'a guardrail for many flags: every rollout that it is meant for gets it when it starts, as a guardrail of the policy''s name';
+COMMENT ON COLUMN flagscope.guardrail_policy.id IS 'number of the row';
+COMMENT ON COLUMN flagscope.guardrail_policy.name IS 'what its guardrails are called';
+COMMENT ON COLUMN flagscope.guardrail_policy.enabled IS 'false: rollouts that start do not get it';
+COMMENT ON COLUMN flagscope.guardrail_policy.description IS 'for people';
+COMMENT ON COLUMN flagscope.guardrail_policy.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.guardrail_policy.environment IS 'for flags there; NULL: everywhere';
 COMMENT ON COLUMN flagscope.guardrail_policy.tag IS 'for flags with this tag; NULL: for all';
 COMMENT ON COLUMN flagscope.guardrail_policy.rule IS
@@ -43,7 +48,7 @@ CREATE TABLE flagscope.guardrail (
     name          text NOT NULL,
     flag          text NOT NULL,
     environment   text NOT NULL,
-    metric        text NOT NULL REFERENCES flagscope.metric,
+    metric        text NOT NULL REFERENCES flagscope.metric_definition,
     comparison    flagscope.comparison NOT NULL DEFAULT 'control',
     test          flagscope.guardrail_test NOT NULL DEFAULT 'sequential',
     quantile      float8,
@@ -155,6 +160,16 @@ CREATE TABLE flagscope.guardrail (
             'For example ''2 minutes''.') END)
 );
 COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared with, and what happens on a breach';
+COMMENT ON COLUMN flagscope.guardrail.id IS 'number of the row';
+COMMENT ON COLUMN flagscope.guardrail.name IS 'what it is called in decisions and reports';
+COMMENT ON COLUMN flagscope.guardrail.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.guardrail.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.guardrail.metric IS 'name of the metric';
+COMMENT ON COLUMN flagscope.guardrail.comparison IS 'what the treatment is compared with';
+COMMENT ON COLUMN flagscope.guardrail.test IS 'how it is tested';
+COMMENT ON COLUMN flagscope.guardrail.enabled IS 'false: nobody looks at it';
+COMMENT ON COLUMN flagscope.guardrail.description IS 'for people';
+COMMENT ON COLUMN flagscope.guardrail.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
     'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
@@ -227,6 +242,19 @@ CREATE TABLE flagscope.guardrail_status (
     PRIMARY KEY (rollout_id, guardrail_id)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.guardrail_status IS 'where a guardrail stands in a rollout: verdict, reason in words, and the evidence so far';
+COMMENT ON COLUMN flagscope.guardrail_status.guardrail_id IS 'the guardrail';
+COMMENT ON COLUMN flagscope.guardrail_status.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.guardrail_status.guardrail_version IS 'version of the rule that its evidence is of';
+COMMENT ON COLUMN flagscope.guardrail_status.state IS 'verdict';
+COMMENT ON COLUMN flagscope.guardrail_status.reason IS 'why, in words';
+COMMENT ON COLUMN flagscope.guardrail_status.waiting_since IS 'since when the strata have waited';
+COMMENT ON COLUMN flagscope.guardrail_status.n_control IS 'data points of the control so far';
+COMMENT ON COLUMN flagscope.guardrail_status.events_control IS 'events of the control so far';
+COMMENT ON COLUMN flagscope.guardrail_status.since IS 'when its evidence began';
+COMMENT ON COLUMN flagscope.guardrail_status.evaluated_at IS 'when a tick last looked';
+COMMENT ON COLUMN flagscope.guardrail_status.breached_at IS 'when it was breached; NULL: it is not';
+COMMENT ON COLUMN flagscope.guardrail_status.failures IS 'ticks in a row in which it could not be judged';
+COMMENT ON COLUMN flagscope.guardrail_status.retry_at IS 'when it is tried again after that';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence_id IS 'number of this evidence; another one when it begins anew';
 COMMENT ON COLUMN flagscope.guardrail_status.last_stratum IS 'rows of evaluation with this number so far: ordinal of the last one';
 COMMENT ON COLUMN flagscope.guardrail_status.state_since IS 'tick at which the state became what it is';
@@ -288,6 +316,17 @@ CREATE TABLE flagscope.evaluation (
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
     'one guardrail in one tick: the stratum''s numbers, thresholds in force and increment; the evidence is what these rows add up to';
+COMMENT ON COLUMN flagscope.evaluation.at IS 'time of the tick';
+COMMENT ON COLUMN flagscope.evaluation.guardrail_id IS 'the guardrail';
+COMMENT ON COLUMN flagscope.evaluation.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.evaluation.guardrail_version IS 'version of the guardrail''s rule that was used';
+COMMENT ON COLUMN flagscope.evaluation.state IS 'verdict of the guardrail';
+COMMENT ON COLUMN flagscope.evaluation.n_treatment IS 'data points of the treatment in the stratum';
+COMMENT ON COLUMN flagscope.evaluation.n_control IS 'data points of the control in the stratum';
+COMMENT ON COLUMN flagscope.evaluation.events_treatment IS 'events of the treatment in the stratum; of a quantile guardrail values above each threshold';
+COMMENT ON COLUMN flagscope.evaluation.events_control IS 'the same of the control';
+COMMENT ON COLUMN flagscope.evaluation.thresholds IS 'bins of the histogram that a quantile guardrail compared at';
+COMMENT ON COLUMN flagscope.evaluation.value IS 'what a threshold or anomaly guardrail saw';
 COMMENT ON COLUMN flagscope.evaluation.evidence_id IS 'the evidence that it belongs to (guardrail_status.evidence_id)';
 COMMENT ON COLUMN flagscope.evaluation.stratum IS 'its ordinal in it, from 1: the order of evidence, whatever the clock did';
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';

@@ -1,19 +1,19 @@
 -- Health of rollouts: are users split as asked for, does everybody stay where he is, is there any traffic.
 
 -- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
-CREATE TABLE _flagscope.unit_delta (
+CREATE TABLE _flagscope.subject_delta (
     flag        text NOT NULL,
     environment text NOT NULL,
     variant     text NOT NULL,
     subject     text NOT NULL,
     ts          timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
-ALTER TABLE _flagscope.unit_delta REPLICA IDENTITY FULL;  -- as of variant_delta
-COMMENT ON TABLE _flagscope.unit_delta IS
-    'exposures of flags being rolled out, or on watch after that, from one writing statement, each subject once, until the next tick consumes them';
+ALTER TABLE _flagscope.subject_delta REPLICA IDENTITY FULL;  -- as of variant_delta
+COMMENT ON TABLE _flagscope.subject_delta IS
+    'exposures of flags being rolled out, or followed up after that, from one writing statement, each subject once, until the next tick consumes them';
 
 -- No foreign key to rollout: its check would wait for whoever has a rollout locked, and the tick waits for nobody.
-CREATE TABLE flagscope.unit (
+CREATE TABLE flagscope.rollout_subject (
     rollout_id bigint NOT NULL,
     subject    text NOT NULL,
     variant    text NOT NULL,
@@ -22,12 +22,14 @@ CREATE TABLE flagscope.unit (
     crossed    boolean NOT NULL DEFAULT false,
     PRIMARY KEY (rollout_id, subject)
 );
-COMMENT ON TABLE flagscope.unit IS
-    'who was exposed to a rollout or in its watch after completion, from its exposures (feature_flag.evaluation with a subject); kept until setting unit.retention after its end, or until the flag''s next rollout starts';
-COMMENT ON COLUMN flagscope.unit.subject IS 'targeting key; of one longer than 255 bytes its md5';
-COMMENT ON COLUMN flagscope.unit.variant IS 'at the first exposure';
-COMMENT ON COLUMN flagscope.unit.treated_at IS 'first exposure to the treatment; a widened stage moves units to it';
-COMMENT ON COLUMN flagscope.unit.crossed IS 'seen with the control after the treatment, though the rollout was never stepped back';
+COMMENT ON TABLE flagscope.rollout_subject IS
+    'who was exposed to a rollout or in its follow-up after completion, from its exposures (feature_flag.evaluation with a subject); kept until setting subject.retention after its end, or until the flag''s next rollout starts';
+COMMENT ON COLUMN flagscope.rollout_subject.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.rollout_subject.first_seen IS 'time of the subject''s first exposure';
+COMMENT ON COLUMN flagscope.rollout_subject.subject IS 'targeting key; of one longer than 255 bytes its md5';
+COMMENT ON COLUMN flagscope.rollout_subject.variant IS 'at the first exposure';
+COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS 'first exposure to the treatment; a widened stage moves units to it';
+COMMENT ON COLUMN flagscope.rollout_subject.crossed IS 'seen with the control after the treatment, though the rollout was never stepped back';
 
 CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
 COMMENT ON TYPE flagscope.health_rule IS
@@ -49,6 +51,12 @@ CREATE TABLE flagscope.rollout_health (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.rollout_health IS
     'what every rollout is watched for beside its guardrails; what is not ok is told once and holds the ramp';
+COMMENT ON COLUMN flagscope.rollout_health.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.rollout_health.rule IS 'what is looked at';
+COMMENT ON COLUMN flagscope.rollout_health.state IS 'ok, or what kind of finding it is';
+COMMENT ON COLUMN flagscope.rollout_health.reason IS 'the finding in words';
+COMMENT ON COLUMN flagscope.rollout_health.max_log_e IS 'greatest log e of the evidence';
+COMMENT ON COLUMN flagscope.rollout_health.told_at IS 'when it was told';
 COMMENT ON COLUMN flagscope.rollout_health.evidence IS 'of split: log likelihood ratios summed over ticks, one per grid point (statistics.md S)';
 COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS 'of split: units first seen in the treatment; of crossing: units that crossed';
 COMMENT ON COLUMN flagscope.rollout_health.n_control IS 'of split: units first seen in the control; of crossing: all units';

@@ -7,7 +7,7 @@ COMMENT ON TYPE flagscope.metric_kind IS
 CREATE TYPE flagscope.harm AS ENUM ('increase', 'decrease');
 COMMENT ON TYPE flagscope.harm IS 'the direction in which a metric hurts';
 
-CREATE TABLE flagscope.metric (
+CREATE TABLE flagscope.metric_definition (
     name        text PRIMARY KEY,
     kind        flagscope.metric_kind NOT NULL,
     signal      flagscope.signal,
@@ -70,25 +70,31 @@ CREATE TABLE flagscope.metric (
         ELSE _flagscope.refuse(format('the cap of metric "%s" lies above 0 and at most at 1e150, got "%s"', name, cap),
             'About the 99.9 % quantile of its values, or a timeout; check_metric() tells it.') END)
 );
-COMMENT ON TABLE flagscope.metric IS 'how to read a number from telemetry';
-COMMENT ON COLUMN flagscope.metric.filter IS
+COMMENT ON TABLE flagscope.metric_definition IS 'how to read a number from telemetry';
+COMMENT ON COLUMN flagscope.metric_definition.name IS 'its name';
+COMMENT ON COLUMN flagscope.metric_definition.kind IS 'how rows become a number';
+COMMENT ON COLUMN flagscope.metric_definition.signal IS 'signal whose rows are read; NULL: a query';
+COMMENT ON COLUMN flagscope.metric_definition.unit IS 'UCUM unit of its values, for people';
+COMMENT ON COLUMN flagscope.metric_definition.description IS 'for people';
+COMMENT ON COLUMN flagscope.metric_definition.created_at IS 'when it was made, by the server''s clock';
+COMMENT ON COLUMN flagscope.metric_definition.filter IS
     'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all must hold';
-COMMENT ON COLUMN flagscope.metric.event IS 'which of them are events, in the same language; only for proportions';
-COMMENT ON COLUMN flagscope.metric.per IS
+COMMENT ON COLUMN flagscope.metric_definition.event IS 'which of them are events, in the same language; only for proportions';
+COMMENT ON COLUMN flagscope.metric_definition.per IS
     'denominator of a rate or ratio: a filter of the same language, with signal (else the metric''s) and, for rates, sum_values: true to add values (seconds, a counter''s increments) and not rows';
-COMMENT ON COLUMN flagscope.metric.sum_values IS
+COMMENT ON COLUMN flagscope.metric_definition.sum_values IS
     'of a rate: a matching row counts its value (a counter''s increment, a whole number), not 1';
-COMMENT ON COLUMN flagscope.metric.cap IS
+COMMENT ON COLUMN flagscope.metric_definition.cap IS
     'of a mean: a value above it counts as the cap, one below 0 as 0 (winsorising), from when it comes in; the mean is that of these values. A test against the control needs it: about the 99.9 % quantile, or a timeout';
-COMMENT ON COLUMN flagscope.metric.query IS
+COMMENT ON COLUMN flagscope.metric_definition.query IS
     'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is watched; see create_query_metric()';
-COMMENT ON COLUMN flagscope.metric.conversion_window IS
+COMMENT ON COLUMN flagscope.metric_definition.conversion_window IS
     'a subject''s row counts, for the variant that it was exposed to, from its first exposure to before so long after it (a day is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick as those of a query are, whatever flags they carry. NULL: of a query from the first exposure on, of telemetry by the row''s flags as it comes in';
-COMMENT ON COLUMN flagscope.metric.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
-COMMENT ON COLUMN flagscope.metric.harm IS 'direction in which the metric hurts';
+COMMENT ON COLUMN flagscope.metric_definition.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
+COMMENT ON COLUMN flagscope.metric_definition.harm IS 'direction in which the metric hurts';
 
 CREATE TABLE flagscope.metric_run (
-    metric   text PRIMARY KEY REFERENCES flagscope.metric ON DELETE CASCADE,
+    metric   text PRIMARY KEY REFERENCES flagscope.metric_definition ON DELETE CASCADE,
     until    timestamptz,
     run_at   timestamptz NOT NULL,
     given    bigint NOT NULL DEFAULT 0,
@@ -99,6 +105,8 @@ CREATE TABLE flagscope.metric_run (
 );
 COMMENT ON TABLE flagscope.metric_run IS
     'where a metric stands that the tick counts (a query, or one with a conversion window): up to when its rows are counted, and what went wrong';
+COMMENT ON COLUMN flagscope.metric_run.metric IS 'name of the metric';
+COMMENT ON COLUMN flagscope.metric_run.run_at IS 'when it last ran';
 COMMENT ON COLUMN flagscope.metric_run.until IS 'end of the last range that was counted; the next one begins here, however often it fails';
 COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succeeded; of telemetry those that match and have a subject';
 COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted for a rollout, one for each';
@@ -149,6 +157,10 @@ CREATE INDEX variant_rollup_by_bucket ON flagscope.variant_rollup USING brin (bu
 CREATE INDEX variant_rollup_open ON flagscope.variant_rollup (flag, environment, bucket) WHERE NOT settled;
 COMMENT ON TABLE flagscope.variant_rollup IS
     'mergeable state of (flag, environment, variant, metric, 10-second bucket): the finest level; a bucket that got late rows has a row that is settled and one that is not, and is their sum';
+COMMENT ON COLUMN flagscope.variant_rollup.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.variant_rollup.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.variant_rollup.variant IS 'name of the variant';
+COMMENT ON COLUMN flagscope.variant_rollup.metric IS 'name of the metric';
 COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'counted in variant_history too, where maintain() puts a bucket once it is over';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
 COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of rates and ratios those of the denominator, of a histogram''s point every value that it stands for; invalid values (NaN, infinite, missing) do not count';

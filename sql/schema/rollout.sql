@@ -10,15 +10,15 @@ CREATE TABLE flagscope.rollout (
     environment      text NOT NULL,
     treatment        text NOT NULL,
     control          text NOT NULL,
-    unit             text NOT NULL DEFAULT 'targetingKey',
+    subject_attribute text NOT NULL DEFAULT 'targetingKey',
     status           flagscope.rollout_status NOT NULL DEFAULT 'draft',
     stage            integer NOT NULL DEFAULT 0,
     stage_started_at timestamptz,
     alpha            float8 NOT NULL,
     alpha_left       float8,
     cooldown         interval,
-    watch            interval NOT NULL DEFAULT '0',
-    watch_until      timestamptz,
+    follow_up        interval NOT NULL DEFAULT '0',
+    follow_up_until  timestamptz,
     exclusion_group  text,
     restart_of       bigint,
     version          integer NOT NULL DEFAULT 1,
@@ -40,14 +40,14 @@ CREATE TABLE flagscope.rollout (
         WHEN (cooldown > interval '0') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('cooldown must be longer than nothing, got "%s"', cooldown),
             'For example ''30 minutes''; NULL: a person resumes the ramp.') END),
-    CONSTRAINT rollout_watch_is_not_negative CHECK (CASE
-        WHEN (watch >= interval '0') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('watch must not be negative, got "%s"', watch),
+    CONSTRAINT rollout_follow_up_is_not_negative CHECK (CASE
+        WHEN (follow_up >= interval '0') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('follow_up must not be negative, got "%s"', follow_up),
             'For example ''1 hour''; 0 for none.') END),
     -- Beyond the end of time every tick would fail.
     CONSTRAINT rollout_times_within_100_years CHECK (CASE
-        WHEN (watch <= interval '36500 days' AND cooldown <= interval '36500 days') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('watch and cooldown are at most 100 years, got "%s" and "%s"', watch,
+        WHEN (follow_up <= interval '36500 days' AND cooldown <= interval '36500 days') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('follow_up and cooldown are at most 100 years, got "%s" and "%s"', follow_up,
             coalesce(cooldown::text, 'NULL')), 'For example ''1 hour''.') END),
     CONSTRAINT rollout_is_staged_once_started CHECK (CASE
         WHEN ((status = 'draft') = (stage = 0)) IS NOT FALSE THEN true
@@ -56,16 +56,27 @@ CREATE TABLE flagscope.rollout (
             'Start it with flagscope.start_rollout(id), go on with advance_rollout(id).') END)
 );
 COMMENT ON TABLE flagscope.rollout IS 'one rollout of a flag in an environment; at most one is live at a time';
-COMMENT ON COLUMN flagscope.rollout.unit IS 'what is randomised: the OpenFeature targeting key';
+COMMENT ON COLUMN flagscope.rollout.id IS 'number of the rollout';
+COMMENT ON COLUMN flagscope.rollout.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.rollout.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.rollout.treatment IS 'variant that is rolled out';
+COMMENT ON COLUMN flagscope.rollout.control IS 'variant that it is compared with';
+COMMENT ON COLUMN flagscope.rollout.status IS 'where it stands';
+COMMENT ON COLUMN flagscope.rollout.stage_started_at IS 'when its present stage began';
+COMMENT ON COLUMN flagscope.rollout.created_at IS 'when it was made, by the server''s clock';
+COMMENT ON COLUMN flagscope.rollout.started_at IS 'when it was started';
+COMMENT ON COLUMN flagscope.rollout.ended_at IS 'when it was completed or rolled back';
+COMMENT ON COLUMN flagscope.rollout.subject_attribute IS
+    'attribute of the evaluation context that is randomised by: the OpenFeature targeting key';
 COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
 COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
 COMMENT ON COLUMN flagscope.rollout.alpha_left IS
     'what no evidence has taken of alpha yet; a guardrail that is added, changed or begun anew takes half of it, so that all together never spend more than alpha; NULL in draft';
 COMMENT ON COLUMN flagscope.rollout.cooldown IS
     'how long a ramp that a guardrail held rests before it goes on by itself with evidence begun anew; NULL: a person resumes it';
-COMMENT ON COLUMN flagscope.rollout.watch IS
-    'how long guardrails against a baseline or a limit stay on watch after completion, when no control is left';
-COMMENT ON COLUMN flagscope.rollout.watch_until IS 'end of that time; NULL: not completed, or another rollout has followed';
+COMMENT ON COLUMN flagscope.rollout.follow_up IS
+    'how long guardrails against a baseline or a limit go on after completion, when no control is left';
+COMMENT ON COLUMN flagscope.rollout.follow_up_until IS 'end of that time; NULL: not completed, or another rollout has followed';
 COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
     'rollouts of one group exclude each other: at most one of an environment is running, paused or held; NULL: none';
 COMMENT ON COLUMN flagscope.rollout.restart_of IS 'the rollout that this one tries anew (no foreign key: pg_dump warns of one to its own table)';
@@ -109,45 +120,58 @@ CREATE TABLE flagscope.rollout_stage (
             'It is a number of data points; 0 for none.') END)
 );
 COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one step of the ramp and the gates to leave it';
+COMMENT ON COLUMN flagscope.rollout_stage.rollout_id IS 'the rollout';
+COMMENT ON COLUMN flagscope.rollout_stage.ordinal IS 'number of the stage, from 1';
+COMMENT ON COLUMN flagscope.rollout_stage.percent IS 'share of users that the stage serves';
+COMMENT ON COLUMN flagscope.rollout_stage.approved_by IS 'who approved it; NULL: nobody yet';
+COMMENT ON COLUMN flagscope.rollout_stage.approved_at IS 'when';
 COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'time the stage lasts at least';
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
     'data points of the treatment that every guardrail must have seen in this stage, beside its own minimum';
 COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS 'a person must call approve_stage() before the ramp leaves this stage';
 
-CREATE TABLE flagscope.freeze (
+CREATE TABLE flagscope.change_freeze (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    reason      text NOT NULL,
-    environment text REFERENCES flagscope.environment,
+    name        text NOT NULL,
+    environment text REFERENCES flagscope.environment_definition,
     tag         text,
-    during      tstzrange,
+    since       timestamptz,
+    until       timestamptz,
     weekdays    integer[],
     from_time   time NOT NULL DEFAULT '00:00',
     to_time     time NOT NULL DEFAULT '24:00',
     time_zone   text NOT NULL DEFAULT 'UTC',
     created_by  text NOT NULL DEFAULT session_user,
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT freeze_is_one_time_or_weekly CHECK (CASE
-        WHEN (num_nonnulls(during, weekdays) = 1) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(CASE WHEN during IS NULL THEN 'a freeze needs a time: during or weekdays'
-            ELSE 'a freeze has during or weekdays, not both' END,
-            'Once: during => ''[2026-12-24, 2026-12-27)''. Every week: weekdays => ''{5}'', from_time => ''14:00''.') END),
-    CONSTRAINT freeze_during_is_not_empty CHECK (CASE
-        WHEN (NOT isempty(during)) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse('during is an empty range of time',
-            'A range ends after it begins, for example ''[2026-12-24, 2026-12-27)''.') END),
-    CONSTRAINT freeze_weekdays_from_1_to_7 CHECK (CASE
+    CONSTRAINT change_freeze_is_one_time_or_weekly CHECK (CASE
+        WHEN (num_nonnulls(coalesce(since, until), weekdays) = 1) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(CASE WHEN weekdays IS NULL THEN 'a freeze needs a time: since and until, or weekdays'
+            ELSE 'a freeze has since and until or weekdays, not both' END,
+            'Once: since => ''2026-12-24'', until => ''2026-12-27''. Every week: weekdays => ''{5}'', from_time => ''14:00''.') END),
+    CONSTRAINT change_freeze_since_is_before_until CHECK (CASE
+        WHEN (since < until) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('since must be before until, got "%s" and "%s"', since, until),
+            'For example since => ''2026-12-24'', until => ''2026-12-27''.') END),
+    CONSTRAINT change_freeze_weekdays_from_1_to_7 CHECK (CASE
         WHEN (weekdays <@ '{1,2,3,4,5,6,7}' AND cardinality(weekdays) > 0) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('weekdays are numbers from 1 to 7, got "%s"', left(weekdays::text, 100)),
             '1 is Monday, 7 is Sunday: ''{6,7}'' is the weekend.') END),
-    CONSTRAINT freeze_times_in_order CHECK (CASE
+    CONSTRAINT change_freeze_times_in_order CHECK (CASE
         WHEN (from_time < to_time) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('from_time must be before to_time, got "%s" and "%s"', from_time, to_time),
             'A night is two freezes: from 22:00 to 24:00, and from 00:00 to 06:00.') END)
 );
-COMMENT ON TABLE flagscope.freeze IS
+COMMENT ON TABLE flagscope.change_freeze IS
     'times at which nothing is widened: no start, no advance, no resume, no completion; what narrows (step back, rollback ...) is always possible';
-COMMENT ON COLUMN flagscope.freeze.reason IS 'told to whom it stops';
-COMMENT ON COLUMN flagscope.freeze.environment IS 'only there; NULL: everywhere';
-COMMENT ON COLUMN flagscope.freeze.tag IS 'only flags with this tag; NULL: all';
-COMMENT ON COLUMN flagscope.freeze.during IS 'one span of time; else weekdays';
-COMMENT ON COLUMN flagscope.freeze.weekdays IS 'every week on these days, 1 is Monday, from from_time to to_time in time_zone';
+COMMENT ON COLUMN flagscope.change_freeze.id IS 'number of the row';
+COMMENT ON COLUMN flagscope.change_freeze.from_time IS 'time of day at which it begins on weekdays';
+COMMENT ON COLUMN flagscope.change_freeze.to_time IS 'time of day at which it ends';
+COMMENT ON COLUMN flagscope.change_freeze.time_zone IS 'whose time of day';
+COMMENT ON COLUMN flagscope.change_freeze.created_by IS 'who made it';
+COMMENT ON COLUMN flagscope.change_freeze.created_at IS 'when it was made, by the server''s clock';
+COMMENT ON COLUMN flagscope.change_freeze.name IS 'why: told to whom it stops';
+COMMENT ON COLUMN flagscope.change_freeze.environment IS 'only there; NULL: everywhere';
+COMMENT ON COLUMN flagscope.change_freeze.tag IS 'only flags with this tag; NULL: all';
+COMMENT ON COLUMN flagscope.change_freeze.since IS 'begin of one span of time; NULL: always has been; else weekdays';
+COMMENT ON COLUMN flagscope.change_freeze.until IS 'end of that time; NULL: until the row is deleted';
+COMMENT ON COLUMN flagscope.change_freeze.weekdays IS 'every week on these days, 1 is Monday, from from_time to to_time in time_zone';

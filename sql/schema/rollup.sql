@@ -59,19 +59,28 @@ CREATE TABLE flagscope.variant_history (
     environment text NOT NULL,
     variant     text NOT NULL,
     metric      text NOT NULL,
-    width       interval NOT NULL,
+    bucket_width interval NOT NULL,
     bucket      timestamptz NOT NULL,
     n           bigint NOT NULL,
     events      bigint NOT NULL,
     moments     flagscope.moments,
     histogram   flagscope.histogram,
     last_ts     timestamptz NOT NULL,
-    PRIMARY KEY (flag, environment, metric, variant, width, bucket),
-    CONSTRAINT variant_history_has_two_widths CHECK (width IN ('10 minutes', '1 day'))
+    PRIMARY KEY (flag, environment, metric, variant, bucket_width, bucket),
+    CONSTRAINT variant_history_has_two_widths CHECK (bucket_width IN ('10 minutes', '1 day'))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 COMMENT ON TABLE flagscope.variant_history IS
     'the wider levels of variant_rollup, 10 minutes and 1 day (UTC), each the sum of its settled rows; columns as there';
-COMMENT ON COLUMN flagscope.variant_history.width IS 'width of the bucket: 10 minutes or 1 day';
+COMMENT ON COLUMN flagscope.variant_history.flag IS 'key of the flag';
+COMMENT ON COLUMN flagscope.variant_history.environment IS 'key of the environment';
+COMMENT ON COLUMN flagscope.variant_history.variant IS 'name of the variant';
+COMMENT ON COLUMN flagscope.variant_history.metric IS 'name of the metric';
+COMMENT ON COLUMN flagscope.variant_history.n IS 'data points';
+COMMENT ON COLUMN flagscope.variant_history.events IS 'those of them that are events (of a rate: the count)';
+COMMENT ON COLUMN flagscope.variant_history.moments IS 'mergeable count, mean and spread of the values';
+COMMENT ON COLUMN flagscope.variant_history.histogram IS 'mergeable distribution of the values';
+COMMENT ON COLUMN flagscope.variant_history.last_ts IS 'latest ts among them';
+COMMENT ON COLUMN flagscope.variant_history.bucket_width IS 'width of the bucket: 10 minutes or 1 day';
 COMMENT ON COLUMN flagscope.variant_history.bucket IS 'start of the bucket (UTC)';
 
 CREATE TABLE _flagscope.watch (

@@ -8,6 +8,8 @@ CREATE TABLE flagscope.setting (
 );
 COMMENT ON TABLE flagscope.setting IS
     'every default number of flagscope; change one with set_setting(name, value); to DELETE its row is to go back to the value as shipped';
+COMMENT ON COLUMN flagscope.setting.name IS 'its name; set_setting() changes it';
+COMMENT ON COLUMN flagscope.setting.description IS 'what it says, and in which unit';
 COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, an interval as JSON text such as "10 minutes", or a word';
 COMMENT ON COLUMN flagscope.setting.builtin IS 'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
 
@@ -17,7 +19,7 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'chance that a healthy rollout is ever rolled back: the error budget shared by its guardrails'),
     ('rollout.alpha_reserve', '0.1',
      'share of alpha that is kept back at the start, for guardrails added, changed or begun anew later'),
-    ('rollout.watch', '"1 hour"',
+    ('rollout.follow_up', '"1 hour"',
      'time after completion in which guardrails against a baseline or a limit may still roll back'),
     ('rollout.retry_after', '"10 minutes"',
      'time after an automatic rollback before restart_rollout() tries again'),
@@ -117,8 +119,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time between two runs of partition maintenance inside tick()'),
     ('tick.budget', '"200 milliseconds"',
      'time a tick spends on work that can grow: what is left of it waits for the next ticks; judging is not cut short'),
-    ('unit.retention', '"30 days"',
-     'time after a rollout, and its watch, at which the subjects that were exposed to it are forgotten (unit)')
+    ('subject.retention', '"30 days"',
+     'time after a rollout, and its follow-up, at which the subjects that were exposed to it are forgotten (rollout_subject)')
 ) v(name, value, description);
 
 CREATE TABLE _flagscope.setting_default (

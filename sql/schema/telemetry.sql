@@ -40,13 +40,20 @@ CREATE TABLE flagscope.telemetry (
 ) PARTITION BY RANGE (ts);
 COMMENT ON TABLE flagscope.telemetry IS
     'one data point of any signal, tied to the flags active for it; ts, signal and name are enough; any client may INSERT or COPY';
+COMMENT ON COLUMN flagscope.telemetry.signal IS 'metric, log, span or event';
+COMMENT ON COLUMN flagscope.telemetry.service IS 'name of the service that sent it';
+COMMENT ON COLUMN flagscope.telemetry.is_error IS 'did it fail';
+COMMENT ON COLUMN flagscope.telemetry.trace_id IS 'trace that it belongs to';
+COMMENT ON COLUMN flagscope.telemetry.parent_span_id IS 'id of the span above it, 8 bytes';
+COMMENT ON COLUMN flagscope.telemetry.body IS 'text of a log';
+COMMENT ON COLUMN flagscope.telemetry.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.telemetry.ts IS 'when it happened (start of a span)';
 COMMENT ON COLUMN flagscope.telemetry.name IS 'metric name, span name, event name; a log''s logger';
 COMMENT ON COLUMN flagscope.telemetry.value IS 'metric value; a span''s duration in seconds';
 COMMENT ON COLUMN flagscope.telemetry.unit IS 'UCUM unit of value; durations are in s';
 COMMENT ON COLUMN flagscope.telemetry.subject IS 'targeting key: the user, device or account this row is about';
 COMMENT ON COLUMN flagscope.telemetry.flags IS 'JSON object {flag key: variant} that was active for this row';
-COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; by default flagscope.environment of the writing session, which an explicit NULL means too';
+COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; by default flagscope.environment_definition of the writing session, which an explicit NULL means too';
 COMMENT ON COLUMN flagscope.telemetry.severity IS 'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
 COMMENT ON COLUMN flagscope.telemetry.span_id IS '8 bytes';
 COMMENT ON COLUMN flagscope.telemetry.attribution IS

@@ -1,4 +1,4 @@
-//! Writing `_flagscope.variant_delta`, `unit_delta` and `uncounted_delta`: straight into the heap, the first into the slot
+//! Writing `_flagscope.variant_delta`, `subject_delta` and `uncounted_delta`: straight into the heap, the first into the slot
 //! of this minute and of their lane. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a
 //! group is all there is to do, and the writing role needs no right on them. Slots take turns so that a consumed one can
 //! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by.
@@ -51,7 +51,7 @@ fn slot(lane: Lane, now: i64) -> &'static CStr {
 /// Writes exposures (flag, environment, variant, subject, microseconds since 2000) in the transaction of the caller.
 pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str, i64)>) {
     write(
-        c"unit_delta",
+        c"subject_delta",
         units.map(|(flag, environment, variant, subject, ts)| {
             filled([
                 flag.into_datum(),

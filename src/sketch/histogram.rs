@@ -136,13 +136,13 @@ fn histogram_merge(
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn histogram_quantile(sketch: Stored<Histogram>, p: f64) -> Result<Option<f64>, ErrorReport> {
-    sketch.0.quantile(p).report()
+fn histogram_quantile(sketch: Stored<Histogram>, quantile: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.quantile(quantile).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn histogram_quantiles(sketch: Stored<Histogram>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    super::quantiles(p, |p| sketch.0.quantile(p))
+fn histogram_quantiles(sketch: Stored<Histogram>, quantile: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
+    super::quantiles(quantile, |quantile| sketch.0.quantile(quantile))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]
@@ -193,18 +193,18 @@ fn histogram_quantile_rank(sketch: Stored<Histogram>, x: f64) -> Result<Option<f
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "trimmed_mean")]
-fn histogram_trimmed_mean(sketch: Stored<Histogram>, low: f64, high: f64) -> Result<Option<f64>, ErrorReport> {
-    sketch.0.trimmed_mean(low, high).report()
+fn histogram_trimmed_mean(sketch: Stored<Histogram>, lower: f64, upper: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.trimmed_mean(lower, upper).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile_interval")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn histogram_quantile_interval(
     sketch: Stored<Histogram>,
-    p: f64,
+    quantile: f64,
     confidence: default!(f64, 0.95),
 ) -> Result<TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>, ErrorReport> {
-    super::interval(sketch.0.quantile_interval(p, confidence))
+    super::interval(sketch.0.quantile_interval(quantile, confidence))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "to_otlp")]

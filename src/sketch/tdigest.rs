@@ -90,13 +90,13 @@ fn tdigest_merge(
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn tdigest_quantile(sketch: Stored<TDigest>, p: f64) -> Result<Option<f64>, ErrorReport> {
-    sketch.0.quantile(p).report()
+fn tdigest_quantile(sketch: Stored<TDigest>, quantile: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.quantile(quantile).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn tdigest_quantiles(sketch: Stored<TDigest>, p: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
-    super::quantiles(p, |p| sketch.0.quantile(p))
+fn tdigest_quantiles(sketch: Stored<TDigest>, quantile: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
+    super::quantiles(quantile, |quantile| sketch.0.quantile(quantile))
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "count")]
@@ -125,16 +125,16 @@ fn tdigest_quantile_rank(sketch: Stored<TDigest>, x: f64) -> Result<Option<f64>,
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "trimmed_mean")]
-fn tdigest_trimmed_mean(sketch: Stored<TDigest>, low: f64, high: f64) -> Result<Option<f64>, ErrorReport> {
-    sketch.0.trimmed_mean(low, high).report()
+fn tdigest_trimmed_mean(sketch: Stored<TDigest>, lower: f64, upper: f64) -> Result<Option<f64>, ErrorReport> {
+    sketch.0.trimmed_mean(lower, upper).report()
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile_interval")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn tdigest_quantile_interval(
     sketch: Stored<TDigest>,
-    p: f64,
+    quantile: f64,
     confidence: default!(f64, 0.95),
 ) -> Result<TableIterator<'static, (name!(lower, Option<f64>), name!(upper, Option<f64>))>, ErrorReport> {
-    super::interval(sketch.0.quantile_interval(p, confidence))
+    super::interval(sketch.0.quantile_interval(quantile, confidence))
 }

@@ -8,7 +8,7 @@ SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}'
 SELECT count(flagscope.create_flag('flag-' || i)), count(CASE WHEN i <= :anomaly_flags * 4 / 5 THEN flagscope.create_guardrail('flag-' || i, 'errors', test => 'anomaly')
     ELSE flagscope.create_guardrail('flag-' || i, 'duration', test => 'anomaly', quantile => 0.95) END) FROM generate_series(1, :anomaly_flags) i \g /dev/null
 SELECT _flagscope.floor('10 minutes', now()) - interval '10 minutes' AS start \gset
-INSERT INTO flagscope.variant_history (flag, environment, variant, metric, width, bucket, n, events, moments, histogram, last_ts)
+INSERT INTO flagscope.variant_history (flag, environment, variant, metric, bucket_width, bucket, n, events, moments, histogram, last_ts)
 SELECT 'flag-' || i, 'production', v, CASE WHEN i <= :anomaly_flags * 4 / 5 THEN 'errors' ELSE 'duration' END, interval '10 minutes', at, 600, 30 + floor(10 * random()), NULL, CASE WHEN i > :anomaly_flags * 4 / 5 THEN h.states[1 + floor(20 * random())] END, at
 FROM generate_series(1, :anomaly_flags) i, unnest('{on,off}'::text[]) v, generate_series(:'start'::timestamptz - interval '22 days', :'start'::timestamptz + interval '1 hour', '10 minutes') at,
     (SELECT array_agg(h) AS states FROM (SELECT flagscope.histogram(0.1 * exp(random())) AS h FROM generate_series(1, 12000) k GROUP BY k % 20) x) h;

@@ -20,22 +20,22 @@ BEGIN
 END $$;
 SELECT format('SELECT count(flagscope.create_flag(''flag-'' || i)) FROM generate_series(1, %s) i', :many) AS create_all,
     format('SELECT count(flagscope.set_targeting(''flag-'' || i, %L)) FROM generate_series(1, %s) i', :'rule', :many) AS target_all,
-    format('SELECT count(flagscope.evaluate_boolean(f.key, ''u'', false, %L)) FROM flagscope.flag f', :'context') AS pass,
+    format('SELECT count(flagscope.evaluate_boolean(f.key, ''u'', false, %L)) FROM flagscope.flag_definition f', :'context') AS pass,
     format('SELECT count(*) FROM flagscope.evaluate_all(''u'', %L)', :'context') AS pass_all \gset
 SELECT time_of('create_flag, each of a loop', 0.5 * :many, :'create_all') \g /dev/null
 SELECT time_of('set_targeting, each of a loop', 0.5 * :many, :'target_all') \g /dev/null
 UPDATE took SET (aim_ms, ms) = (aim_ms / :many, ms / :many);
 SELECT flagscope.export_flagd() AS document \gset
-DELETE FROM flagscope.flag;
+DELETE FROM flagscope.flag_definition;
 SELECT time_of('import_flagd of all', 0.5 * :many, format('SELECT flagscope.import_flagd(%L)', :'document')) \g /dev/null
 SELECT time_of('import_flagd of all, again', 0.5 * :many, format('SELECT flagscope.import_flagd(%L)', :'document')) \g /dev/null
 -- One statement over all of them, and what they share.
 SELECT time_of('UPDATE of all states', NULL, $$UPDATE flagscope.flag_state SET default_variant = 'on'$$) \g /dev/null
 SELECT flagscope.create_segment('adults', '{">=": [{"var": "age"}, 18]}'), flagscope.set_targeting('flag-1', '{"if": [{"$ref": "adults"}, "on", "off"]}') \g /dev/null
 SELECT time_of('a change of a segment that one flag uses', NULL, $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}'$$) \g /dev/null
-SELECT time_of('a change of the environment''s metadata', NULL, $$UPDATE flagscope.environment SET metadata = '{"team": "shop"}'$$) \g /dev/null
-UPDATE flagscope.environment SET metadata = '{}';
-VACUUM ANALYZE flagscope.flag, flagscope.flag_state, _flagscope.flag_change;
+SELECT time_of('a change of the environment''s metadata', NULL, $$UPDATE flagscope.environment_definition SET metadata = '{"team": "shop"}'$$) \g /dev/null
+UPDATE flagscope.environment_definition SET metadata = '{}';
+VACUUM ANALYZE flagscope.flag_definition, flagscope.flag_state, _flagscope.flag_change;
 -- A new session.
 \connect
 SET client_min_messages = warning;

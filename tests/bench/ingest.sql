@@ -96,4 +96,4 @@ SELECT 'bytes a row with indexes' AS size, round(sum(c.bytes) / (SELECT count(*)
         / (SELECT count(*) FROM flagscope.telemetry), 1) AS rollups_and_deltas
 FROM flagscope.chunk c WHERE c.parent = 'telemetry';
 SELECT 'every row is in the rollups' AS checked, sum(n) = (SELECT count(*) FROM flagscope.telemetry) - (SELECT sum(rows) FROM result WHERE name = 'copy, nothing on watch') AS ok
-FROM flagscope.variant_state WHERE metric = 'errors';
+FROM _flagscope.variant_state WHERE metric = 'errors';

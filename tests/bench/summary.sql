@@ -29,9 +29,9 @@ DECLARE
     started timestamptz;
     q record;
 BEGIN
-    FOR q IN SELECT * FROM (VALUES (1, 'variant_summary, 5 days', 'SELECT * FROM flagscope.variant_summary(''new-checkout'', tstzrange(now() - interval ''5 days'', NULL))', 9),
+    FOR q IN SELECT * FROM (VALUES (1, 'variant_summary, 5 days', 'SELECT * FROM flagscope.variant_summary(''new-checkout'', since => now() - interval ''5 days'', until => NULL)', 9),
         (2, 'variant_summary, 1 hour', 'SELECT * FROM flagscope.variant_summary(''new-checkout'')', 9),
-        (3, 'metric_series, 5 days by hours', 'SELECT * FROM flagscope.metric_series(''duration'', ''new-checkout'', tstzrange(now() - interval ''5 days'', now()), ''1 hour'')', 9),
+        (3, 'metric_series, 5 days by hours', 'SELECT * FROM flagscope.metric_series(''new-checkout'', ''duration'', since => now() - interval ''5 days'', until => now(), bucket_width => ''1 hour'')', 9),
         (4, 'raw rows, 5 days, exact quantiles', 'SELECT flags ->> ''new-checkout'', count(*), count(*) FILTER (WHERE is_error), percentile_cont(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY value)
             FROM flagscope.telemetry WHERE signal = ''span'' AND name = ''POST /checkout'' AND ts > now() - interval ''5 days'' GROUP BY 1', 1),
         (5, 'raw rows, 5 days, counts alone', 'SELECT flags ->> ''new-checkout'', count(*), count(*) FILTER (WHERE is_error)
@@ -50,7 +50,7 @@ SELECT format('CALL fill(%s)', n), 'VACUUM ANALYZE flagscope.variant_rollup, fla
 \gexec
 \echo 'Latency in ms (median), by number of raw rows'
 SELECT rows, name, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY ms)::numeric, 1) AS ms FROM summary_took GROUP BY rows, name, place ORDER BY place, rows;
-SELECT count(*) AS raw_rows, (SELECT sum(n) FROM flagscope.variant_states('new-checkout', now() - interval '10 days', metric => 'errors')) AS in_rollups,
+SELECT count(*) AS raw_rows, (SELECT sum(n) FROM flagscope.variant_states('new-checkout', since => now() - interval '10 days', metric => 'errors')) AS in_rollups,
     pg_size_pretty((SELECT sum(bytes) FROM flagscope.chunk WHERE parent = 'telemetry')) AS raw,
     pg_size_pretty(pg_total_relation_size('flagscope.variant_rollup') + pg_total_relation_size('flagscope.variant_history')) AS rollups
 FROM flagscope.telemetry;

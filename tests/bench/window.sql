@@ -8,7 +8,7 @@ SELECT count(flagscope.create_metric(format('window, %s %s', w.kind, i), 'mean',
     count(flagscope.create_query_metric(format('query, %s %s', w.kind, i), 'mean', 'SELECT subject, value, ts FROM flagscope.telemetry WHERE ts >= $1 AND ts < $2 AND ' || w.condition,
         cap => 10, conversion_window => '1 hour'))
 FROM generate_series(0, 9) i, LATERAL (VALUES ('a tenth', format('{"name": "e%s"}', i), format('name = ''e%s''', i)), ('all', '{"name_matches": "^e"}', 'name ~ ''^e''')) w(kind, filter, condition) \g /dev/null
-SELECT count(flagscope.create_guardrail('f', name)) FROM flagscope.metric \g /dev/null
+SELECT count(flagscope.create_guardrail('f', name)) FROM flagscope.metric_definition \g /dev/null
 SELECT now() - interval '2 minutes' AS t0 \gset
 SELECT flagscope.start_rollout(flagscope.create_rollout('f', stages => '{50, 100}', min_duration => '1 day'), at => :'t0') \g /dev/null
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
@@ -20,7 +20,7 @@ SELECT timestamptz :'t0' + i * (interval '58 s' / :window_rows), 'event', 'e' ||
 VACUUM ANALYZE flagscope.telemetry;
 UPDATE flagscope.guardrail SET enabled = false;
 SELECT flagscope.tick() \g /dev/null
-VACUUM ANALYZE flagscope.unit;
+VACUUM ANALYZE flagscope.rollout_subject;
 CREATE TABLE window_took (kind text, ms float8, counted bigint);
 CREATE PROCEDURE measure(wanted text) LANGUAGE plpgsql AS $$
 DECLARE

@@ -2,7 +2,7 @@
 CREATE EXTENSION flagscope;
 SELECT flagscope.tick();
 SELECT flagscope.set_setting('rollout.alpha', '0.02');
-UPDATE flagscope.environment SET aliases = '{prod, live}' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET aliases = '{prod, live}' WHERE key = 'production';
 SELECT flagscope.create_environment('staging', '{stage}', 'before production');
 SELECT flagscope.create_flag('dumped', tags => '{checkout}', metadata => '{"owner": "shop"}');
 SELECT flagscope.create_flag('theme', '{"blue": "#00f", "red": "#f00"}', 'blue', 'string');
@@ -16,9 +16,9 @@ SELECT flagscope.create_guardrail('dumped', 'pay duration', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'early errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'queue depth', limit_value => 100, min_sample => 10);
 SELECT flagscope.create_policy('queue everywhere', '{"metric": "queue depth", "limit_value": 1000}', tag => 'checkout');
-SELECT flagscope.create_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin', environment => 'staging');
+SELECT flagscope.create_change_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin', environment => 'staging');
 SELECT flagscope.create_rollout('dumped', stages => '{10, 50, 100}', min_duration => '1 hour');
-SELECT flagscope.start_rollout(1, 'a reason', 'ann');
+SELECT flagscope.start_rollout(1, reason => 'a reason', actor => 'ann');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
 SELECT now(), s.signal::flagscope.signal, s.name, 0.1 + i % 7 * 0.01, i % 7 = 0,
     CASE WHEN i % 10 = 0 THEN '{"dumped": "on"}' ELSE '{"dumped": "off"}' END::jsonb
@@ -41,9 +41,9 @@ SELECT flagscope.create_flag('sized', '{"s": 1, "l": 100}', 's', 'integer', valu
 SELECT flagscope.archive_flag('sized');
 -- One environment took over another's alias, and its row may lie first.
 SELECT flagscope.create_environment('eu');
-UPDATE flagscope.environment SET aliases = '{live}' WHERE key = 'production';
-UPDATE flagscope.environment SET aliases = '{prod}' WHERE key = 'eu';
-UPDATE flagscope.environment SET metadata = '{"owner": "web"}' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET aliases = '{live}' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET aliases = '{prod}' WHERE key = 'eu';
+UPDATE flagscope.environment_definition SET metadata = '{"owner": "web"}' WHERE key = 'production';
 -- A query metric over a table of the shop's own, and a policy for one environment.
 CREATE TABLE orders (at timestamptz, user_id text, amount float8);
 SELECT flagscope.create_query_metric('basket', 'mean',
@@ -82,9 +82,9 @@ VALUES (now(), 'span', 'loose', 'user-1', '00000000-0000-0000-0000-000000000001'
     (now(), 'event', 'feature_flag.evaluation', 'user-1', '00000000-0000-0000-0000-000000000001', '{"dumped": "on"}');
 -- Rows of a server whose clock was wrong.
 SET session_replication_role = replica;
-UPDATE flagscope.flag SET created_at = '2100-01-01' WHERE key = 'theme';
+UPDATE flagscope.flag_definition SET created_at = '2100-01-01' WHERE key = 'theme';
 UPDATE flagscope.flag_state SET changed_at = '2100-01-01' WHERE flag = 'theme' AND environment = 'staging';
 UPDATE flagscope.rollout SET created_at = '2100-01-01' WHERE flag = 'dumped';
-UPDATE flagscope.metric SET created_at = '2100-01-01' WHERE name = 'basket';
+UPDATE flagscope.metric_definition SET created_at = '2100-01-01' WHERE name = 'basket';
 UPDATE flagscope.guardrail_policy SET created_at = '2100-01-01' WHERE name = 'baskets';
 UPDATE flagscope.guardrail SET created_at = '2100-01-01' WHERE name = 'unusual';

@@ -78,7 +78,7 @@ class Values:
             "uuid": ["gen_random_uuid()", "'00000000-0000-0000-0000-000000000000'"], "tstzrange": RANGES,
             "bytea": ["''", "'\\x00ff'", "convert_to(" + HUGE + ", 'UTF8')"], "time": ["'00:00'", "'24:00'", "'12:30'"],
             "date": ["'infinity'", "'2026-01-01'", "'5874897-12-31'"], "oid": ["0", "4294967295", "1259"],
-            "regrole": ["0", "'fuzz_target'"], "regclass": ["0", "'flagscope.flag'", "'pg_class'"], "char": ["'v'", "''"],
+            "regrole": ["0", "'fuzz_target'"], "regclass": ["0", "'flagscope.flag_definition'", "'pg_class'"], "char": ["'v'", "''"],
             "tid": ["'(0,1)'", "'(4294967295,65535)'"], "pg_snapshot": ["pg_current_snapshot()"], "xid8": ["'0'", "'18446744073709551615'"],
         }
         if kind.name in by_name:

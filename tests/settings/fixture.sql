@@ -17,6 +17,6 @@ SELECT flagscope.create_guardrail('shop', 'errors', margin => 0.1234567890123456
     flagscope.create_guardrail('shop', 'amount', name => 'sold', limit_value => 0.30000000000000004, test => 'threshold', time_window => '90 seconds', action => 'warn'),
     flagscope.create_guardrail('shop', 'late'), flagscope.create_guardrail('shop', 'orders');
 UPDATE flagscope.guardrail SET grace = '1 hour 30 minutes', stale_after = '2 days 3 hours' WHERE name = 'sales';
-SELECT flagscope.create_freeze('nights', weekdays => '{7}', from_time => '01:00', to_time => '02:00', time_zone => 'Asia/Kolkata');
-SELECT flagscope.create_rollout('shop', stages => '{50, 100}', min_duration => '10 minutes', cooldown => '1 day 2 hours', watch => '3 hours');
+SELECT flagscope.create_change_freeze('nights', weekdays => '{7}', from_time => '01:00', to_time => '02:00', time_zone => 'Asia/Kolkata');
+SELECT flagscope.create_rollout('shop', stages => '{50, 100}', min_duration => '10 minutes', cooldown => '1 day 2 hours', follow_up => '3 hours');
 SELECT flagscope.set_setting('query.timeout', '"1 hour"');  -- that a loaded machine counts no metric a tick later

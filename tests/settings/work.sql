@@ -1,7 +1,7 @@
 -- What a client does: configure, send, evaluate, tick, maintain, read. Results are kept with their types, in public.
 \set at '''2030-01-02 12:00:00+00'''
 SELECT flagscope.maintain(:at);
-SELECT flagscope.start_rollout(1, 'the matrix', 'ann', :at);
+SELECT flagscope.start_rollout(1, reason => 'the matrix', actor => 'ann', at => :at);
 SELECT flagscope.set_retention('40 days 12 hours'), flagscope.set_chunk_interval('12 hours'), flagscope.set_setting('guardrail.margin.mean', '0.1234567890123456');
 CREATE TABLE public.evaluated AS SELECT i, e.value, e.variant, e.reason FROM generate_series(1, 50) i,
     flagscope.evaluate('price', 'user-' || i, jsonb_build_object('email', CASE WHEN i % 2 = 0 THEN i || '@x.example' END)) e;
@@ -27,7 +27,7 @@ SELECT flagscope.tick(timestamptz :at + interval '2 hours') IS NOT NULL AS ticke
 SELECT flagscope.pause_rollout(1, 'enough', 'ann', timestamptz :at + interval '2 hours 1 minute');
 CREATE TABLE public.verified AS SELECT * FROM flagscope.verify_rollup(timestamptz :at, timestamptz :at + interval '10 minutes');
 CREATE TABLE public.backtested AS SELECT * FROM flagscope.backtest_guardrail(1, timestamptz :at, timestamptz :at + interval '1 hour');
-CREATE TABLE public.replayed AS SELECT d.id, r.* FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.evidence_id IS NOT NULL AND d.rule ->> 'test' = 'sequential';
-CREATE TABLE public.summed AS SELECT * FROM flagscope.variant_summary('shop', tstzrange(timestamptz :at - interval '1 hour', timestamptz :at + interval '1 hour'));
+CREATE TABLE public.replayed AS SELECT d.id, r.* FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.evidence_id IS NOT NULL AND d.rule ->> 'test' = 'sequential';
+CREATE TABLE public.summed AS SELECT * FROM flagscope.variant_summary('shop', since => timestamptz :at - interval '1 hour', until => timestamptz :at + interval '1 hour');
 CREATE TABLE public.explained AS SELECT flagscope.explain_decision(d.id) AS words FROM flagscope.decision d;
 CREATE TABLE public.reported AS SELECT flagscope.rollout_report(1, timestamptz :at + interval '3 hours') AS words;

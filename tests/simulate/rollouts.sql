@@ -30,8 +30,7 @@ SELECT 's' || dense_rank() OVER (ORDER BY s.name) || '-' || i AS flag, s.*, 0::b
 SELECT flagscope.create_flag(flag), flagscope.create_guardrail(flag, 'errors', margin => 0.1, min_sample => 0, stale_after => '10 min'),
     flagscope.create_guardrail(flag, 'duration', margin => 0.02, min_sample => 0, stale_after => '10 min') FROM sim \g /dev/null
 -- What is flat stays at its stage; a ramp spends a sixth of the time in each.
-UPDATE sim SET rollout = flagscope.create_rollout(flag, stages => stages, watch => '1 s',
-    min_duration => CASE WHEN harm IN ('', 'late', 'load') THEN :ticks / 6 * interval '10 s' ELSE interval '10 days' END);
+UPDATE sim SET rollout = flagscope.create_rollout(flag, stages => stages, follow_up => '1 s', min_duration => CASE WHEN harm IN ('', 'late', 'load') THEN :ticks / 6 * interval '10 s' ELSE interval '10 days' END);
 SELECT flagscope.start_rollout(rollout, at => '2040-01-02 12:00') FROM sim \g /dev/null
 CREATE TABLE waiting (LIKE flagscope.telemetry);
 CREATE TABLE hurt (flag text, visitor integer, PRIMARY KEY (flag, visitor));

@@ -86,7 +86,7 @@ for flag in $(seq $rollouts); do for n in 1 2; do batch "last-$flag-$n" "$flag" 
 poll "every rollout is rolled back" 60 "SELECT count(*) FROM flagscope.rollout WHERE status = 'rolled_back'" $rollouts
 # The more kills, the more has come than ticks could take meanwhile.
 poll "no delta, no exposure and no late trace is left" $((30 + kills)) 'SELECT (SELECT count(*) FROM _flagscope.variant_delta)
-  + (SELECT count(*) FROM _flagscope.unit_delta) + (SELECT count(*) FROM _flagscope.late_trace)' 0
+  + (SELECT count(*) FROM _flagscope.subject_delta) + (SELECT count(*) FROM _flagscope.late_trace)' 0
 
 # Nothing lost, nothing twice.
 { echo 'CREATE TABLE acknowledged (batch text); COPY acknowledged FROM stdin;' && cat "$work"/acknowledged.* && echo '\.'; } | psql -XAtq -v ON_ERROR_STOP=1
@@ -102,7 +102,7 @@ is "and are what the rows say, folded anew" "$(sql "SELECT count(*) FROM flagsco
 is "everybody who was exposed to a rollout is one of its units, once" "$(sql "SELECT count(*) FROM
   (SELECT DISTINCT r.id, t.subject, t.flags ->> r.flag AS variant FROM flagscope.telemetry t JOIN flagscope.rollout r ON t.flags ? r.flag
    WHERE t.subject IS NOT NULL AND t.ts < r.ended_at - interval '5 seconds') e
-  FULL JOIN (SELECT u.* FROM flagscope.unit u JOIN flagscope.rollout r ON r.id = u.rollout_id WHERE u.first_seen < r.ended_at - interval '5 seconds') u
+  FULL JOIN (SELECT u.* FROM flagscope.rollout_subject u JOIN flagscope.rollout r ON r.id = u.rollout_id WHERE u.first_seen < r.ended_at - interval '5 seconds') u
     ON (u.rollout_id, u.subject, u.variant) = (e.id, e.subject, e.variant) WHERE u.rollout_id IS NULL OR e.id IS NULL")" 0
 is "each rollout was rolled back by exactly one decision" "$(sql "SELECT count(*), count(DISTINCT rollout_id) FROM flagscope.decision
   WHERE action = 'rollback'")" "$rollouts|$rollouts"
@@ -112,7 +112,7 @@ is "the flags serve what the decisions say" "$(sql "SELECT count(*) FROM flagsco
 is "evidence is the sum of its strata" "$(sql "SELECT count(*) FROM flagscope.guardrail_status s WHERE s.events_treatment[1] IS DISTINCT FROM
   (SELECT sum(e.events_treatment[1]) FROM flagscope.evaluation e WHERE (e.guardrail_id, e.rollout_id) = (s.guardrail_id, s.rollout_id))")" 0
 is "every decision's evidence can be computed anew" "$(sql "SELECT count(*) FROM flagscope.decision d, LATERAL
-  (SELECT * FROM flagscope.replay_evidence(d.id) r ORDER BY r.at DESC LIMIT 1) r
+  (SELECT * FROM _flagscope.replay_evidence(d.id) r ORDER BY r.at DESC LIMIT 1) r
   WHERE d.action = 'rollback' AND abs(r.log_e_recomputed - (d.evidence ->> 'log_e')::float8) > 1e-9")" 0
 ticks=$(sql 'SELECT ticks FROM _flagscope.tick_state')
 if [ "$ticks" -ge "$kills" ]; then ok "among $ticks ticks and $kills kills"; else not_ok "only $ticks ticks"; fi

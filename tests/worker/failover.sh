@@ -48,5 +48,5 @@ is "each told once" "$(on_standby sql "SELECT count(*) FROM flagscope.outbox WHE
 is "the flags serve what the decisions say" "$(on_standby sql "SELECT count(*) FROM flagscope.flag_state s JOIN flagscope.decision d
   ON d.id = s.decision_id AND d.action = 'rollback' WHERE s.percent IS NULL AND s.default_variant = 'off'")" $rollouts
 is "every decision's evidence can be computed anew" "$(on_standby sql "SELECT count(*) FROM flagscope.decision d, LATERAL
-  (SELECT r.log_e_recomputed FROM flagscope.replay_evidence(d.id) WITH ORDINALITY r(at, nt, yt, nc, yc, log_e_stored, log_e_recomputed, nr) ORDER BY nr DESC LIMIT 1) r
+  (SELECT r.log_e_recomputed FROM _flagscope.replay_evidence(d.id) WITH ORDINALITY r(at, nt, yt, nc, yc, log_e_stored, log_e_recomputed, nr) ORDER BY nr DESC LIMIT 1) r
   WHERE d.action = 'rollback' AND abs(r.log_e_recomputed - (d.evidence ->> 'log_e')::float8) > 1e-9")" 0

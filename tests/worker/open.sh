@@ -27,7 +27,7 @@ open() {
 open writer 'BEGIN ISOLATION LEVEL REPEATABLE READ' 'SELECT count(*) FROM flagscope.decision' 'SELECT feed(false)'
 open locker 'BEGIN' "SELECT flagscope.set_default_variant('locked', 'on')" \
   "SELECT count(*) FROM flagscope.rollout WHERE flag = 'locked'"
-open reader 'BEGIN ISOLATION LEVEL SERIALIZABLE' 'SELECT count(*) FROM flagscope.variant_state' 'SELECT count(*) FROM flagscope.guardrail_status'
+open reader 'BEGIN ISOLATION LEVEL SERIALIZABLE' 'SELECT count(*) FROM _flagscope.variant_state' 'SELECT count(*) FROM flagscope.guardrail_status'
 
 sql 'SELECT feed(true)' >/dev/null
 poll "the rollout that goes bad is rolled back all the same" 10 "SELECT status FROM flagscope.rollout WHERE flag = 'free'" rolled_back

@@ -40,7 +40,7 @@ poll "every delta is consumed" 20 'SELECT count(*) FROM _flagscope.variant_delta
 poll "and every slot but those of the last minutes is empty" 200 "SELECT count(*) FROM pg_inherits
   WHERE inhparent = '_flagscope.variant_delta'::regclass AND pg_relation_size(inhrelid) > 0" 0
 is "though no vacuum could remove a row" "$(sql "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(600)' AND backend_xmin IS NOT NULL")" 1
-is "every row is counted" "$(sql "SELECT sum(n) FROM flagscope.variant_states('f', now() - interval '1 hour', metric => 'errors')")" \
+is "every row is counted" "$(sql "SELECT sum(n) FROM flagscope.variant_states('f', since => now() - interval '1 hour', metric => 'errors')")" \
   "$(sql 'SELECT count(*) FROM flagscope.telemetry')"
 is "rollups are as many as there are buckets" "$(sql "SELECT count(*) <= 2 * (SELECT count(DISTINCT _flagscope.bucket_of(ts)) FROM flagscope.telemetry)
   FROM flagscope.variant_rollup WHERE metric = 'errors'")" t

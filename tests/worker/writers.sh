@@ -57,7 +57,7 @@ poll "the new metric is complete from two hours ago" 60 \
   "SELECT count(*) FROM _flagscope.watch WHERE since IS NULL OR since > target" 0
 sql "SELECT flagscope.rebuild_rollup('-infinity') > 0" >/dev/null
 is "clean with the new metric" "$(differences)" 0
-is "it has every row" "$(sql "SELECT sum(n) FROM flagscope.variant_states('flag-1', now() - interval '1 day', now() + interval '1 day', metric => 'duration')")" \
+is "it has every row" "$(sql "SELECT sum(n) FROM flagscope.variant_states('flag-1', since => now() - interval '1 day', until => now() + interval '1 day', metric => 'duration')")" \
   "$(sql "SELECT count(*) FROM flagscope.telemetry WHERE flags ? 'flag-1'")"
 
 kill_one() {
@@ -85,4 +85,4 @@ is "clean after a rebuild under load" "$(differences)" 0
 poll "the worker ticks on" 20 'SELECT count(*) FROM _flagscope.variant_delta' 0
 is "clean once every delta is merged" "$(differences)" 0
 is "every committed row once" "$(sql "SELECT sum(s.n) FROM generate_series(1, 3) i,
-  flagscope.variant_states('flag-' || i, now() - interval '1 day', now() + interval '1 day', metric => 'errors') s")" "$(sql "$rows")"
+  flagscope.variant_states('flag-' || i, since => now() - interval '1 day', until => now() + interval '1 day', metric => 'errors') s")" "$(sql "$rows")"

@@ -14,4 +14,4 @@ SELECT flagscope.tick() \g /dev/null
 CALL measure('tick, data for all variants', 'variant', :size, 'SELECT flagscope.tick()', :rounds, :'feed');
 CALL measure('tick, nothing new', 'tick', 1, 'SELECT flagscope.tick()', :rounds);
 CALL measure('variant_summary', 'variant', :size, 'SELECT count(*) FROM flagscope.variant_summary(''f'')', :rounds);
-CALL measure('metric_series, an hour', 'variant', :size, 'SELECT count(*) FROM flagscope.metric_series(''errors'', ''f'', tstzrange(now() - interval ''1 hour'', now()))', :rounds);
+CALL measure('metric_series, an hour', 'variant', :size, 'SELECT count(*) FROM flagscope.metric_series(''f'', ''errors'', since => now() - interval ''1 hour'', until => now())', :rounds);

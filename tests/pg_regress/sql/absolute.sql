@@ -61,7 +61,7 @@ FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardra
 SELECT count(*) FILTER (WHERE value > 0.95) AS above, count(*) FILTER (WHERE ceil(ln(value) / ln(2) * 32) > ceil(ln(0.95) / ln(2) * 32)) AS above_its_bin
 FROM flagscope.tagged WHERE flag = 'fast';
 SELECT d.rule ->> 'name' AS guardrail, d.action, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS as_replayed, count(*) AS strata
-FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL GROUP BY d.id ORDER BY d.id;
+FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL GROUP BY d.id ORDER BY d.id;
 SELECT flagscope.explain_decision(id) FROM flagscope.decision WHERE guardrail_id IS NOT NULL ORDER BY id;
 
 -- Fewer is harm: at least 10 % buy; and against control.

@@ -81,4 +81,4 @@ SELECT * FROM pg_temp.stand WHERE flag = 'two';
 SELECT pg_temp.bad('two', '2040-01-02 14:11');
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 14:11');
 SELECT * FROM pg_temp.decided WHERE flag = 'two' ORDER BY id;
-SELECT count(*) AS strata, min(at) AS first FROM pg_temp.decided d, flagscope.replay_evidence(d.id) WHERE d.flag = 'two' AND d.guardrail = 'errors hold';
+SELECT count(*) AS strata, min(at) AS first FROM pg_temp.decided d, _flagscope.replay_evidence(d.id) WHERE d.flag = 'two' AND d.guardrail = 'errors hold';

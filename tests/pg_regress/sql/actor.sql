@@ -45,15 +45,15 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
     $$SELECT flagscope.set_targeting('g', 'null')$$,
     $$UPDATE flagscope.flag_state SET enabled = false$$,
     $$SELECT flagscope.create_flag('h')$$,
-    $$SELECT flagscope.create_freeze('x', weekdays => '{5}')$$,
+    $$SELECT flagscope.create_change_freeze('x', weekdays => '{5}')$$,
     $$SELECT flagscope.pause_rollout(1)$$,
     $$SELECT flagscope.import_flagd('{"flags": {"i": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}}}')$$]) s;
-SELECT count(*) AS imported FROM flagscope.flag WHERE key = 'i';
+SELECT count(*) AS imported FROM flagscope.flag_definition WHERE key = 'i';
 RESET flagscope.actor;
 SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
-    $$INSERT INTO flagscope.freeze (reason, weekdays, created_by) VALUES ('x', '{5}', 'flagscope')$$,
-    $$INSERT INTO flagscope.freeze (reason, weekdays) VALUES ('x', '{5}')$$,
-    $$UPDATE flagscope.freeze SET created_by = 'Flagscope'$$,
+    $$INSERT INTO flagscope.change_freeze (name, weekdays, created_by) VALUES ('x', '{5}', 'flagscope')$$,
+    $$INSERT INTO flagscope.change_freeze (name, weekdays) VALUES ('x', '{5}')$$,
+    $$UPDATE flagscope.change_freeze SET created_by = 'Flagscope'$$,
     $$UPDATE flagscope.flag_state SET actor = 'flagscope'$$,
     $$UPDATE flagscope.rollout_stage SET approved_by = 'flagscope'$$,
     $$UPDATE flagscope.outbox SET payload = payload || '{"actor": "flagscope"}'$$,
@@ -61,7 +61,7 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
 RESET ROLE;
 -- A role may have the name, and is not taken for it.
 SELECT ('flagscope' = ANY (ARRAY(SELECT actor FROM flagscope.decision UNION ALL SELECT actor FROM flagscope.flag_state
-    UNION ALL SELECT actor FROM flagscope.flag_state_history UNION ALL SELECT created_by FROM flagscope.freeze
+    UNION ALL SELECT actor FROM flagscope.flag_state_history UNION ALL SELECT created_by FROM flagscope.change_freeze
     UNION ALL SELECT payload ->> 'actor' FROM flagscope.outbox UNION ALL SELECT approved_by FROM flagscope.rollout_stage))) IS TRUE AS recorded;
 DROP OWNED BY regress_flagscope_boss;
 DROP ROLE regress_flagscope_boss;
@@ -71,6 +71,6 @@ CREATE ROLE flagscope SUPERUSER;
 SET LOCAL SESSION AUTHORIZATION flagscope;
 SELECT _flagscope.actor();
 SELECT flagscope.pause_rollout(1) > 0 AS paused;
-INSERT INTO flagscope.freeze (reason, weekdays) VALUES ('by that role', '{5}') RETURNING created_by;
+INSERT INTO flagscope.change_freeze (name, weekdays) VALUES ('by that role', '{5}') RETURNING created_by;
 SELECT actor FROM flagscope.decision ORDER BY id DESC LIMIT 1;
 ROLLBACK;

@@ -35,7 +35,7 @@ SELECT count(*) AS points, min(at) FILTER (WHERE score IS NOT NULL) AS first_sco
 -- The aggregate is the last row of the window function, and the table function is all of them.
 SELECT anomaly_score(at, x ORDER BY at) = (SELECT score FROM judged ORDER BY at DESC LIMIT 1) AS same_score, anomaly_z(at, x ORDER BY at) = (SELECT z FROM judged ORDER BY at DESC LIMIT 1) AS same_z FROM traffic;
 SELECT count(*), bool_and(a.score IS NOT DISTINCT FROM j.score AND a.z IS NOT DISTINCT FROM j.z AND a.value = j.x) AS same, bool_and(a.lower < a.upper) AS bands, round(avg(a.upper - a.lower)::numeric) AS width
-FROM anomalies((SELECT array_agg(at ORDER BY at) FROM traffic), (SELECT array_agg(x ORDER BY at) FROM traffic)) a JOIN judged j USING (at);
+FROM anomalies((SELECT array_agg(at ORDER BY at) FROM traffic), (SELECT array_agg(x ORDER BY at) FROM traffic)) a JOIN judged j ON j.at = a.ts;
 -- Falls are found in the negated series.
 SELECT count(*) FILTER (WHERE score >= 4) > 0 AS found FROM (SELECT anomaly_score(at, -x) OVER (ORDER BY at) AS score FROM (SELECT at, CASE WHEN at >= '2040-01-25 18:00' THEN x - 8 ELSE x END AS x FROM traffic) a) b;
 -- A point without a value has no score and changes nothing.

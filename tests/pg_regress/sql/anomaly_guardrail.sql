@@ -12,13 +12,13 @@ SELECT name, flag, comparison, test, margin, time_window FROM flagscope.guardrai
 
 -- What does not fit is refused.
 \set VERBOSITY terse
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', comparison => 'control');
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', margin => 0.1);
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', limit_value => 0.1);
-SELECT flagscope.create_guardrail('pay', 'duration', 'x', test => 'anomaly');
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', time_window => '90 s');
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', time_window => '2 hours');
-SELECT flagscope.create_guardrail('pay', 'errors', 'x', test => 'anomaly', breaches => 2);
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', comparison => 'control');
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', margin => 0.1);
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', limit_value => 0.1);
+SELECT flagscope.create_guardrail('pay', 'duration', name => 'x', test => 'anomaly');
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', time_window => '90 s');
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', time_window => '2 hours');
+SELECT flagscope.create_guardrail('pay', 'errors', name => 'x', test => 'anomaly', breaches => 2);
 \set VERBOSITY default
 
 -- Sixteen days in which all flags serve the control: 100 requests in ten minutes, 5 % errors, by day and by night not the
@@ -39,7 +39,7 @@ DO $$ BEGIN FOR i IN 0..3 LOOP PERFORM flagscope.tick('2040-01-17 11:00'); PERFO
 SELECT count(*) AS waiting FROM _flagscope.variant_delta;
 
 SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '2 hours') AS id FROM unnest('{pay,search,young}'::text[]) f;
-SELECT flagscope.create_rollout('speed', stages => '{100}', min_duration => '10 minutes', watch => '6 hours');
+SELECT flagscope.create_rollout('speed', stages => '{100}', min_duration => '10 minutes', follow_up => '6 hours');
 SELECT count(flagscope.start_rollout(id, at => '2040-01-17 12:00')) FROM flagscope.rollout;
 CREATE FUNCTION pg_temp.step(until timestamptz, pay float8, search float8, slow float8) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -67,16 +67,16 @@ WHERE p.guardrail_id = :pay AND p.variant = '' AND p.at >= '2040-01-17 12:30';
 SELECT pg_temp.step(at, 0.4, 0.25, 1.5) FROM generate_series(timestamptz '2040-01-17 13:10', '2040-01-17 14:00', '10 minutes') at;
 SELECT flag, status, state, regexp_replace(reason, '[0-9.]+', '#', 'g') AS reason FROM pg_temp.where_it_stands;
 SELECT d.at BETWEEN '2040-01-17 13:12' AND '2040-01-17 13:32' AS soon, d.flag, d.action, d.from_percent, d.to_percent, d.evidence ->> 'state' AS state,
-    (d.evidence ->> 'score')::float8 >= (d.evidence ->> 'limit')::float8 AS beyond, (d.evidence ->> 'limit')::numeric(6, 4) AS line, (d.evidence ->> 'control_score')::float8 < 1.5 AS control_is_usual
+    (d.evidence ->> 'score')::float8 >= (d.evidence ->> 'limit_value')::float8 AS beyond, (d.evidence ->> 'limit_value')::numeric(6, 4) AS line, (d.evidence ->> 'control_score')::float8 < 1.5 AS control_is_usual
 FROM flagscope.decision d WHERE d.guardrail_id IS NOT NULL ORDER BY d.id;
 SELECT regexp_replace(flagscope.explain_decision(id), '[0-9]+(\.[0-9]+)?', '#', 'g') FROM flagscope.decision WHERE flag = 'pay' AND guardrail_id IS NOT NULL;
 -- Computed anew: both series, the scores that were decided on.
 SELECT variant, count(*) > 5 AS points, bool_and(score_stored IS NULL OR abs(score_stored - score_recomputed) < 1e-9) AS same
-FROM flagscope.decision d, LATERAL flagscope.replay_anomaly(d.id) WHERE d.flag = 'pay' AND d.guardrail_id IS NOT NULL GROUP BY 1 ORDER BY 1;
+FROM flagscope.decision d, LATERAL _flagscope.replay_anomaly(d.id) WHERE d.flag = 'pay' AND d.guardrail_id IS NOT NULL GROUP BY 1 ORDER BY 1;
 -- A backtest fires when the guardrail did, also one of the same rule that was never live, from rollups.
 SELECT b.at = d.at AS as_live, b.value >= 3 AS beyond FROM flagscope.decision d, LATERAL flagscope.backtest_guardrail(d.guardrail_id, '2040-01-17', '2040-01-18') b WHERE d.guardrail_id IS NOT NULL AND b.fires ORDER BY d.id, b.at;
 SELECT f AS flag, count(*) AS points, min(b.at) FILTER (WHERE b.fires) = (SELECT (d.evidence ->> 'point')::timestamptz + interval '10 minutes' FROM flagscope.decision d WHERE d.flag = f AND d.guardrail_id IS NOT NULL) AS same_point
-FROM unnest('{pay,search}'::text[]) f, LATERAL flagscope.backtest('{"metric": "errors", "test": "anomaly", "name": "x"}', f, '2040-01-17', '2040-01-17 14:00') b GROUP BY 1 ORDER BY 1;
+FROM unnest('{pay,search}'::text[]) f, LATERAL flagscope.backtest(f, '{"metric": "errors", "test": "anomaly", "name": "x"}', since => '2040-01-17', until => '2040-01-17 14:00') b GROUP BY 1 ORDER BY 1;
 
 -- A person resumes after a hold: evidence begins anew, and the point that held is not judged once more. A flag without data
 -- is looked at once for each point.

@@ -11,7 +11,7 @@ CREATE FUNCTION pg_temp.trace(n integer) RETURNS uuid LANGUAGE sql IMMUTABLE AS 
 -- What the rollups say of a variant, and what plain SQL over the rows says.
 CREATE VIEW pg_temp.counted AS
 SELECT flag, variant, r.n, r.events, (r.n, r.events) IS NOT DISTINCT FROM (t.n, t.events) AS as_rows FROM (
-    SELECT flag, variant, sum(n)::bigint AS n, sum(events)::bigint AS events FROM flagscope.variant_state GROUP BY 1, 2) r
+    SELECT flag, variant, sum(n)::bigint AS n, sum(events)::bigint AS events FROM _flagscope.variant_state GROUP BY 1, 2) r
 FULL JOIN (SELECT flag, variant, count(*) AS n, count(*) FILTER (WHERE severity >= 17) AS events FROM flagscope.tagged
     WHERE signal = 'log' AND coalesce(environment, 'production') = 'production' GROUP BY 1, 2) t USING (flag, variant);
 

@@ -44,7 +44,7 @@ SELECT metric, since, target, reached FROM _flagscope.watch ORDER BY metric;
 SELECT flagscope.maintain(:'now');
 -- Everything is there once, at each level.
 SELECT count(*) AS differences FROM flagscope.verify_rollup('-infinity');
-SELECT h.metric, h.variant, sum(h.n) AS n, sum(h.events) AS events FROM flagscope.variant_history h WHERE h.width = interval '10 minutes' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT h.metric, h.variant, sum(h.n) AS n, sum(h.events) AS events FROM flagscope.variant_history h WHERE h.bucket_width = interval '10 minutes' GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT flags ->> 'f' AS variant, count(*) AS n, count(*) FILTER (WHERE is_error) AS events FROM flagscope.telemetry GROUP BY 1 ORDER BY 1;
 SELECT _flagscope.forget_rollups(:'now'::timestamptz + interval '20 minutes', 'infinity') AS waits;
 SELECT count(*) > 0 AS some, bool_and(bucket >= timestamptz '2030-01-02 11:20:00+00') AS as_long_as_kept FROM flagscope.variant_rollup WHERE settled;

@@ -19,7 +19,7 @@ SELECT flagscope.create_guardrail('shop', 'errors', action => 'hold') AS errors,
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '1 day') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
 SELECT pg_temp.minute('2040-01-02 12:00', 2, 2), pg_temp.minute('2040-01-02 12:01', 3, 2), pg_temp.minute('2040-01-02 12:02', 9, 2);
-SELECT flagscope.resume_rollout(:id, 'once more', 'ann', '2040-01-02 12:03') > 0 AS resumed;
+SELECT flagscope.resume_rollout(:id, reason => 'once more', actor => 'ann', at => '2040-01-02 12:03') > 0 AS resumed;
 SELECT pg_temp.minute('2040-01-02 12:03', 2, 2), pg_temp.minute('2040-01-02 12:04', 30, 2, 1.5);
 
 -- What was decided live, and what the backtest says: the same times, the same numbers.
@@ -30,14 +30,14 @@ SELECT count(*) AS strata, bool_and(b.log_e = e.log_e) AS same FROM flagscope.ba
 SELECT s.at = l.at AS same_time, (s.evidence ->> 'log_e') = (l.evidence ->> 'log_e') AS same_evidence FROM flagscope.decision s, flagscope.decision l
 WHERE s.shadow AND NOT l.shadow AND l.action = 'hold' AND l.id = (SELECT min(id) FROM flagscope.decision WHERE action = 'hold');
 -- Proposed rules: a larger margin fires later or not at all; a healthy period gives no alarm; a quantile and a threshold, from rollups.
-SELECT margin, (SELECT min(b.at) FROM flagscope.backtest(jsonb_build_object('metric', 'errors', 'margin', margin), 'shop', '2040-01-02 12:00', '2040-01-02 13:00') b WHERE b.fires) AS fires_at
+SELECT margin, (SELECT min(b.at) FROM flagscope.backtest('shop', jsonb_build_object('metric', 'errors', 'margin', margin), since => '2040-01-02 12:00', until => '2040-01-02 13:00') b WHERE b.fires) AS fires_at
 FROM unnest('{0,0.1,0.5,1}'::float8[]) margin;
-SELECT count(*) AS strata, count(*) FILTER (WHERE b.fires) AS alarms FROM flagscope.backtest('{"metric": "errors"}', 'shop', '2040-01-02 12:00', '2040-01-02 12:01') b;
+SELECT count(*) AS strata, count(*) FILTER (WHERE b.fires) AS alarms FROM flagscope.backtest('shop', '{"metric": "errors"}', since => '2040-01-02 12:00', until => '2040-01-02 12:01') b;
 SELECT rule ->> 'quantile' AS quantile, min(b.at) FILTER (WHERE b.fires) AS fires_at, count(*) AS strata FROM unnest(ARRAY['{"metric": "duration", "quantile": 0.9}', '{"metric": "duration"}',
     '{"metric": "duration", "quantile": 0.9, "limit_value": 0.22}', '{"metric": "duration", "quantile": 0.9, "limit_value": 0.22, "test": "threshold", "time_window": "10 seconds"}']::jsonb[]) rule,
-    flagscope.backtest(rule, 'shop', '2040-01-02 12:00', '2040-01-02 13:00') b GROUP BY rule ORDER BY rule;
-SELECT * FROM flagscope.backtest('{"metric": "errors", "comparison": "baseline", "test": "threshold"}', 'shop', '2040-01-02 12:00', '2040-01-02 13:00');
-SELECT * FROM flagscope.backtest('{"metric": "errors"}', 'shop', '2039-01-02 12:00', '2039-01-02 13:00');
+    flagscope.backtest('shop', rule, since => '2040-01-02 12:00', until => '2040-01-02 13:00') b GROUP BY rule ORDER BY rule;
+SELECT * FROM flagscope.backtest('shop', '{"metric": "errors", "comparison": "baseline", "test": "threshold"}', since => '2040-01-02 12:00', until => '2040-01-02 13:00');
+SELECT * FROM flagscope.backtest('shop', '{"metric": "errors"}', since => '2039-01-02 12:00', until => '2039-01-02 13:00');
 SELECT * FROM flagscope.backtest_guardrail(99, '2040-01-02 12:00', '2040-01-02 13:00');
 
 -- Margins: arms alike up to sampling need the default; an arm that wobbles from minute to minute needs more.

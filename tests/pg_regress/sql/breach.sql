@@ -82,14 +82,14 @@ WITH point AS (
 )
 SELECT r.at, round(r.log_e_stored::numeric, 6) AS log_e, abs(r.log_e_stored - r.log_e_recomputed) < 1e-12 AS as_replayed,
     abs(r.log_e_stored - f.log_e) < 1e-9 AS as_by_formula
-FROM flagscope.replay_evidence(2) r LEFT JOIN formula f USING (at) ORDER BY r.at;
+FROM _flagscope.replay_evidence(2) r LEFT JOIN formula f USING (at) ORDER BY r.at;
 -- The line is ln(1/alpha), alpha half of the rollout's, since two guardrails share it; the odds ratio by
 -- Mantel-Haenszel is close to the score estimate.
 SELECT round((evidence ->> 'line')::numeric, 6) AS line, round(ln(2 / (0.9 * 0.01))::numeric, 6) AS line_by_hand,
     (evidence ->> 'log_e')::float8 = (SELECT log_e FROM flagscope.guardrail_status WHERE guardrail_id = 1) AS log_e,
     evidence ->> 'stage_treatment' = (31 / 1000.0)::float8::text AS stage_treatment, (evidence ->> 'stage_control')::float8 = 29 / 3000.0::float8 AS stage_control,
     abs(ln((evidence #>> '{odds_ratio,estimate}')::float8) - ln(mh.estimate)) < 0.3 AS near_mantel_haenszel,
-    (evidence #>> '{odds_ratio,low}')::float8 < mh.estimate AND mh.estimate < (evidence #>> '{odds_ratio,high}')::float8 AS within
+    (evidence #>> '{odds_ratio,lower}')::float8 < mh.estimate AND mh.estimate < (evidence #>> '{odds_ratio,upper}')::float8 AS within
 FROM flagscope.decision, (
     SELECT sum(events_treatment[1] * (n_control - events_control[1]) / (n_treatment + n_control)::float8)
         / sum(events_control[1] * (n_treatment - events_treatment[1]) / (n_treatment + n_control)::float8) AS estimate

@@ -45,7 +45,7 @@ SELECT waiting FROM flagscope.tick('2040-01-05 12:35');
 SELECT count(*) FROM flagscope.status() WHERE item = 'waiting';
 SELECT count(*) FROM _flagscope.variant_delta;
 SELECT count(*) FROM flagscope.verify_rollup('-infinity');
-SELECT flag, sum(n) AS rows FROM (SELECT 'old' AS flag, n FROM flagscope.variant_states('old', '2040-01-01', '2040-01-06') UNION ALL SELECT 'new', n FROM flagscope.variant_states('new', '2040-01-01', '2040-01-06')) s GROUP BY 1 ORDER BY 1;
+SELECT flag, sum(n) AS rows FROM (SELECT 'old' AS flag, n FROM flagscope.variant_states('old', since => '2040-01-01', until => '2040-01-06') UNION ALL SELECT 'new', n FROM flagscope.variant_states('new', since => '2040-01-01', until => '2040-01-06')) s GROUP BY 1 ORDER BY 1;
 
 -- Settling: a slice a tick, between two maintenances, too.
 SELECT flagscope.set_setting('tick.budget', '"1 microsecond"');
@@ -71,14 +71,14 @@ SELECT '2040-01-05 23:00:03', 'event', 'feature_flag.evaluation', 'user-' || i, 
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-01-05 23:00:04', 'event', 'feature_flag.evaluation', 'user-' || i, '{"users": "off"}' FROM generate_series(1, 40) i;
 SELECT 'exposures' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:00:05');
-SELECT count(*) AS units FROM flagscope.unit;
+SELECT count(*) AS units FROM flagscope.rollout_subject;
 SELECT 'exposures' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:00:06');
-SELECT count(*) AS units FROM flagscope.unit;
+SELECT count(*) AS units FROM flagscope.rollout_subject;
 SELECT 'exposures' = ANY (waiting) AS waits FROM flagscope.tick('2040-01-05 23:00:07');
-SELECT count(*) AS units FROM flagscope.unit;
-SELECT count(*) AS units, count(treated_at) AS treated, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.unit;
+SELECT count(*) AS units FROM flagscope.rollout_subject;
+SELECT count(*) AS units, count(treated_at) AS treated, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.rollout_subject;
 SELECT rule, n_treatment, n_control, expected FROM flagscope.rollout_health h JOIN flagscope.rollout r ON r.id = h.rollout_id WHERE r.flag = 'users' ORDER BY rule;
-SELECT count(*) FROM _flagscope.unit_delta;
+SELECT count(*) FROM _flagscope.subject_delta;
 -- The same user in both variants by one statement, and again.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT t, 'event', 'feature_flag.evaluation', s, jsonb_build_object('users', v)
@@ -86,7 +86,7 @@ FROM (VALUES ('2040-01-05 23:01:00'::timestamptz, 'both', 'on'), ('2040-01-05 23
 SELECT flagscope.tick('2040-01-05 23:02') IS NOT NULL AS ticked;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) VALUES ('2040-01-05 23:02:01', 'event', 'feature_flag.evaluation', 'both', '{"users": "off"}');
 SELECT flagscope.tick('2040-01-05 23:03') IS NOT NULL AS ticked;
-SELECT subject, variant, first_seen, treated_at, crossed FROM flagscope.unit WHERE subject IN ('both', 'widened') ORDER BY 1;
+SELECT subject, variant, first_seen, treated_at, crossed FROM flagscope.rollout_subject WHERE subject IN ('both', 'widened') ORDER BY 1;
 SELECT n_treatment AS crossed FROM flagscope.rollout_health WHERE rule = 'crossing' AND rollout_id IN (SELECT id FROM flagscope.rollout WHERE flag = 'users');
 
 -- Late traces: rows that came before their evaluations, over a day; the newest are looked at first, none is lost.

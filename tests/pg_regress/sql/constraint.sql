@@ -14,8 +14,8 @@ SELECT flagscope.create_rollout('f', stages => '{50, 100}') AS rollout;
 CREATE TEMP TABLE probe (place serial, name text, statement text);
 INSERT INTO probe (name, statement) VALUES
     ('environment_key_is_short_text', $q$SELECT flagscope.create_environment(E'a\tb')$q$),
-    ('environment_metadata_is_an_object', $q$UPDATE flagscope.environment SET metadata = '[1]'$q$),
-    ('environment_segments_are_an_object', $q$UPDATE flagscope.environment SET segments = '[1]'$q$),
+    ('environment_metadata_is_an_object', $q$UPDATE flagscope.environment_definition SET metadata = '[1]'$q$),
+    ('environment_segments_are_an_object', $q$UPDATE flagscope.environment_definition SET segments = '[1]'$q$),
     ('flag_key_is_short_text', $q$SELECT flagscope.create_flag(repeat('x', 300))$q$),
     ('flag_metadata_is_an_object', $q$SELECT flagscope.create_flag('g', metadata => '"x"')$q$),
     ('segment_name_is_short_text', $q$SELECT flagscope.create_segment('', 'true')$q$),
@@ -24,40 +24,40 @@ INSERT INTO probe (name, statement) VALUES
     ('flag_state_metadata_is_an_object', $q$UPDATE flagscope.flag_state SET metadata = '[1]'$q$),
     ('flag_state_flag_fkey', $q$INSERT INTO flagscope.flag_state (flag, environment) VALUES ('usde', 'staging')$q$),
     ('flag_state_environment_fkey', $q$INSERT INTO flagscope.flag_state (flag, environment) VALUES ('used', 'stagging')$q$),
-    ('flag_state_environment_fkey', $q$DELETE FROM flagscope.environment WHERE key = 'staging'$q$),
-    ('flag_state_environment_fkey', $q$UPDATE flagscope.environment SET key = 'test' WHERE key = 'staging'$q$),
+    ('flag_state_environment_fkey', $q$DELETE FROM flagscope.environment_definition WHERE key = 'staging'$q$),
+    ('flag_state_environment_fkey', $q$UPDATE flagscope.environment_definition SET key = 'test' WHERE key = 'staging'$q$),
     ('rollout_flag_environment_fkey', $q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha) VALUES ('ff', 'staging', 'on', 'off', 0.01)$q$),
-    ('rollout_flag_environment_fkey', $q$DELETE FROM flagscope.flag WHERE key = 'f'$q$),
+    ('rollout_flag_environment_fkey', $q$DELETE FROM flagscope.flag_definition WHERE key = 'f'$q$),
     ('rollout_flag_environment_fkey', $q$DELETE FROM flagscope.flag_state WHERE flag = 'f'$q$),
-    ('rollout_times_within_100_years', $q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, watch) VALUES ('used', 'staging', 'on', 'off', 0.01, '40000 days')$q$),
+    ('rollout_times_within_100_years', $q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, follow_up) VALUES ('used', 'staging', 'on', 'off', 0.01, '40000 days')$q$),
     ('rollout_stage_duration_within_100_years', $q$SELECT flagscope.create_rollout('used', environment => 'staging', min_duration => '40000 days')$q$),
     ('guardrail_times_within_100_years', $q$SELECT flagscope.create_guardrail('used', 'errors', grace => '40000 days')$q$),
     ('rollout_treatment_differs_from_control', $q$SELECT flagscope.create_rollout('used', 'on', 'on')$q$),
     ('rollout_alpha_between_0_and_half', $q$SELECT flagscope.create_rollout('used', alpha => 5)$q$),
     ('rollout_cooldown_is_positive', $q$SELECT flagscope.create_rollout('used', cooldown => '-1 s')$q$),
-    ('rollout_watch_is_not_negative', $q$SELECT flagscope.create_rollout('used', watch => '-1 s')$q$),
+    ('rollout_follow_up_is_not_negative', $q$SELECT flagscope.create_rollout('used', follow_up => '-1 s')$q$),
     ('rollout_is_staged_once_started', $q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, stage) VALUES ('used', 'staging', 'on', 'off', 0.01, 1)$q$),
     ('rollout_stage_ordinal_from_1', $q$INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration) VALUES (1, 0, 5, '1 s')$q$),
     ('rollout_stage_percent_within_0_and_100', $q$UPDATE flagscope.rollout_stage SET percent = 101$q$),
     ('rollout_stage_duration_is_not_negative', $q$SELECT flagscope.create_rollout('used', min_duration => '-1 s')$q$),
     ('rollout_stage_sample_is_not_negative', $q$SELECT flagscope.create_rollout('used', min_sample => -1)$q$),
-    ('freeze_is_one_time_or_weekly', $q$SELECT flagscope.create_freeze('holidays')$q$),
-    ('freeze_is_one_time_or_weekly', $q$SELECT flagscope.create_freeze('holidays', '[2026-12-24, 2026-12-27)', '{1}')$q$),
-    ('freeze_during_is_not_empty', $q$SELECT flagscope.create_freeze('holidays', 'empty')$q$),
-    ('freeze_weekdays_from_1_to_7', $q$SELECT flagscope.create_freeze('weekend', weekdays => '{0}')$q$),
-    ('freeze_weekdays_from_1_to_7', $q$SELECT flagscope.create_freeze('weekend', weekdays => '{}')$q$),
-    ('freeze_times_in_order', $q$SELECT flagscope.create_freeze('night', weekdays => '{1}', from_time => '22:00', to_time => '06:00')$q$),
-    ('freeze_environment_fkey', $q$SELECT flagscope.create_freeze('night', weekdays => '{1}', environment => 'stagign')$q$),
-    ('freeze_environment_fkey', $q$INSERT INTO flagscope.freeze (reason, weekdays, environment) VALUES ('night', '{1}', 'stagign')$q$),
+    ('change_freeze_is_one_time_or_weekly', $q$SELECT flagscope.create_change_freeze('holidays')$q$),
+    ('change_freeze_is_one_time_or_weekly', $q$SELECT flagscope.create_change_freeze('holidays', since => '2026-12-24', until => '2026-12-27', weekdays => '{1}')$q$),
+    ('change_freeze_since_is_before_until', $q$SELECT flagscope.create_change_freeze('holidays', since => '2026-12-24', until => '2026-12-24')$q$),
+    ('change_freeze_weekdays_from_1_to_7', $q$SELECT flagscope.create_change_freeze('weekend', weekdays => '{0}')$q$),
+    ('change_freeze_weekdays_from_1_to_7', $q$SELECT flagscope.create_change_freeze('weekend', weekdays => '{}')$q$),
+    ('change_freeze_times_in_order', $q$SELECT flagscope.create_change_freeze('night', weekdays => '{1}', from_time => '22:00', to_time => '06:00')$q$),
+    ('change_freeze_environment_fkey', $q$SELECT flagscope.create_change_freeze('night', weekdays => '{1}', environment => 'stagign')$q$),
+    ('change_freeze_environment_fkey', $q$INSERT INTO flagscope.change_freeze (name, weekdays, environment) VALUES ('night', '{1}', 'stagign')$q$),
     ('metric_name_is_short_text', $q$SELECT flagscope.create_metric('', 'mean', 'span')$q$),
-    ('metric_reads_telemetry_or_a_query', $q$INSERT INTO flagscope.metric (name, kind) VALUES ('m', 'mean')$q$),
-    ('metric_reads_telemetry_or_a_query', $q$INSERT INTO flagscope.metric (name, kind, signal, query) VALUES ('m', 'mean', 'span', 'SELECT ''x'' AS subject, 1 AS value WHERE now() >= $1 AND now() < $2')$q$),
-    ('metric_of_a_query_has_nothing_of_telemetry', $q$INSERT INTO flagscope.metric (name, kind, filter, query) VALUES ('m', 'mean', '{"name": "x"}', 'SELECT ''x'' AS subject, 1 AS value WHERE now() >= $1 AND now() < $2')$q$),
-    ('metric_conversion_window_is_positive', $q$INSERT INTO flagscope.metric (name, kind, signal, conversion_window) VALUES ('m', 'mean', 'span', '0')$q$),
-    ('metric_event_exactly_for_proportions', $q$INSERT INTO flagscope.metric (name, kind, signal) VALUES ('m', 'proportion', 'span')$q$),
-    ('metric_event_exactly_for_proportions', $q$INSERT INTO flagscope.metric (name, kind, signal, event) VALUES ('m', 'mean', 'span', '{}')$q$),
-    ('metric_per_exactly_for_rates_and_ratios', $q$INSERT INTO flagscope.metric (name, kind, signal) VALUES ('m', 'rate', 'span')$q$),
-    ('metric_per_exactly_for_rates_and_ratios', $q$INSERT INTO flagscope.metric (name, kind, signal, per) VALUES ('m', 'mean', 'span', '{}')$q$),
+    ('metric_reads_telemetry_or_a_query', $q$INSERT INTO flagscope.metric_definition (name, kind) VALUES ('m', 'mean')$q$),
+    ('metric_reads_telemetry_or_a_query', $q$INSERT INTO flagscope.metric_definition (name, kind, signal, query) VALUES ('m', 'mean', 'span', 'SELECT ''x'' AS subject, 1 AS value WHERE now() >= $1 AND now() < $2')$q$),
+    ('metric_of_a_query_has_nothing_of_telemetry', $q$INSERT INTO flagscope.metric_definition (name, kind, filter, query) VALUES ('m', 'mean', '{"name": "x"}', 'SELECT ''x'' AS subject, 1 AS value WHERE now() >= $1 AND now() < $2')$q$),
+    ('metric_conversion_window_is_positive', $q$INSERT INTO flagscope.metric_definition (name, kind, signal, conversion_window) VALUES ('m', 'mean', 'span', '0')$q$),
+    ('metric_event_exactly_for_proportions', $q$INSERT INTO flagscope.metric_definition (name, kind, signal) VALUES ('m', 'proportion', 'span')$q$),
+    ('metric_event_exactly_for_proportions', $q$INSERT INTO flagscope.metric_definition (name, kind, signal, event) VALUES ('m', 'mean', 'span', '{}')$q$),
+    ('metric_per_exactly_for_rates_and_ratios', $q$INSERT INTO flagscope.metric_definition (name, kind, signal) VALUES ('m', 'rate', 'span')$q$),
+    ('metric_per_exactly_for_rates_and_ratios', $q$INSERT INTO flagscope.metric_definition (name, kind, signal, per) VALUES ('m', 'mean', 'span', '{}')$q$),
     ('metric_sums_values_only_for_rates', $q$SELECT flagscope.create_metric('m', 'mean', 'span', sum_values => true)$q$),
     ('metric_cap_only_for_means', $q$SELECT flagscope.create_metric('m', 'quantile', 'span', cap => 5)$q$),
     ('metric_cap_is_positive', $q$SELECT flagscope.create_metric('m', 'mean', 'span', cap => -5)$q$),
@@ -66,7 +66,7 @@ INSERT INTO probe (name, statement) VALUES
     ('guardrail_policy_environment_fkey', $q$INSERT INTO flagscope.guardrail_policy (name, rule, environment) VALUES ('p', '{"metric": "errors"}', 'stagign')$q$),
     ('guardrail_policy_id_fkey', $q$UPDATE flagscope.guardrail SET policy_id = 99$q$),
     ('guardrail_metric_fkey', $q$UPDATE flagscope.guardrail SET metric = 'erors'$q$),
-    ('guardrail_metric_fkey', $q$DELETE FROM flagscope.metric WHERE name = 'errors'$q$),
+    ('guardrail_metric_fkey', $q$DELETE FROM flagscope.metric_definition WHERE name = 'errors'$q$),
     ('guardrail_flag_environment_fkey', $q$UPDATE flagscope.guardrail SET flag = 'ff'$q$),
     ('guardrail_flag_environment_fkey', $q$UPDATE flagscope.guardrail SET environment = 'stagign'$q$),
     ('guardrail_acts_like_a_guardrail', $q$SELECT flagscope.create_guardrail('used', 'errors', action => 'approve')$q$),
@@ -98,7 +98,7 @@ INSERT INTO probe (name, statement) VALUES
     ('not null', $q$SELECT flagscope.create_environment(NULL)$q$), ('not null', $q$SELECT flagscope.create_segment('s', NULL)$q$),
     ('not null', $q$SELECT flagscope.create_metric(NULL, 'mean', 'span')$q$), ('not null', $q$SELECT flagscope.create_guardrail('used', 'errors', weight => NULL)$q$),
     ('not null', $q$SELECT flagscope.create_policy(NULL, '{"metric": "errors"}')$q$), ('not null', $q$SELECT flagscope.create_rollout('used', min_sample => NULL)$q$),
-    ('not null', $q$SELECT flagscope.create_freeze(NULL, weekdays => '{1}')$q$),
+    ('not null', $q$SELECT flagscope.create_change_freeze(NULL, weekdays => '{1}')$q$),
     -- Keys, by the functions that make such rows.
     ('environment_pkey', $q$SELECT flagscope.create_environment('staging')$q$),
     ('flag_pkey', $q$SELECT flagscope.create_flag('f')$q$),
@@ -115,7 +115,7 @@ INSERT INTO reason VALUES
     ('rollout_stage_rollout_id_fkey', 'PostgreSQL''s own words name the rollout; a stage cannot tell whether it comes from a restored dump'),
     ('flag_state_id_key', 'an identity that nobody sets'), ('rollout_pkey', 'an identity that nobody sets'),
     ('guardrail_pkey', 'an identity that nobody sets'), ('guardrail_policy_pkey', 'an identity that nobody sets'),
-    ('freeze_pkey', 'an identity that nobody sets'), ('outbox_pkey', 'an identity that nobody sets'),
+    ('change_freeze_pkey', 'an identity that nobody sets'), ('outbox_pkey', 'an identity that nobody sets'),
     ('rollout_excludes_others_of_its_group', 'said by start_rollout(): test ramp, and isolation test exclusion');
 
 -- What a statement is refused with, in a subtransaction: nothing of it stays.
@@ -156,7 +156,7 @@ ORDER BY 1;
 -- As an admin, and as a role that may insert rows of telemetry and nothing else: the words are the same.
 SET ROLE constraint_admin;
 SELECT problem, hint FROM pg_temp.refused($q$SELECT flagscope.create_guardrail('used', 'duration', quantile => 95)$q$);
-SELECT problem, hint FROM pg_temp.refused($q$DELETE FROM flagscope.flag WHERE key = 'f'$q$);
+SELECT problem, hint FROM pg_temp.refused($q$DELETE FROM flagscope.flag_definition WHERE key = 'f'$q$);
 RESET ROLE;
 CREATE ROLE constraint_writer;
 GRANT USAGE ON SCHEMA flagscope, _flagscope TO constraint_writer;
@@ -168,8 +168,8 @@ RESET ROLE;
 -- What is the user's own is told as it was: the lines of his function, the code of his trigger.
 DO $$ BEGIN PERFORM flagscope.create_flag('f'); END $$;
 CREATE FUNCTION pg_temp.frown() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'SHOP1', MESSAGE = 'not on a Friday'; END $$;
-CREATE TRIGGER frown BEFORE INSERT ON flagscope.flag FOR EACH ROW EXECUTE FUNCTION pg_temp.frown();
+CREATE TRIGGER frown BEFORE INSERT ON flagscope.flag_definition FOR EACH ROW EXECUTE FUNCTION pg_temp.frown();
 SELECT code, problem FROM pg_temp.refused($q$SELECT flagscope.create_flag('friday')$q$);
-DROP TRIGGER frown ON flagscope.flag;
+DROP TRIGGER frown ON flagscope.flag_definition;
 DROP OWNED BY constraint_admin, constraint_writer;
 DROP ROLE constraint_admin, constraint_writer;

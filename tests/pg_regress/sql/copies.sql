@@ -43,9 +43,9 @@ SELECT count(*) AS strata, bool_and(abs(s.log_e - v.log_e) < 1e-9) AS as_by_form
 FROM stratum s JOIN value v USING (stratum), (SELECT max(stratum) AS stratum FROM stratum) last;
 -- Replayed and backtested, live and as if it had never been.
 SELECT bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS as_replayed, count(*) AS strata
-FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.action = 'rollback';
+FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.action = 'rollback';
 SELECT bool_and(b.log_e = e.log_e) AS as_live, max(extract(minute FROM b.at)) FILTER (WHERE b.fires) AS fires
 FROM flagscope.backtest_guardrail((SELECT id FROM flagscope.guardrail), '2040-01-02', '2040-01-03') b JOIN flagscope.evaluation e USING (at);
 DELETE FROM flagscope.guardrail;
 SELECT max(b.log_e) > 4.7 AS found, to_char(min(b.at) FILTER (WHERE b.fires) AT TIME ZONE 'UTC', 'HH24:MI:SS') AS fires
-FROM flagscope.backtest('{"metric": "errors", "margin": 0}', 'pay', '2040-01-02', '2040-01-03') b;
+FROM flagscope.backtest('pay', '{"metric": "errors", "margin": 0}', since => '2040-01-02', until => '2040-01-03') b;

@@ -27,30 +27,30 @@ SELECT pg_temp.traffic('2040-01-02 12:00:10', 400, 8), flagscope.tick('2040-01-0
 SELECT pg_temp.traffic('2040-01-02 12:01:20', 600, 9), flagscope.tick('2040-01-02 12:01:21') IS NOT NULL AS ticked;
 SELECT pg_temp.traffic('2040-01-02 12:02:40', 800, 20), flagscope.tick('2040-01-02 12:02:41') IS NOT NULL AS ticked;
 CREATE TEMP VIEW estimated AS SELECT g.id, g.name, s.alpha, s.limit_value, s.evidence_id, e.effect, _flagscope.effect_words(e.effect, m.kind::text, m.unit) AS words
-FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id,
+FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id,
     LATERAL (SELECT _flagscope.evidence(g, r) AS effect) e;
 SELECT name, words FROM estimated ORDER BY id;
 -- A limit, also one taken from a baseline: test P1 over the strata; the share above the limit of a quantile likewise.
-CREATE FUNCTION pg_temp.ends(x jsonb) RETURNS float8[] LANGUAGE sql AS $$ SELECT ARRAY[(x ->> 'estimate')::float8, (x ->> 'low')::float8, (x ->> 'high')::float8] $$;
-SELECT x.name, x.key, pg_temp.ends(x.effect -> x.key) = ARRAY[t.estimate, t.low, t.high] AS as_test_limit, t.estimate = x.y::float8 / x.n AS as_counted
+CREATE FUNCTION pg_temp.ends(x jsonb) RETURNS float8[] LANGUAGE sql AS $$ SELECT ARRAY[(x ->> 'estimate')::float8, (x ->> 'lower')::float8, (x ->> 'upper')::float8] $$;
+SELECT x.name, x.key, pg_temp.ends(x.effect -> x.key) = ARRAY[t.estimate, t.lower, t.upper] AS as_test_limit, t.estimate = x.y::float8 / x.n AS as_counted
 FROM (SELECT e.name, k AS key, e.effect, e.alpha, array_agg(v.n_treatment ORDER BY v.stratum) AS ns, array_agg(v.events_treatment[1] ORDER BY v.stratum) AS ys, sum(v.n_treatment) AS n, sum(v.events_treatment[1]) AS y
     FROM estimated e JOIN unnest('{share,share_above}'::text[]) k ON e.effect ? k JOIN flagscope.evaluation v ON v.evidence_id = e.evidence_id AND v.events_treatment <> '{}' GROUP BY e.id, e.name, k, e.effect, e.alpha) x,
-    LATERAL flagscope.test_limit(x.ns, x.ys, 0.1, alpha => x.alpha) t ORDER BY 1;
+    LATERAL flagscope.sequential_limit_test(x.ns, x.ys, 0.1, alpha => x.alpha) t ORDER BY 1;
 SELECT count(*) AS spans, count(*) FILTER (WHERE is_error) AS errors FROM flagscope.telemetry WHERE flags ->> 'shop' = 'on' AND signal = 'span';
 -- Quantiles: test_quantile() over the arms' values, at half of alpha each, a quarter of that for each of four; the interval of
 -- the ratio holds where both do, and the true ratio, 1.2, is within it (of p99 there are too few values for an upper end).
 CREATE TEMP TABLE arm AS SELECT flags ->> 'shop' AS variant, flagscope.histogram(value) AS h FROM flagscope.telemetry WHERE signal = 'span' AND ts >= '2040-01-02 12:00' GROUP BY 1;
-SELECT e.name, (q ->> 'quantile')::float8 AS p, pg_temp.ends(q -> 'treatment') = ARRAY[t.estimate, t.low, t.high] AS treatment, pg_temp.ends(q -> 'control') = ARRAY[c.estimate, c.low, c.high] AS control,
-    pg_temp.ends(q) = ARRAY[t.estimate / c.estimate, t.low / c.high, t.high / c.low] AS ratio, 1.2 BETWEEN t.low / c.high AND t.high / c.low AS covers
+SELECT e.name, (q ->> 'quantile')::float8 AS p, pg_temp.ends(q -> 'treatment') = ARRAY[t.estimate, t.lower, t.upper] AS treatment, pg_temp.ends(q -> 'control') = ARRAY[c.estimate, c.lower, c.upper] AS control,
+    pg_temp.ends(q) = ARRAY[t.estimate / c.estimate, t.lower / c.upper, t.upper / c.lower] AS ratio, 1.2 BETWEEN t.lower / c.upper AND t.upper / c.lower AS covers
 FROM estimated e, jsonb_array_elements(e.effect -> 'quantile_ratio') WITH ORDINALITY AS x(q, i), (SELECT h FROM arm WHERE variant = 'on') ht, (SELECT h FROM arm WHERE variant = 'off') hc,
-    LATERAL flagscope.test_quantile(ARRAY[ht.h], ARRAY[hc.h], (q ->> 'quantile')::float8, alpha => e.alpha / 2 / jsonb_array_length(e.effect -> 'quantile_ratio')) t,
-    LATERAL flagscope.test_quantile(ARRAY[hc.h], ARRAY[ht.h], (q ->> 'quantile')::float8, alpha => e.alpha / 2 / jsonb_array_length(e.effect -> 'quantile_ratio')) c ORDER BY e.id, x.i;
-SELECT e.name, pg_temp.ends(e.effect -> 'stage_quantile') = ARRAY[t.estimate, t.low, t.high] AS as_test_quantile
-FROM estimated e, arm a, LATERAL flagscope.test_quantile(ARRAY[a.h], ARRAY[NULL::flagscope.histogram], 0.9, alpha => e.alpha) t WHERE e.name = 'fast' AND a.variant = 'on';
+    LATERAL flagscope.sequential_quantile_test(ARRAY[ht.h], ARRAY[hc.h], (q ->> 'quantile')::float8, alpha => e.alpha / 2 / jsonb_array_length(e.effect -> 'quantile_ratio')) t,
+    LATERAL flagscope.sequential_quantile_test(ARRAY[hc.h], ARRAY[ht.h], (q ->> 'quantile')::float8, alpha => e.alpha / 2 / jsonb_array_length(e.effect -> 'quantile_ratio')) c ORDER BY e.id, x.i;
+SELECT e.name, pg_temp.ends(e.effect -> 'stage_quantile') = ARRAY[t.estimate, t.lower, t.upper] AS as_test_quantile
+FROM estimated e, arm a, LATERAL flagscope.sequential_quantile_test(ARRAY[a.h], ARRAY[NULL::flagscope.histogram], 0.9, alpha => e.alpha) t WHERE e.name = 'fast' AND a.variant = 'on';
 -- A rate against a limit: at its ends the one-sample test of the guardrail, K ln d - E limit (d - 1) mixed over the grid, stands at ln(2 / alpha).
 SELECT e.name, count(*) AS ends, bool_and(abs(x.ln_e - ln(2 / e.alpha)) < 1e-6) AS at_the_line FROM estimated e,
     LATERAL (SELECT sum(v.n_treatment) AS n, sum(v.events_treatment[1]) AS y FROM flagscope.evaluation v WHERE v.evidence_id = e.evidence_id) c,
-    LATERAL (SELECT (e.effect #>> '{rate,low}')::float8 AS rate, 1 AS sign UNION ALL SELECT (e.effect #>> '{rate,high}')::float8, -1) r,
+    LATERAL (SELECT (e.effect #>> '{rate,lower}')::float8 AS rate, 1 AS sign UNION ALL SELECT (e.effect #>> '{rate,upper}')::float8, -1) r,
     LATERAL (SELECT ln(sum(w * exp(c.y * r.sign * ln(d) - c.n * r.rate * (d ^ r.sign - 1)))) AS ln_e
         FROM unnest('{1.1,1.2,1.3,1.5,2,3,5,10}'::float8[], '{0.08,0.03,0.35,0.30,0.10,0.08,0.04,0.02}'::float8[]) g(d, w)) x
 WHERE e.name = 'few logs' GROUP BY e.name;

@@ -24,8 +24,8 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.create_flag('g', '{"on": 1}', 'on')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_flag('g', '{"x": {"n": 1e400}}', 'x', 'object')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_flag('g', default_variant => 'maybe')$q$);
-    PERFORM pg_temp.try($q$UPDATE flagscope.flag SET value_type = 'string'$q$);
-    PERFORM pg_temp.try($q$UPDATE flagscope.flag SET variants = '{"on": true}'$q$);
+    PERFORM pg_temp.try($q$UPDATE flagscope.flag_definition SET value_type = 'string'$q$);
+    PERFORM pg_temp.try($q$UPDATE flagscope.flag_definition SET variants = '{"on": true}'$q$);
     PERFORM pg_temp.try($q$UPDATE flagscope.flag_state SET flag = 'g'$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.set_default_variant('g', 'on')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.enable_flag('f', 'mars')$q$);
@@ -48,8 +48,8 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.create_metric('m', 'proportion', 'span')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_metric('m', 'mean', 'span', event => '{}')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_metric('m', 'mean', 'span', '{"nmae": "pay"}')$q$);
-    PERFORM pg_temp.try($q$UPDATE flagscope.metric SET kind = 'mean', event = NULL WHERE name = 'errors'$q$);
-    PERFORM pg_temp.try($q$UPDATE flagscope.metric SET signal = 'log' WHERE name = 'errors'$q$);
+    PERFORM pg_temp.try($q$UPDATE flagscope.metric_definition SET kind = 'mean', event = NULL WHERE name = 'errors'$q$);
+    PERFORM pg_temp.try($q$UPDATE flagscope.metric_definition SET signal = 'log' WHERE name = 'errors'$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('f', 'unknown')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('unknown', 'errors')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('f', 'errors')$q$);
@@ -94,7 +94,7 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$UPDATE flagscope.rollout SET flag = 'g'$q$);
     PERFORM pg_temp.try($q$DELETE FROM flagscope.decision$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.explain_decision(99)$q$);
-    PERFORM pg_temp.try($q$SELECT flagscope.replay_evidence(99)$q$);
+    PERFORM pg_temp.try($q$SELECT _flagscope.replay_evidence(99)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.tick('-infinity')$q$);
 END $$;
 -- A NULL rollout is none.

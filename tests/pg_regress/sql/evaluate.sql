@@ -12,7 +12,7 @@ SELECT flagscope.create_flag('obj', variants => '{"x": {"a": [1, null, {"b": tru
 SELECT flagscope.create_flag('off', enabled => false);
 SELECT flagscope.create_flag('no default', default_variant => NULL);
 SELECT flagscope.create_flag('old');
-UPDATE flagscope.flag SET archived_at = now() WHERE key = 'old';
+UPDATE flagscope.flag_definition SET archived_at = now() WHERE key = 'old';
 SELECT flagscope.create_flag('half');
 SELECT flagscope.create_rollout('half', stages => ARRAY[50, 100]);
 SELECT flagscope.start_rollout(1);
@@ -22,7 +22,7 @@ SELECT f AS flag, e.* FROM unnest('{bool,text,int,num,obj,off,no default,old,unk
 -- Every value is what PostgreSQL itself makes of its text, whichever way it is written.
 SELECT count(j) AS answers, count(*) FILTER (WHERE jsonb_send(j) <> jsonb_send(j::text::jsonb)
     OR j <> j::text::jsonb OR jsonb_hash(j) <> jsonb_hash(j::text::jsonb)) AS different
-FROM flagscope.flag f, LATERAL (SELECT v.key FROM jsonb_object_keys(f.variants) v(key)) v,
+FROM flagscope.flag_definition f, LATERAL (SELECT v.key FROM jsonb_object_keys(f.variants) v(key)) v,
     LATERAL _flagscope.evaluate_among(jsonb_build_array(to_jsonb(f) || jsonb_build_object('enabled', true, 'default_variant', v.key)), f.key, 'u', '{}', 0) e,
     unnest(ARRAY[e.value, e.metadata]) j;
 -- Environments: the session's by default, by key, by alias; a flag does not exist in an unknown one.
@@ -39,7 +39,7 @@ SELECT value, variant, reason, error_code FROM flagscope.evaluate(NULL, 'u1');
 
 -- A split serves its share: 100,000 keys, within 4 standard deviations; two flags split independently of each other.
 SELECT flagscope.create_flag('quarter', tags => '{split}'), flagscope.create_flag('third', tags => '{split}');
-UPDATE flagscope.flag SET bucketing = 'v3' WHERE key = 'third';
+UPDATE flagscope.flag_definition SET bucketing = 'v3' WHERE key = 'third';
 UPDATE flagscope.flag_state SET rollout_id = 99, treatment = 'on', control = 'off', percent = CASE flag WHEN 'quarter' THEN 25 ELSE 33.333 END WHERE flag IN ('quarter', 'third');
 CREATE TEMP TABLE served AS
 SELECT i, q.variant AS quarter, t.variant AS third, h.variant AS half
@@ -79,7 +79,7 @@ SELECT c ->> 'id' AS id, c ->> 'flag_key' AS flag, c #>> '{context,targetingKey}
 FROM file, LATERAL string_to_table(content, E'\n') line, LATERAL (SELECT line::jsonb) j(c), LATERAL generate_series(1, jsonb_array_length(c #> '{flag,targeting,fractional}')) k,
     LATERAL (SELECT sum((f ->> 1)::numeric) AS percent, array_agg(f ->> 0) AS names
              FROM jsonb_path_query_array(c, '$.flag.targeting.fractional[*]') a, jsonb_array_elements(a) WITH ORDINALITY f(f, i) WHERE i <= k) w;
-INSERT INTO flagscope.flag (key, value_type, variants) SELECT DISTINCT flag, 'boolean'::flagscope.value_type, '{"on": true, "off": false}'::jsonb FROM split ON CONFLICT DO NOTHING;
+INSERT INTO flagscope.flag_definition (key, value_type, variants) SELECT DISTINCT flag, 'boolean'::flagscope.value_type, '{"on": true, "off": false}'::jsonb FROM split ON CONFLICT DO NOTHING;
 INSERT INTO flagscope.flag_state (flag, environment) SELECT DISTINCT flag, 'production' FROM split ON CONFLICT DO NOTHING;
 CREATE TEMP TABLE answer (id text, k integer, bucketing flagscope.bucketing, treated boolean);
 DO $$
@@ -88,7 +88,7 @@ DECLARE
 BEGIN
     -- One percent after the other, each for all flags that have a case with it.
     FOR s IN SELECT b.b, p.percent, array_agg(DISTINCT p.flag) AS flags FROM unnest(enum_range(NULL::flagscope.bucketing)) b(b), split p GROUP BY 1, 2 ORDER BY 1, 2 LOOP
-        UPDATE flagscope.flag SET bucketing = s.b WHERE bucketing <> s.b;
+        UPDATE flagscope.flag_definition SET bucketing = s.b WHERE bucketing <> s.b;
         UPDATE flagscope.flag_state SET rollout_id = 99, treatment = 'on', control = 'off', percent = s.percent WHERE flag = ANY (s.flags);
         INSERT INTO answer SELECT p.id, p.k, s.b, e.variant = 'on' FROM split p, flagscope.evaluate(p.flag, p.key) e WHERE p.percent = s.percent;
     END LOOP;

@@ -15,7 +15,7 @@ SELECT flagscope.disable_flag('f') > 0 AS changed;
 EXECUTE answer;
 SELECT flagscope.enable_flag('f') > 0 AS changed;
 EXECUTE answer;
-UPDATE flagscope.flag SET variants = '{"on": true, "off": false, "new": true}' WHERE key = 'f';
+UPDATE flagscope.flag_definition SET variants = '{"on": true, "off": false, "new": true}' WHERE key = 'f';
 UPDATE flagscope.flag_state SET default_variant = 'new' WHERE flag = 'f';
 EXECUTE answer;
 -- Six times, so that PostgreSQL takes a plan for all parameters.
@@ -26,11 +26,11 @@ EXECUTE any_flag('f');
 -- What was not there is seen when it is made, and gone when it is deleted.
 SELECT flagscope.create_flag('g');
 EXECUTE later;
-DELETE FROM flagscope.flag WHERE key = 'g';
+DELETE FROM flagscope.flag_definition WHERE key = 'g';
 EXECUTE later;
 -- A new alias of an environment.
 SELECT variant, error_code FROM flagscope.evaluate('f', 'user', NULL, 'live');
-UPDATE flagscope.environment SET aliases = '{prod,live}';
+UPDATE flagscope.environment_definition SET aliases = '{prod,live}';
 SELECT variant, error_code FROM flagscope.evaluate('f', 'user', NULL, 'live');
 -- A transaction sees its own change at once; rolled back, it never was.
 BEGIN;
@@ -73,7 +73,7 @@ UPDATE flagscope.flag_state SET default_variant = 'on' WHERE false;
 SELECT pg_temp.served();
 SELECT flagscope.create_flag('c100');
 SELECT pg_temp.served();
-DELETE FROM flagscope.flag WHERE key = 'c100';
+DELETE FROM flagscope.flag_definition WHERE key = 'c100';
 SELECT pg_temp.served();
 SELECT flagscope.archive_flag('c99');
 SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u') WHERE flag ~ '^c') AS all;
@@ -86,7 +86,7 @@ UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}';
 SELECT pg_temp.served();
 TRUNCATE flagscope.flag_state CASCADE;
 SELECT pg_temp.served();
-INSERT INTO flagscope.flag_state (flag, environment, default_variant) SELECT key, 'production', 'on' FROM flagscope.flag WHERE key ~ '^(c|f)';
+INSERT INTO flagscope.flag_state (flag, environment, default_variant) SELECT key, 'production', 'on' FROM flagscope.flag_definition WHERE key ~ '^(c|f)';
 UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag = 'f';
 SELECT pg_temp.served();
 -- A transaction that is taken back, in parts and whole, while all are in the cache.
@@ -95,7 +95,7 @@ UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag IN ('c1', 'c2
 SELECT pg_temp.served();
 SAVEPOINT s;
 UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag LIKE 'c_';
-DELETE FROM flagscope.flag WHERE key = 'c50';
+DELETE FROM flagscope.flag_definition WHERE key = 'c50';
 SELECT flagscope.create_flag('c100');
 SELECT pg_temp.served();
 ROLLBACK TO s;
@@ -115,7 +115,7 @@ DROP FUNCTION public.look();
 SELECT count(flagscope.create_flag('m' || i)) FROM generate_series(1, 1100) i;
 UPDATE flagscope.flag_state SET default_variant = 'off' WHERE flag LIKE 'c%';
 SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u')) AS all;
-DELETE FROM flagscope.flag WHERE key LIKE 'm%';
+DELETE FROM flagscope.flag_definition WHERE key LIKE 'm%';
 SELECT pg_temp.served(), (SELECT count(*) FROM flagscope.evaluate_all('u')) AS all;
 -- Rows that come with versions of their own, as by a restored dump or by replication.
 CREATE TEMP TABLE kept AS SELECT flag, environment, enabled, default_variant, version, changed_at FROM flagscope.flag_state WHERE flag = 'c9';
@@ -136,7 +136,7 @@ SELECT count(*), min(e.value::text), max(e.value::text) FROM generate_series(1, 
 UPDATE flagscope.flag_state SET default_variant = 'a' WHERE flag = 'l60';
 SELECT octet_length(e.value::text), count(*) FROM generate_series(1, 60) i, flagscope.evaluate('l' || i, 'u') e GROUP BY 1 ORDER BY 1;
 SELECT count(*), count(DISTINCT e.variant) FROM flagscope.evaluate_all('u') e WHERE e.flag LIKE 'l%';
-DELETE FROM flagscope.flag WHERE key ~ '^[cl]';
+DELETE FROM flagscope.flag_definition WHERE key ~ '^[cl]';
 
 -- A stage of a rollout is served from the next statement on.
 SELECT flagscope.create_rollout('f', stages => ARRAY[50, 100]);

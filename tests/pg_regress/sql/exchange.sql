@@ -45,30 +45,30 @@ SELECT jsonb_set(exported, '{flags,fresh}', flagscope.export_flagd('production')
     flagscope.export_flagd('production') #>> '{flags,fresh,state}' AS new_flag FROM before;
 SELECT flag, s.version <= before.version AS unchanged FROM flagscope.flag_state s, before WHERE environment = 'production' AND flag <> 'fresh' ORDER BY 1;
 SELECT s.flag, s.environment, s.variants, s.metadata FROM flagscope.flag_state s WHERE s.variants IS NOT NULL OR s.metadata IS NOT NULL ORDER BY 1, 2;
-SELECT key, segments FROM flagscope.environment ORDER BY 1;
+SELECT key, segments FROM flagscope.environment_definition ORDER BY 1;
 -- History knows what each environment served.
 SELECT environment, definition #>> '{variants,a}' AS a, definition #> '{segments,beta}' AS beta FROM flagscope.flag_state_history WHERE flag = 'url' AND upper_inf(valid) ORDER BY 1;
-SELECT e AS environment, value, variant FROM unnest('{production,staging}'::text[]) e, flagscope.evaluate_as_of('url', 'u', clock_timestamp(), NULL, e) ORDER BY 1;
+SELECT e AS environment, value, variant FROM unnest('{production,staging}'::text[]) e, flagscope.evaluate_as_of('url', 'u', NULL, e, clock_timestamp()) ORDER BY 1;
 -- Importing again changes nothing; what is the same in both is everybody's again.
 SELECT count(*) FILTER (WHERE NOT imported) AS refused FROM document, flagscope.import_flagd(j, environment) i;
 SELECT exported #- '{flags,fresh}' = flagscope.export_flagd('production') #- '{flags,fresh}' AS untouched FROM before;
 SELECT i.* FROM document, flagscope.import_flagd(j, 'staging') i WHERE environment = 'production' ORDER BY 1;
 SELECT count(*) FILTER (WHERE variants IS NOT NULL OR metadata IS NOT NULL) AS own FROM flagscope.flag_state;
-SELECT segments FROM flagscope.environment WHERE key = 'staging';
+SELECT segments FROM flagscope.environment_definition WHERE key = 'staging';
 SELECT i.imported FROM document, flagscope.import_flagd(j, 'staging') i WHERE environment = 'staging' ORDER BY flag;
 -- A flag that nobody else uses yet is changed for everybody, so that it is not stale where it is switched on later.
 SELECT i.* FROM flagscope.import_flagd('{"flags": {"fresh": {"state": "ENABLED", "variants": {"on": 2}, "defaultVariant": "on"}}}', 'staging') i;
-SELECT variants FROM flagscope.flag WHERE key = 'fresh';
+SELECT variants FROM flagscope.flag_definition WHERE key = 'fresh';
 
 -- Types, bucketing, schema and the archive are everybody's: a document that wants others is refused for that flag, says why, and changes nothing.
-UPDATE flagscope.flag SET value_schema = '{"type": "string"}' WHERE key = 'url';
-CREATE TEMP TABLE state AS SELECT to_jsonb(s) AS state, to_jsonb(f) AS flag FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag;
+UPDATE flagscope.flag_definition SET value_schema = '{"type": "string"}' WHERE key = 'url';
+CREATE TEMP TABLE state AS SELECT to_jsonb(s) AS state, to_jsonb(f) AS flag FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag;
 SELECT i.* FROM flagscope.import_flagd('{"flags": {
     "url": {"state": "ENABLED", "variants": {"a": 1}, "defaultVariant": "a"},
     "search": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "on", "targeting": {"fractional": [["on", 1], ["off", 1]]}}},
     "flagscope": {"flags": {"search": {"bucketing": "v3"}}}}', 'staging') i ORDER BY 1;
 SELECT i.* FROM flagscope.import_flagd('{"flags": {"url": {"state": "ENABLED", "variants": {"a": "x"}, "defaultVariant": "a"}}, "flagscope": {"flags": {"url": {"schema": {"maxLength": 3}}}}}', 'staging') i;
-SELECT count(*) AS changed FROM (SELECT to_jsonb(s), to_jsonb(f) FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag EXCEPT SELECT * FROM state) x;
+SELECT count(*) AS changed FROM (SELECT to_jsonb(s), to_jsonb(f) FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag EXCEPT SELECT * FROM state) x;
 SELECT flagscope.archive_flag('url');
 SELECT i.* FROM document, flagscope.import_flagd(jsonb_build_object('flags', jsonb_build_object('url', j #> '{flags,url}')), 'staging') i WHERE environment = 'staging';
 SELECT flagscope.unarchive_flag('url');
@@ -79,9 +79,9 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$UPDATE flagscope.flag_state SET variants = '{}' WHERE flag = 'url' AND environment = 'staging'$$,
     $$UPDATE flagscope.flag_state SET variants = '{"b": "x"}' WHERE flag = 'url' AND environment = 'staging'$$,
     $$UPDATE flagscope.flag_state SET metadata = '[]' WHERE flag = 'url' AND environment = 'staging'$$,
-    $$SELECT flagscope.start_rollout(flagscope.create_rollout('url', 'b', 'a', environment => 'staging'), 'x')$$,
+    $$SELECT flagscope.start_rollout(flagscope.create_rollout('url', 'b', 'a', environment => 'staging'), reason => 'x')$$,
     $$SELECT flagscope.set_prerequisites('fresh', '[{"flag": "url", "variant": "b"}]', 'staging')$$,
-    $$UPDATE flagscope.environment SET segments = '{"beta": {"no_such_op": 1}}' WHERE key = 'staging'$$,
+    $$UPDATE flagscope.environment_definition SET segments = '{"beta": {"no_such_op": 1}}' WHERE key = 'staging'$$,
     $$DELETE FROM flagscope.segment WHERE name = 'beta'$$,
     $$SELECT flagscope.create_segment('only here', 'true', environment => 'staging')$$]) s;
 SELECT flagscope.create_segment('mine', '{"==": [{"var": "plan"}, "mine"]}', environment => 'staging');
@@ -108,18 +108,18 @@ SELECT * FROM flagscope.import_flagd('{"flags": {"good": {"state": "ENABLED", "v
     "gone": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on", "targeting": {"if": [{"var": "x"}, "old", {"fractional": [["on", 1], ["older", 1], ["oldest", 0]]}]}},
     "big": {"state": "ENABLED", "variants": {"a": 9007199254740993}, "defaultVariant": "a"}},
     "$evaluators": {"unused": {"no_such_op": [1]}, "bad": {"!": [{"$ref": "unused"}]}, "fine": {"==": [1, 1]}}}') ORDER BY flag NULLS FIRST;
-SELECT segments ? 'fine' AS fine, segments ? 'unused' AS unused FROM flagscope.environment WHERE key = 'production';
+SELECT segments ? 'fine' AS fine, segments ? 'unused' AS unused FROM flagscope.environment_definition WHERE key = 'production';
 SELECT flagscope.create_flag('big', '{"a": 9007199254740993, "b": 0.5}', 'a', 'number');
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.set_targeting('good', '{"if": [{"var": "x"}, "off"]}')$$,
     $$SELECT flagscope.set_targeting('good', '{"==": [{"var": "x"}, 1]}')$$,
     $$SELECT flagscope.set_targeting('good', '{"if": [{"var": "x"}, {"var": "variant"}, {"or": [{"var": "y"}, "on"]}]}')$$,
-    $$UPDATE flagscope.flag SET variants = '{"a": 1}' WHERE key = 'big'; SELECT flagscope.set_targeting('big', '"a"')$$]) s;
+    $$UPDATE flagscope.flag_definition SET variants = '{"a": 1}' WHERE key = 'big'; SELECT flagscope.set_targeting('big', '"a"')$$]) s;
 SELECT * FROM flagscope.check_targeting('{"if": [{"var": "x"}, "off", {"$ref": "fine"}, {"and": [{"var": "y"}, "on"]}]}', 'good');
 -- Nor can a variant go that targeting serves.
 SELECT flagscope.create_flag('kept', '{"off": 0, "on": 1, "spare": 2}', 'off', 'integer');
 SELECT flagscope.set_targeting('kept', '{"if": [{"var": "x"}, "on"]}') > 0 AS set;
-SELECT pg_temp.refused(s) FROM unnest(ARRAY[$$UPDATE flagscope.flag SET variants = variants - 'on' WHERE key = 'kept'$$, $$UPDATE flagscope.flag SET variants = variants - 'spare' WHERE key = 'kept'$$]) s;
+SELECT pg_temp.refused(s) FROM unnest(ARRAY[$$UPDATE flagscope.flag_definition SET variants = variants - 'on' WHERE key = 'kept'$$, $$UPDATE flagscope.flag_definition SET variants = variants - 'spare' WHERE key = 'kept'$$]) s;
 
 -- Bucketing: by argument, by setting, kept by flags that exist; a document that says none takes the setting.
 SELECT flagscope.create_flag('split v2'), flagscope.create_flag('split v3', bucketing => 'v3');
@@ -127,10 +127,10 @@ SET flagscope.bucketing = 'v3';
 SELECT flagscope.create_flag('by setting'), flagscope.create_flag('against it', bucketing => 'v2');
 SELECT imported FROM flagscope.import_flagd('{"flags": {"imported": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}, "split v2": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off",
     "targeting": {"fractional": [["on", 1], ["off", 1]]}}}}');
-SELECT key, bucketing FROM flagscope.flag WHERE key IN ('split v2', 'split v3', 'by setting', 'against it', 'imported') ORDER BY key;
-SELECT * FROM flagscope.export_problems();
+SELECT key, bucketing FROM flagscope.flag_definition WHERE key IN ('split v2', 'split v3', 'by setting', 'against it', 'imported') ORDER BY key;
+SELECT * FROM flagscope.check_export();
 SELECT flagscope.set_targeting('split v3', '{"fractional": [["on", 1], ["off", 1]]}') > 0 AS set;
-SELECT * FROM flagscope.export_problems();
+SELECT * FROM flagscope.check_export();
 -- What an export splits by goes with it, whatever the setting is there.
 SELECT flagscope.export_flagd() #> '{flagscope,flags}' AS said;
 SET flagscope.bucketing = 'v4';

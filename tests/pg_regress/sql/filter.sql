@@ -28,7 +28,7 @@ INSERT INTO filter VALUES
         'name = ''pay'' AND service = ''cart'' AND is_error IS NOT TRUE AND attributes @> ''{"new": true}''');
 SELECT count(flagscope.create_metric(name, 'proportion', 'log', '{}', filter)) FROM filter;
 SELECT count(flagscope.create_metric('only ' || name, 'proportion', 'log', filter, '{}')) FROM filter;
-SELECT count(flagscope.create_guardrail('f', name)) FROM flagscope.metric;
+SELECT count(flagscope.create_guardrail('f', name)) FROM flagscope.metric_definition;
 CREATE TEMP TABLE sent AS
 SELECT timestamptz '2040-01-02 12:00:00' AS ts, 'log'::flagscope.signal AS signal, (ARRAY['pay', 'play', 'Ré', 'pa'])[1 + i % 4] AS name,
     (ARRAY[0.25, 0.250000001, -1, -7, 1000, 'NaN', 'Infinity', '-Infinity', NULL, 0]::float8[])[1 + i % 10] AS value,
@@ -58,12 +58,12 @@ BEGIN
 END $$;
 
 -- What is no filter is refused when the metric is made.
-SELECT flagscope.check_filter('{"name": "pay", "attributes": {}}');
+SELECT _flagscope.require_filter('{"name": "pay", "attributes": {}}');
 CREATE FUNCTION pg_temp.refused(filter jsonb) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     hint text;
 BEGIN
-    PERFORM flagscope.check_filter(filter);
+    PERFORM _flagscope.require_filter(filter);
     RETURN 'taken';
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
@@ -74,4 +74,4 @@ SELECT left(f::text, 40) AS filter, pg_temp.refused(f) FROM unnest(ARRAY['[]', '
     '{"attributes": []}', '{"attributes": {"a": null}}', '{"attributes": {"a": {}}}', '{"attributes": {"a": 1e999}}']::jsonb[]) f;
 SELECT flagscope.create_metric('m', 'mean', 'metric', '{"value_over": 1}');
 SELECT flagscope.create_metric('m', 'proportion', 'metric', '{}', '{"value_over": 1}');
-UPDATE flagscope.metric SET filter = '7' WHERE name = 'all';
+UPDATE flagscope.metric_definition SET filter = '7' WHERE name = 'all';

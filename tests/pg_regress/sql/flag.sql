@@ -12,11 +12,11 @@ END $$;
 
 -- A flag of each type; its state in every environment.
 SELECT flagscope.create_environment('staging', '{stage,test}', 'before production');
-SELECT key, aliases, description FROM flagscope.environment ORDER BY key;
+SELECT key, aliases, description FROM flagscope.environment_definition ORDER BY key;
 SELECT flagscope.create_flag('checkout', description => 'new checkout', tags => '{shop,pay}', metadata => '{"owner": "ann"}');
 SELECT flagscope.create_flag('theme', '{"a": "A", "b": "ü"}', 'a', 'string'), flagscope.create_flag('limit', '{"low": 1, "high": 100}', 'low', 'integer'),
     flagscope.create_flag('ratio', '{"x": 0.5, "y": -1e-3}', 'x', 'number'), flagscope.create_flag('config', '{"x": {"n": [1]}}', 'x', 'object', enabled => false);
-SELECT key, value_type, variants, description, tags, metadata, bucketing, archived_at FROM flagscope.flag ORDER BY key;
+SELECT key, value_type, variants, description, tags, metadata, bucketing, archived_at FROM flagscope.flag_definition ORDER BY key;
 SELECT flag, environment, enabled, default_variant FROM flagscope.flag_state ORDER BY 1, 2;
 -- A new environment begins with every flag switched off.
 SELECT flagscope.create_environment('canary');
@@ -42,13 +42,13 @@ SELECT s, pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.create_flag('x', '{"a": 1}', 'a', 'string')$$,
     $$SELECT flagscope.create_flag('x', metadata => '[]')$$,
     $$SELECT flagscope.create_flag('x', metadata => '{"n": 1e400}')$$,
-    $$INSERT INTO flagscope.flag (key, value_type, variants) VALUES ('x', 'boolean', '{"on": "yes"}')$$,
-    $$INSERT INTO flagscope.flag (key, value_type, variants) VALUES ('checkout', 'boolean', '{"on": true}')$$,
+    $$INSERT INTO flagscope.flag_definition (key, value_type, variants) VALUES ('x', 'boolean', '{"on": "yes"}')$$,
+    $$INSERT INTO flagscope.flag_definition (key, value_type, variants) VALUES ('checkout', 'boolean', '{"on": true}')$$,
     $$INSERT INTO flagscope.flag_state (flag, environment) VALUES ('x', 'production')$$,
     $$INSERT INTO flagscope.flag_state (flag, environment) VALUES ('checkout', 'production')$$,
-    $$UPDATE flagscope.flag SET key = 'x' WHERE key = 'checkout'$$,
-    $$UPDATE flagscope.flag SET value_type = 'string' WHERE key = 'checkout'$$,
-    $$UPDATE flagscope.flag SET variants = '{"on": true}' WHERE key = 'checkout'$$,
+    $$UPDATE flagscope.flag_definition SET key = 'x' WHERE key = 'checkout'$$,
+    $$UPDATE flagscope.flag_definition SET value_type = 'string' WHERE key = 'checkout'$$,
+    $$UPDATE flagscope.flag_definition SET variants = '{"on": true}' WHERE key = 'checkout'$$,
     $$UPDATE flagscope.flag_state SET default_variant = 'maybe' WHERE flag = 'checkout'$$,
     $$UPDATE flagscope.flag_state SET environment = 'mars' WHERE flag = 'checkout'$$,
     $$UPDATE flagscope.flag_state SET percent = 50 WHERE flag = 'checkout'$$,
@@ -61,9 +61,9 @@ SELECT s, pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.create_environment('prod')$$,
     $$SELECT flagscope.create_environment('new', '{stage}')$$,
     $$SELECT flagscope.create_environment('')$$,
-    $$UPDATE flagscope.environment SET aliases = '{staging}' WHERE key = 'canary'$$,
-    $$DELETE FROM flagscope.environment WHERE key = 'staging'$$]) s;
-SELECT count(*) FROM flagscope.flag;
+    $$UPDATE flagscope.environment_definition SET aliases = '{staging}' WHERE key = 'canary'$$,
+    $$DELETE FROM flagscope.environment_definition WHERE key = 'staging'$$]) s;
+SELECT count(*) FROM flagscope.flag_definition;
 
 -- Who changed what, and why: SET LOCAL, else the session's role; an alias names the environment too.
 SELECT actor = session_user AS mine, reason FROM flagscope.flag_state WHERE (flag, environment) = ('checkout', 'production');
@@ -106,9 +106,9 @@ ROLLBACK;
 SELECT default_variant, count(*) FROM flagscope.flag_state_history WHERE (flag, environment) = ('theme', 'production') GROUP BY 1;
 
 -- Archived: nobody gets it any more. Deleted: its history stays and ends.
-UPDATE flagscope.flag SET archived_at = now() WHERE key = 'theme';
+UPDATE flagscope.flag_definition SET archived_at = now() WHERE key = 'theme';
 SELECT value, reason FROM flagscope.evaluate('theme', 'user', NULL, 'staging');
-DELETE FROM flagscope.flag WHERE key = 'theme';
+DELETE FROM flagscope.flag_definition WHERE key = 'theme';
 SELECT reason, error_code FROM flagscope.evaluate('theme', 'user');
 SELECT environment, count(*) AS versions, count(*) FILTER (WHERE upper(valid) IS NULL) AS open FROM flagscope.flag_state_history WHERE flag = 'theme' GROUP BY 1 ORDER BY 1;
 -- A flag of the same name later has a history of its own.

@@ -32,12 +32,12 @@ DECLARE
     s record;
 BEGIN
     FOR s IN SELECT name, document, b AS bucketing FROM flag_set, unnest(enum_range(NULL::flagscope.bucketing)) b ORDER BY name, b LOOP
-        DELETE FROM flagscope.flag;
+        DELETE FROM flagscope.flag_definition;
         DELETE FROM flagscope.segment;
         INSERT INTO not_imported SELECT s.name, i.flag, i.problem FROM flagscope.import_flagd(s.document) i WHERE NOT i.imported;
         -- A rule that cannot be evaluated is not taken; what it answers is seen once its segment is lost.
         PERFORM flagscope.import_flagd(jsonb_set(s.document, '{$evaluators,nonexistent_evaluator}', '{"==": [1, 1]}')) WHERE s.document @? '$.flags."ref-to-nonexistent-evaluator-flag"';
-        UPDATE flagscope.flag SET bucketing = s.bucketing WHERE bucketing <> s.bucketing;
+        UPDATE flagscope.flag_definition SET bucketing = s.bucketing WHERE bucketing <> s.bucketing;
         ALTER TABLE flagscope.segment DISABLE TRIGGER check_segment;
         DELETE FROM flagscope.segment WHERE name = 'nonexistent_evaluator';
         ALTER TABLE flagscope.segment ENABLE TRIGGER check_segment;
@@ -70,12 +70,12 @@ DECLARE
     d record;
     b flagscope.bucketing;
 BEGIN
-    DELETE FROM flagscope.flag;
+    DELETE FROM flagscope.flag_definition;
     FOR d IN SELECT document, jsonb_build_object('flags', jsonb_object_agg(flag, definition)) AS json FROM vector GROUP BY document ORDER BY document LOOP
-        DELETE FROM flagscope.flag WHERE d.json -> 'flags' ? key;
+        DELETE FROM flagscope.flag_definition WHERE d.json -> 'flags' ? key;
         INSERT INTO not_imported SELECT d.document::text, i.flag, i.problem FROM flagscope.import_flagd(d.json) i WHERE NOT i.imported;
         FOREACH b IN ARRAY enum_range(NULL::flagscope.bucketing) LOOP
-            UPDATE flagscope.flag f SET bucketing = b WHERE d.json -> 'flags' ? key AND bucketing <> b;
+            UPDATE flagscope.flag_definition f SET bucketing = b WHERE d.json -> 'flags' ? key AND bucketing <> b;
             INSERT INTO bucketed SELECT v.id, v.kind, b, v.v -> b::text, e.variant, e.reason, e.error_code FROM vector v, flagscope.evaluate(v.flag, NULL, v.context) e WHERE v.document = d.document;
         END LOOP;
     END LOOP;

@@ -88,11 +88,11 @@ ROLLBACK;
 SELECT guardrail_version, count(*), sum(n_treatment) AS n FROM flagscope.evaluation e JOIN flagscope.guardrail g ON g.id = e.guardrail_id WHERE g.name = 'at most' GROUP BY 1 ORDER BY 1;
 
 -- A metric that guardrails read stays what it is; its words may change.
-UPDATE flagscope.metric SET filter = '{"name": "y"}' WHERE name = 'share';
-UPDATE flagscope.metric SET harm = 'decrease' WHERE name = 'share';
-UPDATE flagscope.metric SET kind = 'mean' WHERE name = 'share';
-UPDATE flagscope.metric SET description = 'share of errors', unit = '1' WHERE name = 'share';
-DELETE FROM flagscope.metric WHERE name = 'share';
+UPDATE flagscope.metric_definition SET filter = '{"name": "y"}' WHERE name = 'share';
+UPDATE flagscope.metric_definition SET harm = 'decrease' WHERE name = 'share';
+UPDATE flagscope.metric_definition SET kind = 'mean' WHERE name = 'share';
+UPDATE flagscope.metric_definition SET description = 'share of errors', unit = '1' WHERE name = 'share';
+DELETE FROM flagscope.metric_definition WHERE name = 'share';
 -- Quantiles against control: thresholds come from the control's past; a flat control, zeros and invalid values do no harm.
 SELECT _flagscope.quantile_bins(flagscope.histogram(v), NULL) = _flagscope.quantile_bins(flagscope.histogram(1), '0.5'::float8) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) ||
     _flagscope.quantile_bins(flagscope.histogram(1), 0.5) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) AS flat FROM (VALUES (1::float8), (1), ('NaN'), (1)) v(v);

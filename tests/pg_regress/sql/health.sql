@@ -26,7 +26,7 @@ SELECT pg_temp.expose('f', 'on', '2040-01-02 12:01', 1, 100), pg_temp.expose('f'
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) SELECT '2040-01-02 12:01', 'event', 'feature_flag.evaluation', '{"f": "on"}' FROM generate_series(1, 50);
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT '2040-01-02 12:01', 'event', 'purchase', 'u' || i, '{"f": "on"}' FROM generate_series(1, 50) i;
 SELECT * FROM pg_temp.health('2040-01-02 12:02');
-SELECT variant, count(*), count(treated_at) AS treated, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.unit GROUP BY 1 ORDER BY 1;
+SELECT variant, count(*), count(treated_at) AS treated, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.rollout_subject GROUP BY 1 ORDER BY 1;
 -- Widening moves units to the treatment: neither a crossing nor, since only new units count, a mismatch.
 SELECT decisions FROM flagscope.tick('2040-01-02 12:10');
 SELECT pg_temp.expose('f', 'on', '2040-01-02 12:11', 1, 500), pg_temp.expose('f', 'off', '2040-01-02 12:11', 501, 500), pg_temp.expose('f', 'on', '2040-01-02 12:11', 2001, 100), pg_temp.expose('f', 'off', '2040-01-02 12:11', 2101, 100);
@@ -81,10 +81,10 @@ SELECT rule, state, reason FROM pg_temp.health('2040-01-02 12:03') WHERE rollout
 SELECT id FROM flagscope.rollout WHERE flag = 'f' \gset
 -- What cannot be judged is not ok: the ramp waits until it can.
 BEGIN;
-ALTER TABLE flagscope.unit ADD CONSTRAINT broken CHECK (subject <> 'user-30001') NOT VALID;
+ALTER TABLE flagscope.rollout_subject ADD CONSTRAINT broken CHECK (subject <> 'user-30001') NOT VALID;
 SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:03:10', 30001, 1);
 SELECT rollout, rule, state, reason LIKE '%violates check constraint "broken"%' AS why FROM pg_temp.health('2040-01-02 12:04') ORDER BY 1, 2;
-ALTER TABLE flagscope.unit DROP CONSTRAINT broken;
+ALTER TABLE flagscope.rollout_subject DROP CONSTRAINT broken;
 SELECT rollout, rule, state FROM pg_temp.health('2040-01-02 12:05') ORDER BY 1, 2;
 ROLLBACK;
 
@@ -108,12 +108,12 @@ SELECT action, reason FROM flagscope.decision WHERE rollout_id = :id AND actor =
 -- Units are forgotten when the flag's next rollout starts; none waits.
 SELECT flagscope.rollback_rollout(:id) > 0 AS over;
 SELECT flagscope.start_rollout(flagscope.create_rollout('sticky')) > 0 AS started;
-SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id;
-SELECT count(*) FROM _flagscope.unit_delta;
+SELECT count(*) FROM flagscope.rollout_subject WHERE rollout_id = :id;
+SELECT count(*) FROM _flagscope.subject_delta;
 -- A subject too long for an index row is kept by its md5.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags) SELECT clock_timestamp(), 'event', 'feature_flag.evaluation', string_agg(md5(i::text), ''), '{"sticky": "on"}' FROM generate_series(1, 1000) i;
 SELECT flagscope.tick() IS NOT NULL AS ticked;
-SELECT subject = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) i)) AS by_md5 FROM flagscope.unit JOIN flagscope.rollout r ON r.id = rollout_id WHERE r.flag = 'sticky';
+SELECT subject = md5((SELECT string_agg(md5(i::text), '') FROM generate_series(1, 1000) i)) AS by_md5 FROM flagscope.rollout_subject JOIN flagscope.rollout r ON r.id = rollout_id WHERE r.flag = 'sticky';
 
 -- Nobody is served the treatment, though the control has users: not well once the stage is as old as a silence may be; told once, until
 -- somebody is. A rollout whose exposures nobody sends goes on.
@@ -139,21 +139,21 @@ CREATE SCHEMA after;
 CREATE TABLE after.orders (at timestamptz, customer text, refunded boolean);
 SELECT flagscope.create_query_metric('refunds', 'proportion', 'SELECT customer AS subject, refunded AS value, at AS ts FROM after.orders WHERE at >= $1 AND at < $2');
 SELECT flagscope.create_flag('late'), flagscope.create_guardrail('late', 'refunds', limit_value => 0.1) IS NOT NULL AS made;
-SELECT flagscope.create_rollout('late', stages => ARRAY[50, 100], min_duration => '1 minute', watch => '1 hour') AS id \gset
+SELECT flagscope.create_rollout('late', stages => ARRAY[50, 100], min_duration => '1 minute', follow_up => '1 hour') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 15:00') > 0 AS started;
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:00:10', 1, 100), pg_temp.expose('late', 'off', '2040-01-02 15:00:10', 101, 100);
 SELECT rule, state, reason FROM pg_temp.health('2040-01-02 15:00:20') WHERE rollout = :id;
 SELECT flagscope.complete_rollout(:id, at => '2040-01-02 15:10') > 0 AS completed;
-SELECT status, watch_until FROM flagscope.rollout WHERE id = :id;
+SELECT status, follow_up_until FROM flagscope.rollout WHERE id = :id;
 CREATE TEMP TABLE healthy AS SELECT * FROM flagscope.rollout_health WHERE rollout_id = :id;
 -- 300 new units; ten of the control that now have the treatment; one that was there before and comes late; one that goes back; and
 -- two that do not count: of another variant, and of a time when the watch is over.
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 1001, 300), pg_temp.expose('late', 'on', '2040-01-02 15:10:10', 101, 10), pg_temp.expose('late', 'on', '2040-01-02 15:05', 2001, 1), pg_temp.expose('late', 'off', '2040-01-02 15:10:10', 1, 1),
     pg_temp.expose('late', 'none', '2040-01-02 15:10:10', 3001, 1), pg_temp.expose('late', 'on', '2040-01-02 16:10', 4001, 1);
-SELECT count(*) AS noted FROM _flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.subject_delta;
 SELECT flagscope.tick('2040-01-02 15:10:20') IS NOT NULL AS ticked;
 SELECT variant, date_trunc('minute', first_seen)::time AS first_seen, count(*) AS units, count(treated_at) AS treated, min(treated_at)::time AS treated_at, count(*) FILTER (WHERE crossed) AS crossed
-FROM flagscope.unit WHERE rollout_id = :id GROUP BY 1, 2 ORDER BY 1, 2;
+FROM flagscope.rollout_subject WHERE rollout_id = :id GROUP BY 1, 2 ORDER BY 1, 2;
 -- The new ones give back a third of what they order; nobody else orders.
 INSERT INTO after.orders SELECT '2040-01-02 15:10:30', 'user-' || 1000 + i, i % 3 = 0 FROM generate_series(1, 300) i;
 -- A minute of the query's range for each tick, after the ten minutes without one.
@@ -164,15 +164,15 @@ SELECT d.action, d.from_status, d.to_status, d.reason FROM flagscope.decision d 
 SELECT count(*) FILTER (WHERE h IS DISTINCT FROM o) AS changed, count(*) AS rules FROM flagscope.rollout_health h JOIN healthy o USING (rollout_id, rule);
 -- Once it is rolled back nothing is noted any more.
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:11', 5001, 9);
-SELECT count(*) AS noted FROM _flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.subject_delta;
 -- An exposure that comes in while the watch is on and is looked at when it is over makes its unit all the same; one of later does not.
 SELECT flagscope.create_flag('short');
-SELECT flagscope.create_rollout('short', watch => '1 minute') AS id \gset
+SELECT flagscope.create_rollout('short', follow_up => '1 minute') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-01-02 17:01') > 0 AS completed;
 SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5), pg_temp.expose('short', 'on', '2040-01-02 17:02:00', 11, 5);
-SELECT count(*) AS noted FROM _flagscope.unit_delta;
+SELECT count(*) AS noted FROM _flagscope.subject_delta;
 SELECT flagscope.tick('2040-01-02 17:02') IS NOT NULL AS ticked;
-SELECT (SELECT count(*) FROM _flagscope.unit_delta) AS noted, (SELECT count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
+SELECT (SELECT count(*) FROM _flagscope.subject_delta) AS noted, (SELECT count(*) FROM flagscope.rollout_subject WHERE rollout_id = :id) AS units, (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
 -- So for a rollback: what waited when it was decided belongs to the rollout, and its health stays as it was.
 SELECT flagscope.create_flag('back');
 SELECT flagscope.create_rollout('back') AS id \gset
@@ -180,6 +180,6 @@ SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:00') > 0 AS started;
 SELECT pg_temp.expose('back', 'on', '2040-01-02 18:00:10', 1, 5), pg_temp.expose('back', 'off', '2040-01-02 18:00:30', 11, 5);
 SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:00:20') > 0 AS rolled_back;
 SELECT flagscope.tick('2040-01-02 18:00:40') IS NOT NULL AS ticked;
-SELECT (SELECT count(*) FROM _flagscope.unit_delta) AS noted, (SELECT string_agg(DISTINCT variant, ' ') || count(*) FROM flagscope.unit WHERE rollout_id = :id) AS units,
+SELECT (SELECT count(*) FROM _flagscope.subject_delta) AS noted, (SELECT string_agg(DISTINCT variant, ' ') || count(*) FROM flagscope.rollout_subject WHERE rollout_id = :id) AS units,
     (SELECT count(*) FROM flagscope.rollout_health WHERE rollout_id = :id) AS rules;
 DROP SCHEMA after CASCADE;

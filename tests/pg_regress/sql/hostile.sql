@@ -31,7 +31,7 @@ SELECT flagscope.create_environment('staging'), flagscope.create_segment('adults
 SELECT flagscope.create_flag('f'), flagscope.create_flag('g'), flagscope.create_flag('h');
 SELECT flagscope.set_targeting('g', '{"if": [{"$ref": "adults"}, "on", null]}') > 0 AS changed, flagscope.set_prerequisites('g', '[{"flag": "f", "variant": "on"}]') > 0 AS changed;
 UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}';
-UPDATE flagscope.environment SET metadata = '{"team": "shop"}' WHERE key = 'staging';
+UPDATE flagscope.environment_definition SET metadata = '{"team": "shop"}' WHERE key = 'staging';
 SELECT flagscope.archive_flag('h'), flagscope.unarchive_flag('h');
 SELECT count(*) FROM flagscope.import_flagd(flagscope.export_flagd('production'), 'staging');
 SELECT flagscope.set_setting('rollout.alpha_reserve', '0.5');
@@ -43,9 +43,9 @@ SELECT flagscope.create_policy('all', '{"metric": "duration", "quantile": 0.95, 
 SELECT flagscope.create_guardrail('f', 'errors', min_sample => 20), flagscope.create_guardrail('f', 'duration', quantile => 0.9), flagscope.create_guardrail('f', 'spent'), flagscope.create_guardrail('f', 'orders'),
     flagscope.create_guardrail('f', 'bought'), flagscope.create_guardrail('f', 'errors', name => 'limit', comparison => 'absolute', test => 'threshold', limit_value => 0.9),
     flagscope.create_guardrail('f', 'duration', name => 'odd', test => 'anomaly', quantile => 0.9);
-SELECT flagscope.create_freeze('quiet', tstzrange('2040-02-01 00:00+00', '2040-02-02 00:00+00')) > 0 AS made;
+SELECT flagscope.create_change_freeze('quiet', since => '2040-02-01 00:00+00', until => '2040-02-02 00:00+00') > 0 AS made;
 SELECT flagscope.create_rollout('f', stages => '{10,50,100}', min_duration => '2 minutes', cooldown => '1 minute'), flagscope.create_rollout('h', stages => '{50}');
-SELECT flagscope.start_rollout(1, 'begin', 'ann', timestamptz '2040-01-02 12:00:00+00') > 0 AS started, flagscope.start_rollout(2, 'begin', 'ann', timestamptz '2040-01-02 12:00:00+00') > 0 AS started;
+SELECT flagscope.start_rollout(1, reason => 'begin', actor => 'ann', at => timestamptz '2040-01-02 12:00:00+00') > 0 AS started, flagscope.start_rollout(2, reason => 'begin', actor => 'ann', at => timestamptz '2040-01-02 12:00:00+00') > 0 AS started;
 -- Half an hour of traffic: exposures, rows that are tied by trace and by subject, orders; then the treatment of f breaks.
 CREATE PROCEDURE public.play() LANGUAGE plpgsql AS $$
 DECLARE
@@ -68,21 +68,21 @@ CALL public.play();
 SELECT string_agg(DISTINCT action::text, ' ') AS decided FROM flagscope.decision;
 SELECT string_agg(DISTINCT state::text, ' ') AS states FROM flagscope.guardrail_status;
 -- By hand, and all that reads.
-SELECT flagscope.pause_rollout(2, 'wait', 'ann', timestamptz '2040-01-02 13:00:00+00') > 0 AS paused, flagscope.resume_rollout(2, 'on', 'ann', timestamptz '2040-01-02 13:01:00+00') > 0 AS resumed,
-    flagscope.complete_rollout(2, 'good', 'ann', timestamptz '2040-01-02 13:02:00+00') > 0 AS completed;
-SELECT flagscope.restart_rollout(1, 'again', 'ann', timestamptz '2040-01-02 14:00:00+00') > 0 AS restarted;
+SELECT flagscope.pause_rollout(2, 'wait', 'ann', timestamptz '2040-01-02 13:00:00+00') > 0 AS paused, flagscope.resume_rollout(2, reason => 'on', actor => 'ann', at => timestamptz '2040-01-02 13:01:00+00') > 0 AS resumed,
+    flagscope.complete_rollout(2, reason => 'good', actor => 'ann', at => timestamptz '2040-01-02 13:02:00+00') > 0 AS completed;
+SELECT flagscope.restart_rollout(1, reason => 'again', actor => 'ann', at => timestamptz '2040-01-02 14:00:00+00') > 0 AS restarted;
 SELECT count(*) > 0 AS read FROM flagscope.status();
-SELECT count(*) > 0 AS read FROM flagscope.variant_summary('f');
-SELECT count(*) > 0 AS read FROM flagscope.metric_series('errors', 'f', tstzrange('2040-01-02 12:00+00', '2040-01-02 12:30+00'), '1 minute');
+SELECT count(*) > 0 AS read FROM flagscope.variant_summary('f', since => '2040-01-02 12:00+00', until => '2040-01-02 12:30+00');
+SELECT count(*) > 0 AS read FROM flagscope.metric_series('f', 'errors', since => '2040-01-02 12:00+00', until => '2040-01-02 12:30+00', bucket_width => '1 minute');
 SELECT length(flagscope.explain_decision(d.id)::text) > 0 AS read FROM flagscope.decision d WHERE d.action = 'start' LIMIT 1;
 SELECT length(flagscope.rollout_report(1)::text) > 0 AS read;
 SELECT count(*) >= 0 AS read FROM flagscope.rollout_chart(1, 'errors');
 SELECT count(*) >= 0 AS read FROM flagscope.backtest_guardrail(1::bigint, timestamptz '2040-01-02 12:00:00+00', timestamptz '2040-01-02 12:30:00+00');
-SELECT count(*) >= 0 AS read FROM flagscope.check_metric('errors'::text, timestamptz '2040-01-02 12:00:00+00', timestamptz '2040-01-02 12:30:00+00');
+SELECT count(*) >= 0 AS read FROM flagscope.preview_metric('errors'::text, timestamptz '2040-01-02 12:00:00+00', timestamptz '2040-01-02 12:30:00+00');
 SELECT count(*) >= 0 AS read FROM flagscope.telemetry_of('u1');
 SELECT count(*) >= 0 AS read FROM flagscope.flag_changes(0::bigint);
 SELECT count(*) FROM flagscope.evaluate_all('u1', '{"age": 30}');
-SELECT variant FROM flagscope.evaluate_as_of('f'::text, 'u1'::text, timestamptz '2040-01-02 12:00:00+00', NULL::jsonb, NULL::text);
+SELECT variant FROM flagscope.evaluate_as_of('f'::text, 'u1'::text, NULL::jsonb, NULL::text, timestamptz '2040-01-02 12:00:00+00');
 SELECT variant IS NOT NULL AS served FROM flagscope.expose('g', 'u1', '{"age": 30}');
 SELECT flagscope.record_log('hello'), flagscope.record_metric('m', 1.5::float8), flagscope.record_span('s', 0.1::float8);
 SELECT accepted FROM flagscope.ingest_otlp('{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"2209032000000000000"}]}]}]}'::jsonb);
@@ -92,7 +92,7 @@ SELECT flagscope.rebuild_rollup(timestamptz '2040-01-02 12:00:00+00', timestampt
 SELECT flagscope.set_chunk_interval('6 hours', 'telemetry'), flagscope.set_retention('20 days', 'telemetry');
 SELECT made > 0 AS made FROM flagscope.maintain(timestamptz '2040-01-03 12:00:00+00');
 SELECT flagscope.tick(timestamptz '2040-01-03 12:00:00+00') IS NOT NULL AS ticked;
-DELETE FROM flagscope.flag WHERE key = 'g';
+DELETE FROM flagscope.flag_definition WHERE key = 'g';
 -- A session whose search path puts somebody else's operators and functions before PostgreSQL's own.
 CREATE SCHEMA evil;
 CREATE FUNCTION evil.same(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT nextval('public.hijacked') IS NULL $$;

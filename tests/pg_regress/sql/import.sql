@@ -43,7 +43,7 @@ DELETE FROM flagscope.flag_state WHERE flag = 'flag-5' AND environment = 'produc
 SELECT flagscope.enable_flag('flag-8', 'staging') > 0 AS used;
 SELECT flag, imported, problem FROM flagscope.import_flagd(jsonb_set(pg_temp.document('off'), '{flags,flag-8,variants}', '{"on": true, "off": false, "more": true}'))
 WHERE flag IN ('flag-1', 'flag-2', 'flag-4', 'flag-5', 'flag-8') ORDER BY flag;
-SELECT s.flag, s.enabled, s.default_variant, s.variants, f.archived_at IS NULL AS active FROM flagscope.flag_state s JOIN flagscope.flag f ON f.key = s.flag
+SELECT s.flag, s.enabled, s.default_variant, s.variants, f.archived_at IS NULL AS active FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
 WHERE s.flag IN ('flag-1', 'flag-2', 'flag-4', 'flag-5', 'flag-8') AND s.environment = 'production' ORDER BY s.flag;
 SHOW flagscope.importing;
 

@@ -40,7 +40,7 @@ SELECT current_setting('search_path') = (SELECT reset_val FROM pg_settings WHERE
 DROP EXTENSION flagscope;
 SELECT nspname FROM pg_namespace WHERE nspname ~ 'flagscope';
 CREATE EXTENSION flagscope;
-SELECT count(*) AS flags FROM flagscope.flag;
+SELECT count(*) AS flags FROM flagscope.flag_definition;
 
 -- Nor does what the extension leaves behind go into a schema that somebody else has made for it.
 SELECT made > 0 AS made FROM flagscope.maintain('2040-01-02');

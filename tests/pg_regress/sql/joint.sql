@@ -52,12 +52,12 @@ FROM (SELECT d.evidence -> 'joint' AS j FROM flagscope.decision d WHERE d.id = :
     LATERAL flagscope.combine_e(p.log_e, p.alpha, 0.009) c;
 DELETE FROM flagscope.guardrail WHERE flag = 'pay' AND name = 'declined';
 SELECT guardrail, alpha, strata, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same, round(part::numeric, 6) AS part, round(sum_recomputed::numeric, 6) AS sum, abs(sum_stored - sum_recomputed) < 1e-12 AS same_sum
-FROM flagscope.replay_joint(:decision);
-SELECT count(*) AS strata, bool_and(abs(log_e_stored - log_e_recomputed) < 1e-12) AS same FROM flagscope.replay_evidence(:decision);
+FROM _flagscope.replay_joint(:decision);
+SELECT count(*) AS strata, bool_and(abs(log_e_stored - log_e_recomputed) < 1e-12) AS same FROM _flagscope.replay_evidence(:decision);
 SELECT j.guardrail, j.strata, abs(j.log_e_stored - j.log_e_recomputed) < 1e-12 AS same, abs(j.sum_stored - j.sum_recomputed) < 1e-12 AS same_sum
-FROM flagscope.decision d, flagscope.replay_joint(d.id) j WHERE d.flag = 'margins' AND d.action = 'rollback';
-SELECT count(*) AS of_a_start FROM flagscope.replay_joint(1);
-SELECT * FROM flagscope.replay_joint(99);
+FROM flagscope.decision d, _flagscope.replay_joint(d.id) j WHERE d.flag = 'margins' AND d.action = 'rollback';
+SELECT count(*) AS of_a_start FROM _flagscope.replay_joint(1);
+SELECT * FROM _flagscope.replay_joint(99);
 
 -- Decided once, and still breached when the e-values fall again: here the rows that come are better than the control's.
 SELECT pg_temp.feed('{hold,one,told,shade}', '2040-01-02 12:03', 5, 10, 0);
@@ -74,7 +74,7 @@ SELECT guardrails, decisions FROM flagscope.tick('2040-01-02 12:04');
 SELECT pg_temp.feed('{hold}', '2040-01-02 12:05', 20, 76, 131);
 SELECT guardrails, decisions FROM flagscope.tick('2040-01-02 12:05');
 SELECT guardrail, state, log_e, own_line, part, joint FROM pg_temp.standing WHERE flag = 'hold' ORDER BY id;
-SELECT d.action, d.from_status, d.to_status, d.reason, (SELECT bool_and(abs(j.log_e_stored - j.log_e_recomputed) < 1e-12) FROM flagscope.replay_joint(d.id) j) AS same
+SELECT d.action, d.from_status, d.to_status, d.reason, (SELECT bool_and(abs(j.log_e_stored - j.log_e_recomputed) < 1e-12) FROM _flagscope.replay_joint(d.id) j) AS same
 FROM flagscope.decision d WHERE d.rollout_id = :hold AND d.action <> 'start' ORDER BY d.id;
 
 -- Evidence of which rows wait for the other arm is late: it counts when they have been weighed, not before.

@@ -55,7 +55,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2040-01-05 12
 SELECT flagscope.tick('2040-01-05 12:02') IS NOT NULL AS ticked;
 SELECT flagscope.tick('2050-01-05 12:02') IS NOT NULL AS ticked FROM generate_series(1, 3);
 SELECT count(*) FROM flagscope.telemetry WHERE name = 'pay';
-SELECT count(*) FROM flagscope.variant_states('f', '2040-01-01', '2040-01-06');
+SELECT count(*) FROM flagscope.variant_states('f', since => '2040-01-01', until => '2040-01-06');
 SELECT item, says FROM flagscope.status() WHERE item = 'retention';
 SELECT flagscope.tick('2040-01-05 12:03') IS NOT NULL AS ticked;
 SELECT item, says FROM flagscope.status() WHERE item = 'retention';
@@ -104,11 +104,11 @@ INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-02-20 12:00:10', 'event', 'feature_flag.evaluation', 'user-' || i, jsonb_build_object(f, 'on') FROM generate_series(1, 100) i, unnest('{f,g}'::text[]) f;
 SELECT flagscope.tick('2040-02-20 15:00:30') IS NOT NULL AS ticked;
 SELECT flagscope.rollback_rollout(r.id, at => '2040-02-20 16:00') > 0 AS over FROM flagscope.rollout r WHERE r.flag = 'f';
-INSERT INTO flagscope.unit (rollout_id, subject, variant, first_seen) VALUES (4711, 'of a rollout that is no more', 'on', '2040-02-20 12:00');
+INSERT INTO flagscope.rollout_subject (rollout_id, subject, variant, first_seen) VALUES (4711, 'of a rollout that is no more', 'on', '2040-02-20 12:00');
 CREATE FUNCTION pg_temp.units(at timestamptz) RETURNS TABLE (flag text, units bigint) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM flagscope.confirm_time(at), flagscope.maintain(at);
-    RETURN QUERY SELECT r.flag, count(*) FROM flagscope.unit u LEFT JOIN flagscope.rollout r ON r.id = u.rollout_id GROUP BY 1 ORDER BY 1;
+    RETURN QUERY SELECT r.flag, count(*) FROM flagscope.rollout_subject u LEFT JOIN flagscope.rollout r ON r.id = u.rollout_id GROUP BY 1 ORDER BY 1;
 END $$;
 SELECT * FROM pg_temp.units('2040-02-20 16:00');
 SELECT * FROM pg_temp.units('2040-03-21 15:59');

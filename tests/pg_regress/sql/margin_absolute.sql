@@ -43,9 +43,9 @@ SELECT args, pg_temp.refused(format('SELECT flagscope.create_guardrail(%s)', arg
     $a$'taken', 'duration', margin_absolute => 1$a$,
     $a$'taken', 'basket', margin_absolute => 1$a$]) args;
 SELECT pg_temp.refused($$SELECT flagscope.create_policy('p', '{"metric": "errors", "margin_absolute": 2}')$$),
-    pg_temp.refused($$SELECT flagscope.test_rate('{1}', '{1}', '{1}', '{1}', margin_absolute => -1)$$),
-    pg_temp.refused($$SELECT flagscope.test_proportion('{1}', '{1}', '{1}', '{1}', margin_absolute => 1)$$),
-    pg_temp.refused($$SELECT flagscope.test_quantile('{}', '{}', margin_absolute => 'NaN')$$);
+    pg_temp.refused($$SELECT flagscope.sequential_rate_test('{1}', '{1}', '{1}', '{1}', margin_absolute => -1)$$),
+    pg_temp.refused($$SELECT flagscope.sequential_proportion_test('{1}', '{1}', '{1}', '{1}', margin_absolute => 1)$$),
+    pg_temp.refused($$SELECT flagscope.sequential_quantile_test('{}', '{}', margin_absolute => 'NaN')$$);
 
 -- 400 rows an arm. The control: 2 % errors, 30 % conversion, 0.29 s, 0.1 logs a request, a basket of 0.6. The treatment is
 -- worse by a part of the margin, or by some times the margin.
@@ -92,28 +92,28 @@ SELECT round((0.01 + (0.02 + z ^ 2 / (2 * n) + z * sqrt(0.02 * 0.98 / n + z ^ 2 
 CREATE TEMP VIEW arms AS SELECT g.id, g.flag, g.name, m.kind, m.cap, m.harm::text AS harm, s.margin_absolute AS d, s.alpha, g.design_effect, s.log_e, g.quantile,
     array_agg(e.n_treatment ORDER BY e.stratum) AS nt, array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt, array_agg(e.n_control ORDER BY e.stratum) AS nc, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc,
     array_agg(e.moments_treatment ORDER BY e.stratum) AS mt, array_agg(e.moments_control ORDER BY e.stratum) AS mc
-    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id
     WHERE s.margin_absolute IS NOT NULL AND g.comparison = 'control' GROUP BY g.id, m.name, s.margin_absolute, s.alpha, s.log_e;
 CREATE TEMP VIEW histograms AS SELECT flag, array_agg(t ORDER BY bucket) AS t, array_agg(c ORDER BY bucket) AS c FROM (
     SELECT flag, bucket, flagscope.rollup(histogram) FILTER (WHERE variant = 'on') AS t, flagscope.rollup(histogram) FILTER (WHERE variant = 'off') AS c
     FROM flagscope.variant_rollup WHERE metric = 'latency' AND bucket >= '2040-01-02 12:00' GROUP BY flag, bucket) x GROUP BY flag;
 SELECT a.flag, a.name, cardinality(a.nt) AS strata, round(t.log_e::numeric, 6) AS ln_e, abs(ln(0.95 * exp(t.log_e) + 0.05) - a.log_e) < 1e-12 * greatest(1, abs(a.log_e)) AS as_test, t.verdict FROM arms a CROSS JOIN LATERAL (
-    SELECT x.log_e, x.verdict FROM flagscope.test_proportion(a.nt, a.yt, a.nc, a.yc, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'proportion'
-    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.test_mean(a.mt, a.mc, a.cap, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'mean'
-    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.test_rate(a.nt::float8[], a.yt, a.nc::float8[], a.yc, harm => a.harm, margin_absolute => a.d, design_effect => a.design_effect, alpha => a.alpha) x WHERE a.kind = 'rate'
-    UNION ALL SELECT x.log_e, x.verdict FROM histograms h, LATERAL flagscope.test_quantile(h.t, h.c, a.quantile, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'quantile' AND h.flag = a.flag) t ORDER BY a.id;
+    SELECT x.log_e, x.verdict FROM flagscope.sequential_proportion_test(a.nt, a.yt, a.nc, a.yc, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'proportion'
+    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.sequential_mean_test(a.mt, a.mc, a.cap, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'mean'
+    UNION ALL SELECT x.log_e, x.verdict FROM flagscope.sequential_rate_test(a.nt::float8[], a.yt, a.nc::float8[], a.yc, harm => a.harm, margin_absolute => a.d, design_effect => a.design_effect, alpha => a.alpha) x WHERE a.kind = 'rate'
+    UNION ALL SELECT x.log_e, x.verdict FROM histograms h, LATERAL flagscope.sequential_quantile_test(h.t, h.c, a.quantile, harm => a.harm, margin_absolute => a.d, alpha => a.alpha) x WHERE a.kind = 'quantile' AND h.flag = a.flag) t ORDER BY a.id;
 
 -- Decisions say the margin in the metric's unit, and can be computed anew.
 SELECT w.line FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id, regexp_split_to_table(flagscope.explain_decision(d.id), E'\n') WITH ORDINALITY w(line, nr)
 WHERE g.flag = 'beyond' AND w.line ~ '^(guardrail|evidence)' ORDER BY g.id, d.id, w.nr;
 SELECT d.rule ->> 'name' AS guardrail, d.evidence ->> 'margin_absolute' AS margin_absolute, count(*) AS strata, bool_and(r.log_e_stored = r.log_e_recomputed) AS equal
-FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.rule ->> 'test' = 'sequential' AND d.flag = 'beyond' GROUP BY d.id ORDER BY d.id;
+FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.rule ->> 'test' = 'sequential' AND d.flag = 'beyond' GROUP BY d.id ORDER BY d.id;
 SELECT g.flag, g.name, count(*) AS strata, bool_and(b.log_e = e.log_e) AS equal FROM flagscope.guardrail g, flagscope.backtest_guardrail(g.id, '2040-01-02 12:00', '2040-01-03') b
     JOIN flagscope.evaluation e ON e.at = b.at WHERE e.guardrail_id = g.id AND g.margin_absolute IS NOT NULL AND g.test = 'sequential' GROUP BY g.id ORDER BY g.id;
 -- Proposed: errors on the counts of the rule with the relative margin, the others on rollups; each has the strata of the live one.
 SELECT g.flag, g.name, (array_agg(round(b.log_e::numeric, 6) ORDER BY b.at DESC))[1] AS ln_e, abs((array_agg(b.log_e ORDER BY b.at DESC))[1] - s.log_e) < 1e-9 AS as_live
-FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id, flagscope.backtest(jsonb_strip_nulls(jsonb_build_object('metric', g.metric, 'margin_absolute', g.margin_absolute,
-    'quantile', g.quantile, 'design_effect', g.design_effect)), g.flag, '2040-01-02 12:00', '2040-01-03') b
+FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id, flagscope.backtest(g.flag, jsonb_strip_nulls(jsonb_build_object('metric', g.metric, 'margin_absolute', g.margin_absolute,
+    'quantile', g.quantile, 'design_effect', g.design_effect)), since => '2040-01-02 12:00', until => '2040-01-03') b
 WHERE g.margin_absolute IS NOT NULL AND g.comparison = 'control' GROUP BY g.id, s.log_e ORDER BY g.id;
 
 -- Another margin measures something else; a policy gives it to others.

@@ -44,7 +44,7 @@ SELECT args, pg_temp.refused(format('SELECT flagscope.create_guardrail(%s)', arg
     $a$'slow', 'basket', name => 'x', margin => 1$a$,
     $a$'slow', 'duration', name => 'x', design_effect => 0.5$a$,
     $a$'slow', 'duration', name => 'x', design_effect => 'NaN'$a$]) args;
-SELECT pg_temp.refused($$UPDATE flagscope.metric SET cap = 3 WHERE name = 'duration'$$), pg_temp.refused($$UPDATE flagscope.metric SET per = '{}' WHERE name = 'error logs'$$);
+SELECT pg_temp.refused($$UPDATE flagscope.metric_definition SET cap = 3 WHERE name = 'duration'$$), pg_temp.refused($$UPDATE flagscope.metric_definition SET per = '{}' WHERE name = 'error logs'$$);
 
 CREATE TEMP TABLE running AS SELECT f AS flag, flagscope.create_rollout(f, stages => '{50,100}', min_duration => '1 hour') AS id FROM unnest('{slow,poor,logs,jobs,shop,alike,users}'::text[]) f;
 SELECT count(_flagscope.decide(id, 'start', 'tester', 'by hand', '2040-01-02 12:00')) FROM running;
@@ -91,12 +91,12 @@ SELECT g.flag, g.name, s.state, s.n_treatment, s.n_control, s.reason, r.status, 
 CREATE TEMP VIEW arms AS SELECT g.flag, g.name, m.cap, m.harm::text AS harm, s.margin, s.alpha, g.design_effect, s.log_e, s.max_log_e,
     array_agg(e.moments_treatment ORDER BY e.stratum) AS mt, array_agg(e.moments_control ORDER BY e.stratum) AS mc, array_agg(coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8) ORDER BY e.stratum) AS et,
     array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt, array_agg(e.n_control::float8 ORDER BY e.stratum) AS ec, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc
-    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id AND e.n_treatment > 0
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric JOIN flagscope.evaluation e ON e.evidence_id = s.evidence_id AND e.n_treatment > 0
     GROUP BY g.id, m.name, s.margin, s.alpha, s.log_e, s.max_log_e;
 SELECT a.flag, a.name, round(a.log_e::numeric, 6) AS ln_e, abs(ln(0.95 * exp(t.log_e) + 0.05) - a.log_e) < 1e-9 AS as_test_mean, round(t.estimate::numeric, 4) AS difference
-FROM arms a, LATERAL flagscope.test_mean(a.mt, a.mc, a.cap, a.margin, NULL, a.harm, a.alpha) t WHERE a.name IN ('duration', 'basket') ORDER BY 1, 2;
+FROM arms a, LATERAL flagscope.sequential_mean_test(a.mt, a.mc, a.cap, a.margin, safe_margin => NULL, harm => a.harm, alpha => a.alpha) t WHERE a.name IN ('duration', 'basket') ORDER BY 1, 2;
 SELECT a.flag, a.name, round(a.log_e::numeric, 6) AS ln_e, abs(ln(0.95 * exp(t.log_e) + 0.05) - a.log_e) < 1e-9 AS as_test_rate, round(t.estimate::numeric, 4) AS rate_ratio
-FROM arms a, LATERAL flagscope.test_rate(a.et, a.yt, a.ec, a.yc, a.margin, NULL, a.harm, a.design_effect, a.alpha) t WHERE a.name = 'error logs' ORDER BY 1, 2;
+FROM arms a, LATERAL flagscope.sequential_rate_test(a.et, a.yt, a.ec, a.yc, a.margin, safe_margin => NULL, harm => a.harm, design_effect => a.design_effect, alpha => a.alpha) t WHERE a.name = 'error logs' ORDER BY 1, 2;
 -- A design effect of 2.5 divides every ratio; against a limit: d K - e limit (e^d - 1), mixed over the grid.
 SELECT a.flag, a.yt, a.et, round(a.log_e::numeric, 6) AS ln_e, abs(a.log_e - ln(0.05 + 0.95 * sum(w * exp((SELECT greatest(-600, sum(ln(odds) * y - e * 0.5 * (odds - 1))) FROM unnest(a.yt, a.et) s(y, e)))))) < 1e-9 AS by_formula
 FROM arms a, (VALUES (1.1, 0.08), (1.2, 0.03), (1.3, 0.35), (1.5, 0.30), (2, 0.10), (3, 0.08), (5, 0.04), (10, 0.02)) g(odds, w) WHERE a.name = 'retries' GROUP BY a.flag, a.yt, a.et, a.log_e;
@@ -105,25 +105,25 @@ SELECT DISTINCT flagscope.max(m) FROM arms, unnest(mt || mc) m WHERE name = 'dur
 
 -- Decisions say what was found, and can be computed anew from what is stored.
 SELECT d.id, flagscope.explain_decision(d.id) FROM flagscope.decision d JOIN flagscope.guardrail g ON g.id = d.guardrail_id WHERE g.flag IN ('slow', 'logs') ORDER BY d.id;
-SELECT d.flag, count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS equal FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL GROUP BY d.id ORDER BY d.id;
+SELECT d.flag, count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS equal FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL GROUP BY d.id ORDER BY d.id;
 SELECT g.flag, g.name, count(*) AS strata, min(b.at) FILTER (WHERE b.fires) = d.at AS as_live FROM flagscope.guardrail g JOIN flagscope.decision d ON d.guardrail_id = g.id,
     flagscope.backtest_guardrail(g.id, '2040-01-02', '2040-01-03') b WHERE g.test = 'sequential' GROUP BY g.id, d.at ORDER BY g.id;
 -- A proposed rule on rollups of 10 seconds: here each tick was one, so the strata are those of the live rule.
 SELECT x.rule ->> 'metric' AS metric, count(*) AS strata, count(*) FILTER (WHERE b.fires) AS fires, round(max(b.log_e)::numeric, 6) AS max_ln_e
 FROM (VALUES ('slow', '{"metric": "duration"}'::jsonb), ('logs', '{"metric": "error logs"}'), ('logs', '{"metric": "error logs", "design_effect": 4}')) x(flag, rule),
-    flagscope.backtest(x.rule, x.flag, '2040-01-02', '2040-01-03') b GROUP BY x.rule ORDER BY x.rule;
+    flagscope.backtest(x.flag, x.rule, since => '2040-01-02', until => '2040-01-03') b GROUP BY x.rule ORDER BY x.rule;
 
 -- Readers, and rollups against raw rows.
-SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean FROM unnest('{alike,shop,jobs,poor}'::text[]) f, flagscope.variant_summary(f, '[2040-01-02, 2040-01-03)') ORDER BY f, 1, 2;
+SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean FROM unnest('{alike,shop,jobs,poor}'::text[]) f, flagscope.variant_summary(f, since => '2040-01-02', until => '2040-01-03') ORDER BY f, 1, 2;
 -- By hand, of the last stratum: 51 orders of 20 / 2.5 + i % 7 in 204 sessions, 40 times 8 (3 * 2.5 rounded) retries in 306 seconds.
-SELECT s.at::time, s.variant, s.n, round(s.value::numeric, 4) AS value FROM flagscope.metric_series('revenue', 'shop', '[2040-01-02 12:01:30, 2040-01-02 12:01:40)', '10 seconds') s WHERE s.variant = 'on';
+SELECT s.ts::time, s.variant, s.n, round(s.value::numeric, 4) AS value FROM flagscope.metric_series('shop', 'revenue', since => '2040-01-02 12:01:30', until => '2040-01-02 12:01:40', bucket_width => '10 seconds') s WHERE s.variant = 'on';
 SELECT round((51 * 20 / 2.5 + sum(i % 7)) / 204, 4) AS by_hand FROM generate_series(4, 204, 4) i;
-SELECT s.n, round(s.value::numeric, 4) AS value, round(320.0 / 306, 4) AS by_hand FROM flagscope.metric_series('retries', 'jobs', '[2040-01-02 12:01:30, 2040-01-02 12:01:40)', '10 seconds') s WHERE s.variant = 'on';
+SELECT s.n, round(s.value::numeric, 4) AS value, round(320.0 / 306, 4) AS by_hand FROM flagscope.metric_series('jobs', 'retries', since => '2040-01-02 12:01:30', until => '2040-01-02 12:01:40', bucket_width => '10 seconds') s WHERE s.variant = 'on';
 SELECT * FROM flagscope.verify_rollup('2040-01-02', '2040-01-03');
 SELECT count(flagscope.maintain('2040-01-02 12:30')) AS maintained FROM generate_series(1, 3);
 SELECT flagscope.rebuild_rollup('2040-01-02', '2040-01-03') > 0 AS rebuilt;
 SELECT * FROM flagscope.verify_rollup('2040-01-02', '2040-01-03');
-SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean FROM flagscope.variant_summary('alike', '[2040-01-02, 2040-01-03)') ORDER BY 1, 2;
+SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean FROM flagscope.variant_summary('alike', since => '2040-01-02', until => '2040-01-03') ORDER BY 1, 2;
 SELECT line FROM running r, flagscope.rollout_report(r.id, '2040-01-02 12:02') line WHERE r.flag IN ('alike', 'poor', 'logs') AND line ~ '(duration|error logs|basket) .*(ratio|difference)';
 
 -- What is no count adds nothing, and what adds up to more than a bigint stays the largest: no tick fails of it.

@@ -91,10 +91,10 @@ SELECT flagscope.evaluate_boolean(NULL, 'u', true) AS b, flagscope.evaluate_stri
 SELECT flagscope.evaluate_boolean(NULL, NULL, NULL, NULL, NULL) IS NULL AS "no default either";
 SELECT flagscope.ofrep_evaluate(NULL) ->> 'errorCode' AS code;
 SELECT * FROM flagscope.check_targeting(NULL);
-SELECT * FROM flagscope.test_rate(NULL, '{1}', '{1}', '{1}');
-SELECT * FROM flagscope.test_proportion('{1}', '{1}', '{1}', '{1}', alpha => NULL);
-SELECT * FROM flagscope.evaluate_as_of('f', 'u', NULL);
+SELECT * FROM flagscope.sequential_rate_test(NULL, '{1}', '{1}', '{1}');
+SELECT * FROM flagscope.sequential_proportion_test('{1}', '{1}', '{1}', '{1}', alpha => NULL);
+SELECT * FROM flagscope.evaluate_as_of('f', 'u', at => NULL);
 SELECT flagscope.create_flag('x', NULL);
-UPDATE flagscope.flag SET variants = NULL;
+UPDATE flagscope.flag_definition SET variants = NULL;
 SELECT _flagscope.note_row();
 SELECT flagscope.grant_reader(NULL);

@@ -23,9 +23,9 @@ BEGIN
 END $$;
 SELECT count(*) AS ticks, min(guardrails) > 0 AS judged FROM pg_temp.result WHERE n > 0;
 SELECT rule, state, n_treatment, n_control FROM flagscope.rollout_health ORDER BY rule;
-SELECT count(*) AS units, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.unit;
+SELECT count(*) AS units, count(*) FILTER (WHERE crossed) AS crossed FROM flagscope.rollout_subject;
 SELECT g.name, s.state <> 'error' AS judged, s.n_treatment FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id ORDER BY g.id;
-SELECT sum(n) AS n FROM flagscope.variant_states('f', '2040-01-02 12:00', '2040-01-02 13:00', metric => 'errors');
+SELECT sum(n) AS n FROM flagscope.variant_states('f', since => '2040-01-02 12:00', until => '2040-01-02 13:00', metric => 'errors');
 SELECT count(*) AS problems FROM flagscope.metric_run WHERE problem IS NOT NULL;
 COMMIT;
 

@@ -32,7 +32,7 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:00:03');
 SELECT action, to_percent FROM flagscope.decision ORDER BY id DESC LIMIT 1;
 -- One stratum of all of them, and it can be computed anew.
 SELECT at::time, n_treatment, n_control, events_treatment, events_control FROM flagscope.evaluation WHERE n_treatment + n_control > 0;
-SELECT bool_and(abs(log_e_stored - log_e_recomputed) < 1e-9) AS same FROM flagscope.replay_evidence(2);
+SELECT bool_and(abs(log_e_stored - log_e_recomputed) < 1e-9) AS same FROM _flagscope.replay_evidence(2);
 
 -- What waits longer than guardrail.pairing is given up: it is no sample, and the ramp does not advance on it.
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '0 s');
@@ -46,7 +46,7 @@ SELECT pg_temp.spans('off', '2040-01-02 13:01:03', 40, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 13:01:03');
 SELECT state, reason FROM flagscope.guardrail_status WHERE rollout_id = 2;
 -- At 100 % no control is left: the treatment's data count alone, and the rollout completes.
-SELECT flagscope.advance_rollout(2, 'by hand', 'ann');
+SELECT flagscope.advance_rollout(2, reason => 'by hand', actor => 'ann');
 UPDATE flagscope.rollout SET stage_started_at = '2040-01-02 13:02' WHERE id = 2;
 SELECT pg_temp.spans('on', '2040-01-02 13:02:01', 60, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 13:02:01');

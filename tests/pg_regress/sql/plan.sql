@@ -8,7 +8,7 @@ SELECT flagscope.create_metric('depth', 'mean', 'metric', '{"name": "depth"}'), 
 SELECT flagscope.create_flag('queue');
 -- On watch, so that there are rollups; the rules are proposed later.
 SELECT count(flagscope.create_guardrail('queue', m.name, name => 'watch ' || m.name, limit_value => 0.9, test => 'threshold', shadow => true,
-    quantile => CASE m.kind WHEN 'quantile' THEN 0.5 END)) AS watched FROM flagscope.metric m;
+    quantile => CASE m.kind WHEN 'quantile' THEN 0.5 END)) AS watched FROM flagscope.metric_definition m;
 SELECT flagscope.create_rollout('queue', stages => ARRAY[50, 100], min_duration => '1 day') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
@@ -21,12 +21,12 @@ CREATE FUNCTION pg_temp.backtests() RETURNS TABLE (metric text, rule text, strat
     FROM unnest(ARRAY['{"metric": "depth", "limit_value": 200}', '{"metric": "load", "limit_value": 200}', '{"metric": "duration", "limit_value": 200, "quantile": 0.5, "test": "threshold"}',
         '{"metric": "high", "limit_value": 0.5, "test": "threshold"}', '{"metric": "tries", "limit_value": 0.5, "test": "threshold"}', '{"metric": "high", "margin": 0.5}',
         '{"metric": "high", "limit_value": 0.5}', '{"metric": "duration"}', '{"metric": "capped"}', '{"metric": "tries"}', '{"metric": "capped", "margin_absolute": 20}']::jsonb[]) x(rule),
-        flagscope.backtest(x.rule || '{"min_sample": 5, "time_window": "10 s"}', 'queue', '2040-01-02', '2040-01-03') b
+        flagscope.backtest('queue', x.rule || '{"min_sample": 5, "time_window": "10 s"}', since => '2040-01-02', until => '2040-01-03') b
     GROUP BY x.rule ORDER BY x.rule;
 $$;
 CREATE FUNCTION pg_temp.reports() RETURNS SETOF text LANGUAGE sql AS $$
-    SELECT flagscope.rollout_report(1, '2040-01-02 12:02') UNION ALL SELECT to_jsonb(s)::text FROM flagscope.variant_summary('queue', '[2040-01-02, 2040-01-03)') s
-    UNION ALL SELECT _flagscope.effect(g, s, m, r)::text FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id;
+    SELECT flagscope.rollout_report(1, '2040-01-02 12:02') UNION ALL SELECT to_jsonb(s)::text FROM flagscope.variant_summary('queue', since => '2040-01-02', until => '2040-01-03') s
+    UNION ALL SELECT _flagscope.effect(g, s, m, r)::text FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric JOIN flagscope.rollout r ON r.id = s.rollout_id;
 $$;
 SELECT metric, rule, strata, fires_at, fires, max_ln_e FROM pg_temp.backtests();
 -- The same under every setting.
@@ -51,7 +51,7 @@ SELECT * FROM _flagscope.stage_quantile(NULL, 0.5, 0.01);
 -- A sum that overflows is that of a rate alone, though all kinds are asked for in one statement.
 CREATE TABLE public.huge (at timestamptz, value float8);
 INSERT INTO public.huge SELECT now() - interval '1 minute', 1e308 FROM generate_series(1, 30);
-SELECT kind, finding.n, finding.value FROM unnest('{quantile,proportion}'::text[]) kind, LATERAL flagscope.check_metric(
+SELECT kind, finding.n, finding.value FROM unnest('{quantile,proportion}'::text[]) kind, LATERAL flagscope.preview_metric(
     jsonb_build_object('kind', kind, 'query', 'SELECT NULL::text AS subject, ''on'' AS variant, value, at AS ts FROM public.huge WHERE at >= $1 AND at < $2')) finding WHERE topic = 'rows';
 RESET plan_cache_mode;
 DROP TABLE public.huge;

@@ -41,7 +41,7 @@ END $$;
 CREATE TEMP TABLE action (id serial, statement text);
 INSERT INTO action (statement) VALUES
     -- reading
-    ('SELECT * FROM flagscope.flag'), ('SELECT * FROM flagscope.telemetry'), ('SELECT * FROM _flagscope.telemetry_p20400102'), ('SELECT * FROM flagscope.decision'), ('SELECT * FROM flagscope.variant_state'), ('SELECT * FROM flagscope.span_summary'),
+    ('SELECT * FROM flagscope.flag_definition'), ('SELECT * FROM flagscope.telemetry'), ('SELECT * FROM _flagscope.telemetry_p20400102'), ('SELECT * FROM flagscope.decision'), ('SELECT * FROM _flagscope.variant_state'), ('SELECT * FROM flagscope.span_summary'),
     ('SELECT * FROM flagscope.chunk'), ('SELECT * FROM flagscope.setting'), ('SELECT * FROM flagscope.outbox'), ('SELECT * FROM flagscope.status()'), ('SELECT * FROM flagscope.variant_summary(''f'')'),
     ('SELECT flagscope.ramp_gate(1)'), ('SELECT flagscope.explain_decision(1)'), ('SELECT * FROM flagscope.rollout_chart(1, ''errors'')'), ('SELECT flagscope.quantile(flagscope.tdigest(1), 0.5)'), ('SELECT flagscope.sparkline(1.0 ORDER BY 1)'),
     -- evaluating and sending
@@ -49,7 +49,7 @@ INSERT INTO action (statement) VALUES
     ('INSERT INTO _flagscope.telemetry_p20400102 (ts, signal, name) VALUES (''2040-01-02'', ''span'', ''x'')'), ('UPDATE flagscope.telemetry SET value = 0'), ('DELETE FROM flagscope.telemetry'), ('TRUNCATE flagscope.telemetry'), ('DELETE FROM _flagscope.telemetry_stray'),
     ('SELECT flagscope.record_log(''x'')'), ('SELECT flagscope.record(''[]'')'), ('SELECT * FROM flagscope.trace(''00000000-0000-0000-0000-000000000001'')'), ('SELECT * FROM flagscope.telemetry_of(''u'')'), ('SELECT _flagscope.tie_rows(''{}'', ''{}'', ''{}'', ''{}'', now(), now())'), ('SELECT * FROM _flagscope.otlp_series'),
     -- configuring
-    ('SELECT flagscope.create_flag(''g'')'), ('INSERT INTO flagscope.flag (key, value_type, variants) VALUES (''g'', ''boolean'', ''{"on": true}'')'), ('UPDATE flagscope.flag SET description = ''x'''), ('DELETE FROM flagscope.flag WHERE key = ''x'''), ('SELECT flagscope.create_environment(''x'')'),
+    ('SELECT flagscope.create_flag(''g'')'), ('INSERT INTO flagscope.flag_definition (key, value_type, variants) VALUES (''g'', ''boolean'', ''{"on": true}'')'), ('UPDATE flagscope.flag_definition SET description = ''x'''), ('DELETE FROM flagscope.flag_definition WHERE key = ''x'''), ('SELECT flagscope.create_environment(''x'')'),
     ('SELECT flagscope.set_default_variant(''f'', ''on'')'), ('SELECT flagscope.disable_flag(''f'')'), ('SELECT flagscope.create_metric(''m'', ''mean'', ''log'')'), ('SELECT flagscope.create_guardrail(''f'', ''errors'', name => ''x'')'), ('UPDATE flagscope.guardrail SET margin = 0.2'),
     ('UPDATE flagscope.flag_state SET default_variant = ''on'''), ('DELETE FROM flagscope.flag_state WHERE flag = ''x'''), ('SELECT flagscope.set_setting(''rollout.alpha'', ''0.02'')'),
     -- driving rollouts

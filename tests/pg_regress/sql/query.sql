@@ -35,8 +35,8 @@ SELECT query, pg_temp.refused(format('SELECT flagscope.create_query_metric(%L, %
     'DELETE FROM shop.orders WHERE at >= $1 AND at < $2',
     'SELECT 1 AS subject, 2 AS value; DROP TABLE shop.orders']) query;
 SELECT pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'ratio', 'SELECT 1 AS subject, 2 AS value')$$), pg_temp.refused($$SELECT flagscope.create_query_metric('x', 'mean', NULL)$$),
-    pg_temp.refused($$INSERT INTO flagscope.metric (name, kind) VALUES ('x', 'mean')$$), pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, signal, query) VALUES ('x', 'mean', 'span', 'SELECT 1 AS subject, 1 AS value')$$);
-SELECT pg_temp.refused($$INSERT INTO flagscope.metric (name, kind, query, created_at) VALUES ('x', 'mean', 'SELECT 1', '2020-01-01')$$);
+    pg_temp.refused($$INSERT INTO flagscope.metric_definition (name, kind) VALUES ('x', 'mean')$$), pg_temp.refused($$INSERT INTO flagscope.metric_definition (name, kind, signal, query) VALUES ('x', 'mean', 'span', 'SELECT 1 AS subject, 1 AS value')$$);
+SELECT pg_temp.refused($$INSERT INTO flagscope.metric_definition (name, kind, query, created_at) VALUES ('x', 'mean', 'SELECT 1', '2020-01-01')$$);
 
 -- The owner is who writes the metric; a role of somebody else's cannot be lent.
 SET ROLE regress_analyst;
@@ -44,16 +44,16 @@ SELECT flagscope.create_query_metric('order value', 'mean', 'SELECT customer AS 
 SELECT flagscope.create_query_metric('refunds', 'proportion', 'SELECT customer AS subject, refunded AS value FROM shop.orders WHERE at >= $1 AND at < $2');
 SELECT flagscope.create_query_metric('clicks', 'rate', 'SELECT variant, sum(clicks) AS value, sum(seconds) AS exposure FROM shop.visit WHERE at >= $1 AND at < $2 GROUP BY variant');
 SELECT flagscope.create_query_metric('visit time', 'quantile', 'SELECT variant, seconds AS value FROM shop.visit WHERE at >= $1 AND at < $2', unit => 's');
-SELECT name, kind, owner, signal FROM flagscope.metric ORDER BY name;
+SELECT name, kind, owner, signal FROM flagscope.metric_definition ORDER BY name;
 RESET ROLE;
 SET ROLE regress_other;
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
-    $s$INSERT INTO flagscope.metric (name, kind, query, owner) VALUES ('x', 'mean', 'SELECT customer AS subject, amount AS value FROM shop.secret', 'regress_analyst')$s$,
-    $s$UPDATE flagscope.metric SET query = 'SELECT 1 AS subject, 2 AS value' WHERE name = 'refunds'$s$,
-    $s$UPDATE flagscope.metric SET owner = 'postgres' WHERE name = 'refunds'$s$,
+    $s$INSERT INTO flagscope.metric_definition (name, kind, query, owner) VALUES ('x', 'mean', 'SELECT customer AS subject, amount AS value FROM shop.secret', 'regress_analyst')$s$,
+    $s$UPDATE flagscope.metric_definition SET query = 'SELECT 1 AS subject, 2 AS value' WHERE name = 'refunds'$s$,
+    $s$UPDATE flagscope.metric_definition SET owner = 'postgres' WHERE name = 'refunds'$s$,
     $s$SELECT * FROM _flagscope.query_rows('postgres', 'SELECT 1 AS subject, 2 AS value', now(), now(), 1000, 1)$s$,
     $s$SELECT _flagscope.poll_metrics(now())$s$,
-    $s$UPDATE flagscope.metric SET description = 'share of orders given back' WHERE name = 'refunds'$s$]) s;
+    $s$UPDATE flagscope.metric_definition SET description = 'share of orders given back' WHERE name = 'refunds'$s$]) s;
 RESET ROLE;
 
 SELECT flagscope.create_flag('cart');
@@ -66,7 +66,7 @@ SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 12:00') 
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-01-02 12:00:01', 'event', 'feature_flag.evaluation', 'c' || i, jsonb_build_object('cart', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i;
 SELECT (flagscope.tick('2040-01-02 12:00:02')).at;
-SELECT variant, count(*) FROM flagscope.unit GROUP BY 1 ORDER BY 1;
+SELECT variant, count(*) FROM flagscope.rollout_subject GROUP BY 1 ORDER BY 1;
 CREATE FUNCTION pg_temp.orders(since timestamptz, worse float8) RETURNS void LANGUAGE sql AS $$
     INSERT INTO shop.orders SELECT since + i * interval '10 ms', 'c' || i, CASE WHEN i % 2 = 0 THEN 40 / worse ELSE 40 END + i % 20, i % 20 < CASE WHEN i % 2 = 0 THEN worse * 2 - 1 ELSE 2 END FROM generate_series(1, 420) i;
     INSERT INTO shop.visit SELECT since + i * interval '10 ms', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END, 5 + i % 10, 3 FROM generate_series(1, 200) i;
@@ -78,7 +78,7 @@ SELECT (flagscope.tick('2040-01-02 12:00:08')).strata AS too_early;
 SELECT (flagscope.tick('2040-01-02 12:00:12')).strata;
 -- c401 to c420 were never exposed; a row counts once, whatever the ticks.
 SELECT metric, until::time, given, counted, failures, problem FROM flagscope.metric_run ORDER BY 1;
-SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean, round(p50::numeric, 1) AS p50 FROM flagscope.variant_summary('cart', '[2040-01-02, 2040-01-03)') ORDER BY 1, 2;
+SELECT metric, variant, n, events, round(rate::numeric, 4) AS rate, round(mean::numeric, 4) AS mean, round(p50::numeric, 1) AS p50 FROM flagscope.variant_summary('cart', since => '2040-01-02', until => '2040-01-03') ORDER BY 1, 2;
 SELECT v.variant, count(*) AS n, avg(o.amount) AS mean, count(*) FILTER (WHERE o.refunded) AS refunded FROM shop.orders o JOIN LATERAL (SELECT CASE WHEN substr(o.customer, 2)::integer % 2 = 0 THEN 'on' ELSE 'off' END) v(variant) ON substr(o.customer, 2)::integer <= 400 GROUP BY 1 ORDER BY 1;
 SELECT g.name, s.state, s.reason FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id ORDER BY g.id;
 SELECT * FROM flagscope.verify_rollup('2040-01-02', '2040-01-03');
@@ -107,7 +107,7 @@ SELECT pg_temp.orders('2040-01-02 12:00:41', 4);
 SELECT pg_temp.orders('2040-01-02 12:00:47', 4);
 SELECT (flagscope.tick('2040-01-02 12:00:55')).decisions;
 SELECT action, rule ->> 'name' AS guardrail, reason FROM flagscope.decision WHERE guardrail_id IS NOT NULL ORDER BY id;
-SELECT count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS equal FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL;
+SELECT count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS equal FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL;
 
 -- Whatever a query of a plain role tries: it fails, says why, and changes nothing; the tick goes on.
 CREATE TABLE shop.victim (x integer);
@@ -132,7 +132,7 @@ SELECT count(flagscope.create_query_metric(name, 'mean', 'SELECT ''on''::text AS
 RESET ROLE;
 SELECT flagscope.set_setting('query.timeout', '"500 ms"'), flagscope.set_setting('query.rows', '2');
 SELECT flagscope.create_flag('other');
-SELECT count(flagscope.create_guardrail('other', name, limit_value => 5)) FROM flagscope.metric WHERE owner = 'regress_other';
+SELECT count(flagscope.create_guardrail('other', name, limit_value => 5)) FROM flagscope.metric_definition WHERE owner = 'regress_other';
 SELECT flagscope.create_rollout('other', stages => '{50,100}', min_duration => '1 hour') AS id \gset
 SELECT _flagscope.decide(:id, 'start', 'tester', 'by hand', '2040-01-02 13:00') > 0 AS started;
 DO $$ BEGIN FOR i IN 1..20 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 13:00:10' + i * interval '1 ms'); END LOOP; END $$;
@@ -141,7 +141,7 @@ SELECT g.name, s.state FROM flagscope.guardrail_status s JOIN flagscope.guardrai
 SELECT (SELECT count(*) FROM shop.victim) AS written, (SELECT last_value FROM shop.numbers) AS number, current_user = session_user AS same_user, current_setting('statement_timeout') AS timeout, current_setting('transaction_read_only') AS read_only,
     current_setting('search_path') AS search_path;
 -- Somebody else's query is not run with one's own rights, not even to look at it.
-SELECT pg_temp.refused($$SELECT * FROM flagscope.check_metric('refunds')$$);
+SELECT pg_temp.refused($$SELECT * FROM flagscope.preview_metric('refunds')$$);
 -- Nor is anything left behind where the query is the caller's own.
 SET ROLE regress_reader;
 SELECT subject, variant, value, exposure, ts FROM _flagscope.own_query_rows($$SELECT 'x' AS subject, true AS value, 2.5 AS exposure, $1 AS ts$$, '2040-01-02', '2040-01-03', 1000, 1);
@@ -168,6 +168,6 @@ SELECT (flagscope.tick('2040-01-02 13:02')).strata;
 SELECT count(flagscope.tick('2040-01-02 13:02:06'));
 SELECT until::time, given, counted, problem FROM flagscope.metric_run WHERE metric = 'early orders';
 -- The second and the third of five.
-SELECT variant, n, mean FROM flagscope.variant_summary('window', '[2040-01-02, 2040-01-03)') ORDER BY 1;
-SELECT pg_temp.refused($$UPDATE flagscope.metric SET conversion_window = '1 day' WHERE name = 'early orders'$$);
+SELECT variant, n, mean FROM flagscope.variant_summary('window', since => '2040-01-02', until => '2040-01-03') ORDER BY 1;
+SELECT pg_temp.refused($$UPDATE flagscope.metric_definition SET conversion_window = '1 day' WHERE name = 'early orders'$$);
 DROP OWNED BY regress_analyst, regress_other, regress_reader;

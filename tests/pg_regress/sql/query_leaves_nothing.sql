@@ -16,7 +16,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ' ' || SQLERRM;
 END $$;
 -- One SELECT without data-modifying statements in it.
-SELECT query, pg_temp.refused(format('SELECT flagscope.check_query(%L)', query)) AS check_query,
+SELECT query, pg_temp.refused(format('SELECT _flagscope.require_query(%L)', query)) AS check_query,
     pg_temp.refused(format('SELECT flagscope.create_query_metric(%L, %L, %L)', 'm' || n, 'mean', query)) = 'taken' AS written
 FROM unnest(ARRAY[
     'SELECT customer AS subject, amount AS value FROM shop.orders',

@@ -9,7 +9,7 @@ CREATE FUNCTION pg_temp.spans(flag text, variant text, at timestamptz, n integer
     INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT at, 'span', 'x', jsonb_build_object(flag, variant), i <= errors FROM generate_series(1, n) i;
 $$;
 CREATE VIEW pg_temp.stand AS
-SELECT r.flag, r.id, r.status, r.stage, s.percent, s.default_variant AS "default", r.watch_until, coalesce(r.problem, '') AS problem
+SELECT r.flag, r.id, r.status, r.stage, s.percent, s.default_variant AS "default", r.follow_up_until, coalesce(r.problem, '') AS problem
 FROM flagscope.rollout r JOIN flagscope.flag_state s USING (flag, environment);
 
 -- The edit lock. A draft is free; of a running rollout nothing can be edited, of one that was stopped the stages to come.
@@ -41,32 +41,32 @@ SELECT action, at, actor, recorded_at > at - interval '100 years' AS recorded FR
 SELECT flagscope.start_rollout(:id, at => 'infinity');
 
 -- Freezes: on Friday afternoons in Berlin nothing is widened, and at the end of the year nothing with a tag. 2040-01-06 is a Friday.
-SELECT flagscope.create_freeze('nobody is there on Friday afternoons', weekdays => '{5}', from_time => '14:00', time_zone => 'Europe/Berlin') AS id;
+SELECT flagscope.create_change_freeze('nobody is there on Friday afternoons', weekdays => '{5}', from_time => '14:00', time_zone => 'Europe/Berlin') AS id;
 \set VERBOSITY terse
-SELECT flagscope.create_freeze('x', weekdays => '{8}');
-SELECT flagscope.create_freeze('x', weekdays => '{1}', during => '[2040-01-01,2040-01-02)');
-SELECT flagscope.create_freeze('x', weekdays => '{1}', time_zone => 'Europe/Atlantis');
-SELECT flagscope.create_freeze('x', during => 'empty');
+SELECT flagscope.create_change_freeze('x', weekdays => '{8}');
+SELECT flagscope.create_change_freeze('x', weekdays => '{1}', since => '2040-01-01', until => '2040-01-02');
+SELECT flagscope.create_change_freeze('x', weekdays => '{1}', time_zone => 'Europe/Atlantis');
+SELECT flagscope.create_change_freeze('x', since => '2026-12-24', until => '2026-12-24');
 \set VERBOSITY default
-SELECT flagscope.create_freeze('the books are closed', during => '[2039-12-24, 2040-01-02)', tag => 'money') AS id;
+SELECT flagscope.create_change_freeze('the books are closed', since => '2039-12-24', until => '2040-01-02', tag => 'money') AS id;
 SELECT flagscope.create_flag('cold', tags => '{money}');
-SELECT flagscope.create_rollout('cold', stages => ARRAY[10, 20, 50, 100], min_duration => '1 min', watch => '1 h') AS id \gset
+SELECT flagscope.create_rollout('cold', stages => ARRAY[10, 20, 50, 100], min_duration => '1 min', follow_up => '1 h') AS id \gset
 SELECT at, _flagscope.frozen('cold', 'production', at) AS cold, _flagscope.frozen('lock', 'production', at) AS lock
 FROM unnest('{2039-12-31 12:00+00,2040-01-02 00:00+00,2040-01-06 12:59:59+00,2040-01-06 13:00+00,2040-01-06 22:59:59+00,2040-01-06 23:00+00,2040-07-06 12:00+00}'::timestamptz[]) at;
 SELECT flagscope.start_rollout(:id, at => '2039-12-31 12:00');
 SELECT flagscope.start_rollout(:id, at => '2039-12-31 12:00', override => true);
-SELECT flagscope.start_rollout(:id, 'the board wants it', at => '2040-01-06 12:30+00', override => true) > 0 AS not_frozen_then;
+SELECT flagscope.start_rollout(:id, reason => 'the board wants it', at => '2040-01-06 12:30+00', override => true) > 0 AS not_frozen_then;
 SELECT decisions FROM flagscope.tick('2040-01-06 12:32+00');
 -- The ramp waits while it is frozen; a person may override it with a reason; narrowing is always possible.
 SELECT decisions FROM flagscope.tick('2040-01-06 13:00+00');
 SELECT flagscope.ramp_gate(:id, '2040-01-06 13:00+00');
 SELECT flagscope.advance_rollout(:id, at => '2040-01-06 13:01+00');
-SELECT flagscope.advance_rollout(:id, 'it mends the shop', at => '2040-01-06 13:01+00', override => true) > 0 AS overridden;
+SELECT flagscope.advance_rollout(:id, reason => 'it mends the shop', at => '2040-01-06 13:01+00', override => true) > 0 AS overridden;
 SELECT flagscope.complete_rollout(:id, at => '2040-01-06 13:02+00');
 SELECT flagscope.step_back_rollout(:id, at => '2040-01-06 13:02+00') > 0 AS back;
 SELECT flagscope.resume_rollout(:id, at => '2040-01-06 13:03+00');
 SELECT action, to_percent, reason, evidence FROM flagscope.decision WHERE rollout_id = :id ORDER BY id;
-DELETE FROM flagscope.freeze;
+DELETE FROM flagscope.change_freeze;
 
 -- Exclusion groups: one at a time in an environment; a paused one still excludes, a rolled back one no longer.
 SELECT flagscope.create_environment('staging');
@@ -126,25 +126,25 @@ FROM flagscope.rollout r JOIN flagscope.flag_state s USING (flag, environment) W
 SELECT flagscope.create_flag('after');
 SELECT flagscope.create_guardrail('after', 'errors', name => 'against control'), flagscope.create_guardrail('after', 'errors', name => 'limit', limit_value => 0.05, min_sample => 10),
     flagscope.create_guardrail('after', 'errors', name => 'told', limit_value => 0.05, action => 'hold', weight => 3);
-SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], watch => '10 min') AS id \gset
+SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], follow_up => '10 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-03-01 12:00') > 0 AS started;
 SELECT flagscope.complete_rollout(:id, at => '2040-03-01 12:10') > 0 AS completed;
-SELECT status, "default", watch_until FROM pg_temp.stand WHERE id = :id;
+SELECT status, "default", follow_up_until FROM pg_temp.stand WHERE id = :id;
 SELECT pg_temp.spans('after', 'on', '2040-03-01 12:15', 100, 3);
 SELECT decisions FROM flagscope.tick('2040-03-01 12:15');
 SELECT g.name, s.state, s.reason, e.percent FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id LEFT JOIN flagscope.evaluation e USING (evidence_id) WHERE s.rollout_id = :id ORDER BY g.id;
 SELECT pg_temp.spans('after', 'on', '2040-03-01 12:16', 100, 50);
 SELECT decisions FROM flagscope.tick('2040-03-01 12:16');
 SELECT action, rule ->> 'name' AS guardrail, from_status, to_status, from_percent, to_percent FROM flagscope.decision WHERE rollout_id = :id AND guardrail_id IS NOT NULL ORDER BY id;
-SELECT status, "default", watch_until FROM pg_temp.stand WHERE id = :id;
+SELECT status, "default", follow_up_until FROM pg_temp.stand WHERE id = :id;
 -- Over after its time, and when another rollout starts.
-SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], watch => '10 min') AS id \gset
+SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], follow_up => '10 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-03-01 13:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-03-01 13:01') > 0 AS completed;
 SELECT pg_temp.spans('after', 'on', '2040-03-01 13:11', 100, 90);
 SELECT decisions FROM flagscope.tick('2040-03-01 13:11');
 SELECT flagscope.create_rollout('after', treatment => 'off', control => 'on') AS next \gset
 SELECT flagscope.start_rollout(:next, at => '2040-03-01 13:05') > 0 AS started;
-SELECT id = :id AS former, status, watch_until FROM pg_temp.stand WHERE flag = 'after' ORDER BY stand.id;
+SELECT id = :id AS former, status, follow_up_until FROM pg_temp.stand WHERE flag = 'after' ORDER BY stand.id;
 
 -- Whoever says which stage he means is not taken for somebody who means the next one; nobody acts in flagscope's name.
 SELECT flagscope.create_flag('twice');
@@ -169,7 +169,7 @@ SELECT stage, percent FROM pg_temp.stand WHERE id = :id;
 -- What somebody chose after completion is not taken back by the watch.
 SELECT flagscope.create_flag('chosen', '{"off": false, "on": true, "safe": false}');
 SELECT flagscope.create_guardrail('chosen', 'errors', name => 'limit', limit_value => 0.05, min_sample => 10) > 0 AS made;
-SELECT flagscope.create_rollout('chosen', stages => '{100}', watch => '1 hour') AS id \gset
+SELECT flagscope.create_rollout('chosen', stages => '{100}', follow_up => '1 hour') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-04-01 12:01') > 0 AS completed;
 SELECT flagscope.set_default_variant('chosen', 'safe') > 0 AS set;
 SELECT pg_temp.spans('chosen', 'on', '2040-04-01 12:01:30', 200, 190);
@@ -182,13 +182,13 @@ SELECT flagscope.create_flag('before');
 SELECT flagscope.create_guardrail('before', 'errors', name => 'as before', comparison => 'baseline', min_sample => 50) > 0 AS made;
 SELECT pg_temp.spans('before', 'off', '2040-05-01 11:50', 1000, 20);
 SELECT flagscope.tick('2040-05-01 11:50:01') IS NOT NULL AS ticked;
-SELECT flagscope.create_rollout('before', stages => '{50, 100}', watch => '1 hour') AS id \gset
+SELECT flagscope.create_rollout('before', stages => '{50, 100}', follow_up => '1 hour') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-05-01 12:00') > 0 AS started, flagscope.complete_rollout(:id, at => '2040-05-01 12:10') > 0 AS completed;
 SELECT pg_temp.spans('before', 'on', '2040-05-01 12:15', 200, 4);
 SELECT decisions FROM flagscope.tick('2040-05-01 12:15:01');
 SELECT pg_temp.spans('before', 'on', '2040-05-01 12:16', 200, 40);
 SELECT decisions FROM flagscope.tick('2040-05-01 12:16:01');
-SELECT d.action, d.from_status, d.to_status, d.from_percent, d.to_percent, (d.evidence ->> 'limit')::float8 BETWEEN 0.025 AND 0.06 AS limit_near_the_past
+SELECT d.action, d.from_status, d.to_status, d.from_percent, d.to_percent, (d.evidence ->> 'limit_value')::float8 BETWEEN 0.025 AND 0.06 AS limit_near_the_past
 FROM flagscope.decision d WHERE d.rollout_id = :id AND d.guardrail_id IS NOT NULL;
 SELECT status, "default" FROM pg_temp.stand WHERE id = :id;
 
@@ -203,10 +203,10 @@ SELECT decisions FROM flagscope.tick('2040-05-02 12:01');
 SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:01:30', 50, 1), pg_temp.spans('waits', 'off', '2040-05-02 12:01:30', 50, 1);
 SELECT decisions FROM flagscope.tick('2040-05-02 12:02:30');
 SELECT flagscope.ramp_gate(:id, '2040-05-02 12:02:30');
-SELECT flagscope.create_freeze('nothing moves in May', during => '[2040-05-01, 2040-06-01)') > 0 AS frozen;
+SELECT flagscope.create_change_freeze('nothing moves in May', since => '2040-05-01', until => '2040-06-01') > 0 AS frozen;
 SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:02:40', 50, 40), pg_temp.spans('waits', 'off', '2040-05-02 12:02:40', 50, 1);
 SELECT decisions FROM flagscope.tick('2040-05-02 12:02:41');
 SELECT at, action, from_percent, to_percent FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope' ORDER BY id;
 SELECT status, percent, "default" FROM pg_temp.stand WHERE id = :id;
-DELETE FROM flagscope.freeze;
+DELETE FROM flagscope.change_freeze;
 SELECT flagscope.set_setting('rollout.max_automatic', '20');

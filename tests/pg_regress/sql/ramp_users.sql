@@ -4,7 +4,7 @@ DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 SET client_min_messages = warning;
 SELECT flagscope.create_flag(f) FROM unnest('{two,three,other}'::text[]) f;
-UPDATE flagscope.flag SET bucketing = 'v3' WHERE key = 'three';
+UPDATE flagscope.flag_definition SET bucketing = 'v3' WHERE key = 'three';
 SELECT flagscope.create_rollout(f, stages => '{0.1,1,5,25,50,100}') AS rollout FROM unnest('{two,three}'::text[]) f;
 SELECT flagscope.start_rollout(i) AS stage FROM generate_series(1, 2) i;
 CREATE TEMP TABLE served (step serial, what text, percent numeric, two bit varying, three bit varying);

@@ -28,7 +28,7 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.refobjid = (SELECT oid FROM 
 CREATE TEMP TABLE decided_relation (names text, reader text, writer text, deliverer text, admin text);
 INSERT INTO decided_relation VALUES
     -- configuration: people change it by functions or by hand
-    ('environment flag segment metric guardrail guardrail_policy freeze setting', 'r', '', '', 'rawd'),
+    ('environment_definition flag_definition segment metric_definition guardrail guardrail_policy change_freeze setting', 'r', '', '', 'rawd'),
     ('flag_state rollout_stage', 'r', '', '', 'r(a)(w)d'), ('rollout', 'r', '', '', 'r(a)d'),
     -- telemetry comes in, and is read
     ('telemetry', 'r', 'a', '', 'ra'), ('telemetry_stray', 'r', '', '', 'rd'),
@@ -38,9 +38,9 @@ INSERT INTO decided_relation VALUES
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 variant_delta_past_1 variant_delta_past_2 variant_delta_past_3', 'r', '', '', 'r'),
     ('alert arrival delta_place health incarnation manifest restore setting_default uncounted uncounted_delta uncounted_total', 'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 variant_rollup variant_history watch', 'r', '', '', 'r'),
-    ('unit unit_delta horizon metric_run tick_state late_trace late_trace_state otlp_series otlp_evaluation', 'r', '', '', 'r'),
+    ('rollout_subject subject_delta horizon metric_run tick_state late_trace late_trace_state otlp_series otlp_evaluation', 'r', '', '', 'r'),
     ('allocation chunk event exposure log metric_point span span_summary tagged variant_state', 'r', '', '', 'r'),
-    ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq freeze_id_seq guardrail_id_seq guardrail_policy_id_seq outbox_id_seq rollout_id_seq', '', '', '', '');
+    ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq change_freeze_id_seq guardrail_id_seq guardrail_policy_id_seq outbox_id_seq rollout_id_seq', '', '', '', '');
 CREATE TEMP TABLE relation AS
 SELECT c.oid, c.relnamespace::regnamespace AS schema, c.relname, c.relkind, r.short, r.name,
     (SELECT string_agg(CASE WHEN has_table_privilege(r.name, c.oid, p) THEN l WHEN l IN ('r', 'a', 'w') AND c.relkind <> 'S' AND has_any_column_privilege(r.name, c.oid, p) THEN format('(%s)', l) END, '' ORDER BY o)
@@ -63,11 +63,11 @@ CREATE TEMP TABLE decided_function (schema text, who text, names text);
 INSERT INTO decided_function VALUES
     ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_reader grant_writer'),
     ('flagscope', 'reader admin', 'anomaly_score anomaly_z bar buckets count count_above design_effect ewma ewma_z histogram histogram_from_otlp invalid max mean merge min moments quantile quantile_interval quantile_rank ratio robust_z rollup sparkline standard_error stddev sum tdigest to_otlp trimmed_mean value variance'),
-    ('flagscope', 'reader admin', 'adjust_p_values anomalies chi_square_test combine_e e_bh mean_test odds_ratio proportion_test rank_test rate_test ratio_test test_distribution test_limit test_mean test_mean_t test_proportion test_quantile test_quantile_strict test_rate test_ratio test_share'),
-    ('flagscope', 'reader admin', 'backtest backtest_guardrail check_filter check_metric check_per check_query check_targeting explain_decision metric_series ramp_gate replay_anomaly replay_evidence replay_joint rollout_chart rollout_report status suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
-    ('flagscope', 'reader writer admin', 'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object evaluate_string explain_evaluation export_flagd export_problems flag_changes ofrep_evaluate ofrep_evaluate_all'),
+    ('flagscope', 'reader admin', 'adjust_p_values anomalies chi_square_test combine_e e_bh mean_test odds_ratio proportion_test rank_test rate_test ratio_test sequential_distribution_test sequential_limit_test sequential_mean_t_test sequential_mean_test sequential_proportion_test sequential_quantile_strict_test sequential_quantile_test sequential_rate_test sequential_ratio_test sequential_share_test'),
+    ('flagscope', 'reader admin', 'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision metric_series preview_metric ramp_gate replay rollout_chart rollout_report status suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
+    ('flagscope', 'reader writer admin', 'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object evaluate_string explain_evaluation export_flagd check_export flag_changes ofrep_evaluate ofrep_evaluate_all'),
     ('flagscope', 'writer admin', 'expose ingest_otlp record record_event record_log record_metric record_span'),
-    ('flagscope', 'admin', 'advance_rollout approve_stage archive_flag complete_rollout confirm_time create_environment create_flag create_freeze create_guardrail create_metric create_policy create_query_metric create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain pause_rollout rebuild_rollup restart_rollout resume_rollout rollback_rollout set_chunk_interval set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout step_back_rollout tick unarchive_flag'),
+    ('flagscope', 'admin', 'add_variant advance_rollout approve_stage archive_flag complete_rollout confirm_time create_environment create_flag create_change_freeze create_guardrail create_metric create_policy create_query_metric create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain pause_rollout rebuild_rollup restart_rollout resume_rollout rollback_rollout set_chunk_interval set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout step_back_rollout tick unarchive_flag'),
     ('_flagscope', 'nobody reader writer deliverer admin', 'configuration load_changes load_environment load_flag_keys load_flags load_flags_after message refuse variants_of'),
     ('_flagscope', 'reader admin', 'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states session_words store_states table_holders waiting_words'),
     ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'), ('_flagscope', 'writer admin', 'record'),

@@ -45,7 +45,7 @@ SELECT flagscope.step_back_rollout(:id);
 SELECT flagscope.rollback_rollout(:id);
 SELECT flagscope.complete_rollout(:id);
 SELECT flagscope.approve_stage(:id);
-SELECT flagscope.start_rollout(:id, 'let us go') > 0 AS done;
+SELECT flagscope.start_rollout(:id, reason => 'let us go') > 0 AS done;
 SELECT * FROM pg_temp.stand;
 SELECT flagscope.start_rollout(:id);
 SELECT flagscope.resume_rollout(:id);
@@ -56,7 +56,7 @@ SELECT * FROM pg_temp.stand;
 SELECT flagscope.pause_rollout(:id);
 SELECT flagscope.advance_rollout(:id);
 SELECT flagscope.step_back_rollout(:id);
-SELECT flagscope.approve_stage(:id, 'in the meantime') > 0 AS done;
+SELECT flagscope.approve_stage(:id, reason => 'in the meantime') > 0 AS done;
 SELECT flagscope.resume_rollout(:id) > 0 AS done;
 -- The stage starts anew, and with it the approval.
 SELECT * FROM pg_temp.stand;
@@ -132,6 +132,6 @@ SELECT percent FROM flagscope.rollout_stage WHERE rollout_id = :id ORDER BY ordi
 -- What is rolled out is fixed once it has started, and so is the flag's variant that it serves.
 UPDATE flagscope.rollout SET treatment = 'other' WHERE id = :id;
 UPDATE flagscope.rollout SET alpha = 0.5 WHERE id = :id;
-UPDATE flagscope.flag SET variants = '{"old": 2, "other": 3}' WHERE key = 'f';
-DELETE FROM flagscope.flag WHERE key = 'f';
+UPDATE flagscope.flag_definition SET variants = '{"old": 2, "other": 3}' WHERE key = 'f';
+DELETE FROM flagscope.flag_definition WHERE key = 'f';
 INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, status, stage) VALUES ('pairs', 'production', 'on', 'off', 0.01, 'running', 1);

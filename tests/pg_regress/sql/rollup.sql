@@ -43,7 +43,7 @@ SELECT w.flag, w.environment, f.value #>> '{}' AS variant, w.metric, date_bin('1
 FROM sent s, LATERAL jsonb_each(s.flags) f,
     (VALUES ('cart', 'production', 'share'), ('cart', 'production', 'amount'), ('cart', 'production', 'duration'),
             ('theme', 'production', 'share'), ('theme', 'staging', 'duration')) w(flag, environment, metric)
-WHERE f.key = w.flag AND (SELECT k.variants ? (f.value #>> '{}') FROM flagscope.flag k WHERE k.key = f.key)  -- no other names become rollups
+WHERE f.key = w.flag AND (SELECT k.variants ? (f.value #>> '{}') FROM flagscope.flag_definition k WHERE k.key = f.key)  -- no other names become rollups
     AND CASE coalesce(s.environment, 'production') WHEN 'prod' THEN 'production' WHEN 'stage' THEN 'staging' ELSE coalesce(s.environment, 'production') END = w.environment
     AND CASE w.metric WHEN 'share' THEN s.signal = 'span' AND s.name = 'pay' WHEN 'amount' THEN s.signal = 'event' AND s.name = 'order'
         ELSE s.signal = 'span' AND s.name IN ('pay', 'browse') END
@@ -83,7 +83,7 @@ SELECT * FROM pg_temp.compare('flagscope.variant_rollup');
 SELECT count(*) AS rows, bool_and((r.n, r.events, r.moments::text, r.histogram::text, r.last_ts) IS NOT DISTINCT FROM (b.n, b.events, b.moments::text, b.histogram::text, b.last_ts)) AS same
 FROM flagscope.variant_rollup r FULL JOIN before b USING (flag, environment, variant, metric, bucket);
 SELECT strata FROM flagscope.tick('2040-01-02 12:05:01');
-SELECT * FROM pg_temp.compare('flagscope.variant_rollup') EXCEPT SELECT * FROM pg_temp.compare('flagscope.variant_state');
+SELECT * FROM pg_temp.compare('flagscope.variant_rollup') EXCEPT SELECT * FROM pg_temp.compare('_flagscope.variant_state');
 -- The same rows in 40 statements: merged, they are the same again, in each bucket twice as many.
 DO $$
 BEGIN
@@ -148,7 +148,7 @@ ROLLBACK;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 16);
 SELECT flag, metric, n, events FROM _flagscope.variant_delta ORDER BY events DESC;
 -- A new alias too.
-UPDATE flagscope.environment SET aliases = aliases || '{live}' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET aliases = aliases || '{live}' WHERE key = 'production';
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity, environment) VALUES ('2040-01-02 12:13', 'log', 'shop', '{"theme": "red"}', 24, 'live');
 SELECT sum(n) AS n, sum(events) AS events FROM _flagscope.variant_delta;
 

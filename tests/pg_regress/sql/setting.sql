@@ -45,7 +45,7 @@ SELECT s AS refused, pg_temp.try(s) FROM unnest(ARRAY[
     $$INSERT INTO flagscope.setting (name, value) VALUES ('telemetry.retention', '"100000000 days"')$$,
     $$INSERT INTO flagscope.setting (name, value) VALUES ('telemetry.expired', '"archive"')$$,
     $$INSERT INTO flagscope.setting (name, value) VALUES ('rollout.stages', '[50, "x"]')$$,
-    $$UPDATE flagscope.setting SET name = 'rollout.watch' WHERE name = 'rollout.alpha'$$,
+    $$UPDATE flagscope.setting SET name = 'rollout.follow_up' WHERE name = 'rollout.alpha'$$,
     $$UPDATE flagscope.setting SET name = 'x' WHERE name = 'rollout.alpha'$$,
     $$UPDATE flagscope.setting SET value = '1e-400' WHERE name = 'rollout.alpha'$$]) s;
 SELECT s AS taken, pg_temp.try(s) FROM unnest(ARRAY[
@@ -82,13 +82,13 @@ SELECT g.state FROM flagscope.guardrail_status g WHERE g.state = 'error';
 -- The times of rollouts and guardrails have bounds, too: one beyond the end of time would make every tick fail.
 SELECT flagscope.create_flag('g');
 SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
-    $$SELECT flagscope.create_rollout('g', watch => '100000000 days')$$,
+    $$SELECT flagscope.create_rollout('g', follow_up => '100000000 days')$$,
     $$SELECT flagscope.create_rollout('g', cooldown => '100000000 days')$$,
     $$SELECT flagscope.create_rollout('g', min_duration => '100000000 days')$$,
     $$UPDATE flagscope.guardrail SET stale_after = '100000000 days'$$,
     $$UPDATE flagscope.guardrail SET grace = '100000000 days'$$,
     $$UPDATE flagscope.guardrail SET time_window = '100000000 days'$$,
-    $$SELECT flagscope.create_rollout('g', watch => '36500 days', cooldown => '36500 days', min_duration => '36500 days')$$,
+    $$SELECT flagscope.create_rollout('g', follow_up => '36500 days', cooldown => '36500 days', min_duration => '36500 days')$$,
     $$UPDATE flagscope.guardrail SET stale_after = '36500 days', grace = '36500 days'$$]) s;
 SELECT flagscope.start_rollout(r.id, at => '2040-01-02 00:03') > 0 AS started FROM flagscope.rollout r WHERE r.flag = 'g';
 SELECT guardrails IS NOT NULL AS ticked FROM flagscope.tick('2040-01-02 00:04');

@@ -25,9 +25,9 @@ SELECT statement, pg_temp.renewed(statement) FROM unnest(ARRAY[
     $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 21]}' WHERE name = 'adults'$$,
     $$UPDATE flagscope.segment SET rule = '{"==": [1, 2]}' WHERE name = 'unused'$$,
     $$UPDATE flagscope.segment SET rule = rule$$,
-    $$UPDATE flagscope.environment SET segments = '{"adults": {">=": [{"var": "age"}, 16]}}' WHERE key = 'production'$$,
+    $$UPDATE flagscope.environment_definition SET segments = '{"adults": {">=": [{"var": "age"}, 16]}}' WHERE key = 'production'$$,
     $$UPDATE flagscope.segment SET rule = '{">=": [{"var": "age"}, 30]}' WHERE name = 'adults'$$,
-    $$UPDATE flagscope.environment SET segments = '{}' WHERE key = 'production'$$]) WITH ORDINALITY s(statement, place) ORDER BY place;
+    $$UPDATE flagscope.environment_definition SET segments = '{}' WHERE key = 'production'$$]) WITH ORDINALITY s(statement, place) ORDER BY place;
 SELECT variant FROM flagscope.evaluate('f2', 'u', '{"plan": "gold", "age": 29}');
 SELECT variant FROM flagscope.evaluate('f2', 'u', '{"plan": "gold", "age": 31}');
 -- They are found by an index.
@@ -40,17 +40,17 @@ RESET enable_seqscan;
 -- Metadata: one version of the environment's, none of the flags; every answer, export and follower has it.
 SELECT max(cursor) AS cursor FROM flagscope.flag_changes() \gset
 SELECT clock_timestamp() AS before \gset
-SELECT pg_temp.renewed($$UPDATE flagscope.environment SET metadata = '{"team": "shop"}' WHERE key = 'production'$$);
+SELECT pg_temp.renewed($$UPDATE flagscope.environment_definition SET metadata = '{"team": "shop"}' WHERE key = 'production'$$);
 SELECT clock_timestamp() AS between \gset
 SET flagscope.actor = 'ann';
 SET flagscope.reason = 'moved';
-UPDATE flagscope.environment SET metadata = '{"team": "till"}' WHERE key = 'production';
-UPDATE flagscope.environment SET metadata = metadata, description = 'same' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET metadata = '{"team": "till"}' WHERE key = 'production';
+UPDATE flagscope.environment_definition SET metadata = metadata, description = 'same' WHERE key = 'production';
 RESET flagscope.actor;
 RESET flagscope.reason;
 SELECT metadata FROM flagscope.evaluate('f1', 'u');
 SELECT metadata, actor = 'ann' AS by_ann, reason, upper_inf(valid) AS current FROM flagscope.environment_history ORDER BY version;
-SELECT what, (SELECT metadata FROM flagscope.evaluate_as_of('f1', 'u', at)) AS metadata
+SELECT what, (SELECT metadata FROM flagscope.evaluate_as_of('f1', 'u', at => at)) AS metadata
 FROM (VALUES (1, 'before', :'before'::timestamptz), (2, 'between', :'between'), (3, 'now', clock_timestamp())) t(place, what, at) ORDER BY place;
 SELECT count(*), count(DISTINCT definition -> 'set_metadata') AS kinds, min(definition ->> 'set_metadata') AS set_metadata FROM flagscope.flag_changes(:cursor);
 SELECT count(*) FROM flagscope.flag_changes() WHERE flag = '';
@@ -60,9 +60,9 @@ SELECT flagscope.create_environment('staging');
 SELECT max(cursor) AS cursor FROM flagscope.flag_changes() \gset
 SELECT pg_current_xact_id() IS NOT NULL AS later;
 SELECT max(cursor) AS cursor FROM flagscope.flag_changes() \gset
-UPDATE flagscope.environment SET metadata = '{"team": "lab"}' WHERE key = 'staging';
+UPDATE flagscope.environment_definition SET metadata = '{"team": "lab"}' WHERE key = 'staging';
 SELECT environment, count(*) FROM flagscope.flag_changes(:cursor) GROUP BY environment;
 -- A deleted environment's history ends.
 DELETE FROM flagscope.flag_state WHERE environment = 'staging';
-DELETE FROM flagscope.environment WHERE key = 'staging';
+DELETE FROM flagscope.environment_definition WHERE key = 'staging';
 SELECT environment, metadata, upper_inf(valid) AS current FROM flagscope.environment_history WHERE environment = 'staging';

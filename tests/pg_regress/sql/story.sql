@@ -16,13 +16,13 @@ SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}'
 SELECT flagscope.create_guardrail('shop', 'errors'), flagscope.create_guardrail('shop', 'duration', margin => 1), flagscope.create_guardrail('shop', 'duration', name => 'slow at all', quantile => 0.9, limit_value => 0.4, test => 'threshold', shadow => true);
 SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 75, 100], min_duration => '5 min', min_sample => 200, approval => true);
 SELECT flagscope.rollout_report(1, '2040-01-02 12:00');
-SELECT flagscope.start_rollout(1, 'release 7', 'ann', '2040-01-02 12:00');
+SELECT flagscope.start_rollout(1, reason => 'release 7', actor => 'ann', at => '2040-01-02 12:00');
 SELECT pg_temp.traffic('2040-01-02 12:00:20', 60, 2), pg_temp.traffic('2040-01-02 12:01:20', 60, 3);
 SELECT strata FROM flagscope.tick('2040-01-02 12:01:30');
 SELECT pg_temp.traffic('2040-01-02 12:02:20', 120, 3);
 SELECT strata FROM flagscope.tick('2040-01-02 12:02:30');
 SELECT flagscope.rollout_report(1, '2040-01-02 12:03');
-SELECT flagscope.approve_stage(1, 'looks well', 'bob', '2040-01-02 12:04');
+SELECT flagscope.approve_stage(1, reason => 'looks well', actor => 'bob', at => '2040-01-02 12:04');
 SELECT pg_temp.traffic('2040-01-02 12:04:20', 120, 60);
 SELECT decisions FROM flagscope.tick('2040-01-02 12:05');
 SELECT flagscope.rollout_report(1, '2040-01-02 12:06');

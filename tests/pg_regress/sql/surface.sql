@@ -53,7 +53,7 @@ WHERE m.type = 'function' AND l.lanname IN ('sql', 'plpgsql') AND p.prosqlbody I
 -- What pg_dump keeps, and the settings as shipped.
 SELECT c.oid::regclass AS dumped, x.condition FROM pg_extension e, unnest(e.extconfig, e.extcondition) x(oid, condition) JOIN pg_class c ON c.oid = x.oid WHERE e.extname = 'flagscope' ORDER BY c.oid::regclass::text;
 SELECT name, value, description FROM flagscope.setting ORDER BY name;
-SELECT key, aliases, description FROM flagscope.environment;
+SELECT key, aliases, description FROM flagscope.environment_definition;
 -- Dropped, nothing is left, and it can be made again.
 SELECT made > 0 AS made FROM flagscope.maintain('2040-01-02');
 DROP EXTENSION flagscope;

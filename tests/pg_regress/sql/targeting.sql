@@ -45,7 +45,7 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.set_targeting('cart', jsonb_build_object('in', jsonb_build_array('x', repeat('y', 1048577))))$$]) s;
 
 -- A segment stands for its rule in every flag; a changed one counts at once and gives new versions; one in use stays.
-SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.com"]}', 'us');
+SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.com"]}', description => 'us');
 SELECT flagscope.create_segment('testers', '{"or": [{"$ref": "staff"}, {"var": "tester"}]}');
 SELECT flagscope.create_flag('search');
 SELECT flagscope.set_targeting('search', '{"if": [{"$ref": "testers"}, "on"]}') > 0 AS set;
@@ -119,7 +119,7 @@ CREATE FUNCTION pg_temp.answers() RETURNS jsonb LANGUAGE sql AS $$
 CREATE FUNCTION pg_temp.note(moment text) RETURNS text LANGUAGE sql AS $$
     INSERT INTO past SELECT moment, clock_timestamp(), pg_temp.answers(); SELECT pg_sleep(0.002); SELECT moment $$;
 SELECT pg_temp.note('start');
-UPDATE flagscope.flag SET variants = variants || '{"beta": "v3 improved", "gamma": "v4"}' WHERE key = 'cart';
+UPDATE flagscope.flag_definition SET variants = variants || '{"beta": "v3 improved", "gamma": "v4"}' WHERE key = 'cart';
 SELECT pg_temp.note('other variants');
 SELECT flagscope.set_targeting('cart', '{"if": [{"var": "beta"}, "gamma", "new"]}') > 0 AS set;
 SELECT pg_temp.note('other rule');
@@ -131,24 +131,24 @@ SELECT flagscope.set_prerequisites('checkout', '[{"flag": "limit", "variant": "h
 SELECT pg_temp.note('another prerequisite');
 SELECT flagscope.set_default_variant('limit', 'high') > 0 AS set;
 SELECT pg_temp.note('prerequisite met');
-UPDATE flagscope.flag SET bucketing = 'v3' WHERE key = 'split';
+UPDATE flagscope.flag_definition SET bucketing = 'v3' WHERE key = 'split';
 SELECT pg_temp.note('other bucketing');
-DELETE FROM flagscope.flag WHERE key = 'split';
+DELETE FROM flagscope.flag_definition WHERE key = 'split';
 SELECT pg_temp.note('split deleted');
 SELECT p.moment, count(*) AS answers, count(*) FILTER (WHERE to_jsonb(e) - 'metadata' = a.value) AS same, (SELECT count(*) FROM jsonb_each(p.answers) x, jsonb_each(before.answers) y WHERE x.key = y.key AND x.value <> y.value) AS changed
-FROM past p, LATERAL jsonb_each(p.answers) a, LATERAL regexp_split_to_array(a.key, ' ') WITH ORDINALITY w(w, o), LATERAL flagscope.evaluate_as_of(w[1], 'user-' || w[2], p.at, array_to_string(w[3:], ' ')::jsonb) e
+FROM past p, LATERAL jsonb_each(p.answers) a, LATERAL regexp_split_to_array(a.key, ' ') WITH ORDINALITY w(w, o), LATERAL flagscope.evaluate_as_of(w[1], 'user-' || w[2], array_to_string(w[3:], ' ')::jsonb, at => p.at) e
     LEFT JOIN LATERAL (SELECT b.answers FROM past b WHERE b.at < p.at ORDER BY b.at DESC LIMIT 1) before ON true GROUP BY p.moment, p.at, p.answers, before.answers ORDER BY p.at;
-SELECT value, variant, reason, error_code FROM flagscope.evaluate_as_of('cart', 'ann', '2000-01-01');
-SELECT error_code FROM flagscope.evaluate_as_of('cart', 'ann', now(), NULL, 'stage');
+SELECT value, variant, reason, error_code FROM flagscope.evaluate_as_of('cart', 'ann', at => '2000-01-01');
+SELECT error_code FROM flagscope.evaluate_as_of('cart', 'ann', NULL, 'stage', now());
 
 -- Out and in again: the same definitions, in another environment and after all was dropped; exported again: the same document.
 SELECT flagscope.create_flag('split', '{"on": 1, "off": 0}', 'off', 'number', metadata => '{"owner": "ann", "list": [1]}');
-UPDATE flagscope.flag SET bucketing = 'v3' WHERE key = 'split';
-UPDATE flagscope.environment SET metadata = '{"set": "shop"}' WHERE key = 'production';
+UPDATE flagscope.flag_definition SET bucketing = 'v3' WHERE key = 'split';
+UPDATE flagscope.environment_definition SET metadata = '{"set": "shop"}' WHERE key = 'production';
 SELECT flagscope.set_targeting('split', '{"if": [{"$ref": "testers"}, "on"]}') > 0 AS set;
 SELECT flagscope.disable_flag('theme') > 0 AS disabled;
 SELECT jsonb_pretty(flagscope.export_flagd());
-SELECT * FROM flagscope.export_problems();
+SELECT * FROM flagscope.check_export();
 -- Its type, bucketing, prerequisites and metadata come back, too; a live rollout as a part of the rule: everyone keeps the variant.
 CREATE TEMP TABLE exported AS SELECT flagscope.export_flagd() AS document;
 CREATE TEMP TABLE answered AS SELECT pg_temp.answers() AS answers;
@@ -162,14 +162,14 @@ SELECT flagscope.export_flagd() = document AS same FROM before;
 SELECT pg_temp.refused('DELETE FROM flagscope.rollout');
 SELECT flagscope.rollback_rollout(1) > 0 AS rolled_back;
 DELETE FROM flagscope.rollout;
-DELETE FROM flagscope.flag;
+DELETE FROM flagscope.flag_definition;
 DELETE FROM flagscope.segment;
-DELETE FROM flagscope.environment WHERE key = 'staging';
-UPDATE flagscope.environment SET metadata = '{}';
+DELETE FROM flagscope.environment_definition WHERE key = 'staging';
+UPDATE flagscope.environment_definition SET metadata = '{}';
 SELECT flagscope.export_flagd();
 SELECT count(*) FILTER (WHERE imported) AS imported, count(*) FROM exported, flagscope.import_flagd(document);
 SELECT flagscope.export_flagd() #- '{flagscope,flags,ramp}' = document #- '{flagscope,flags,ramp}' AS same, pg_temp.answers() = answers AS same_answers FROM exported, answered;
-SELECT key, value_type, bucketing, metadata FROM flagscope.flag WHERE key IN ('split', 'limit') ORDER BY key;
+SELECT key, value_type, bucketing, metadata FROM flagscope.flag_definition WHERE key IN ('split', 'limit') ORDER BY key;
 SELECT prerequisites FROM flagscope.flag_state WHERE flag = 'checkout';
 
 -- Bad flags among good ones: each for itself, wholly or not at all.
@@ -187,7 +187,7 @@ SELECT * FROM flagscope.import_flagd('{"flags": {
     "by segment": {"state": "ENABLED", "variants": {"on": true, "off": false}, "defaultVariant": "off", "targeting": {"if": [{"$ref": "fresh"}, "on"]}},
     "nothing": 7, "": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}},
     "$evaluators": {"fresh": {"var": "x"}}, "metadata": {"set": "other"}}') ORDER BY flag;
-SELECT key, value_type, variants, metadata FROM flagscope.flag WHERE key IN ('limit', 'cart', 'good', 'by segment', 'odd rule') ORDER BY key;
+SELECT key, value_type, variants, metadata FROM flagscope.flag_definition WHERE key IN ('limit', 'cart', 'good', 'by segment', 'odd rule') ORDER BY key;
 SELECT variant, reason, metadata FROM flagscope.evaluate('by segment', 'u', '{"x": 1}');
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT * FROM flagscope.import_flagd('[]')$$,
@@ -201,31 +201,31 @@ SELECT pg_temp.refused(s) FROM unnest(ARRAY[
 SELECT flagscope.create_flag('banner', '{"calm": {"color": "#08f"}, "loud": {"color": "#f00", "size": 3}}', 'calm', 'object',
     value_schema => '{"required": ["color"], "properties": {"color": {"type": "string"}, "size": {"type": "integer", "maximum": 5}}}');
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
-    $$UPDATE flagscope.flag SET variants = variants || '{"loud": {"size": 9}}' WHERE key = 'banner'$$,
-    $$UPDATE flagscope.flag SET value_schema = '{"required": ["text"]}' WHERE key = 'banner'$$,
-    $$UPDATE flagscope.flag SET value_schema = '{"type": "colour"}' WHERE key = 'banner'$$,
-    $$UPDATE flagscope.flag SET value_schema = '{"$ref": "https://example.com/schema.json"}' WHERE key = 'banner'$$,
+    $$UPDATE flagscope.flag_definition SET variants = variants || '{"loud": {"size": 9}}' WHERE key = 'banner'$$,
+    $$UPDATE flagscope.flag_definition SET value_schema = '{"required": ["text"]}' WHERE key = 'banner'$$,
+    $$UPDATE flagscope.flag_definition SET value_schema = '{"type": "colour"}' WHERE key = 'banner'$$,
+    $$UPDATE flagscope.flag_definition SET value_schema = '{"$ref": "https://example.com/schema.json"}' WHERE key = 'banner'$$,
     $$SELECT flagscope.create_flag('size', '{"s": 1, "xl": 9}', 's', 'integer', value_schema => '{"maximum": 5}')$$]) s;
-UPDATE flagscope.flag SET variants = variants || '{"loud": {"color": "#f00", "size": 5}}' WHERE key = 'banner';
+UPDATE flagscope.flag_definition SET variants = variants || '{"loud": {"color": "#f00", "size": 5}}' WHERE key = 'banner';
 CREATE TEMP TABLE with_schema AS SELECT flagscope.export_flagd() AS document;
 SELECT document #> '{flagscope,flags,banner}' AS kept FROM with_schema;
-DELETE FROM flagscope.flag WHERE key = 'banner';
+DELETE FROM flagscope.flag_definition WHERE key = 'banner';
 SELECT i.* FROM with_schema, flagscope.import_flagd(document) i WHERE flag = 'banner';
-SELECT f.value_schema, flagscope.export_flagd() = w.document AS same FROM flagscope.flag f, with_schema w WHERE key = 'banner';
+SELECT f.value_schema, flagscope.export_flagd() = w.document AS same FROM flagscope.flag_definition f, with_schema w WHERE key = 'banner';
 SELECT i.* FROM with_schema, flagscope.import_flagd(jsonb_set(document, '{flags,banner,variants,calm}', '{"size": 9}')) i WHERE flag = 'banner';
 
 -- Put away: callers get their own default; not while another flag needs it or a rollout is live.
 SELECT flagscope.archive_flag('banner');
-SELECT archived_at IS NOT NULL AS archived FROM flagscope.flag WHERE key = 'banner';
+SELECT archived_at IS NOT NULL AS archived FROM flagscope.flag_definition WHERE key = 'banner';
 SELECT reason, flagscope.evaluate_object('banner', 'u', '{"my": "own"}') AS object FROM flagscope.evaluate('banner', 'u');
 SELECT flagscope.export_flagd() #> '{flags,banner}' AS exported;
 SELECT flagscope.unarchive_flag('banner');
 SELECT variant, reason FROM flagscope.evaluate('banner', 'u');
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $$SELECT flagscope.archive_flag('limit')$$,
-    $$DELETE FROM flagscope.flag WHERE key = 'limit'$$,
-    $$UPDATE flagscope.flag_state SET default_variant = 'low' WHERE flag = 'limit'; UPDATE flagscope.flag SET variants = variants - 'high' WHERE key = 'limit'$$,
-    $$SELECT flagscope.start_rollout(flagscope.create_rollout('search'), 'a test', override => true); SELECT flagscope.archive_flag('search')$$,
+    $$DELETE FROM flagscope.flag_definition WHERE key = 'limit'$$,
+    $$UPDATE flagscope.flag_state SET default_variant = 'low' WHERE flag = 'limit'; UPDATE flagscope.flag_definition SET variants = variants - 'high' WHERE key = 'limit'$$,
+    $$SELECT flagscope.start_rollout(flagscope.create_rollout('search'), reason => 'a test', override => true); SELECT flagscope.archive_flag('search')$$,
     $$SELECT flagscope.archive_flag('nobody')$$]) s;
 
 -- Numbers that PostgreSQL stores and no double holds.
@@ -254,11 +254,11 @@ SELECT variant FROM flagscope.evaluate('by segment', 'u', '{"x": 1}');
 SELECT flagscope.evaluate_boolean('good', 'u', false), flagscope.evaluate_string('cart', 'u', 'mine'), flagscope.evaluate_integer('limit', 'u', 0), flagscope.evaluate_number('split', 'u', 0), flagscope.evaluate_object('theme', 'u', '{}');
 SELECT count(*) FROM flagscope.evaluate_all('u');
 SELECT flagscope.ofrep_evaluate('good'), jsonb_array_length(flagscope.ofrep_evaluate_all() -> 'flags') AS flags, flagscope.explain_evaluation('good', 'u') ->> 'step' AS step;
-SELECT variant FROM flagscope.evaluate_as_of('good', 'u', clock_timestamp());
-SELECT (SELECT count(*) FROM jsonb_object_keys(flagscope.export_flagd() -> 'flags')) AS exported, (SELECT count(*) FROM flagscope.export_problems()) AS problems, (SELECT count(*) FROM flagscope.flag_changes()) AS changes;
+SELECT variant FROM flagscope.evaluate_as_of('good', 'u', at => clock_timestamp());
+SELECT (SELECT count(*) FROM jsonb_object_keys(flagscope.export_flagd() -> 'flags')) AS exported, (SELECT count(*) FROM flagscope.check_export()) AS problems, (SELECT count(*) FROM flagscope.flag_changes()) AS changes;
 SELECT variant FROM flagscope.expose('good', 'u');
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
-    $$SELECT * FROM flagscope.flag$$,
+    $$SELECT * FROM flagscope.flag_definition$$,
     $$SELECT * FROM flagscope.segment$$,
     $$SELECT flagscope.set_targeting('good', NULL)$$,
     $$SELECT flagscope.set_prerequisites('good', '[]')$$,

@@ -34,7 +34,7 @@ SELECT * FROM pg_temp.tick('looks', '2040-01-02 12:07:30');
 SELECT pg_temp.depth('looks', '2040-01-02 12:08', 300);
 SELECT * FROM pg_temp.tick('looks', '2040-01-02 12:08:01');
 -- A rule that never was, over the same time: it fires at the second of its looks beyond the limit, too.
-SELECT b.at, b.value FROM flagscope.backtest('{"metric": "depth", "limit_value": 100, "min_sample": 1, "time_window": "50 s", "breaches": 2, "of_looks": 3}', 'looks', '2040-01-02', '2040-01-03') b WHERE b.fires;
+SELECT b.at, b.value FROM flagscope.backtest('looks', '{"metric": "depth", "limit_value": 100, "min_sample": 1, "time_window": "50 s", "breaches": 2, "of_looks": 3}', since => '2040-01-02', until => '2040-01-03') b WHERE b.fires;
 \set VERBOSITY terse
 SELECT flagscope.create_guardrail('looks', 'depth', name => 'x', limit_value => 1, breaches => 3, of_looks => 2);
 SELECT flagscope.create_guardrail('looks', 'errors', name => 'x', breaches => 2);
@@ -72,7 +72,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, flags, is_error) SELEC
 SELECT pg_temp.depth('base', '2040-01-02 12:01', 30);
 SELECT * FROM pg_temp.tick('base', '2040-01-02 12:01:01');
 SELECT flagscope.explain_decision(id) FROM flagscope.decision WHERE rollout_id = :base AND guardrail_id IS NOT NULL ORDER BY id;
-SELECT n_treatment, events_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FROM flagscope.replay_evidence((SELECT max(id) FROM flagscope.decision WHERE action = 'rollback'));
+SELECT n_treatment, events_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FROM _flagscope.replay_evidence((SELECT max(id) FROM flagscope.decision WHERE action = 'rollback'));
 
 -- States that act by themselves: no data after a grace of its own rolls back. The higher priority acts alone;
 -- among equals the more severe.
@@ -104,7 +104,7 @@ SELECT n_treatment, n_control, events_treatment, events_control, failures, waiti
 -- Evidence keeps its order when the clock steps back.
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error) SELECT '2040-01-04 12:20:10', 'span', 'x', jsonb_build_object('mended', v), v = 'on' AND i % 2 = 0 FROM generate_series(1, 40) i, unnest('{on,off}'::text[]) v;
 SELECT * FROM pg_temp.tick('mended', '2040-01-04 12:15');
-SELECT at, n_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FROM flagscope.replay_evidence((SELECT max(id) FROM flagscope.decision WHERE rollout_id = :id));
+SELECT at, n_treatment, abs(log_e_stored - log_e_recomputed) < 1e-12 AS same FROM _flagscope.replay_evidence((SELECT max(id) FROM flagscope.decision WHERE rollout_id = :id));
 
 -- A backtest of what was live: looks, baselines and samples as they were.
 SELECT g.flag, g.name, b.at, b.value, (SELECT array_agg(d.action) FROM flagscope.decision d WHERE d.guardrail_id = g.id AND d.at = b.at AND d.evidence ->> 'state' = 'breached') AS decided
@@ -113,7 +113,7 @@ SELECT g.flag, g.name, d.at, d.action FROM flagscope.decision d JOIN flagscope.g
 SELECT flagscope.confirm_time('2040-01-04 12:20');
 SELECT problems FROM flagscope.maintain('2040-01-04 12:20');
 -- Of what rollups by 10 seconds are gone there is nothing to tell, and it is said.
-SELECT count(*) FROM flagscope.backtest('{"metric": "depth", "limit_value": 100}', 'looks', '2040-01-02', '2040-01-03') b;
+SELECT count(*) FROM flagscope.backtest('looks', '{"metric": "depth", "limit_value": 100}', since => '2040-01-02', until => '2040-01-03') b;
 
 -- A hold of a higher priority does not stand before what is found after it; and a stage does not begin blind.
 SELECT flagscope.create_flag('second');

@@ -51,7 +51,7 @@ SELECT percent, default_variant, actor, reason FROM flagscope.flag_state WHERE f
 SELECT pg_temp.spans('on', '2040-01-02 12:19', 500, 10), pg_temp.spans('off', '2040-01-02 12:19', 500, 10);
 SELECT * FROM pg_temp.tick('2040-01-02 12:19');
 SELECT * FROM pg_temp.tick('2040-01-02 12:20');
-SELECT flagscope.approve_stage(1, 'numbers seen', 'ann');
+SELECT flagscope.approve_stage(1, reason => 'numbers seen', actor => 'ann');
 SELECT ordinal, approved_by, approved_at IS NOT NULL AS at FROM flagscope.rollout_stage ORDER BY ordinal;
 SELECT * FROM pg_temp.tick('2040-01-02 12:20:01');
 

@@ -12,7 +12,7 @@ DECLARE
     at timestamptz := '2040-01-02 12:00';
     answer text;
 BEGIN
-    rollout := flagscope.create_rollout('f', stages => ARRAY[10, 50, 100], min_duration => '0', watch => '1 h');
+    rollout := flagscope.create_rollout('f', stages => ARRAY[10, 50, 100], min_duration => '0', follow_up => '1 h');
     PERFORM flagscope.create_guardrail('f', 'errors', limit_value => 0.1, shadow => is_shadow,
         action => CASE WHEN state = 'breached' AND wanted NOT IN ('wait', 'ignore') THEN wanted ELSE 'rollback' END::flagscope.action,
         on_state => CASE WHEN state IN ('ok', 'breached') THEN '{}' ELSE jsonb_build_object(state, wanted) END);

@@ -64,7 +64,7 @@ SELECT count(*) FROM _flagscope.uncounted_delta;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (clock_timestamp(), 'span', 'pay', '{"new-checkout": "OFF"}');
 SELECT rows, example FROM flagscope.uncounted WHERE flag = 'new-checkout' AND cause = 'unknown variant';
 -- A variant that is known from now on counts from now on; what was told stays told until it is old.
-UPDATE flagscope.flag SET variants = variants || '{"OFF": false}' WHERE key = 'new-checkout';
+UPDATE flagscope.flag_definition SET variants = variants || '{"OFF": false}' WHERE key = 'new-checkout';
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (clock_timestamp(), 'span', 'pay', '{"new-checkout": "OFF"}');
 SELECT rows FROM flagscope.uncounted WHERE flag = 'new-checkout' AND cause = 'unknown variant';
 SELECT flagscope.create_flag('copied');

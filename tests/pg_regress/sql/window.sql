@@ -78,9 +78,9 @@ SELECT (flagscope.tick('2040-01-02 12:02:40')).at;
 SELECT sum(n) = (SELECT sum(n) FROM counted WHERE metric = 'errors') AS as_before FROM flagscope.variant_rollup WHERE metric = 'errors';
 
 -- check_metric() shows the same: rows that match, and those within a window.
-SELECT topic, flag, variant, n, events, round(value::numeric, 4) AS value, detail FROM flagscope.check_metric('errors', '2040-01-02 12:00', '2040-01-02 12:02') WHERE topic <> 'example';
-SELECT topic, detail FROM flagscope.check_metric('{"kind": "mean", "signal": "event", "filter": {"name": "order"}, "cap": 60, "conversion_window": "1 hour"}'::jsonb, '2040-01-02 11:00', '2040-01-02 12:00:01.1') WHERE topic IN ('rows', 'warning');
-SELECT topic, flag, variant, n FROM flagscope.check_metric('{"kind": "mean", "query": "SELECT subject, value, ts FROM flagscope.telemetry WHERE name = ''order'' AND ts >= $1 AND ts < $2", "cap": 60, "conversion_window": "10 s"}'::jsonb, '2040-01-02 12:00', '2040-01-02 12:02') WHERE topic = 'variant';
+SELECT topic, flag, variant, n, events, round(value::numeric, 4) AS value, detail FROM flagscope.preview_metric('errors', '2040-01-02 12:00', '2040-01-02 12:02') WHERE topic <> 'example';
+SELECT topic, detail FROM flagscope.preview_metric('{"kind": "mean", "signal": "event", "filter": {"name": "order"}, "cap": 60, "conversion_window": "1 hour"}'::jsonb, '2040-01-02 11:00', '2040-01-02 12:00:01.1') WHERE topic IN ('rows', 'warning');
+SELECT topic, flag, variant, n FROM flagscope.preview_metric('{"kind": "mean", "query": "SELECT subject, value, ts FROM flagscope.telemetry WHERE name = ''order'' AND ts >= $1 AND ts < $2", "cap": 60, "conversion_window": "10 s"}'::jsonb, '2040-01-02 12:00', '2040-01-02 12:02') WHERE topic = 'variant';
 SELECT u.flag, CASE WHEN u.treated_at <= t.ts THEN 'on' ELSE 'off' END AS variant, count(*) AS n_by_hand FROM flagscope.telemetry t JOIN unit_by_hand u USING (subject) WHERE t.name = 'order' AND t.ts >= u.first_seen AND t.ts < u.first_seen + interval '10 s' GROUP BY 1, 2 ORDER BY 1, 2;
 
 -- What is refused.
@@ -93,9 +93,9 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT pg_temp.refused(s) FROM unnest(ARRAY[
     $s$SELECT flagscope.create_metric('x', 'mean', 'event', conversion_window => '-1 s')$s$,
-    $s$INSERT INTO flagscope.metric (name, kind, signal, conversion_window) VALUES ('x', 'mean', 'event', '0')$s$,
-    $s$SELECT * FROM flagscope.check_metric('{"kind": "mean", "signal": "event", "conversion_window": "0 s"}'::jsonb)$s$,
-    $s$UPDATE flagscope.metric SET conversion_window = '1 day' WHERE name = 'errors'$s$,
+    $s$INSERT INTO flagscope.metric_definition (name, kind, signal, conversion_window) VALUES ('x', 'mean', 'event', '0')$s$,
+    $s$SELECT * FROM flagscope.preview_metric('{"kind": "mean", "signal": "event", "conversion_window": "0 s"}'::jsonb)$s$,
+    $s$UPDATE flagscope.metric_definition SET conversion_window = '1 day' WHERE name = 'errors'$s$,
     $s$SELECT flagscope.create_guardrail('theme', 'errors', name => 'x', comparison => 'baseline')$s$]) s;
 
 -- The tick reads for everybody: nobody else may have it read.
@@ -149,7 +149,7 @@ INSERT INTO flagscope.telemetry (ts, signal, name, subject, is_error) SELECT tim
 DO $$ BEGIN FOR s IN 2..60 LOOP PERFORM flagscope.tick(timestamptz '2040-01-02 12:04' + s * interval '1 s'); END LOOP; END $$;
 SELECT action, at::time, reason FROM flagscope.decision WHERE guardrail_id IS NOT NULL ORDER BY id;
 SELECT count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1e-12) AS equal, sum(r.n_treatment) AS n_treatment, sum(r.n_control) AS n_control
-FROM flagscope.decision d, flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL;
+FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL;
 SELECT d.evidence ->> 'n_treatment' AS n_treatment, flagscope.explain_decision(d.id) ~ 'errors' AS explained, (SELECT bool_or(b.fires AND b.at = d.at AND abs(b.log_e - (d.evidence ->> 'log_e')::float8) < 1e-9)
     FROM flagscope.backtest_guardrail(d.guardrail_id, '2040-01-02 12:04', '2040-01-02 12:06') b) AS as_backtested FROM flagscope.decision d WHERE d.guardrail_id IS NOT NULL;
 SELECT variant, reason FROM flagscope.evaluate('bad', 'b2');

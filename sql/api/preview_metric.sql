@@ -1,10 +1,17 @@
--- check_metric(): what a definition matches, before anybody relies on it.
+-- preview_metric(): what a definition matches, before anybody relies on it.
 
-CREATE TYPE flagscope.metric_finding AS (topic text, flag text, variant text, n bigint, events bigint, value float8, detail text);
-COMMENT ON TYPE flagscope.metric_finding IS
-    'one line of check_metric(): rows, variant, values, example or warning; value: what the metric says of them, of quantiles p95';
+CREATE TYPE flagscope.metric_preview AS (topic text, flag text, variant text, n bigint, events bigint, value float8, detail text);
+COMMENT ON TYPE flagscope.metric_preview IS
+    'one line of preview_metric(): rows, variant, values, example or warning; value: what the metric says of them, of quantiles p95';
+COMMENT ON COLUMN flagscope.metric_preview.topic IS 'rows, variant, values, example or warning';
+COMMENT ON COLUMN flagscope.metric_preview.flag IS 'key of the flag; of a line about a variant';
+COMMENT ON COLUMN flagscope.metric_preview.variant IS 'the variant';
+COMMENT ON COLUMN flagscope.metric_preview.n IS 'how many rows or values';
+COMMENT ON COLUMN flagscope.metric_preview.events IS 'those of them that are events';
+COMMENT ON COLUMN flagscope.metric_preview.value IS 'what the metric says of them';
+COMMENT ON COLUMN flagscope.metric_preview.detail IS 'in words; of an example the row';
 
-CREATE FUNCTION _flagscope.survey_query(m flagscope.metric, since timestamptz, until timestamptz) RETURNS jsonb
+CREATE FUNCTION _flagscope.survey_query(m flagscope.metric_definition, since timestamptz, until timestamptz) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH given AS MATERIALIZED (
@@ -12,7 +19,7 @@ AS $$
     ), tied AS (
         SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure
         FROM given g JOIN flagscope.rollout r ON _flagscope.is_watched(r, until)
-            LEFT JOIN flagscope.unit u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
+            LEFT JOIN flagscope.rollout_subject u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
                 AND _flagscope.in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
@@ -34,10 +41,10 @@ AS $$
         'below', t.below, 'above', t.above, 'examples', (SELECT coalesce(jsonb_agg(jsonb_strip_nulls(to_jsonb(x))), '[]') FROM (SELECT * FROM given LIMIT 3) x))
     FROM total t;
 $$;
-COMMENT ON FUNCTION _flagscope.survey_query(flagscope.metric, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.survey_query(flagscope.metric_definition, timestamptz, timestamptz) IS
     'what a metric''s query gives over a range, with the caller''s own rights, and which units of live rollouts it is about';
 
-CREATE FUNCTION _flagscope.survey_warnings(m flagscope.metric, s jsonb) RETURNS SETOF text
+CREATE FUNCTION _flagscope.survey_warnings(m flagscope.metric_definition, s jsonb) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.words FROM (VALUES
@@ -61,16 +68,16 @@ AS $$
         (10, CASE WHEN m.cap IS NOT NULL AND (s ->> 'below')::bigint > 0 THEN format('%s values are below 0 and count as 0', s ->> 'below') END)
     ) w(nr, words) WHERE w.words IS NOT NULL ORDER BY w.nr;
 $$;
-COMMENT ON FUNCTION _flagscope.survey_warnings(flagscope.metric, jsonb) IS 'what looks wrong with what a definition matched';
+COMMENT ON FUNCTION _flagscope.survey_warnings(flagscope.metric_definition, jsonb) IS 'what looks wrong with what a definition matched';
 
-CREATE FUNCTION flagscope.check_metric(definition jsonb, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
-RETURNS SETOF flagscope.metric_finding
+CREATE FUNCTION flagscope.preview_metric(definition jsonb, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
+RETURNS SETOF flagscope.metric_preview
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     unknown text := (SELECT min(k) FROM jsonb_object_keys(CASE jsonb_typeof(definition) WHEN 'object' THEN definition ELSE '{}' END) k
         WHERE k NOT IN ('name', 'kind', 'signal', 'filter', 'event', 'per', 'sum_values', 'cap', 'query', 'conversion_window', 'harm', 'unit', 'description', 'owner', 'created_at'));
-    m flagscope.metric;
+    m flagscope.metric_definition;
     s jsonb;
 BEGIN
     IF jsonb_typeof(definition) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR NOT definition ? 'kind' OR (definition ->> 'signal' IS NULL) = (definition ->> 'query' IS NULL)
@@ -80,12 +87,12 @@ BEGIN
                 ELSE 'a definition is a JSON object with kind and either signal or query; of telemetry with event exactly for a proportion, with per exactly for a rate or ratio' END,
             HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
-    m := jsonb_populate_record(NULL::flagscope.metric, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
+    m := jsonb_populate_record(NULL::flagscope.metric_definition, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
     PERFORM _flagscope.check_window(m.name, m.conversion_window);
     s := CASE WHEN m.query IS NOT NULL THEN _flagscope.survey_query(m, since, until)
         ELSE _flagscope.survey(_flagscope.metric_definition(m), _flagscope.arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
     RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
-        format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_finding;
+        format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_preview;
     RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
         FROM jsonb_array_elements(s -> 'variants') v;
     RETURN QUERY SELECT 'values', NULL, NULL, (s ->> 'values')::bigint, NULL::bigint, NULL::float8, format('from %s to %s; p50 %s, p95 %s, p99.9 %s', round((s ->> 'min')::numeric, 4), round((s ->> 'max')::numeric, 4),
@@ -93,26 +100,26 @@ BEGIN
     RETURN QUERY SELECT 'example', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, e::text FROM jsonb_array_elements(s -> 'examples') e;
     RETURN QUERY SELECT 'warning', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, w FROM _flagscope.survey_warnings(m, s) w;
 END $$;
-COMMENT ON FUNCTION flagscope.check_metric(jsonb, timestamptz, timestamptz) IS
+COMMENT ON FUNCTION flagscope.preview_metric(jsonb, timestamptz, timestamptz) IS
     'what a definition of a metric (its columns as JSON) matches in the last hour, before anyone relies on it: rows, by variant, values, examples, and what looks wrong; it reads all rows of the time, a query runs with the caller''s rights';
 
-CREATE FUNCTION flagscope.check_metric(metric text, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
-RETURNS SETOF flagscope.metric_finding
+CREATE FUNCTION flagscope.preview_metric(metric text, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
+RETURNS SETOF flagscope.metric_preview
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    definition jsonb := (SELECT to_jsonb(m) FROM flagscope.metric m WHERE m.name = check_metric.metric);
+    definition jsonb := (SELECT to_jsonb(m) FROM flagscope.metric_definition m WHERE m.name = preview_metric.metric);
 BEGIN
     IF definition IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('metric "%s" does not exist', metric),
             HINT = _flagscope.names_hint(metric, _flagscope.metric_names(), 'Define it with flagscope.create_metric(name, kind, signal).')
-                || ' A definition that is not stored yet is given as jsonb: check_metric(jsonb ''{"kind": ...}'').';
+                || ' A definition that is not stored yet is given as jsonb: preview_metric(jsonb ''{"kind": ...}'').';
     END IF;
     IF definition ->> 'query' IS NOT NULL AND definition ->> 'owner' <> current_user THEN
         -- It would run somebody else's functions with the caller's rights.
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
             HINT = 'SET ROLE to its owner; or read its query and give the definition as jsonb, which runs it with your own rights.';
     END IF;
-    RETURN QUERY SELECT * FROM flagscope.check_metric(definition, since, until);
+    RETURN QUERY SELECT * FROM flagscope.preview_metric(definition, since, until);
 END $$;
-COMMENT ON FUNCTION flagscope.check_metric(text, timestamptz, timestamptz) IS 'the same of a metric that is defined';
+COMMENT ON FUNCTION flagscope.preview_metric(text, timestamptz, timestamptz) IS 'the same of a metric that is defined';
