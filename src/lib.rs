@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 mod anomaly;
 mod argument;
 mod attribution;
+mod calendar;
 mod chart;
 mod comparison;
 mod error;

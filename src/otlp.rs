@@ -1,6 +1,7 @@
 //! SQL face of `core::otlp`: an OTLP/JSON payload as rows in the columns of telemetry, and cumulative points as
 //! differences.
 
+use flagscope_core::calendar::UNIX_TO_POSTGRES;
 use flagscope_core::otlp::{Account, Row, Rows, since};
 use flagscope_core::sketch::Histogram;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -11,9 +12,6 @@ use crate::argument::given;
 use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::value::Stored;
-
-/// Microseconds from 1970, OTLP's epoch, to 2000, PostgreSQL's.
-const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
 /// One row in the order of [`decode_otlp`]'s columns.
 type Columns = (
@@ -83,7 +81,7 @@ fn decode_otlp(
 
 fn columns(row: Row) -> Columns {
     (
-        TimestampWithTimeZone::try_from(row.ts - EPOCH_SHIFT).ok(),
+        TimestampWithTimeZone::try_from(row.ts - UNIX_TO_POSTGRES).ok(),
         row.nanos as i16,
         Some(row.signal.label().to_owned()),
         Some(row.name),

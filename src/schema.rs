@@ -261,7 +261,7 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/variant.sql", name = "variant_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["variant_api"]);
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["segment_api"]);
-extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api"]);
+extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api", calendar::week_ends]);
 extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
 extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
@@ -270,7 +270,7 @@ extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires =
 extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
 extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["by_hand_api"]);
 extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_flag_api"]);
-extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api"]);
+extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api", calendar::utc]);
 extension_sql_file!(
     "../sql/api/partition.sql",
     name = "partition_api",
@@ -353,10 +353,11 @@ extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["b
 extension_sql_file!("../sql/api/check.sql", name = "check_api", requires = ["margin_api"]);
 extension_sql_file!("../sql/api/preview_metric.sql", name = "preview_metric_api", requires = ["check_api"]);
 extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = ["preview_metric_api"]);
+extension_sql_file!("../sql/api/due.sql", name = "due_api", requires = ["restore_api", worker::wake_worker]);
 extension_sql_file!(
     "../sql/api/status.sql",
     name = "status_api",
-    requires = ["restore_api", preloaded, worker::wake_launcher]
+    requires = ["due_api", preloaded, worker::wake_launcher]
 );
 extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

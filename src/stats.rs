@@ -331,7 +331,10 @@ fn combine_e(
     weight: Vec<Option<f64>>,
     alpha: default!(f64, 0.01),
 ) -> Result<
-    TableIterator<'static, (name!(log_e, f64), name!(p_value, f64), name!(culprits, Vec<i32>), name!(verdict, String))>,
+    TableIterator<
+        'static,
+        (name!(log_e, f64), name!(p_value, f64), name!(culprits, Vec<i32>), name!(verdict, String)),
+    >,
     ErrorReport,
 > {
     let (log_e, weight) = (known(log_e).report()?, known(weight).report()?);

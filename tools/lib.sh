@@ -58,9 +58,11 @@ use_postgres() {
   # Servers, clusters and logs of several versions stand beside each other; what cargo builds for all is shared.
   CHECK=$TARGET/check # a log for each suite of tools/check
   [ "$PG_MAJOR" = 15 ] || RUN=$RUNS-$PG_MAJOR CHECK=$TARGET/check/pg$PG_MAJOR
+  # With a feature (of tests/boundary) the extension is built and run apart.
+  RUN=$RUN${FLAGSCOPE_FEATURE:+-$FLAGSCOPE_FEATURE}
   SERVER=$RUN/server # a private copy of the whole installation, see tools/server
   SERVER_BIN=$SERVER$PG_BINDIR
-  PACKAGE=$TARGET/package/pg$PG_MAJOR
+  PACKAGE=$TARGET/package${FLAGSCOPE_FEATURE:+-$FLAGSCOPE_FEATURE}/pg$PG_MAJOR
   # pgrx rebuilds its bindings when config.toml changes, so each major version has its own.
   PGRX_HOME=$TARGET/pgrx
   [ "$PG_MAJOR" = 15 ] || PGRX_HOME=$TARGET/pgrx/pg$PG_MAJOR

@@ -1,10 +1,7 @@
 -- What goes wrong with the judgement itself is told once, by a row of outbox (kind health) and a line of the server's
 -- log; and once more when it is over.
 
-CREATE FUNCTION _flagscope.utc(at timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' $$;
-COMMENT ON FUNCTION _flagscope.utc(timestamptz) IS 'a time in words';
+COMMENT ON FUNCTION _flagscope.utc(timestamptz) IS 'a time in words, to the second: 2026-11-29 10:00:00 UTC';
 
 CREATE FUNCTION _flagscope.tell_alert(name text, state text, since timestamptz, detail text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

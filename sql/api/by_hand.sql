@@ -113,7 +113,7 @@ BEGIN
             HINT = CASE WHEN r.status IN ('paused', 'held') THEN _flagscope.message('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
     ELSIF at < until AND NOT (coalesce(override, false) AND coalesce(reason, '') <> '') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s was rolled back by a guardrail and rests until %s UTC', r.id, to_char(until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')),
+            MESSAGE = _flagscope.message('rollout %s was rolled back by a guardrail and rests until %s', r.id, _flagscope.utc(until)),
             HINT = 'Wait (setting rollout.retry_after), or give override => true with a reason.';
     END IF;
 END $$;

@@ -44,14 +44,28 @@ END $$;
 COMMENT ON FUNCTION flagscope.create_change_freeze(text, text, timestamptz, timestamptz, integer[], time, time, text, text) IS
     'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
 
+COMMENT ON FUNCTION _flagscope.week_ends(timestamp, integer[], bigint, bigint) IS
+    'when the weekly span of time ends that a local time lies in: days from 1 (Monday) to 7, from and to a time of day in microseconds; NULL: it lies in none';
+
+CREATE FUNCTION _flagscope.freeze_ends(z flagscope.change_freeze, at timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Time zones are the server's, which its administrators keep up to date.
+    SELECT CASE WHEN z.weekdays IS NULL THEN
+            CASE WHEN coalesce(at >= z.since, true) AND coalesce(at < z.until, true) THEN coalesce(z.until, 'infinity') END
+        ELSE _flagscope.week_ends(at AT TIME ZONE z.time_zone, z.weekdays, (1000000 * extract(epoch FROM z.from_time))::bigint,
+            (1000000 * extract(epoch FROM z.to_time))::bigint) AT TIME ZONE z.time_zone END;
+$$;
+COMMENT ON FUNCTION _flagscope.freeze_ends(flagscope.change_freeze, timestamptz) IS
+    'when a freeze ends that holds at a time; NULL: it does not hold then';
+
 CREATE FUNCTION _flagscope.frozen(flag text, environment text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('frozen (%s)', string_agg(z.name, '; ' ORDER BY z.id)) FROM flagscope.change_freeze z
     WHERE coalesce(z.environment = frozen.environment, true)
         AND (z.tag IS NULL OR EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = frozen.flag AND z.tag = ANY (f.tags)))
-        AND ((z.weekdays IS NULL AND coalesce(at >= z.since, true) AND coalesce(at < z.until, true)) OR (extract(isodow FROM at AT TIME ZONE z.time_zone) = ANY (z.weekdays)
-            AND (at AT TIME ZONE z.time_zone)::time >= z.from_time AND (at AT TIME ZONE z.time_zone)::time < z.to_time))
+        AND _flagscope.freeze_ends(z, at) IS NOT NULL
     HAVING count(*) > 0;
 $$;
 COMMENT ON FUNCTION _flagscope.frozen(text, text, timestamptz) IS 'why nothing of a flag may be widened at a time; NULL: it may';

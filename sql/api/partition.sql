@@ -146,7 +146,10 @@ DECLARE
     free record;
 BEGIN
     made := 0;
-    FOR wanted IN SELECT w FROM _flagscope.wanted_times(parent, ts_column, at) w LOOP
+    -- Nearly always all are there: one look at the catalog (one for each made maintenance of an idle database cost 20 ms).
+    FOR wanted IN SELECT w FROM _flagscope.wanted_times(parent, ts_column, at) w WHERE NOT EXISTS (
+        SELECT FROM _flagscope.chunks(('flagscope.' || parent)::regclass) c WHERE w >= c.lower AND w < c.upper)
+    LOOP
         SELECT * INTO free FROM _flagscope.free_range(('flagscope.' || parent)::regclass, wanted,
             _flagscope.chunk_interval(parent, at));
         CONTINUE WHEN free.lower IS NULL OR free.lower >= free.upper;

@@ -153,7 +153,7 @@ BEGIN ATOMIC
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
         WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
-            format('stage %s lasts until %s UTC', r.stage, to_char((r.stage_started_at + s.min_duration) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+            format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
         ELSE coalesce(_flagscope.frozen(r.flag, r.environment, at), _flagscope.exhausted(r, at)) END

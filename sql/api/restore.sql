@@ -91,8 +91,8 @@ AS $$
     SELECT CASE
         WHEN NOT EXISTS (SELECT FROM _flagscope.restore) THEN NULL
         WHEN u.pid IS NOT NULL THEN format(
-            'a restore is under way, by process %s since %s UTC; nothing is judged before that session has ended',
-            u.pid, to_char(u.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))
+            'a restore is under way, by process %s since %s; nothing is judged before that session has ended',
+            u.pid, _flagscope.utc(u.backend_start))
         WHEN NOT EXISTS (SELECT FROM _flagscope.restore r WHERE r.part <> 'extension') THEN
             -- pg_restore -j leaves a moment between the session that makes the tables and those that fill them.
             (SELECT 'the extension was made by a restore, whose rows are still to come; without any, ticks begin a '

@@ -13,7 +13,8 @@ AS $$
         WHEN pg_is_in_recovery() THEN 'waiting: this server is a standby; it starts after promotion'
         WHEN NOT current_setting('flagscope.enabled')::boolean THEN 'switched off: flagscope.enabled is off'
         ELSE coalesce((
-            SELECT format('running as process %s, every %s', a.pid, current_setting('flagscope.interval'))
+            SELECT format('running as process %s: ticks %s after a commit that leaves something to judge, and at least every %s',
+                a.pid, current_setting('flagscope.min_interval'), current_setting('flagscope.interval'))
             FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1),
             'not running yet: it starts within seconds; if not, see the server log and max_worker_processes') END;
 $$;
@@ -50,10 +51,10 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp S
 AS $$
 DECLARE
     s record;  -- not the table's row type, which cannot be looked up while the table is locked
-    -- An idle tick is noted every 10 seconds; whoever ticks by hand or by pg_cron does so at least once a minute.
+    -- An idle worker ticks every flagscope.interval, and notes it; whoever ticks by hand or by pg_cron does so at least once a minute.
     patience interval := CASE
         WHEN _flagscope.preloaded() AND coalesce(current_setting('flagscope.enabled', true)::boolean, false)
-        THEN greatest('30 seconds', 3 * current_setting('flagscope.interval', true)::interval + interval '10 seconds')
+        THEN greatest('30 seconds', 2 * current_setting('flagscope.interval', true)::interval + interval '10 seconds')
         ELSE interval '2 minutes' END;
 BEGIN
     IF pg_is_in_recovery() THEN
@@ -157,12 +158,12 @@ COMMENT ON COLUMN flagscope.health.since IS
 CREATE FUNCTION _flagscope.tick_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'last tick', to_char(s.last_tick_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-        || format(' UTC by %s, %s ms', s.last_tick_by, round(s.last_tick_ms::numeric, 1))
+    SELECT 'last tick', _flagscope.utc(s.last_tick_at)
+        || format(' by %s, %s ms', s.last_tick_by, round(s.last_tick_ms::numeric, 1))
     FROM _flagscope.tick_state s
     UNION ALL
-    SELECT 'last maintenance', to_char(s.last_maintain_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS')
-        || ' UTC, ' || coalesce('failed: ' || s.maintain_error, round(s.last_maintain_ms::numeric, 1) || ' ms')
+    SELECT 'last maintenance', _flagscope.utc(s.last_maintain_at)
+        || ', ' || coalesce('failed: ' || s.maintain_error, round(s.last_maintain_ms::numeric, 1) || ' ms')
     FROM _flagscope.tick_state s;
 $$;
 COMMENT ON FUNCTION _flagscope.tick_words() IS 'what tick() last did';
@@ -173,8 +174,8 @@ AS $$
     SELECT 'restore', p FROM _flagscope.restore_problem() p WHERE p IS NOT NULL
     UNION ALL SELECT t.item, coalesce(t.says, 'never') FROM _flagscope.tick_words() t
     UNION ALL SELECT w.item, w.says FROM _flagscope.waiting_words() w
-    UNION ALL SELECT 'last decision', coalesce((SELECT format('%s UTC: %s of rollout %s (%s): %s',
-        to_char(d.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), d.action, d.rollout_id, d.flag, d.reason)
+    UNION ALL SELECT 'last decision', coalesce((SELECT format('%s: %s of rollout %s (%s): %s',
+        _flagscope.utc(d.at), d.action, d.rollout_id, d.flag, d.reason)
         FROM flagscope.decision d ORDER BY d.id DESC LIMIT 1), 'none yet')
     UNION ALL (SELECT format('rollout %s', r.id), format('%s in %s: %s at %s %%; %s', r.flag, r.environment, r.status,
         trim_scale(_flagscope.percent(r.id, r.stage)), concat_ws('; ',

@@ -23,7 +23,9 @@ pub struct AnsweredValue(pub Value);
 fn stored(value: &Value) -> Option<Vec<u8>> {
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect::<Vec<u8>>();
     match value {
-        Value::Bool(value) => Some(words(&[ALONE, if *value { pg_sys::JENTRY_ISBOOL_TRUE } else { pg_sys::JENTRY_ISBOOL_FALSE }])),
+        Value::Bool(value) => {
+            Some(words(&[ALONE, if *value { pg_sys::JENTRY_ISBOOL_TRUE } else { pg_sys::JENTRY_ISBOOL_FALSE }]))
+        }
         Value::String(text) if text.len() <= LONGEST && !text.contains('\0') => {
             let mut content = words(&[ALONE, text.len() as u32]);
             content.extend_from_slice(text.as_bytes());

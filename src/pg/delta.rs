@@ -1,7 +1,8 @@
 //! Writing `_flagscope.variant_delta`, `subject_delta` and `uncounted_delta`: straight into the heap, the first into the slot
 //! of this minute and of their lane. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a
 //! group is all there is to do, and the writing role needs no right on them. Slots take turns so that a consumed one can
-//! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by.
+//! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by. The
+//! first two wake the worker when they are committed.
 
 use std::ffi::CStr;
 
@@ -9,6 +10,7 @@ use flagscope_core::telemetry::{Group, Lane, Stages};
 use pgrx::{IntoDatum, PgRelation, pg_sys};
 
 use super::value::Stored;
+use super::wake;
 
 /// Number of columns, in the order of sql/schema/metric.sql.
 const COLUMNS: usize = 11;
@@ -32,6 +34,9 @@ pub fn insert(groups: &[Group], stages: Option<&Stages>) {
         stages.map_or(Lane::Now, |s| s.lane(&watch.environment, &watch.flag, *bucket, now))
     };
     let lanes: Vec<_> = groups.iter().map(lane).collect();
+    if !lanes.is_empty() {
+        wake::on_commit();
+    }
     for lane in Lane::ALL {
         let of_lane = groups.iter().zip(&lanes).filter(|(_, of)| **of == lane).map(|(group, _)| columns(group));
         write(slot(lane, now), of_lane);
@@ -50,6 +55,10 @@ fn slot(lane: Lane, now: i64) -> &'static CStr {
 
 /// Writes exposures (flag, environment, variant, subject, microseconds since 2000) in the transaction of the caller.
 pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str, i64)>) {
+    let mut units = units.peekable();
+    if units.peek().is_some() {
+        wake::on_commit();
+    }
     write(
         c"subject_delta",
         units.map(|(flag, environment, variant, subject, ts)| {

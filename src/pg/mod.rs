@@ -6,6 +6,8 @@ pub mod answer;
 pub mod argument;
 pub mod arguments;
 pub mod before;
+#[cfg(all(feature = "boundary", not(test)))]
+mod boundary;
 pub mod cache;
 pub mod clock;
 pub mod confined;
@@ -24,3 +26,4 @@ pub mod stored;
 pub mod transition;
 pub mod trigger;
 pub mod value;
+pub mod wake;

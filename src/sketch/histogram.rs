@@ -141,7 +141,10 @@ fn histogram_quantile(sketch: Stored<Histogram>, quantile: f64) -> Result<Option
 }
 
 #[pg_extern(immutable, strict, parallel_safe, name = "quantile")]
-fn histogram_quantiles(sketch: Stored<Histogram>, quantile: Vec<Option<f64>>) -> Result<Vec<Option<f64>>, ErrorReport> {
+fn histogram_quantiles(
+    sketch: Stored<Histogram>,
+    quantile: Vec<Option<f64>>,
+) -> Result<Vec<Option<f64>>, ErrorReport> {
     super::quantiles(quantile, |quantile| sketch.0.quantile(quantile))
 }
 

@@ -1,13 +1,13 @@
 //! The background worker: a launcher for the cluster, one worker for each database that has the extension.
 //!
 //! It decides nothing about flags: a worker sleeps and calls `flagscope.tick()`. Here are the entry points and what
-//! both processes share; `launcher` keeps the workers alive, `database` is the life of one worker. The unsafe half
-//! (signals, latches, handles, locks) is `pg::process`.
+//! both processes share; `launcher` keeps the workers alive, `database` is the life of one worker, `core::pace` says when
+//! it ticks. The unsafe half (signals, latches, handles, locks) is `pg::process`, and `pg::wake` is what wakes a worker.
 
 mod database;
 mod launcher;
 
-use crate::pg::process;
+use crate::pg::{process, trigger, wake};
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ pub fn register() {
         if !process::in_binary_upgrade() {
             process::register_launcher("flagscope_launcher_main");
         }
+        wake::reserve();
         process::install_hook();
     }
 }
@@ -32,6 +33,15 @@ pub fn preloaded() -> bool {
 #[pg_extern(volatile, parallel_unsafe, schema = "_flagscope")]
 fn wake_launcher() {
     process::wake_launcher_on_commit();
+}
+
+/// Trigger of every table whose changes a tick has to see: the worker ticks when they are committed.
+#[pg_extern(
+    sql = r#"CREATE FUNCTION _flagscope."wake_worker"() RETURNS trigger LANGUAGE c AS '@MODULE_PATHNAME@', '@FUNCTION_NAME@';"#
+)]
+fn wake_worker(call: pg_sys::FunctionCallInfo) {
+    trigger::of(call);
+    wake::on_commit();
 }
 
 /// The launcher's process starts here.

@@ -11,7 +11,7 @@ is "tick() by hand works" "$(in_database one sql 'SELECT count(*) FROM public.ti
 is "there is no worker" "$(sql "SELECT count(*) FROM pg_stat_activity WHERE backend_type ~ 'flagscope'")" 0
 is "the settings can be seen" "$(in_database one sql \
   "LOAD 'flagscope'; SELECT string_agg(name || '=' || current_setting(name), ' ' ORDER BY name) FROM pg_settings
-   WHERE name IN ('flagscope.enabled', 'flagscope.environment_definition', 'flagscope.interval')")" \
-  'flagscope.enabled=on flagscope.environment=production flagscope.interval=400ms'
+   WHERE name IN ('flagscope.enabled', 'flagscope.environment', 'flagscope.interval', 'flagscope.min_interval')")" \
+  'flagscope.enabled=on flagscope.environment=production flagscope.interval=20s flagscope.min_interval=50ms'
 sql 'DROP DATABASE one'
 ok "DROP DATABASE works"

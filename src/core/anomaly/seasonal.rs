@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 
 use super::detector::Detector;
 use super::robust::{Scale, median};
+use crate::calendar::is_weekend;
 use crate::{Error, Kind, Result};
 
 const SECOND: i64 = 1_000_000;
@@ -124,7 +125,8 @@ impl Series {
 
     /// The median over the same time of earlier days.
     fn baseline(&self, at: i64) -> Option<f64> {
-        let earlier = (1..=RECENT_DAYS).filter(|days| *days % 7 == 0 || weekend(at) == weekend(at - days * DAY));
+        let earlier =
+            (1..=RECENT_DAYS).filter(|days| *days % 7 == 0 || is_weekend(at) == is_weekend(at - days * DAY));
         let weeks = (RECENT_DAYS / 7 + 1..=WEEKS).map(|week| week * 7);
         let mut near = Vec::new();
         for days in earlier.chain(weeks) {
@@ -198,9 +200,4 @@ impl Series {
             self.past.pop_front();
         }
     }
-}
-
-/// Whether the day is a Saturday or a Sunday.
-fn weekend(at: i64) -> bool {
-    at.div_euclid(DAY).rem_euclid(7) < 2
 }

@@ -1,10 +1,11 @@
-//! Clears the way for the four statements that need a database without sessions.
+//! Clears the way for the four statements that need a database without sessions, and tells the worker of others.
 //!
 //! DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE give up after five
 //! seconds if a background worker stays connected. So the workers of that database are stopped first. The launcher
 //! starts them again after a second, and by then the statement holds its lock, at which new workers wait uncounted.
 
 use super::peer;
+use crate::pg::wake;
 use pgrx::pg_sys::NodeTag;
 use pgrx::prelude::*;
 use std::ffi::{CStr, c_char};
@@ -70,11 +71,39 @@ unsafe extern "C-unwind" fn process_utility(
 ) {
     // SAFETY: PostgreSQL hands a valid statement to the hook, and the hook hands all of it on unchanged.
     unsafe {
-        if is_about_databases((*(*statement).utilityStmt).type_) {
-            make_way((*statement).utilityStmt);
+        match (*(*statement).utilityStmt).type_ {
+            NodeTag::T_TransactionStmt | NodeTag::T_DropStmt | NodeTag::T_DropOwnedStmt => {
+                note_news((*statement).utilityStmt);
+            }
+            tag if is_about_databases(tag) => make_way((*statement).utilityStmt),
+            _ => {}
         }
         let next = NEXT.get().copied().unwrap_or(standard_process_utility);
         next(statement, query, read_only, context, params, environment, receiver, completion);
+    }
+}
+
+/// Wakes the worker after a statement of which it would not hear: COMMIT PREPARED, whose transaction may have left
+/// something to judge (the server does not tell), and those that may take the extension away.
+#[pg_guard]
+extern "C-unwind" fn note_news(statement: *mut pg_sys::Node) {
+    use pg_sys::ObjectType::{OBJECT_EXTENSION, OBJECT_SCHEMA};
+    use pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED;
+    // SAFETY: each cast follows the node's tag, see `process_utility`.
+    let is_news = unsafe {
+        match (*statement).type_ {
+            NodeTag::T_TransactionStmt => {
+                (*statement.cast::<pg_sys::TransactionStmt>()).kind == TRANS_STMT_COMMIT_PREPARED
+            }
+            NodeTag::T_DropStmt => {
+                let removed = (*statement.cast::<pg_sys::DropStmt>()).removeType;
+                removed == OBJECT_EXTENSION || removed == OBJECT_SCHEMA
+            }
+            _ => true,
+        }
+    };
+    if is_news {
+        wake::on_commit();
     }
 }
 

@@ -111,7 +111,7 @@ CREATE FUNCTION pg_temp.some_call(f oid) RETURNS text LANGUAGE sql AS $$
         WHEN t = ANY ('{text,name,"character varying"}'::regtype[]) THEN '''f''::' || t
         WHEN t = ANY ('{bigint,integer,smallint,numeric,double precision}'::regtype[]) THEN '1::' || t
         WHEN t = 'boolean'::regtype THEN 'false' WHEN t = ANY ('{jsonb,json}'::regtype[]) THEN '''{}''::' || t
-        WHEN t = 'timestamptz'::regtype THEN '''2040-01-02''::timestamptz' WHEN t = 'interval'::regtype THEN '''1 day''::interval'
+        WHEN t = 'timestamptz'::regtype THEN '''2040-01-02''::timestamptz' WHEN t = 'timestamp'::regtype THEN '''2040-01-02''::timestamp' WHEN t = 'interval'::regtype THEN '''1 day''::interval'
         WHEN t = 'tstzrange'::regtype THEN '''[2040-01-02,2040-01-03)''::tstzrange' WHEN t = 'uuid'::regtype THEN '''00000000-0000-0000-0000-000000000001''::uuid'
         WHEN y.typtype = 'e' THEN format('%L::%s', (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t ORDER BY e.enumsortorder LIMIT 1), t)
         WHEN t = 'oid'::regtype THEN '1::oid' WHEN t = 'tid'::regtype THEN '''(0,1)''::tid' WHEN t = 'regrole'::regtype THEN 'current_user::regrole' WHEN t = 'regclass'::regtype THEN '''flagscope.telemetry''::regclass'
