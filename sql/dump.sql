@@ -52,7 +52,7 @@ SELECT pg_extension_config_dump('flagscope.variant_rollup', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_policy', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_policy_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.variant_history', '');
-SELECT pg_extension_config_dump('_flagscope.horizon', '');
+SELECT pg_extension_config_dump('_flagscope.removal', '');
 SELECT pg_extension_config_dump('flagscope.guardrail', '');
 SELECT pg_extension_config_dump('flagscope.guardrail_id_seq', '');
 SELECT pg_extension_config_dump('_flagscope.evidence_seq', '');
@@ -72,12 +72,12 @@ SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 CREATE TRIGGER expect_rows BEFORE INSERT ON _flagscope.manifest FOR EACH ROW EXECUTE FUNCTION _flagscope.expect_rows();
 CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment_definition FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
-CREATE TRIGGER give_way BEFORE INSERT ON _flagscope.horizon FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
+CREATE TRIGGER give_way BEFORE INSERT ON _flagscope.removal FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER give_way;
 ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER give_way;
-ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER give_way;
+ALTER TABLE _flagscope.removal ENABLE REPLICA TRIGGER give_way;
 
--- Every table with a foreign key, with a trigger that checks rows or reads other tables, or with rows to give way.
+-- Every table with a foreign key, with a trigger that checks rows or reads other tables, or with shipped rows to be replaced.
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.setting FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.environment_definition FOR EACH STATEMENT
@@ -88,7 +88,7 @@ CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.segment FOR EACH STATEME
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.flag_state FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
-CREATE TRIGGER begin_restore BEFORE INSERT ON _flagscope.horizon FOR EACH STATEMENT
+CREATE TRIGGER begin_restore BEFORE INSERT ON _flagscope.removal FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.rollout FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
@@ -117,7 +117,7 @@ CREATE TRIGGER end_restore AFTER INSERT ON flagscope.segment FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.flag_state FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
-CREATE TRIGGER end_restore AFTER INSERT ON _flagscope.horizon FOR EACH STATEMENT
+CREATE TRIGGER end_restore AFTER INSERT ON _flagscope.removal FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.rollout FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
@@ -141,7 +141,7 @@ ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.flag_definition ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.segment ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.flag_state ENABLE REPLICA TRIGGER end_restore;
-ALTER TABLE _flagscope.horizon ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE _flagscope.removal ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.rollout_stage ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.change_freeze ENABLE REPLICA TRIGGER end_restore;
@@ -151,8 +151,8 @@ ALTER TABLE flagscope.guardrail_policy ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail_status ENABLE REPLICA TRIGGER end_restore;
 
--- Is this CREATE EXTENSION part of a dump? The script sees its own search_path; but only dumps set xmloption. The
--- worker, which begins at once, would make partitions that are still to come from the dump.
+-- Is this CREATE EXTENSION part of a dump? The script sees its own search_path, but only dumps set xmloption. Without this
+-- check the worker, which starts at once, would create partitions that the dump is about to create.
 INSERT INTO _flagscope.restore (part, pid, backend_start)
 SELECT 'extension', a.pid, a.backend_start FROM pg_stat_activity a
 WHERE a.pid = pg_backend_pid()

@@ -1,5 +1,5 @@
--- Who may do what, in one page. Nothing is granted to PUBLIC; roles get one of three sets by a function. Each function of
--- the schema flagscope stands in a list here, or nobody but the owner may call it: test role_matrix compares.
+-- Privileges, all in one place. Nothing is granted to PUBLIC; functions grant one of these sets to a role. Each function
+-- of the schema flagscope is named in a list here, or only the owner may call it; test role_matrix compares.
 --   reader  sees everything: SELECT on all tables and views, EXECUTE on what only reads
 --   writer  sends telemetry and evaluates flags: no SELECT, no configuration
 --   admin   both, and writes configuration, drives rollouts, calls tick()
@@ -8,7 +8,7 @@
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
-ALTER FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
+ALTER FUNCTION _flagscope.decide_manually(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
 ALTER FUNCTION flagscope.approve_stage(bigint, integer, text, text, timestamptz) SECURITY DEFINER;
 ALTER FUNCTION _flagscope.lock_stages() SECURITY DEFINER;
 ALTER FUNCTION _flagscope.keep_flag_state_history() SECURITY DEFINER;
@@ -24,7 +24,7 @@ BEGIN
     END IF;
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', schema, target);
 END $$;
-COMMENT ON FUNCTION _flagscope.grant_on_schema(regrole, text) IS 'lets a role name objects of a schema';
+COMMENT ON FUNCTION _flagscope.grant_on_schema(regrole, text) IS 'lets a role use a schema';
 
 CREATE FUNCTION _flagscope.grant_functions(target regrole, schema text, names text[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -58,27 +58,30 @@ BEGIN
         _flagscope.grant_private_readers(target),
         -- sketches and other aggregates, and what reads them
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{anomaly_score,anomaly_z,bar,buckets,count,count_above,design_effect,ewma,ewma_z,histogram,histogram_from_otlp,
-              invalid,max,mean,merge,min,moments,quantile,quantile_interval,quantile_rank,ratio,robust_z,rollup,sparkline,
-              standard_error,stddev,sum,tdigest,to_otlp,trimmed_mean,value,variance}'::text[]),
+            '{anomaly_score,anomaly_z,bar,buckets,count,count_above,design_effect,ewma,ewma_z,histogram,
+              histogram_from_otlp,invalid,max,mean,merge,min,moments,quantile,quantile_interval,
+              quantile_rank,ratio,robust_z,rollup,sparkline,standard_error,stddev,sum,tdigest,to_otlp,
+              trimmed_mean,value,variance}'::text[]),
         -- statistics
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{adjust_p_values,anomalies,chi_square_test,combine_e,e_bh,mean_test,odds_ratio,proportion_test,rank_test,
-              rate_test,ratio_test,sequential_distribution_test,sequential_limit_test,sequential_mean_t_test,
-              sequential_mean_test,sequential_proportion_test,sequential_quantile_strict_test,sequential_quantile_test,
-              sequential_rate_test,sequential_ratio_test,sequential_share_test}'::text[]),
+            '{adjust_p_values,anomalies,chi_square_test,combine_e,e_bh,mean_test,odds_ratio,proportion_test,
+              rank_test,rate_test,ratio_test,sequential_distribution_test,sequential_limit_test,
+              sequential_mean_t_test,sequential_mean_test,sequential_proportion_test,
+              sequential_quantile_strict_test,sequential_quantile_test,sequential_rate_test,
+              sequential_ratio_test,sequential_share_test}'::text[]),
         -- definitions, before anything is made of them
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{check_export,check_filter,check_per,check_query,check_targeting,preview_metric}'::text[]),
         -- what is stored, and what it says
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,
-              evaluate_number,evaluate_object,evaluate_string,explain_decision,explain_evaluation,export_flagd,
-              flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
+            '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
+              evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
+              explain_evaluation,export_flagd,flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,
+              ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
               variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything: for dashboards and people';
+COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything, for dashboards and people';
 
 CREATE FUNCTION flagscope.grant_writer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -86,14 +89,15 @@ AS $$
 BEGIN
     PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,evaluate_object,
-              evaluate_string,explain_evaluation,export_flagd,check_export,expose,flag_changes,ingest_otlp,
-              ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,record_metric,record_span}'::text[]),
+            '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,
+              evaluate_object,evaluate_string,explain_evaluation,export_flagd,check_export,expose,
+              flag_changes,ingest_otlp,ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,
+              record_metric,record_span}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{definitions_as_of,evaluate_among,export,finite,record,severity,span_id}'::text[]);
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags: for applications and collectors';
+COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags, for applications and collectors';
 
 CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -110,38 +114,42 @@ AS $$
 BEGIN
     PERFORM flagscope.grant_reader(target), flagscope.grant_writer(target),
         _flagscope.grant_functions(target, 'flagscope'::text,
-            '{add_variant,advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,create_environment,create_flag,
-              create_change_freeze,create_guardrail,create_metric,create_policy,create_query_metric,create_rollout,
-              create_segment,disable_flag,drop_chunks,enable_flag,finish_restore,import_flagd,maintain,pause_rollout,
-              rebuild_rollup,restart_rollout,resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,
-              set_prerequisites,set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,tick,
-              unarchive_flag}'::text[]),
+            '{add_variant,advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,
+              create_environment,create_flag,create_change_freeze,create_guardrail,create_metric,
+              create_policy,create_query_metric,create_rollout,create_segment,disable_flag,drop_chunks,
+              enable_flag,finish_restore,import_flagd,maintain,pause_rollout,rebuild_rollup,restart_rollout,
+              resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,set_prerequisites,
+              set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,tick,unarchive_flag}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
-            '{by_hand,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,import_set,set_archived}'::text[]);
-    EXECUTE format('GRANT INSERT, UPDATE, DELETE ON flagscope.environment_definition, flagscope.flag_definition, flagscope.segment, flagscope.metric_definition,
-        flagscope.guardrail, flagscope.guardrail_policy, flagscope.change_freeze, flagscope.setting TO %s', target);
+            '{decide_manually,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,
+              import_set,set_archived}'::text[]);
+    EXECUTE format('GRANT INSERT, UPDATE, DELETE
+        ON flagscope.environment_definition, flagscope.flag_definition, flagscope.segment, flagscope.metric_definition, flagscope.guardrail,
+        flagscope.guardrail_policy, flagscope.change_freeze, flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.
     EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed),
-        UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE ON flagscope.rollout_stage TO %s', target);
-    -- The other columns are kept by decisions and triggers: what is split, since when, by whom.
-    EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites, variants, metadata),
-        UPDATE (enabled, default_variant, targeting, prerequisites, variants, metadata), DELETE
+        UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE
+        ON flagscope.rollout_stage TO %s', target);
+    -- The other columns are maintained by decisions and triggers.
+    EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites, variants,
+        metadata), UPDATE (enabled, default_variant, targeting, prerequisites, variants, metadata), DELETE
         ON flagscope.flag_state TO %s', target);
-    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, subject_attribute, alpha, cooldown, follow_up, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
-    -- What was told, and who is said to have decided it, stays as it was.
+    EXECUTE format('GRANT INSERT (flag, environment, treatment, control, subject_attribute, alpha, cooldown, follow_up,
+        exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
+    -- Payloads of notifications cannot be changed.
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT DELETE ON _flagscope.telemetry_stray TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts: for a platform team';
+COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts, for a platform team';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
--- What fills a backend's caches: whoever may insert a row of telemetry or evaluate a flag needs them.
+-- Functions that fill a backend's caches: needed by every role that may insert telemetry or evaluate flags.
 GRANT EXECUTE ON FUNCTION _flagscope.load_environment(text), _flagscope.load_changes(bigint, integer), _flagscope.load_flags(text, text[]),
     _flagscope.load_flags_after(text, text, integer), _flagscope.load_flag_keys(text), _flagscope.configuration(),
     _flagscope.variants_of(text) TO PUBLIC;
--- CHECK constraints say with it what is wrong: whoever writes a row calls it.
+-- Called by CHECK constraints, so by every role that writes rows.
 GRANT EXECUTE ON FUNCTION _flagscope.refuse(text, text) TO PUBLIC;
--- What errors are written with.
+-- Used to format error messages.
 GRANT EXECUTE ON FUNCTION _flagscope.message(text, VARIADIC "any") TO PUBLIC;
 
 DO $$

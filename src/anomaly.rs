@@ -1,5 +1,5 @@
-//! SQL face of `core::anomaly`: scores as aggregates over an ordered series, and as window functions. What each means
-//! stands with its `COMMENT` in `sql/aggregate/anomaly.sql`.
+//! SQL face of `core::anomaly`: scores as aggregates over an ordered series, and as window functions. They are
+//! documented by their `COMMENT` in `sql/aggregate/anomaly.sql`.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::argument::{given, known};
 use crate::error::{Report, error_report};
 use crate::pg::aggregate::{change, read, update};
 
-/// The values of a frame in order; what was NULL is NaN, so that the place stays.
+/// The values of a frame in order; NULL is kept as NaN to preserve its position.
 type Frame = VecDeque<f64>;
 
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
@@ -23,7 +23,7 @@ fn robust_z_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionC
     update(state, fcinfo, Frame::new, |frame| frame.push_back(value.unwrap_or(f64::NAN)))
 }
 
-/// The first row leaves a moving frame.
+/// Removes the first row from a moving frame.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn robust_z_inverse(state: Internal, _value: Option<f64>) -> Internal {
     let mut state = state;
@@ -87,7 +87,7 @@ fn series_accum(
     })
 }
 
-/// Since 2000-01-01, which was a Saturday, as the core wants it.
+/// Microseconds since 2000-01-01, a Saturday, as the core expects.
 fn microseconds(at: TimestampWithTimeZone) -> i64 {
     i64::from(at)
 }
@@ -149,7 +149,7 @@ fn anomalies(
     ErrorReport,
 > {
     if ts.len() != value.len() {
-        let message = format!("times and values must be as many, got \"{}\" and \"{}\"", ts.len(), value.len());
+        let message = format!("there must be as many times as values, got \"{}\" and \"{}\"", ts.len(), value.len());
         return Err(Error::new(Kind::InvalidParameter, message)).report();
     }
     let mut series = Series::default();

@@ -1,5 +1,5 @@
-//! What SQL arguments must be, with one message for each mistake: there, without NULL among their entries, counts that are
-//! not negative.
+//! Checks of SQL arguments, with one message for each mistake: they must be given, have no NULL among their entries,
+//! and counts must not be negative.
 
 use flagscope_core::{Error, Kind, Result};
 

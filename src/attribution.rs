@@ -1,5 +1,5 @@
-//! Attribution of rows that came without flags; what is looked up and how stands in `sql/api/attribution.sql`, the choice
-//! among what is found in `core/telemetry/attribution.rs`.
+//! Attribution of rows that came without flags; what is looked up and how is documented in `sql/api/attribution.sql`,
+//! the choice among what is found is in `core/telemetry/attribution.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -11,15 +11,15 @@ use pgrx::{Array, PgLogLevel, Uuid, spi};
 use crate::pg::pending::{self, Noted, Pending};
 use crate::pg::restore::is_restoring;
 use crate::pg::trigger;
-use crate::telemetry::{self, Compiled};
+use crate::plan::{self, Compiled};
 
-/// The evaluations of one look-up are within this time (microseconds), and so many at most: each trace is looked for in
-/// every partition that their time and the trace window touch. 100,000 traces of 24 hours looked for in one range of time
-/// were 2.4 million descents into indexes.
+/// Evaluations looked up together are within this time (microseconds) and at most so many: each trace is searched in
+/// every partition that their range of time and the trace window touch. 100,000 traces of 24 hours searched in one
+/// range were 2.4 million index descents.
 const TOGETHER: i64 = 600_000_000;
 const MOST_TOGETHER: usize = 5_000;
 
-/// Rows and traces noted before they are looked up: bounds the memory that a statement takes.
+/// Rows and traces noted before they are looked up; bounds the memory of a statement.
 const MOST_NOTED: usize = 50_000;
 
 /// Trigger of telemetry's rows; see `sql/api/attribution.sql`.
@@ -28,14 +28,14 @@ const MOST_NOTED: usize = 50_000;
 )]
 fn note_row(call: pg_sys::FunctionCallInfo) -> Result<(), spi::Error> {
     let trigger = trigger::of(call);
-    // Rows of a dump were attributed, or not, where they come from.
+    // Rows of a dump were attributed, or not, in their original database.
     if crate::guc::attribution() && !is_restoring() && pending::note(&trigger) >= MOST_NOTED {
         attribute_noted()?;
     }
     Ok(())
 }
 
-/// Ties what was noted of the rows of the statement at hand.
+/// Attributes the noted rows of the current statement.
 pub fn attribute_noted() -> Result<(), spi::Error> {
     match pending::take() {
         Some(noted) => pending::as_owner(|| attribute(noted)),
@@ -72,7 +72,7 @@ fn attribute(mut noted: Pending) -> Result<(), spi::Error> {
     Ok(())
 }
 
-/// Ties what is stored of the traces of some evaluations, which are in the order of time.
+/// Attributes stored rows in the traces of some evaluations, which are in the order of time.
 fn attribute_traces(evaluations: &[(i64, Uuid)]) -> Result<(), spi::Error> {
     let (Some((from, _)), Some((to, _))) = (evaluations.first(), evaluations.last()) else { return Ok(()) };
     let traces: BTreeSet<_> = evaluations.iter().map(|(_, trace)| *trace).collect();
@@ -83,11 +83,11 @@ fn attribute_traces(evaluations: &[(i64, Uuid)]) -> Result<(), spi::Error> {
     )
 }
 
-/// Writes what was found of noted rows.
+/// Writes the flags that were found for noted rows.
 fn tie(found: &[(&Noted, usize)], answers: &[(String, By)]) -> Result<(), spi::Error> {
     let partitions: Vec<_> = found.iter().map(|(row, _)| row.partition).collect();
     let places: Vec<_> = found.iter().map(|(row, _)| row.place).collect();
-    // Each row with its own: a join with the answers was once planned as 10,000 times 1,000 comparisons.
+    // Each row with its own flags: a join with the answers was once planned as 10,000 times 1,000 comparisons.
     let flags: Vec<_> = found.iter().map(|(_, n)| answers[*n].0.as_str()).collect();
     let by: Vec<_> = found.iter().map(|(_, n)| answers[*n].1.label()).collect();
     let times = || found.iter().map(|(row, _)| row.ts);
@@ -98,7 +98,7 @@ fn tie(found: &[(&Noted, usize)], answers: &[(String, By)]) -> Result<(), spi::E
     )
 }
 
-/// The stored evaluations that some of the rows may be tied to.
+/// The stored evaluations that may apply to some of the rows.
 fn stored(wanted: &[Loose], compiled: &Compiled) -> Result<Evaluated, spi::Error> {
     let mut evaluated = Evaluated::new(compiled.reach);
     stored_in_traces(wanted, compiled.reach.trace, &mut evaluated)?;
@@ -125,7 +125,7 @@ fn stored_in_traces(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) -> 
 }
 
 fn stored_for_subjects(wanted: &[Loose], reach: i64, evaluated: &mut Evaluated) -> Result<(), spi::Error> {
-    // Of rows that a trace may tie too: which of them have one is seen later, and they are few.
+    // Also rows with a trace: which traces have an evaluation is known only later, and such rows are few.
     let mut ranges = BTreeMap::new();
     for (subject, ts) in wanted.iter().filter_map(|w| Some((w.subject?, w.ts))) {
         let (first, last) = ranges.entry(subject).or_insert((ts, ts));
@@ -174,7 +174,7 @@ fn find_flags(
         return Ok(TableIterator::empty());
     };
     let (compiled, session) = (compiled(), session());
-    // pgrx finds an array's n-th element by walking there, so each is walked once.
+    // pgrx finds the n-th element of an array by walking there, so each array is walked once.
     let mut subjects = subjects.iter().flat_map(Array::iter);
     let mut environments = environments.iter().flat_map(Array::iter);
     let (mut nanos, mut flags) = (nanos.iter().flat_map(Array::iter), flags.iter().flat_map(Array::iter));
@@ -193,7 +193,7 @@ fn find_flags(
     Ok(TableIterator::new(answered(&rows, &own, &compiled)?))
 }
 
-/// The flags of the rows at their places, from stored evaluations and from those that come with them.
+/// The flags of the rows at their places, from stored evaluations and from those among the rows themselves.
 fn answered(
     rows: &[(i64, Loose)],
     own: &[(Loose, i16, &str)],
@@ -213,7 +213,7 @@ fn answered(
 }
 
 fn compiled() -> Rc<Compiled> {
-    match telemetry::compiled() {
+    match plan::compiled() {
         Ok(compiled) => compiled,
         Err(report) => {
             report.report(PgLogLevel::ERROR);
@@ -222,21 +222,21 @@ fn compiled() -> Rc<Compiled> {
     }
 }
 
-/// The environment of rows that name none.
+/// The environment of rows that do not name one.
 fn session() -> String {
     crate::guc::environment().unwrap_or_else(|| "production".to_owned())
 }
 
-/// The key of a row's environment; what is no environment is its own key.
+/// The key of a row's environment; an unknown environment is its own key.
 fn key_of<'a>(plan: &'a Plan, environment: Option<&'a str>, session: &'a str) -> &'a str {
     let environment = environment.unwrap_or(session);
     plan.environment_key(environment).unwrap_or(environment)
 }
 
-/// The earliest and the latest time that PostgreSQL holds (its datatype/timestamp.h), in microseconds since 2000.
+/// The earliest and the latest time of PostgreSQL (its datatype/timestamp.h), in microseconds since 2000.
 const TIMES: (i64, i64) = (-211_813_488_000_000_000, 9_223_371_331_200_000_000 - 1);
 
-/// A time that PostgreSQL can hold, the nearest one to this.
+/// The time, limited to what PostgreSQL can represent.
 fn time(micros: i64) -> Option<TimestampWithTimeZone> {
     TimestampWithTimeZone::try_from(micros.clamp(TIMES.0, TIMES.1)).ok()
 }

@@ -1,5 +1,5 @@
-//! SQL face of `core::stats::report`: classical tests for one look. What each column means stands with its `COMMENT` in
-//! `sql/api/comparison.sql`. Where a test says nothing, its columns are NULL.
+//! SQL face of `core::stats::report`: classical tests for a single look. Columns are documented by their `COMMENT` in
+//! `sql/api/comparison.sql`. Where a test is not defined, its columns are NULL.
 
 use flagscope_core::Result as CoreResult;
 use flagscope_core::sketch::{Histogram, Moments, Ratio};
@@ -32,41 +32,61 @@ type Means = TableIterator<
     ),
 >;
 
-/// A test of means of one kind of state. The columns stand here once more: pgrx reads no alias.
-macro_rules! means_test {
-    ($name:ident, $state:ty, $group:path) => {
-        #[pg_extern(immutable, strict, parallel_safe)]
-        #[allow(clippy::type_complexity)] // the columns of one SQL row
-        fn $name(
-            treatment: Stored<$state>,
-            control: Stored<$state>,
-            confidence: default!(f64, 0.95),
-            margin: default!(f64, 0.0),
-        ) -> Result<
-            TableIterator<
-                'static,
-                (
-                    name!(difference, Option<f64>),
-                    name!(lower, Option<f64>),
-                    name!(upper, Option<f64>),
-                    name!(p_value, Option<f64>),
-                    name!(p_greater, Option<f64>),
-                    name!(relative, Option<f64>),
-                    name!(relative_lower, Option<f64>),
-                    name!(relative_upper, Option<f64>),
-                    name!(t, Option<f64>),
-                    name!(df, Option<f64>),
-                ),
-            >,
-            ErrorReport,
-        > {
-            welch($group(&treatment.0), $group(&control.0), confidence, margin).report()
-        }
-    };
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row: pgrx reads no alias
+fn mean_test(
+    treatment: Stored<Moments>,
+    control: Stored<Moments>,
+    confidence: default!(f64, 0.95),
+    margin: default!(f64, 0.0),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(difference, Option<f64>),
+            name!(lower, Option<f64>),
+            name!(upper, Option<f64>),
+            name!(p_value, Option<f64>),
+            name!(p_greater, Option<f64>),
+            name!(relative, Option<f64>),
+            name!(relative_lower, Option<f64>),
+            name!(relative_upper, Option<f64>),
+            name!(t, Option<f64>),
+            name!(df, Option<f64>),
+        ),
+    >,
+    ErrorReport,
+> {
+    welch(Group::of(&treatment.0), Group::of(&control.0), confidence, margin).report()
 }
 
-means_test!(mean_test, Moments, Group::of);
-means_test!(ratio_test, Ratio, Group::of_ratio);
+#[pg_extern(immutable, strict, parallel_safe)]
+#[allow(clippy::type_complexity)] // the columns of one SQL row: pgrx reads no alias
+fn ratio_test(
+    treatment: Stored<Ratio>,
+    control: Stored<Ratio>,
+    confidence: default!(f64, 0.95),
+    margin: default!(f64, 0.0),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(difference, Option<f64>),
+            name!(lower, Option<f64>),
+            name!(upper, Option<f64>),
+            name!(p_value, Option<f64>),
+            name!(p_greater, Option<f64>),
+            name!(relative, Option<f64>),
+            name!(relative_lower, Option<f64>),
+            name!(relative_upper, Option<f64>),
+            name!(t, Option<f64>),
+            name!(df, Option<f64>),
+        ),
+    >,
+    ErrorReport,
+> {
+    welch(Group::of_ratio(&treatment.0), Group::of_ratio(&control.0), confidence, margin).report()
+}
 
 fn welch(treatment: Option<Group>, control: Option<Group>, confidence: f64, margin: f64) -> CoreResult<Means> {
     let test = match treatment.zip(control) {

@@ -1,4 +1,5 @@
-//! Every error a user can see, and its SQLSTATE: the one place where the core's kinds become PostgreSQL's codes.
+//! Every error that a user can see, with its SQLSTATE: the one place where the core's kinds of errors become
+//! PostgreSQL's codes.
 
 use flagscope_core::{Error, Kind};
 use pgrx::PgSqlErrorCode;
@@ -16,7 +17,7 @@ impl<T> Report<T> for flagscope_core::Result<T> {
     }
 }
 
-/// The longest message or hint in bytes: what a client sent is repeated in it, and may be of any size.
+/// The longest message or hint, in bytes: it may repeat client input of any size.
 pub const LONGEST: usize = 600;
 
 /// PostgreSQL's form of a core error.
@@ -36,11 +37,12 @@ pub fn cut(text: String) -> String {
     format!("{} ... ({} bytes in all)", &text[..text.floor_char_boundary(LONGEST)], text.len())
 }
 
-/// Keeps from clients what only developers want: pgrx adds a backtrace to the DETAIL of every error that comes up through
-/// Rust while RUST_BACKTRACE is set in the server's environment. Where a panic was goes to the server's log.
+/// Hides from clients what is meant for developers: while RUST_BACKTRACE is set in the server's environment, pgrx adds
+/// a backtrace to the DETAIL of every error that passes through Rust. The place of a panic goes to the server's log
+/// instead.
 pub fn keep_backtraces_from_clients() {
     std::panic::set_hook(Box::new(|info| {
-        // An error of PostgreSQL is a panic, too, on its way through Rust, but not one with a text.
+        // An error of PostgreSQL is a panic, too, while it passes through Rust, but one without a text.
         if let (Some(message), Some(place)) = (info.payload_as_str(), info.location()) {
             eprintln!("flagscope: internal error at {place}: {}", cut(message.to_owned()));
         }
@@ -59,9 +61,9 @@ fn sqlstate(kind: Kind) -> PgSqlErrorCode {
     }
 }
 
-/// The SQLSTATE of five characters, as SQL has it of an error that it caught; None where PostgreSQL has none such.
+/// The SQLSTATE from five characters, as SQL gives it for a caught error; None if PostgreSQL has no such code.
 pub fn named(sqlstate: &str) -> Option<PgSqlErrorCode> {
-    // Six bits for each character, the first one lowest (MAKE_SQLSTATE).
+    // Six bits for each character, lowest first (MAKE_SQLSTATE).
     let packed =
         |code: i32, (place, byte): (usize, u8)| code | (i32::from(byte.wrapping_sub(b'0') & 0x3f) << (6 * place));
     let code = PgSqlErrorCode::from(sqlstate.bytes().take(5).enumerate().fold(0, packed));

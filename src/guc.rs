@@ -1,26 +1,26 @@
-//! Every setting of flagscope: its name, default, bounds and texts, and a reader that gives a plain value.
+//! Every setting of flagscope: its name, default, bounds and texts, and a reader that returns a plain value.
 //!
-//! Not here: what the settings do. Nobody else knows that a setting is a GUC; `pg::process` reserves the prefix.
+//! Not here: what the settings do. Only this file knows that a setting is a GUC; `pg::process` reserves the prefix.
 
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum};
 use std::ffi::{CStr, CString};
 use std::time::Duration;
 
-/// Commits wake the worker, and what is due by the clock it knows: this is for what neither tells, and a sign of life.
+/// Commits wake the worker, and it knows what is due by the clock: this is for what neither tells, and a sign of life.
 const INTERVAL_DEFAULT: i32 = 20_000;
-/// Below this the latch and the transaction cost more than the tick.
+/// Below this, the latch and the transaction cost more than the tick.
 const INTERVAL_MIN: i32 = 10;
-/// An hour: longer pauses are what `flagscope.enabled = off` is for.
+/// An hour; use `flagscope.enabled = off` for longer pauses.
 const INTERVAL_MAX: i32 = 3_600_000;
-/// A tick with data takes 10 to 30 ms: more often, a writer at full speed would lose to the worker what nobody gains
-/// (tests/bench/delay).
+/// A tick with data takes 10 to 30 ms: with more frequent ticks, a writer at full speed would lose time to the worker
+/// without benefit (tests/bench/delay).
 const MIN_INTERVAL_DEFAULT: i32 = 50;
-/// A minute: who wants less work than this has flagscope.interval and flagscope.enabled.
+/// A minute: for less work than this there are flagscope.interval and flagscope.enabled.
 const MIN_INTERVAL_MAX: i32 = 60_000;
-/// The environment that the install script seeds.
+/// The environment created by the install script.
 const ENVIRONMENT_DEFAULT: &CStr = c"production";
 
-/// How flags split users that do not say it themselves; SQL reads it (`default_bucketing()`).
+/// The bucketing of flags that do not specify one; read by SQL (`default_bucketing()`).
 #[derive(Clone, Copy, PostgresGucEnum)]
 enum DefaultBucketing {
     #[name = c"v2"]
@@ -118,7 +118,7 @@ fn define_text(name: &'static CStr, effect: &'static CStr, setting: &'static Guc
     GucRegistry::define_string_guc(name, effect, c"", setting, GucContext::Userset, GucFlags::default());
 }
 
-/// May the worker tick?
+/// Is the worker allowed to tick?
 pub fn enabled() -> bool {
     ENABLED.get()
 }
@@ -142,7 +142,7 @@ pub fn attribution() -> bool {
     ATTRIBUTION.get()
 }
 
-/// The environment meant when none is named; none only if the setting was emptied.
+/// The default environment; None only if the setting was emptied.
 pub fn environment() -> Option<String> {
     text(&ENVIRONMENT)
 }

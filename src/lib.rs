@@ -1,6 +1,6 @@
 //! flagscope: feature flags, telemetry and guardrails in one PostgreSQL data model.
 //!
-//! The door: which rooms there are (src/README.md is the map) and what happens when PostgreSQL loads the library.
+//! The entry point: the list of modules (src/README.md is the map), and what happens when PostgreSQL loads the library.
 
 use pgrx::prelude::*;
 
@@ -19,6 +19,7 @@ mod lock;
 mod message;
 mod otlp;
 mod pg;
+mod plan;
 mod query;
 mod refusal;
 mod schema;

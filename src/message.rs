@@ -1,4 +1,4 @@
-//! The words of errors: what somebody sent is repeated in them, cut to a length that can be read.
+//! Texts of errors: client input is repeated in them, cut to a readable length.
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -30,10 +30,10 @@ fn message(call: pg_sys::FunctionCallInfo) -> Option<String> {
     Some(message)
 }
 
-/// The longest sentence that SQL hands over as a whole, in characters.
+/// The longest message that SQL may pass on as a whole, in characters.
 const SENTENCE: usize = 2_000;
 
-/// A sentence that was made elsewhere, cut where it repeats more than anybody reads.
+/// A message that was composed elsewhere, cut if it is too long.
 pub fn sentence(text: &str) -> String {
     cut(text, SENTENCE)
 }

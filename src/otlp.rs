@@ -72,7 +72,7 @@ fn decode_otlp(
     ),
 > {
     let mut rows = Some(Rows::new(payload.to_owned()));
-    // The last row has no time and carries the account.
+    // The last row has no time and contains the account.
     TableIterator::new(std::iter::from_fn(move || match rows.as_mut()?.next() {
         Some(row) => Some(columns(row)),
         None => rows.take().map(|rows| account(rows.account)),
@@ -117,7 +117,7 @@ fn account(account: Account) -> Columns {
     columns
 }
 
-/// What a cumulative point says of the time since the one before; documented in `sql/api/otlp.sql`.
+/// Compares a cumulative point with the previous one; documented in `sql/api/otlp.sql`.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn otlp_since(

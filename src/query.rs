@@ -1,13 +1,14 @@
-//! SQL face of metrics that are queries (`pg::query`); what is done with their rows stands in `sql/api/query.sql`.
+//! SQL face of metrics that are queries (`pg::query`); the use of their rows is documented in `sql/api/query.sql`.
 
 use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::error::Report;
-use crate::pg::query::{self, Given, Limits};
+use crate::pg::query::{self, Limits};
+use crate::pg::reading::Given;
 
-/// Runs a query as its owner. Not for the public: whoever may call it may be anybody.
+/// Runs a query as its owner. Not for users: its caller could choose any role.
 #[pg_extern(schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn query_rows(
@@ -58,7 +59,7 @@ fn own_query_rows(
     rows(None, query, (since, until), milliseconds, most).map(TableIterator::new).report()
 }
 
-/// Raises unless the query can be read and gives the wanted columns.
+/// Raises unless the query is valid and returns the wanted columns.
 #[pg_extern(stable, strict, schema = "_flagscope")]
 fn require_query(query: &str) -> Result<(), ErrorReport> {
     query::check(query).report()

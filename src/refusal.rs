@@ -1,4 +1,4 @@
-//! How SQL refuses something: with a sentence, a hint, and without the statements in between.
+//! Errors raised for SQL: with a message and a hint, and without the context of inner statements.
 
 use flagscope_core::{Error, Kind, names};
 use pgrx::PgSqlErrorCode;
@@ -9,8 +9,8 @@ use crate::error::{Report, named};
 use crate::message::sentence;
 use crate::pg::context;
 
-/// Ends a CHECK constraint that does not hold, in the place of PostgreSQL's own words. Volatile, so that no planner
-/// computes it beforehand.
+/// Ends a CHECK constraint that is violated, with a better message than PostgreSQL's. Volatile, so that the planner
+/// does not evaluate it in advance.
 #[pg_extern(volatile, parallel_safe, schema = "_flagscope")]
 fn refuse(problem: Option<&str>, hint: Option<&str>) -> Result<bool, ErrorReport> {
     let report = ErrorReport::new(PgSqlErrorCode::ERRCODE_CHECK_VIOLATION, text(problem), "flagscope");
@@ -20,9 +20,9 @@ fn refuse(problem: Option<&str>, hint: Option<&str>) -> Result<bool, ErrorReport
     })
 }
 
-/// Raises an error that a PL/pgSQL function has caught, by PERFORM in its handler: for the caller it comes from the
-/// call, so the lines of the function and of PERFORM are left out; those of the caller's own functions stay. Returns for
-/// an SQLSTATE of a user's own trigger, which goes on as it was.
+/// Raises again an error that a PL/pgSQL function has caught, called by PERFORM in its handler: the caller sees it as
+/// an error of the call, so the context of the function and of PERFORM is omitted, and that of the caller's own
+/// functions is kept. Returns for an SQLSTATE of a user's own trigger, which is then raised unchanged.
 #[pg_extern(stable, parallel_safe, schema = "_flagscope")]
 fn raise_for_caller(
     sqlstate: Option<&str>,
@@ -46,8 +46,8 @@ fn raise_for_caller(
     Err(report)
 }
 
-/// Raises, by PERFORM in a PL/pgSQL function: there is no such thing of this name. The hint has the nearest names, else
-/// some that there are.
+/// Raises, called by PERFORM in a PL/pgSQL function, the error for a name that does not exist. The hint has similar
+/// names, else some existing ones.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn unknown(
     what: Option<&str>,
@@ -69,7 +69,8 @@ fn names_hint(name: Option<&str>, known: Option<Vec<Option<String>>>, otherwise:
     names::hint(name.unwrap_or_default(), &known, otherwise.unwrap_or_default())
 }
 
-/// PostgreSQL's `null value in column "x" of relation ...`, whose detail repeats the whole row, for who passed an argument.
+/// Replaces PostgreSQL's `null value in column "x" of relation ...`, whose detail repeats the whole row, for callers
+/// who passed an argument.
 fn missing(code: PgSqlErrorCode, problem: Option<&str>) -> ErrorReport {
     let column = problem.and_then(|problem| problem.split('"').nth(1)).unwrap_or("a value");
     ErrorReport::new(code, format!("\"{column}\" cannot be NULL"), "flagscope")

@@ -3,7 +3,7 @@
 
 use pgrx::{extension_sql_file, pg_schema};
 
-/// The schema of what is private, so that `#[pg_extern(schema = "_flagscope")]` may name it; bootstrap.sql makes it.
+/// The private schema, declared so that `#[pg_extern(schema = "_flagscope")]` may name it; bootstrap.sql creates it.
 #[pg_schema]
 mod _flagscope {}
 
@@ -224,23 +224,21 @@ extension_sql_file!(
         guardrail::verdict,
         guardrail::odds_ratio,
         guardrail::rate_interval,
-        stats::sequential_proportion_test,
-        stats::sequential_limit_test,
-        stats::sequential_rate_test,
-        stats::sequential_mean_test,
-        stats::sequential_mean_t_test,
-        stats::sequential_quantile_test,
-        stats::sequential_quantile_strict_test,
-        stats::sequential_distribution_test,
-        stats::sequential_ratio_test,
-        stats::sequential_share_test,
+        stats::counts::sequential_proportion_test,
+        stats::counts::sequential_limit_test,
+        stats::counts::sequential_rate_test,
+        stats::values::sequential_mean_test,
+        stats::values::sequential_mean_t_test,
+        stats::values::sequential_quantile_test,
+        stats::values::sequential_quantile_strict_test,
+        stats::values::sequential_distribution_test,
+        stats::values::sequential_ratio_test,
+        stats::counts::sequential_share_test,
         stats::design_effect,
         stats::combine_e,
         stats::e_bh,
-        chart::_sparkline,
-        chart::bar,
-        telemetry::require_filter,
-        telemetry::require_per,
+        plan::require_filter,
+        plan::require_per,
         query::require_query,
         query::query_rows,
         query::own_query_rows,
@@ -248,10 +246,16 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/api/chart.sql",
+    name = "chart_api",
+    requires = ["stats_api", chart::_sparkline, chart::bar]
+);
+extension_sql_file!("../sql/api/actor.sql", name = "actor_api", requires = ["chart_api"]);
+extension_sql_file!(
     "../sql/api/flag.sql",
     name = "flag_api",
     requires =
-        ["stats_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
+        ["actor_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
 );
 extension_sql_file!(
     "../sql/api/targeting.sql",
@@ -267,8 +271,8 @@ extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires
 extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
 extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
-extension_sql_file!("../sql/api/by_hand.sql", name = "by_hand_api", requires = ["decision_api"]);
-extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["by_hand_api"]);
+extension_sql_file!("../sql/api/rollout_action.sql", name = "rollout_action_api", requires = ["decision_api"]);
+extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["rollout_action_api"]);
 extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_flag_api"]);
 extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api", calendar::utc]);
 extension_sql_file!(
@@ -346,8 +350,8 @@ extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effec
 extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
-extension_sql_file!("../sql/api/story.sql", name = "story_api", requires = ["report_api"]);
-extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["story_api"]);
+extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["report_api"]);
+extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);
 extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
 extension_sql_file!("../sql/api/check.sql", name = "check_api", requires = ["margin_api"]);

@@ -1,4 +1,4 @@
-//! SQL face of `core::telemetry::Survey`; what it means in words stands in `sql/api/check_metric.sql`.
+//! SQL face of `core::telemetry::Survey`; documented in `sql/api/check_metric.sql`.
 
 use flagscope_core::telemetry::{Definition, Survey};
 use flagscope_core::{Error, Kind, Result as CoreResult};
@@ -10,7 +10,7 @@ use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::row::TelemetryRow;
 use crate::pg::stored::{self, Wanted};
-use crate::telemetry::{Compiled, Defined, compiled};
+use crate::plan::{Compiled, Defined, compiled};
 use crate::window::{Exposed, Live, read};
 
 /// What a metric's definition matches among the rows stored from since to before until; documented in
@@ -45,7 +45,7 @@ fn survey(
     Ok(JsonB(survey.report()))
 }
 
-/// A row counts for what its subject was exposed to, and not for the flags that it carries.
+/// Here a row counts by the exposures of its subject, not by the flags that it carries.
 fn survey_units(
     survey: &mut Survey,
     definition: &Definition,

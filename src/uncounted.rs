@@ -1,5 +1,4 @@
-//! What counts for nobody, from a statement's rows to `uncounted_delta`; which tags these are stands in
-//! `core/telemetry/uncounted.rs`.
+//! Rows that do not count, from a statement to `uncounted_delta`; `core/telemetry/uncounted.rs` decides which do not.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -8,8 +7,8 @@ use flagscope_core::telemetry::{KnownFlags, Uncounted};
 
 use crate::pg::{delta, latest};
 
-/// Adds up what was noted so far. Flags that were never looked up under this configuration are looked up, all by one
-/// query; if that fails, nothing is said of them, and the rows are stored all the same.
+/// Adds up what was noted so far. Flags that were never looked up under this configuration are looked up by one query;
+/// if that fails, nothing is reported about them, but the rows are stored all the same.
 pub fn settle(uncounted: &mut Uncounted, known: &RefCell<KnownFlags>) {
     let missing = uncounted.missing(&known.borrow());
     if !missing.is_empty()
@@ -20,7 +19,7 @@ pub fn settle(uncounted: &mut Uncounted, known: &RefCell<KnownFlags>) {
     uncounted.settle(&known.borrow());
 }
 
-/// Writes what was settled, in the transaction of the rows.
+/// Writes the sums, in the transaction of the rows.
 pub fn write(uncounted: &Uncounted) {
     delta::insert_uncounted(
         uncounted.iter().map(|(cause, environment, flag, example, n)| (cause.label(), environment, flag, example, n)),

@@ -1,5 +1,5 @@
-//! SQL face of `core::telemetry::Units`: metrics with a conversion window, counted at the tick by who was exposed. What is
-//! counted when stands in `sql/api/poll.sql`, how units are found in `sql/api/window.sql`.
+//! SQL face of `core::telemetry::Units`: metrics with a conversion window, counted at ticks by the exposures of
+//! subjects. When they are counted is documented in `sql/api/poll.sql`, how units are found in `sql/api/window.sql`.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +16,8 @@ use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::row::TelemetryRow;
 use crate::pg::stored::Wanted;
-use crate::pg::{delta, query, stored};
-use crate::telemetry::{Compiled, Defined, compiled};
+use crate::pg::{delta, stored, timer};
+use crate::plan::{Compiled, Defined, compiled};
 
 /// A rollout whose units count.
 #[derive(Debug, Deserialize)]
@@ -53,7 +53,7 @@ fn count_telemetry(
     let plan = read(metrics).and_then(|due: Vec<Due>| plan(&due, &rollouts)).report()?;
     let range = (i64::from(since), i64::from(until));
     let compiled = compiled()?;
-    let counts = query::within(milliseconds, "reading telemetry", || {
+    let counts = timer::within(milliseconds, "reading telemetry", || {
         count(&plan, rollouts, &compiled, range, u64::try_from(most).unwrap_or(0))
     });
     let of_metric = |(name, n): (&str, Counts)| (name.to_owned(), n.given as i64, n.counted as i64);
@@ -61,7 +61,7 @@ fn count_telemetry(
     Ok(TableIterator::new(rows))
 }
 
-/// Reads a list that flagscope's own SQL made.
+/// Reads a list composed by flagscope's own SQL.
 pub fn read<T: DeserializeOwned>(document: Document) -> CoreResult<Vec<T>> {
     let read = |json: Value| {
         serde_json::from_value(json).map_err(|problem| {
@@ -82,7 +82,7 @@ fn plan(due: &[Due], rollouts: &[Live]) -> CoreResult<Plan> {
     Ok(plan)
 }
 
-/// Folds the rows of a range of time and writes their deltas.
+/// Counts the rows of a range of time and writes their deltas.
 fn count(
     plan: &Plan,
     rollouts: Vec<Live>,
@@ -112,7 +112,7 @@ fn too_many(most: u64) -> Error {
         .hint("Narrow its filter, or raise the setting query.rows.")
 }
 
-/// The units of some rollouts, found as they are needed.
+/// The units of some rollouts, looked up as needed.
 pub struct Exposed<'c> {
     compiled: &'c Compiled,
     default_environment: String,
@@ -139,7 +139,7 @@ impl<'c> Exposed<'c> {
         self.compiled.plan.environment_key(environment).zip(row.subject())
     }
 
-    /// Looks up the subjects of some rows, but for those that are known.
+    /// Looks up the subjects of some rows, except known ones.
     pub fn find<'r>(&mut self, rows: impl Iterator<Item = &'r TelemetryRow<'r>>) -> CoreResult<()> {
         let new = rows.filter_map(TelemetryRow::subject).filter(|subject| !self.units.knows(subject));
         let new: Vec<_> = new.collect::<BTreeSet<_>>().into_iter().collect();

@@ -1,7 +1,7 @@
--- What goes wrong with the judgement itself is told once, by a row of outbox (kind health) and a line of the server's
--- log; and once more when it is over.
+-- A problem with the judging itself is reported once when it begins and once when it ends, by a row of outbox (kind
+-- health) and a line in the server's log.
 
-COMMENT ON FUNCTION _flagscope.utc(timestamptz) IS 'a time in words, to the second: 2026-11-29 10:00:00 UTC';
+COMMENT ON FUNCTION _flagscope.utc(timestamptz) IS 'a time as text, to the second: 2026-11-29 10:00:00 UTC';
 
 CREATE FUNCTION _flagscope.tell_alert(name text, state text, since timestamptz, detail text) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -11,7 +11,7 @@ AS $$
     SELECT _flagscope.wake_deliverers();
 $$;
 COMMENT ON FUNCTION _flagscope.tell_alert(text, text, timestamptz, text) IS
-    'queues news about the judgement itself for delivery';
+    'queues a notification about the judging itself';
 
 CREATE FUNCTION _flagscope.raise_alert(name text, since timestamptz, detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -25,7 +25,7 @@ BEGIN
         RAISE WARNING USING MESSAGE = _flagscope.message('flagscope: %s: %s', name, detail);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.raise_alert(text, timestamptz, text) IS 'tells what is wrong, unless that was told already';
+COMMENT ON FUNCTION _flagscope.raise_alert(text, timestamptz, text) IS 'reports a problem, unless it is reported already';
 
 CREATE FUNCTION _flagscope.end_alerts(names text[], detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -38,7 +38,7 @@ BEGIN
         RAISE LOG USING MESSAGE = _flagscope.message('flagscope: %s: %s', a.name, detail);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION _flagscope.end_alerts(text[], text) IS 'tells that what was told of these names is over';
+COMMENT ON FUNCTION _flagscope.end_alerts(text[], text) IS 'reports that the problems of these names are over';
 
 CREATE FUNCTION _flagscope.note_failed_tick(problem text, code text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '200ms'
@@ -55,7 +55,7 @@ BEGIN
         SELECT * INTO s FROM _flagscope.tick_state;
         s.failures := 3;
     END IF;
-    -- Not for one tick that was cancelled or found a lock: the next one is there in less than a second.
+    -- A single cancelled tick, or one that met a lock, raises no alert: the next one follows in less than a second.
     IF s.failures >= 3 OR s.failing_since <= clock_timestamp() - interval '10 seconds' THEN
         since := coalesce(s.failing_since, s.last_ok_at, clock_timestamp());
         PERFORM _flagscope.raise_alert('judging', since,
@@ -63,7 +63,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_failed_tick(text, text) IS
-    'the worker says that its tick failed; the third time in a row, or after 10 seconds, it is told';
+    'called by the worker when its tick failed; the third failure in a row, or one after 10 seconds of failures, raises an alert';
 
 CREATE FUNCTION _flagscope.note_skipped_tick() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '200ms'
@@ -73,10 +73,10 @@ DECLARE
 BEGIN
     IF since < clock_timestamp() - interval '30 seconds' THEN
         PERFORM _flagscope.note_failed_tick(
-            format('another session ticks or maintains, and has not ended its transaction%s',
+            format('another session runs tick() or maintain() and has not ended its transaction%s',
                 (SELECT ': ' || string_agg(h.words, ', ' ORDER BY h.since)
                  FROM _flagscope.table_holders() h WHERE h.relation = 'tick_state')), '55006');
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_skipped_tick() IS
-    'the worker says that another session is ticking; that is a failure when no tick has gone through for 30 seconds';
+    'called by the worker when another session is ticking; counts as a failure when no tick has succeeded for 30 seconds';

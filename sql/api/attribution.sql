@@ -1,15 +1,15 @@
--- Attribution: rows of telemetry that came without flags get those of their trace, else of their subject.
+-- Attribution: rows of telemetry written without flags get the flags of their trace, else those of their subject.
 --
--- When: at the end of the statement that inserts them (a BEFORE trigger could write them at once, but takes from every
--- COPY its batches of 1,000 rows), in its transaction, with the rollups. So such a row is written twice; rows that
--- carry flags are not touched. An evaluation that comes later than rows of its trace ties them when it comes. Two
--- transactions at the same time do not see each other's rows: tick() looks at the traces of new evaluations once more
--- when every transaction that ran beside them is over.
+-- When: at the end of the statement that inserts them, in its transaction, together with the rollups. (A BEFORE trigger
+-- could set the flags before the row is written, but would prevent COPY from writing batches of 1,000 rows.) So such a row
+-- is written twice; rows that carry flags are not touched. An evaluation that arrives after rows of its trace is applied
+-- to them when it arrives. Concurrent transactions do not see each other's rows: tick() looks at the traces of new
+-- evaluations once more when every transaction that ran concurrently has ended.
 --
--- The statements forbid sequential and bitmap scans: of a partition made today there are no statistics yet, and of
--- 1,000 traces the planner once read two hours of rows by their time. What is left are the indexes on trace and subject.
+-- The statements forbid sequential and bitmap scans, which leaves the indexes on trace and subject: a partition created
+-- today has no statistics yet, and for 1,000 traces the planner once read two hours of rows by their time.
 --
--- What a row is tied to it stays tied to, since guardrails have judged it: a later evaluation adds flags and changes none.
+-- The flags of a row are never changed, because guardrails have judged it by them: a later evaluation only adds flags.
 
 CREATE FUNCTION _flagscope.evaluated_in(traces uuid[], from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (trace_id uuid, ts timestamptz, ts_nanos smallint, flags text)
@@ -35,7 +35,7 @@ DECLARE
 BEGIN
     RETURN QUERY SELECT s.n, e.ts, e.ts_nanos, e.flags::text
     FROM unnest(subjects, environments, since, first_ts, last_ts) WITH ORDINALITY s(subject, environment, since, first_ts, last_ts, n), LATERAL (
-        -- Bounded, since a busy subject is evaluated thousands of times a day.
+        -- Limited: a busy subject is evaluated thousands of times a day.
         (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
         WHERE left(t.subject, 255) = left(s.subject, 255) AND t.subject = s.subject
             AND t.ts BETWEEN from_ts AND to_ts AND t.ts BETWEEN s.since AND s.first_ts
@@ -51,10 +51,10 @@ BEGIN
         )) e;
 END $$;
 COMMENT ON FUNCTION _flagscope.evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
-    'the stored flag evaluations of some subjects, each in an environment (its key): the latest from since to first_ts, and all up to last_ts; n is the subject''s place in the array';
+    'the stored flag evaluations of some subjects, each in an environment (its key): the latest ones between since and first_ts, and all between first_ts and last_ts; n is the subject''s position in the array';
 
 COMMENT ON FUNCTION _flagscope.find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
-    'as flags_of(), flags and attribution as text';
+    'like flags_of(), with flags and attribution as text';
 CREATE FUNCTION _flagscope.flags_of(places bigint[], times timestamptz[], traces uuid[], subjects text[] DEFAULT NULL,
     environments text[] DEFAULT NULL, nanos smallint[] DEFAULT NULL, flags jsonb[] DEFAULT NULL)
 RETURNS TABLE (place bigint, flags jsonb, attribution flagscope.attribution)
@@ -64,7 +64,7 @@ AS $$
     FROM _flagscope.find_flags(places, times, nanos, traces, subjects, environments, flags_of.flags::text[]) f
 $$;
 COMMENT ON FUNCTION _flagscope.flags_of(bigint[], timestamptz[], uuid[], text[], text[], smallint[], jsonb[]) IS
-    'flags for rows without: of the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else of their subject''s last 100 within attribution.subject_window before them, in the same environment; a row that has flags is an evaluation that is not stored yet';
+    'flags for rows that have none: from the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else from the last 100 of their subject within attribution.subject_window before them, in the same environment; rows given with flags are evaluations that are not stored yet';
 
 CREATE FUNCTION _flagscope.tie_rows(partitions oid[], places tid[], flags text[], attributions text[], from_ts timestamptz, to_ts timestamptz)
 RETURNS void
@@ -77,14 +77,14 @@ BEGIN
     WHERE t.ctid = w.place AND t.tableoid = w.part AND t.ts BETWEEN from_ts AND to_ts AND t.flags IS NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.tie_rows(oid[], tid[], text[], text[], timestamptz, timestamptz) IS
-    'ties the rows at these places, all within a range of time, each to its flags; the update trigger counts them';
+    'writes the flags of the rows at these places, all within a range of time; the update trigger then counts them';
 
 CREATE FUNCTION _flagscope.tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     trace_window interval := _flagscope.setting_interval('attribution.trace_window');
-    -- No further than the first and the last time that PostgreSQL has: a wrong clock must not cost its batch.
+    -- Limited to the times that PostgreSQL can represent: a wrong clock must not make its whole batch fail.
     first_ts timestamptz := greatest(from_ts, '4713-11-24 00:00+00 BC'::timestamptz + trace_window) - trace_window;
     last_ts timestamptz := least(to_ts, '294276-12-31 23:59:59.999999+00'::timestamptz - trace_window) + trace_window;
 BEGIN
@@ -99,7 +99,7 @@ BEGIN
             LATERAL _flagscope.flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[], NULL::smallint[], NULL::jsonb[]) a JOIN loose f ON f.n = a.place
         WHERE a.flags || coalesce(f.flags, '{}') IS DISTINCT FROM f.flags
     ), locked AS MATERIALIZED (
-        -- Whoever has a row locked is tying it now: neither waits for the other, and tie_late_traces() looks again.
+        -- A locked row is being attributed by another session: skip it; tie_late_traces() looks again.
         SELECT f.* FROM found f JOIN flagscope.telemetry t ON t.ctid = f.place AND t.tableoid = f.part
         WHERE t.ts BETWEEN first_ts AND last_ts FOR NO KEY UPDATE OF t SKIP LOCKED
     )
@@ -107,7 +107,7 @@ BEGIN
     WHERE t.ctid = f.place AND t.tableoid = f.part AND t.ts BETWEEN first_ts AND last_ts;
 END $$;
 COMMENT ON FUNCTION _flagscope.tie_traces(uuid[], timestamptz, timestamptz) IS
-    'ties stored rows of some traces to the evaluations in them that they lack; the update trigger counts what is new';
+    'adds to stored rows of some traces the flags of evaluations that they lack; the update trigger counts what is new';
 
 CREATE FUNCTION _flagscope.attribute_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -116,7 +116,7 @@ AS $$
     INSERT INTO _flagscope.late_trace (trace_id, from_ts, to_ts) SELECT t, from_ts, to_ts FROM unnest(traces) t;
 $$;
 COMMENT ON FUNCTION _flagscope.attribute_traces(uuid[], timestamptz, timestamptz) IS
-    'ties stored rows of the traces of new evaluations, and leaves the traces to be looked at once more';
+    'attributes stored rows in the traces of new evaluations, and notes the traces to be looked at once more';
 
 CREATE FUNCTION _flagscope.tie_late_slice(seen pg_snapshot, most integer) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
@@ -125,7 +125,7 @@ DECLARE
     due record;
     part record;
 BEGIN
-    -- The newest first, and so in the order of time: their rows lie in few partitions.
+    -- Newest first, in the order of time, so that few partitions are touched.
     WITH taken AS (
         DELETE FROM _flagscope.late_trace l WHERE l.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.late_trace x
             WHERE pg_visible_in_snapshot(x.transaction, seen) ORDER BY x.to_ts DESC LIMIT most))
@@ -140,7 +140,7 @@ BEGIN
     RETURN due.n;
 END $$;
 COMMENT ON FUNCTION _flagscope.tie_late_slice(pg_snapshot, integer) IS
-    'looks at the newest late traces that a snapshot sees, so many at most; returns how many there were';
+    'processes the newest late traces visible to a snapshot, up to a limit; returns their number';
 
 CREATE FUNCTION _flagscope.next_late_traces() RETURNS pg_snapshot
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -156,12 +156,12 @@ BEGIN
     IF s.coming IS NOT NULL AND pg_snapshot_xmin(now_seen) < pg_snapshot_xmax(s.coming) THEN
         RETURN s.seen;  -- somebody runs who ran beside them
     END IF;
-    -- All that ran beside these evaluations is over: what it wrote can be seen.
+    -- Every transaction concurrent with these evaluations has ended: what it wrote is visible.
     UPDATE _flagscope.late_trace_state x SET seen = s.coming, coming = now_seen;
     RETURN s.coming;
 END $$;
 COMMENT ON FUNCTION _flagscope.next_late_traces() IS
-    'the latest snapshot of a tick that saw late traces beside which nobody runs any more; NULL: there are none';
+    'the latest noted snapshot all of whose concurrent transactions have ended; NULL: none';
 
 CREATE FUNCTION _flagscope.tie_late_traces(until timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -178,19 +178,19 @@ BEGIN
             RETURN 'late traces';
         END IF;
     END LOOP;
-    -- All that it sees is done: those who came later are not read again until they are due.
+    -- Everything that it sees is done; later traces are not read again until they are due.
     UPDATE _flagscope.late_trace_state s SET seen = NULL;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    -- The judgement goes on without it; the traces are still there for the next tick.
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rows without flags could not be tied to their trace: %s', SQLERRM);
+    -- Judging continues; the traces remain for the next tick.
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rows without flags could not be attributed by their trace: %s', SQLERRM);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.tie_late_traces(timestamptz) IS
-    'part of tick(): looks once more at the traces of evaluations whose transaction ran beside others, when these are over; gives way at a time, and says what is left then';
+    'part of tick(): looks once more at the traces of evaluations written concurrently with other transactions, once these have ended; stops at a time and returns what is left';
 
 COMMENT ON FUNCTION _flagscope.note_row() IS
-    'trigger: notes a new row without flags, and the trace of a new flag evaluation, for the end of the statement, when the fold has them attributed';
+    'trigger: notes new rows without flags and the traces of new flag evaluations, which are attributed at the end of the statement';
 
 CREATE TRIGGER note_row AFTER INSERT ON flagscope.telemetry FOR EACH ROW WHEN (
     CASE WHEN NEW.flags IS NULL

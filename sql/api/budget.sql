@@ -1,12 +1,12 @@
--- The budget of a tick: what can grow is done by slices until its time is up (setting tick.budget), and waits for the next
--- ticks after that. Judging, which is what a tick is for, is never cut short. What waits is told by tick() and status().
+-- The time budget of a tick: work that can grow is done in slices until the time is used up (setting tick.budget); the rest
+-- waits for the next ticks. Judging, the purpose of a tick, is never cut short. tick_state and status() tell what waits.
 --
--- Each kind of work does one slice at least, so that none waits for ever behind another; the shares of the budget say
--- when it gives way. Slices are of a size that takes some hundredths of a second.
+-- Each kind of work does at least one slice, so that none starves behind another; its share of the budget tells when it
+-- stops. A slice takes some hundredths of a second.
 
 CREATE FUNCTION _flagscope.deltas_in(lane integer) RETURNS TABLE (part oid, place tid, flag text, environment text)
--- No pinned search_path, so that the planner sees through it and stops reading at a LIMIT. It begins where ticks have come
--- to: of a million deltas the consumed ones were read again by each slice (16 us a delta became 43).
+-- Without a pinned search_path, so that the planner can inline it and stop reading at a LIMIT. It begins where earlier
+-- ticks stopped; otherwise each slice of a million deltas would read the consumed ones again (43 us a delta, not 16).
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT d.tableoid, d.ctid, d.flag, d.environment FROM ONLY _flagscope.variant_delta d
@@ -50,7 +50,7 @@ BEGIN ATOMIC
             WHERE p.part = '_flagscope.variant_delta_past_3'::regclass);
 END;
 COMMENT ON FUNCTION _flagscope.deltas_in(integer) IS
-    'where the deltas of a lane lie, in the order in which they came: 0 of now (and what ticks write), 1 late, 2 past';
+    'places of the deltas of a lane in the order of arrival: 0 current (and what ticks write), 1 late, 2 past';
 
 CREATE FUNCTION _flagscope.summed_strata(strata _flagscope.stratum[]) RETURNS _flagscope.stratum[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -61,7 +61,7 @@ AS $$
         FROM unnest(strata) s GROUP BY s.flag, s.environment, s.variant, s.metric) x;
 $$;
 COMMENT ON FUNCTION _flagscope.summed_strata(_flagscope.stratum[]) IS
-    'the strata of several slices as those of one tick: one for each metric and variant';
+    'the strata of several slices summed up to those of one tick: one for each metric and variant';
 
 CREATE FUNCTION _flagscope.consume_lanes(at timestamptz, until timestamptz,
     OUT strata _flagscope.stratum[], OUT waiting boolean)
@@ -76,7 +76,7 @@ BEGIN
     strata := '{}';
     waiting := false;
     FOR lane_now IN 0..2 LOOP
-        -- Nearly always there is nothing late, and to see that is cheaper than to plan for it.
+        -- There is rarely anything late, and checking is cheaper than planning the query.
         CONTINUE WHEN NOT EXISTS (SELECT FROM _flagscope.deltas_in(lane_now))
             AND NOT EXISTS (SELECT FROM _flagscope.delta_place p WHERE p.lane = lane_now);
         LOOP
@@ -85,7 +85,7 @@ BEGIN
             busy := busy || slice.left_to;
             slices := slices + 1;
             IF slice.taken < most THEN
-                -- What was left to somebody, or was committed late, lies before the place that was reached.
+                -- Deltas that were skipped because of a lock, or committed late, lie before the noted place.
                 DELETE FROM _flagscope.delta_place p WHERE p.lane = lane_now;
                 EXIT WHEN NOT FOUND;
             END IF;
@@ -100,7 +100,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.consume_lanes(timestamptz, timestamptz) IS
-    'consumes deltas lane by lane until a time, of each lane one slice at least; returns the strata, and whether deltas wait that could have been consumed';
+    'consumes deltas lane by lane until a time, at least one slice of each lane; returns the strata, and whether consumable deltas are left';
 
 CREATE FUNCTION _flagscope.tick_until(started timestamptz, share float8) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -108,12 +108,12 @@ BEGIN ATOMIC
     SELECT started + share * _flagscope.setting_interval('tick.budget');
 END;
 COMMENT ON FUNCTION _flagscope.tick_until(timestamptz, float8) IS
-    'when a tick that began then has spent this share of its budget';
+    'when a tick that began at this time has used this share of its budget';
 
 CREATE FUNCTION _flagscope.waiting_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT 'waiting', format('the last tick was out of time (setting tick.budget, %s) and left to the next ones: %s',
+    SELECT 'waiting', format('the last tick ran out of time (setting tick.budget, %s); left for the next ones: %s',
         _flagscope.setting_text('tick.budget'), array_to_string(w.names, ', '))
     FROM (SELECT ARRAY(SELECT CASE n
             WHEN 'deltas' THEN format('%s deltas of metrics', (SELECT count(*) FROM _flagscope.variant_delta))
@@ -126,4 +126,4 @@ AS $$
     SELECT 'retention', s.retention_problem FROM _flagscope.tick_state s WHERE s.retention_problem IS NOT NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.waiting_words() IS
-    'for status(): what the last tick left to the next ones, and why retention deletes nothing';
+    'for status(): what the last tick left to the next ones, and why retention deletes nothing, if so';

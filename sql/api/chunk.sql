@@ -1,4 +1,4 @@
--- Partitions by hand: width, retention, dropping old ones, and keeping them beyond the extension.
+-- Managing partitions manually: width, retention, dropping old ones, and keeping them when the extension is dropped.
 
 CREATE FUNCTION _flagscope.check_parent(parent text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -6,10 +6,10 @@ AS $$
 BEGIN
     IF parent IS NULL OR parent NOT IN ('telemetry', 'evaluation') THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('"%s" is not partitioned by time', parent),
-            HINT = 'It is telemetry or evaluation.';
+            HINT = 'Partitioned tables are telemetry and evaluation.';
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_parent(text) IS 'raises unless this is a table with time partitions';
+COMMENT ON FUNCTION _flagscope.check_parent(text) IS 'raises unless this table has time partitions';
 
 CREATE FUNCTION flagscope.set_chunk_interval(width interval, parent text DEFAULT 'telemetry') RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
@@ -17,13 +17,13 @@ AS $$
 BEGIN
     PERFORM _flagscope.check_parent(parent);
     IF width IS NULL AND parent <> 'telemetry' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the width of evaluation''s partitions is not automatic',
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'the width of evaluation''s partitions cannot be automatic',
             HINT = 'Give an interval, such as 7 days.';
     END IF;
     PERFORM flagscope.set_setting(parent || '.chunk_interval', coalesce(to_jsonb(width::text), '"auto"'));
 END $$;
 COMMENT ON FUNCTION flagscope.set_chunk_interval(interval, text) IS
-    'width (UTC) of the partitions made from now on; those that exist stay; NULL: by volume, a day, 6 hours or an hour';
+    'sets the width (UTC) of partitions created from now on; existing ones stay; NULL: a day, 6 hours or an hour depending on volume';
 
 CREATE FUNCTION flagscope.set_retention(keep interval, parent text DEFAULT 'telemetry', expired text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
@@ -35,13 +35,13 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.set_retention(interval, text, text) IS
-    'how long partitions are kept, and what then happens to them: drop, or detach (they become tables detached_..., yours to move or drop)';
+    'sets how long partitions are kept, and what happens then: drop, or detach (they become tables detached_..., to be moved or dropped by you)';
 
 CREATE FUNCTION flagscope.drop_chunks(older_than timestamptz, parent text DEFAULT 'telemetry') RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
 AS $$
 DECLARE
-    -- Each takes about ten locks of the server's max_locks_per_transaction, to the end of the transaction.
+    -- Each drop holds about ten locks (server setting max_locks_per_transaction) until the end of the transaction.
     most constant integer := 100;
     c record;
 BEGIN
@@ -50,8 +50,8 @@ BEGIN
         WHERE x.upper <= older_than ORDER BY x.upper
     LOOP
         IF c.place > most THEN
-            RAISE NOTICE USING MESSAGE = _flagscope.message('%s partitions were dropped; there are more that end by then', most),
-                HINT = 'Call drop_chunks() again: a transaction can lock only so many tables.';
+            RAISE NOTICE USING MESSAGE = _flagscope.message('%s partitions were dropped; more partitions end by then', most),
+                HINT = 'Call drop_chunks() again in a new transaction: the number of locks in a transaction is limited.';
             EXIT;
         END IF;
         RETURN NEXT c.chunk::text;
@@ -59,7 +59,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.drop_chunks(timestamptz, text) IS
-    'drops the partitions that end at or before a time, the oldest hundred at most, and returns their names; fails after a second if readers do not give way; rollups stay';
+    'drops the partitions that end at or before a time, at most the oldest hundred, and returns their names; fails after a second if readers block it; rollups stay';
 
 CREATE FUNCTION _flagscope.keep_table(kept text, target_schema name) RETURNS regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -84,7 +84,7 @@ BEGIN
     RETURN format('%I.%I', target_schema, kept)::regclass;
 END $$;
 COMMENT ON FUNCTION _flagscope.keep_table(text, name) IS
-    'makes a table independent of the extension: its enums become text, which writes it anew, checks that call its functions go, and it moves to another schema';
+    'makes a table independent of the extension: enums become text (which rewrites the table), checks that call its functions are dropped, and the table moves to another schema';
 
 CREATE FUNCTION flagscope.detach_all(target_schema name DEFAULT 'flagscope_kept') RETURNS SETOF regclass
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -94,13 +94,13 @@ DECLARE
     c record;
     stray bigint;
 BEGIN
-    -- Who owns the schema may drop what is moved into it.
+    -- The owner of a schema can drop what is in it.
     IF EXISTS (SELECT FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
                WHERE n.nspname = target_schema AND NOT r.rolsuper AND r.rolname <> current_user) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('schema "%s" belongs to role "%s", who could drop what is moved into it', target_schema,
+            MESSAGE = _flagscope.message('schema "%s" belongs to role "%s", which could drop the tables moved into it', target_schema,
                 (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace n WHERE n.nspname = target_schema)),
-            HINT = 'Name another schema, or one that does not exist yet.';
+            HINT = 'Choose another schema, or one that does not exist yet.';
     END IF;
     PERFORM _flagscope.lock_rollups();
     EXECUTE format('CREATE SCHEMA IF NOT EXISTS %I', target_schema);
@@ -117,7 +117,7 @@ BEGIN
             parent || '_stray', 'detached_' || parent || '_stray');
         RETURN NEXT _flagscope.keep_table('detached_' || parent || '_stray', target_schema);
     END LOOP;
-    -- What retention has detached before still has the extension's enums.
+    -- Tables that retention detached earlier still use the extension's enums.
     FOR c IN SELECT DISTINCT k.relname FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid JOIN pg_type t ON t.oid = a.atttypid
         WHERE k.relnamespace = 'flagscope'::regnamespace AND k.relkind = 'r' AND k.relname LIKE 'detached%'
             AND t.typnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) AND NOT a.attisdropped AND a.attnum > 0
@@ -126,4 +126,4 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.detach_all(name) IS
-    'before DROP EXTENSION, in its transaction: turns all partitions of telemetry and evaluation into plain tables of another schema, which the extension''s end does not touch; for the owner; writes every table anew';
+    'to be called before DROP EXTENSION, in the same transaction: turns all partitions of telemetry and evaluation into plain tables of another schema, which survive the extension; for the owner only; rewrites every table';

@@ -1,8 +1,8 @@
--- What the backends' caches are filled from, and what tells them to fill anew. The readers run with the owner's
--- rights, so that a role that may only write telemetry or evaluate flags needs no right on the tables behind.
+-- Functions that fill the caches of the backends, and triggers that invalidate them. The functions run with the owner's
+-- rights, so that a role that may only write telemetry or evaluate flags needs no right on the underlying tables.
 
 CREATE FUNCTION _flagscope.configuration() RETURNS jsonb
--- With the digits of some writer's session its cap would be another number than the one in the table.
+-- Pinned digits: with fewer, set in some writer's session, the cap would differ from the one in the table.
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
     SELECT jsonb_build_object(
@@ -14,7 +14,7 @@ AS $$
                 'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
             FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
             WHERE g.enabled AND NOT _flagscope.is_polled(m)),
-        -- Live ones, and after completion those followed up: the end of that needs no news, since exposures have times.
+        -- Live rollouts and completed ones still followed up; the end of that needs no invalidation, as exposures have times.
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
                 'treatment', r.treatment, 'control', r.control,
                 'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint, 'until', CASE WHEN isfinite(r.follow_up_until)
@@ -24,7 +24,7 @@ AS $$
         'subject_window', extract(epoch FROM _flagscope.setting_interval('attribution.subject_window'))::float8);
 $$;
 COMMENT ON FUNCTION _flagscope.configuration() IS
-    'what the ingest trigger compiles: how this database stores the signals, environments by key and alias, and the metrics on watch (those that an enabled guardrail reads and that no tick counts) by flag, the flags being rolled out or on watch after that, whose exposures count (since when their stage runs, until when, microseconds since 2000), and how far evaluations reach (s)';
+    'the configuration compiled by the ingest trigger: OIDs of the signals; environments by key and alias; by flag the metrics that an enabled guardrail reads (except those counted by ticks); the flags whose exposures count, being rolled out or watched (start of the stage and end, microseconds since 2000); and the windows of attribution (s)';
 
 CREATE FUNCTION _flagscope.load_environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -34,22 +34,22 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.load_environment(text) IS 'key of an environment by key or alias, NULL for an unknown one';
 
--- The plan for any flags is kept, by the index even while the tables are small: planning took longer than answering.
+-- A generic plan by index is kept even while the tables are small: planning took longer than answering.
 CREATE FUNCTION _flagscope.load_changes(since bigint, most integer)
 RETURNS TABLE (cursor bigint, environment text, flag text, version bigint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 BEGIN
-    -- What is not seen now is of a transaction that still runs, or of a later one.
+    -- What is not visible now belongs to a transaction that is still running, or to a later one.
     RETURN QUERY SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint, NULL::text, NULL::text, NULL::bigint;
     RETURN QUERY SELECT NULL::bigint, c.environment, c.flag, c.version
         FROM _flagscope.flag_change c WHERE c.transaction >= since::text::xid8 AND c.flag <> '' LIMIT most;
 END $$;
 COMMENT ON FUNCTION _flagscope.load_changes(bigint, integer) IS
-    'the cursor for the next call, and the flags that may have changed since one';
+    'the cursor for the next call, and the flags that may have changed since the given one';
 
--- All that the evaluation of a flag reads, column by column: as one JSON document it took twice as long to write.
+-- All that an evaluation reads, column by column: building one JSON document took twice as long.
 CREATE VIEW _flagscope.served_flag AS
 SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, s.xmin AS state_by, f.xmin AS flag_by,
     f.value_type::text AS value_type, s.enabled AND f.archived_at IS NULL AS enabled, coalesce(s.variants, f.variants)::text AS variants,
@@ -58,7 +58,7 @@ SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, 
     s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata, e.metadata::text AS set_metadata,
     CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
 FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment;
-COMMENT ON VIEW _flagscope.served_flag IS 'flags as the backends cache them, with the transactions that wrote them';
+COMMENT ON VIEW _flagscope.served_flag IS 'flags as cached by the backends, with the transactions that wrote them';
 
 CREATE FUNCTION _flagscope.load_flags(environment text, flags text[]) RETURNS SETOF _flagscope.served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -68,7 +68,7 @@ BEGIN
     RETURN QUERY SELECT s.* FROM _flagscope.served_flag s
         WHERE s.flag = ANY (flags) AND s.environment = load_flags.environment;
 END $$;
-COMMENT ON FUNCTION _flagscope.load_flags(text, text[]) IS 'flags as evaluate() caches them';
+COMMENT ON FUNCTION _flagscope.load_flags(text, text[]) IS 'some flags as cached by evaluate()';
 
 CREATE FUNCTION _flagscope.load_flags_after(environment text, after text, most integer) RETURNS SETOF _flagscope.served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -78,7 +78,7 @@ BEGIN
         WHERE s.flag > after AND s.environment = load_flags_after.environment ORDER BY s.flag LIMIT most;
 END $$;
 COMMENT ON FUNCTION _flagscope.load_flags_after(text, text, integer) IS
-    'as load_flags, the next ones in the order of their keys: what fills the cache of a session that uses many';
+    'like load_flags, for the next flags in the order of keys: fills the cache of a session that uses many';
 
 CREATE FUNCTION _flagscope.load_flag_keys(environment text) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -88,16 +88,16 @@ BEGIN
         WHERE s.environment = _flagscope.environment(nullif(load_flag_keys.environment, '')) AND f.archived_at IS NULL
         ORDER BY s.flag;
 END $$;
-COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS 'the flags of an environment as evaluate_all() caches them, without archived ones';
+COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS 'the flags of an environment as cached by evaluate_all(), without archived ones';
 
 COMMENT ON FUNCTION _flagscope.announce_change() IS
-    'trigger: on commit, what every backend has cached of the topic (flags, environments or metrics) is out of date';
+    'trigger: invalidates on commit what every backend has cached of a topic (flags, environments or metrics)';
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.environment_definition
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
 CREATE TRIGGER announce_change AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.segment
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('environments');
--- After that of flag_change, by its name: whoever looks then finds what has changed. What is served of a table flag's row
--- is served by its states, which are renewed with it.
+-- By its name it fires after the trigger that writes flag_change, so that backends find what has changed. Rows of table
+-- flag need none: what is served of them is part of their states, which are updated with them.
 CREATE TRIGGER tell_flags_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON flagscope.flag_state
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.announce_change('flags');
 ALTER TABLE flagscope.environment_definition ENABLE ALWAYS TRIGGER announce_change;

@@ -1,4 +1,4 @@
--- Decisions: the one way in which a rollout, its flag and the outbox change, in one transaction.
+-- Decisions: the only way to change a rollout, which changes its flag and the outbox in the same transaction.
 
 CREATE FUNCTION _flagscope.refuse_change() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -6,9 +6,9 @@ AS $$
 BEGIN
     RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
         MESSAGE = _flagscope.message('%s is append-only: %s is refused', TG_TABLE_NAME, TG_OP),
-        HINT = 'A decision stays as it was made; a new one corrects it.';
+        HINT = 'Decisions are never changed; make a new one to correct it.';
 END $$;
-COMMENT ON FUNCTION _flagscope.refuse_change() IS 'trigger: keeps a table append-only';
+COMMENT ON FUNCTION _flagscope.refuse_change() IS 'trigger: refuses changes of an append-only table';
 CREATE TRIGGER decision_is_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON flagscope.decision
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.refuse_change();
 
@@ -53,7 +53,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_action(flagscope.rollout, flagscope.action, flagscope.rollout_status) IS
-    'raises unless the action is possible for the rollout as it stands';
+    'raises unless the action is possible in the rollout''s present status';
 
 CREATE FUNCTION _flagscope.check_not_followed(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -62,15 +62,15 @@ DECLARE
     follower bigint := (SELECT max(x.id) FROM flagscope.rollout x WHERE x.flag = r.flag AND x.environment = r.environment
         AND x.id > r.id AND x.status IN ('running', 'paused', 'held', 'completed'));
 BEGIN
-    -- What was served before this rollout is not what is to be served once another one builds upon it.
+    -- Rolling back to before this rollout would also undo the one that was built on it.
     IF r.status = 'completed' AND follower IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s is completed, and rollout %s has followed it', r.id, follower),
+            MESSAGE = _flagscope.message('rollout %s is completed, and rollout %s of the same flag was started after it', r.id, follower),
             HINT = _flagscope.message('Roll rollout %s back first.', follower);
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_not_followed(flagscope.rollout) IS
-    'raises when a completed rollout was followed by another one of the same flag that is in force';
+    'raises if a completed rollout was followed by another rollout of the same flag that is in force';
 
 CREATE FUNCTION _flagscope.serve(r flagscope.rollout, percent numeric, action flagscope.action, at timestamptz,
     actor text, reason text, decision_id bigint) RETURNS void
@@ -90,7 +90,7 @@ AS $$
     WHERE s.flag = r.flag AND s.environment = r.environment;
 $$;
 COMMENT ON FUNCTION _flagscope.serve(flagscope.rollout, numeric, flagscope.action, timestamptz, text, text, bigint) IS
-    'makes the flag serve what the rollout (as just changed) says';
+    'writes the flag''s state as the changed rollout demands';
 
 CREATE FUNCTION _flagscope.percent(rollout_id bigint, stage integer) RETURNS numeric
 LANGUAGE sql STABLE
@@ -98,7 +98,7 @@ BEGIN ATOMIC
     SELECT coalesce((SELECT s.percent FROM flagscope.rollout_stage s
                      WHERE s.rollout_id = percent.rollout_id AND s.ordinal = percent.stage), 0);
 END;
-COMMENT ON FUNCTION _flagscope.percent(bigint, integer) IS 'percent of a stage; 0 where there is none';
+COMMENT ON FUNCTION _flagscope.percent(bigint, integer) IS 'percent of a stage; 0 if there is no such stage';
 
 CREATE FUNCTION _flagscope.move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz) RETURNS flagscope.rollout
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -126,14 +126,14 @@ BEGIN
             ELSE x.previous_variant END
     WHERE x.id = r.id RETURNING x.* INTO r;
     IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume', 'complete') THEN
-        -- What was ok in the stage before says nothing of this one.
+        -- A verdict "ok" on the stage before does not hold for this one.
         UPDATE flagscope.guardrail_status g SET stage_treatment = 0, waiting_treatment = NULL, waiting_control = NULL,
             waiting_since = NULL, looks = '{}', looked_at = NULL,
             state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
             state_since = CASE WHEN g.state IN ('ok', 'inconclusive') THEN at ELSE g.state_since END,
             reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
-        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR g.limit_value IS NOT NULL);  -- against control that was the last word
-        -- An approval holds for the time that was looked at: a stage entered anew wants another one.
+        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR g.limit_value IS NOT NULL);  -- after completion there is no control: those verdicts stay
+        -- An approval is for one visit of a stage: entered again, the stage needs another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';
     END IF;
@@ -145,7 +145,7 @@ BEGIN
     RETURN r;
 END $$;
 COMMENT ON FUNCTION _flagscope.move_rollout(flagscope.rollout, flagscope.action, timestamptz) IS
-    'applies an action to a rollout: status, stage, times; a new stage counts its sample from 0';
+    'applies an action to a rollout: status, stage, times; in a new stage, samples are counted from 0';
 
 CREATE FUNCTION _flagscope.decide(
     rollout_id bigint, action flagscope.action, actor text, reason text, at timestamptz DEFAULT clock_timestamp(),
@@ -168,7 +168,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
-    -- One decision at a time for a flag, whichever of its rollouts it is about.
+    -- One decision at a time for each flag, over all its rollouts.
     PERFORM FROM flagscope.flag_state s WHERE s.flag = was.flag AND s.environment = was.environment FOR NO KEY UPDATE;
     SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
@@ -190,7 +190,7 @@ BEGIN
         status.evidence_id, status.last_stratum, status.watermark, decide.actor, decide.reason)
     ON CONFLICT (key) DO NOTHING RETURNING id INTO new_id;
     IF new_id IS NULL THEN
-        RETURN NULL;  -- decided already: a warning or a shadow verdict on the same version of the rollout
+        RETURN NULL;  -- already decided: the same warning or shadow verdict on this version of the rollout
     END IF;
     IF NOT shadow AND action NOT IN ('warn', 'approve') THEN
         PERFORM _flagscope.serve(now_is, to_percent, action, at, decide.actor, decide.reason, new_id);
@@ -199,26 +199,26 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION _flagscope.decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
-    'decides on a rollout: rollout, flag state, decision with evidence and outbox in one transaction; returns the decision''s id, NULL when it was decided already';
+    'makes a decision on a rollout: changes rollout and flag state, stores the decision with its evidence and a notification; returns the decision''s id, or NULL if this was decided already';
 
 CREATE FUNCTION _flagscope.wake_deliverers() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A full queue of notifications (somebody listens and never reads) would fail the decision at its commit. Its row in
-    -- outbox is delivered all the same: deliverers also look by themselves.
+    -- A full notification queue (a session listens and never reads) would make the commit fail. The row of outbox is
+    -- delivered all the same, because deliverers also poll.
     IF pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('flagscope_outbox', '');
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the queue of notifications fills up';
+COMMENT ON FUNCTION _flagscope.wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the notification queue is filling up';
 
 CREATE FUNCTION _flagscope.tell(decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
     SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at FROM flagscope.decision d WHERE d.id = decision_id;
-    -- Equal payloads of one transaction are delivered once: one wake-up however many decisions.
+    -- PostgreSQL delivers equal payloads of a transaction once: one wake-up for any number of decisions.
     SELECT _flagscope.wake_deliverers();
 $$;
 COMMENT ON FUNCTION _flagscope.tell(bigint) IS 'queues a decision for delivery and wakes the deliverers';

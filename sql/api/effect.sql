@@ -54,7 +54,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.limited_share(flagscope.guardrail_status, float8) IS
-    'share of events of the treatment over all strata, with the beta-binomial interval of test_limit()';
+    'share of events of the treatment over all strata, with the beta-binomial interval of sequential_limit_test()';
 
 CREATE FUNCTION _flagscope.limited_rate(s flagscope.guardrail_status) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

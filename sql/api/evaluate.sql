@@ -1,7 +1,7 @@
--- Evaluation: comments of what Rust implements (src/flag.rs), and the call that also records an exposure.
+-- Evaluation: comments of the functions implemented in Rust (src/flag/), and the function that also records an exposure.
 
 COMMENT ON FUNCTION flagscope.evaluate(text, text, jsonb, text) IS
-    'evaluates a flag for a targeting key (else context.targetingKey): value, variant, reason and error code as OpenFeature''s; no value means the caller''s own default; reads only';
+    'evaluates a flag for a targeting key (default: context.targetingKey); returns value, variant, reason and error code as in OpenFeature; no value means that the caller uses its own default; writes nothing';
 
 CREATE FUNCTION flagscope.expose(
     flag text, targeting_key text, context jsonb DEFAULT NULL, environment text DEFAULT NULL, service text DEFAULT NULL,
@@ -30,24 +30,24 @@ COMMENT ON FUNCTION flagscope.expose(text, text, jsonb, text, text, uuid, timest
     'evaluates like evaluate() and records the exposure in the caller''s transaction';
 
 COMMENT ON FUNCTION flagscope.evaluate_boolean(text, text, boolean, jsonb, text) IS
-    'the value of a boolean flag, else the default given: on any error, a disabled flag, or another type';
+    'the value of a boolean flag, or the given default on any error, for a disabled flag, and for another type';
 COMMENT ON FUNCTION flagscope.evaluate_string(text, text, text, jsonb, text) IS
-    'the value of a string flag, else the default given: on any error, a disabled flag, or another type';
+    'the value of a string flag, or the given default on any error, for a disabled flag, and for another type';
 COMMENT ON FUNCTION flagscope.evaluate_integer(text, text, bigint, jsonb, text) IS
-    'the value of a numeric flag that is whole, else the default given: on any error, a disabled flag, or another type';
+    'the value of a numeric flag if it is whole, or the given default on any error, for a disabled flag, and for another type';
 COMMENT ON FUNCTION flagscope.evaluate_number(text, text, float8, jsonb, text) IS
-    'the value of a numeric flag, else the default given: on any error, a disabled flag, or another type';
+    'the value of a numeric flag, or the given default on any error, for a disabled flag, and for another type';
 COMMENT ON FUNCTION flagscope.evaluate_object(text, text, jsonb, jsonb, text) IS
-    'the value of an object flag, else the default given: on any error, a disabled flag, or another type';
+    'the value of an object flag, or the given default on any error, for a disabled flag, and for another type';
 COMMENT ON FUNCTION flagscope.explain_evaluation(text, text, jsonb, text) IS
-    'why evaluate() answers as it does: the step that decided, the rule''s result, the bucket, and a sentence in words';
+    'explains the answer of evaluate(): the deciding step, the rule''s result, the bucket, and a sentence';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate(text, jsonb, text) IS
     'evaluates a flag and answers in the JSON of OFREP 0.3.0; context: the context (its targetingKey is the targeting key)'
     ', or the body that clients post, {"context": {...}}';
 COMMENT ON FUNCTION _flagscope.evaluate_among(jsonb, text, text, jsonb, float8) IS
-    'evaluates a flag among definitions given, at a Unix time given';
+    'evaluates a flag from given definitions at a given Unix time';
 
-COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment, but for archived ones';
+COMMENT ON FUNCTION flagscope.evaluate_all(text, jsonb, text) IS 'evaluates every flag of an environment except archived ones';
 COMMENT ON FUNCTION flagscope.ofrep_evaluate_all(jsonb, text) IS
     'OFREP''s bulk answer for every flag of an environment; context as for ofrep_evaluate()';
 
@@ -68,7 +68,7 @@ AS $$
         SELECT h.metadata FROM env, flagscope.environment_history h
         WHERE h.environment = env.key AND h.valid @> at), '{}'))), '[]') FROM needed n;
 $$;
-COMMENT ON FUNCTION _flagscope.definitions_as_of(text, text, timestamptz) IS 'a flag and those it needs, as they were at a time';
+COMMENT ON FUNCTION _flagscope.definitions_as_of(text, text, timestamptz) IS 'a flag and the flags that it needs, as they were at a time';
 
 CREATE FUNCTION flagscope.evaluate_as_of(flag text, targeting_key text, context jsonb DEFAULT NULL, environment text DEFAULT NULL,
     at timestamptz DEFAULT clock_timestamp())

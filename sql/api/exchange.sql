@@ -1,7 +1,7 @@
--- Exchange with flagd: documents in and out, and changes for those who poll.
+-- Exchange with flagd: import and export of documents, and changes for polling clients.
 
-COMMENT ON FUNCTION _flagscope.write_flagd(jsonb, jsonb, jsonb) IS 'definitions as a document of flagd, and what could not be put into it';
-COMMENT ON FUNCTION _flagscope.read_flagd(jsonb) IS 'a document of flagd as definitions, and what is wrong with it';
+COMMENT ON FUNCTION _flagscope.write_flagd(jsonb, jsonb, jsonb) IS 'definitions as a flagd document, and problems with those that could not be expressed';
+COMMENT ON FUNCTION _flagscope.read_flagd(jsonb) IS 'a flagd document as definitions, and its problems';
 
 CREATE FUNCTION _flagscope.export(environment text, OUT document jsonb, OUT problems jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -14,13 +14,13 @@ AS $$
         LATERAL _flagscope.write_flagd(d.definitions, nullif(_flagscope.segments(e.key), '{}'), e.metadata) w
     WHERE e.key = _flagscope.environment(export.environment);
 $$;
-COMMENT ON FUNCTION _flagscope.export(text) IS 'an environment''s flags as a document of flagd, and what to know about it';
+COMMENT ON FUNCTION _flagscope.export(text) IS 'an environment''s flags as a flagd document, and problems';
 
 CREATE FUNCTION flagscope.export_flagd(environment text DEFAULT NULL) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT x.document FROM _flagscope.export(environment) x $$;
 COMMENT ON FUNCTION flagscope.export_flagd(text) IS
-    'the flags of an environment as flagd''s JSON; a running rollout and prerequisites are compiled into targeting, so that every client of flagd serves the same variants';
+    'the flags of an environment as flagd''s JSON; running rollouts and prerequisites are compiled into targeting, so that every flagd client serves the same variants';
 
 CREATE FUNCTION flagscope.check_export(environment text DEFAULT NULL) RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -29,13 +29,13 @@ AS $$
         LATERAL jsonb_to_recordset(x.problems) p(path text, problem text, is_error boolean);
 $$;
 COMMENT ON FUNCTION flagscope.check_export(text) IS
-    'what export_flagd() left out (an error), and what to know about the rest';
+    'flags that export_flagd() omits (errors), and notes about the others';
 
 CREATE FUNCTION _flagscope.is_used_elsewhere(flag text, environment text)
 RETURNS TABLE (variants boolean, metadata boolean, at_all boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- A state that nobody has touched since the flag was made serves nothing: it goes along.
+    -- A state unchanged since the flag was created serves nothing, and may change with the flag.
     SELECT coalesce(bool_or(s.variants IS NULL), false), coalesce(bool_or(s.metadata IS NULL), false), count(*) > 0
     FROM flagscope.flag_state s
     WHERE s.flag = is_used_elsewhere.flag AND s.environment <> is_used_elsewhere.environment
@@ -43,7 +43,7 @@ AS $$
              OR EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = s.flag AND r.environment = s.environment));
 $$;
 COMMENT ON FUNCTION _flagscope.is_used_elsewhere(text, text) IS
-    'whether other environments use a flag, and with what table flag says of it: no import into this one changes that';
+    'does any other environment use a flag as table flag defines it; an import must not change that';
 
 CREATE FUNCTION _flagscope.require_same_everywhere(
     f flagscope.flag_definition, environment text, bucketing flagscope.bucketing, value_schema jsonb
@@ -57,14 +57,14 @@ DECLARE
     differing text := CASE
         WHEN f.archived_at IS NOT NULL THEN 'the flag is archived, in every environment'
         WHEN bucketing <> f.bucketing
-            THEN format('bucketing is %s in the document, and %s in every environment', bucketing, f.bucketing)
+            THEN format('bucketing is %s in the document but %s in every environment', bucketing, f.bucketing)
         WHEN value_schema <> coalesce(f.value_schema, 'null')
-            THEN 'the JSON Schema of the document is not the one that the flag has in every environment' END;
+            THEN 'the JSON Schema in the document differs from the flag''s, which applies to every environment' END;
 BEGIN
     IF differing IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('flag "%s": %s, and importing it would change it in %s, too', f.key, differing, users),
-            HINT = _flagscope.message('If it is meant for all of them: %s; then import again.', CASE
+            MESSAGE = _flagscope.message('flag "%s": %s; importing it would also change it in %s', f.key, differing, users),
+            HINT = _flagscope.message('If this is intended for all of them: %s; then import again.', CASE
                 WHEN f.archived_at IS NOT NULL THEN format('SELECT flagscope.unarchive_flag(%L)', f.key)
                 WHEN bucketing <> f.bucketing
                     THEN format('UPDATE flagscope.flag_definition SET bucketing = %L WHERE key = %L', bucketing, f.key)
@@ -73,7 +73,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_same_everywhere(flagscope.flag_definition, text, flagscope.bucketing, jsonb) IS
-    'raises where a document says otherwise than table flag of what environments cannot differ in';
+    'raises if a document differs from table flag in something that is the same for all environments';
 
 CREATE FUNCTION _flagscope.require_no_rollout(flag text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -110,7 +110,7 @@ BEGIN
     used.variants := used.variants AND f.variants <> d.variants;
     used.metadata := used.metadata AND f.metadata <> d.metadata;
     IF NOT used.variants THEN
-        -- Add before the state is changed, take away after it: what is served must exist at every moment.
+        -- Add variants before the state changes, remove them after it: what is served must always exist.
         UPDATE flagscope.flag_definition x SET variants = x.variants || d.variants, value_schema = NULL
         WHERE x.key = d.key AND x.variants <> d.variants;
     END IF;
@@ -133,7 +133,7 @@ BEGIN
         IS DISTINCT FROM (f.variants, f.metadata, f.bucketing, f.value_schema, NULL);
 END $$;
 COMMENT ON FUNCTION _flagscope.import_flag(jsonb, text) IS
-    'creates or changes one flag in an environment as a definition says; what other environments serve stays as it is';
+    'creates or changes one flag in an environment from a definition, without changing what other environments serve';
 
 CREATE FUNCTION _flagscope.import_alike(definitions jsonb, environment text) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -173,7 +173,7 @@ BEGIN
     RETURN news || same;
 END $$;
 COMMENT ON FUNCTION _flagscope.import_alike(jsonb, text) IS
-    'imports, of flags without prerequisites, those that are new and those of which only the state differs, all at once; returns which';
+    'imports all flags without prerequisites that are new or differ in their state only, in one statement; returns which';
 
 CREATE FUNCTION _flagscope.import_in_bulk(flags jsonb, environment text) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -193,13 +193,13 @@ BEGIN
         BEGIN
             done := done || _flagscope.import_alike(definitions, environment);
         EXCEPTION WHEN OTHERS THEN
-            NULL;  -- one by one, each says what is wrong with it
+            NULL;  -- imported one by one, so that each reports its own problem
         END;
     END LOOP;
     RETURN done;
 END $$;
 COMMENT ON FUNCTION _flagscope.import_in_bulk(jsonb, text) IS
-    'imports what needs no care flag by flag, by the hundreds; returns which flags are done';
+    'imports flags that need no individual handling, hundreds at a time; returns which are done';
 
 CREATE FUNCTION _flagscope.import_segments(segments jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -219,7 +219,7 @@ BEGIN
     WHERE e.key = import_segments.environment AND e.segments <> (e.segments - names) || own;
 END $$;
 COMMENT ON FUNCTION _flagscope.import_segments(jsonb, text) IS
-    'sets the rules of segments in an environment: for it alone where there are others and theirs are not the same';
+    'sets the rules of segments in an environment; as the environment''s own if other environments have different ones';
 
 CREATE FUNCTION _flagscope.import_set(document jsonb, environment text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -233,7 +233,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN format('neither metadata nor $evaluators are imported: %s', SQLERRM);
 END $$;
 COMMENT ON FUNCTION _flagscope.import_set(jsonb, text) IS
-    'takes what a document says beside its flags, metadata and segments, wholly or not at all; returns why not';
+    'imports metadata and segments of a document, completely or not at all; returns the problem, if any';
 
 CREATE FUNCTION flagscope.import_flagd(document jsonb, environment text DEFAULT NULL)
 RETURNS TABLE (flag text, imported boolean, problem text)
@@ -247,7 +247,7 @@ DECLARE
     hint text;
 BEGIN
     IF document IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'not a document of flagd: it is NULL',
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'not a flagd document: it is NULL',
             HINT = 'Write it like {"flags": {"new-cart": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}}}.';
     END IF;
     RETURN QUERY SELECT NULL::text, false, concat_ws(': ', nullif(p.path, ''), p.problem)
@@ -280,32 +280,32 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
-    'creates or changes the flags of a flagd document in an environment, each wholly or not at all; says what became of each. '
-    'What other environments serve stays as it is: variants, metadata and $evaluators that differ from theirs are this '
+    'creates or changes the flags of a flagd document in an environment, each completely or not at all; returns the result for each. '
+    'What other environments serve does not change: variants, metadata and $evaluators that differ from theirs become this '
     'environment''s own (flag_state.variants, flag_state.metadata, environment.segments)';
 
 CREATE FUNCTION flagscope.flag_changes(after_cursor bigint DEFAULT 0)
 RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb, state text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
-    -- Versions are drawn before they are committed, so a later one may be seen first. The cursor is therefore the
-    -- oldest transaction that was still running: asked again with it, nothing is missed, and little comes twice.
-    -- Above its 40 bits stands the number of this database: a restored one counts transactions anew and has lost what
-    -- came after the dump, so a cursor from elsewhere gets everything.
+    -- Versions are assigned before commit, so a later one may become visible first. The cursor is therefore the oldest
+    -- transaction that was still running: the next call with it misses nothing and repeats little. Above its 40 bits is a
+    -- number of this database: a restored one counts transactions from elsewhere and lacks what came after the dump, so a
+    -- foreign cursor gets everything.
     SELECT x.base + x.oldest, c.flag, c.environment, coalesce(s.version, c.version),
         CASE WHEN s.flag IS NOT NULL THEN _flagscope.definition_of(s, f, e) END,
         CASE WHEN s.flag IS NULL THEN 'deleted' WHEN f.archived_at IS NOT NULL THEN 'archived' ELSE 'active' END
     FROM (SELECT i.number << 40 AS base, pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS oldest
           FROM _flagscope.incarnation i) x, _flagscope.flag_change c
-        -- The environment's metadata, which goes with every answer there.
+        -- The environment's metadata, which is part of every answer.
         LEFT JOIN _flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
         LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment)
             ON s.flag = c.flag AND s.environment = c.environment
     WHERE (after_cursor < x.base OR after_cursor > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= after_cursor)
         AND c.flag <> ''
-        -- Who begins has nothing to take away.
+        -- A client that begins has no deleted flags to remove.
         AND (s.flag IS NOT NULL OR after_cursor > 0)
     ORDER BY 4;
 $$;
 COMMENT ON FUNCTION flagscope.flag_changes(bigint) IS
-    'flags that changed since a cursor, as they are now: active, archived (answers as if disabled) or deleted (then without a definition); pass the greatest cursor of the answer to the next call (an empty answer keeps the old one); after a restore any cursor from before gets everything; 0 begins';
+    'flags that changed since a cursor, in their present state: active, archived (evaluates as if disabled) or deleted (without a definition); pass the greatest cursor of the answer to the next call, or the same one after an empty answer; begin with 0; after a restore, cursors from before return everything';

@@ -1,6 +1,6 @@
--- Flags: the checks of their definitions, the history of their state, and the functions that change them.
+-- Flags: checks of their definitions, the history of their states, and the functions that change them.
 
--- Without the name of an enum's label, which is no constant to PostgreSQL: so the call is taken into the query.
+-- Enum labels are compared as text: enum constants are only stable in PostgreSQL, which would prevent inlining.
 CREATE FUNCTION _flagscope.value_fits(value jsonb, value_type flagscope.value_type) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE value_type
@@ -83,7 +83,7 @@ AS $$
     SELECT array_agg(v.name) FROM (
         SELECT unnest(ARRAY[s.default_variant, s.treatment, s.control])
         UNION
-        -- What a rollout would roll back to must stay, too.
+        -- Also what a rollout would roll back to.
         SELECT unnest(ARRAY[r.treatment, r.control, r.previous_variant]) FROM flagscope.rollout r
         WHERE r.flag = s.flag AND r.environment = s.environment AND r.status <> 'rolled_back'
         UNION
@@ -91,7 +91,7 @@ AS $$
     WHERE v.name IS NOT NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.variants_in_use(flagscope.flag_state) IS
-    'the variants that a flag serves in an environment or may come back to: by default, rollout or targeting';
+    'the variants that a flag serves in an environment or may return to: by default, rollout or targeting';
 
 CREATE FUNCTION _flagscope.check_variants_in_use() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -99,7 +99,7 @@ AS $$
 DECLARE
     used record;
 BEGIN
-    -- Where an environment has its own variants, those count.
+    -- Environments with variants of their own do not count.
     SELECT s.environment, v.name INTO used
     FROM flagscope.flag_state s, LATERAL unnest(_flagscope.variants_in_use(s)) v(name)
     WHERE s.flag = NEW.key AND s.variants IS NULL AND OLD.variants ? v.name AND NOT NEW.variants ? v.name LIMIT 1;
@@ -113,28 +113,6 @@ END $$;
 COMMENT ON FUNCTION _flagscope.check_variants_in_use() IS 'trigger: a variant that is served cannot be removed';
 CREATE TRIGGER check_variants_in_use BEFORE UPDATE OF variants ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_variants_in_use();
-
-CREATE FUNCTION _flagscope.check_actor(name text) RETURNS text
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    -- Nor as what looks the same: wide letters, and characters that are not seen.
-    IF lower(btrim(regexp_replace(normalize(name, NFKC), E'[\\u00ad\\u200b-\\u200f\\u2060-\\u2064\\ufeff]', '', 'g'), E' \t\r\n'))
-        = 'flagscope' THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('nobody acts as "%s": that is who guardrails and the ramp decide as', name),
-            HINT = 'Say who acts: actor => ''ann'', or SET flagscope.actor.';
-    END IF;
-    RETURN name;
-END $$;
-COMMENT ON FUNCTION _flagscope.check_actor(text) IS 'the name of a person or program, unless it is that of flagscope''s own decisions: raises';
-
-CREATE FUNCTION _flagscope.actor() RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE
--- A database role may well have the name; what it does is not flagscope's own decision.
-RETURN coalesce(_flagscope.check_actor(nullif(current_setting('flagscope.actor', true), '')),
-    CASE WHEN lower(session_user) = 'flagscope' THEN 'role ' || session_user ELSE session_user::text END);
-COMMENT ON FUNCTION _flagscope.actor() IS 'who acts: flagscope.actor, else the session''s role';
 
 CREATE FUNCTION _flagscope.require_variants_needed(s flagscope.flag_state, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -164,7 +142,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_variants_needed(flagscope.flag_state, jsonb) IS
-    'raises unless a flag''s variants in an environment have what rollouts and other flags there need';
+    'raises unless a flag''s variants in an environment include those needed by rollouts and other flags there';
 
 CREATE FUNCTION _flagscope.check_flag_state() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -205,18 +183,18 @@ BEGIN
         wrong := _flagscope.not_by_chance(NEW, NEW.treatment, NEW.control);
         IF wrong <> coalesce(_flagscope.not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
             RAISE WARNING USING MESSAGE = _flagscope.message('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
-                HINT = 'Give these users a variant of their own, with the same value; or pause the rollout.';
+                HINT = 'Give these users a variant of their own with the same value, or pause the rollout.';
         END IF;
     END IF;
     NEW.version := nextval('_flagscope.flag_version_seq');
-    IF TG_OP = 'INSERT' OR NEW.changed_at = OLD.changed_at THEN  -- not by a decision, which says when and who
+    IF TG_OP = 'INSERT' OR NEW.changed_at = OLD.changed_at THEN  -- except by a decision, which sets time and actor itself
         NEW.changed_at := clock_timestamp();
         NEW.actor := _flagscope.actor();
         NEW.reason := coalesce(current_setting('flagscope.reason', true), '');
         NEW.decision_id := NULL;
     END IF;
     IF TG_OP = 'UPDATE' THEN
-        -- History must not run backwards, even when the clock does.
+        -- History must not go backwards even if the clock does.
         NEW.changed_at := greatest(NEW.changed_at, OLD.changed_at + interval '1 microsecond');
     END IF;
     RETURN NEW;
@@ -225,15 +203,15 @@ COMMENT ON FUNCTION _flagscope.check_flag_state() IS 'trigger: variants exist; e
 CREATE TRIGGER check_flag_state BEFORE INSERT OR UPDATE ON flagscope.flag_state
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_state();
 
--- By statement, so that a thousand flags are written like one. The plan for any number of them, by the index: it is kept for
--- a session, however many flags the next statement changes and however the history grows.
+-- A statement trigger, so that a thousand flags cost little more than one. Settings force a generic plan by index, which is
+-- kept for the session regardless of how many flags the next statement changes and how the history grows.
 CREATE FUNCTION _flagscope.keep_flag_state_history() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
 AS $$
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        -- Not by the old rows: to find each among 10,000 without an index took 48 s.
+        -- Not joined with the old rows: finding each among 10,000 without an index took 48 s.
         UPDATE flagscope.flag_state_history h SET valid = tstzrange(lower(h.valid), n.changed_at)
         FROM new_state n, LATERAL (SELECT x.version FROM flagscope.flag_state_history x
             WHERE x.state_id = n.id AND x.version < n.version ORDER BY x.version DESC LIMIT 1) last
@@ -244,7 +222,7 @@ BEGIN
         FROM old_state o WHERE h.state_id = o.id AND h.version = o.version;
         RETURN NULL;
     END IF;
-    -- What the environment says of all its flags has a history of its own.
+    -- Metadata of the environment has a history of its own.
     INSERT INTO flagscope.flag_state_history (state_id, flag, environment, version, valid, enabled, default_variant,
         targeting, prerequisites, rollout_id, treatment, control, percent, definition, actor, reason, decision_id)
     SELECT n.id, n.flag, n.environment, n.version, tstzrange(n.changed_at, NULL), n.enabled, n.default_variant, n.targeting,
@@ -254,7 +232,7 @@ BEGIN
         JOIN flagscope.flag_definition f ON f.key = n.flag JOIN flagscope.environment_definition e ON e.key = n.environment;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.keep_flag_state_history() IS 'trigger: closes the old versions and opens the new ones';
+COMMENT ON FUNCTION _flagscope.keep_flag_state_history() IS 'trigger: ends the old versions and adds the new ones';
 CREATE TRIGGER keep_history_of_inserted AFTER INSERT ON flagscope.flag_state
     REFERENCING NEW TABLE AS new_state FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.keep_flag_state_history();
 CREATE TRIGGER keep_history_of_updated AFTER UPDATE ON flagscope.flag_state
@@ -282,7 +260,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.note_flag_changes() IS 'trigger: keeps flag_change';
+COMMENT ON FUNCTION _flagscope.note_flag_changes() IS 'trigger: maintains flag_change';
 CREATE TRIGGER note_inserted_flags AFTER INSERT ON flagscope.flag_state
     REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 CREATE TRIGGER note_updated_flags AFTER UPDATE ON flagscope.flag_state
@@ -291,24 +269,24 @@ CREATE TRIGGER note_deleted_flags AFTER DELETE ON flagscope.flag_state
     REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
 CREATE TRIGGER note_truncated_flags AFTER TRUNCATE ON flagscope.flag_state
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.note_flag_changes();
--- Whatever is written, also by replication or a restore, which run no other triggers.
+-- For all writes, including replication and restore, which run no other triggers.
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_inserted_flags;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_updated_flags;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_deleted_flags;
 ALTER TABLE flagscope.flag_state ENABLE ALWAYS TRIGGER note_truncated_flags;
 
--- The plan for any change, by the index even while the table is small: it is kept for a session, however the table grows.
+-- A generic plan by index even while the table is small: it is kept for the session while the table grows.
 CREATE FUNCTION _flagscope.notify_flag_change() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
 AS $$
 BEGIN
-    -- Once a transaction and environment, for its last change.
+    -- One notification per transaction and environment, for the last change.
     IF EXISTS (SELECT FROM _flagscope.flag_change c
                WHERE c.transaction = NEW.transaction AND c.environment = NEW.environment AND c.version > NEW.version) THEN
         RETURN NULL;
     END IF;
-    -- A full queue of notifications would fail the change at its commit; followers also poll flag_changes().
+    -- A full notification queue would make the commit fail; followers also poll flag_changes().
     IF pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('flagscope_flag',
             json_build_object('environment', NEW.environment, 'version', abs(NEW.version))::text);
@@ -316,7 +294,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.notify_flag_change() IS
-    'trigger, at commit: NOTIFY flagscope_flag with environment and latest version, once a transaction';
+    'trigger, at commit: NOTIFY flagscope_flag with environment and latest version, once per transaction';
 CREATE CONSTRAINT TRIGGER notify_flag_change AFTER INSERT OR UPDATE ON _flagscope.flag_change
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION _flagscope.notify_flag_change();
 
@@ -324,21 +302,21 @@ CREATE FUNCTION _flagscope.check_environment() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    NEW.builtin := false;  -- what somebody wrote is dumped
+    NEW.builtin := false;  -- rows written by a user are dumped
     PERFORM _flagscope.check_document(NEW.metadata);
     IF EXISTS (SELECT FROM flagscope.environment_definition e
                WHERE e.key <> NEW.key AND (e.aliases || e.key) && (NEW.aliases || NEW.key)) THEN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = _flagscope.message('environment "%s" has a name that another environment has already', NEW.key),
+            MESSAGE = _flagscope.message('environment "%s" has a key or alias that another environment already has', NEW.key),
             HINT = 'See SELECT key, aliases FROM flagscope.environment_definition.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_environment() IS 'trigger: a key or alias names one environment only';
+COMMENT ON FUNCTION _flagscope.check_environment() IS 'trigger: a key or alias belongs to one environment only';
 CREATE TRIGGER check_environment BEFORE INSERT OR UPDATE ON flagscope.environment_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment();
 
--- A history of its own: in each flag's, a change of what they share was 10,000 new versions in 42 s.
+-- A separate history: as part of each flag's history, one change made 10,000 new versions in 42 s.
 CREATE FUNCTION _flagscope.keep_environment_history() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -362,7 +340,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.keep_environment_history() IS
-    'trigger: keeps the versions of an environment''s metadata, and tells followers that every answer there has changed';
+    'trigger: stores versions of an environment''s metadata, and marks every answer there as changed for followers';
 CREATE TRIGGER keep_first_metadata AFTER INSERT ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.metadata <> '{}') EXECUTE FUNCTION _flagscope.keep_environment_history();
 CREATE TRIGGER keep_metadata AFTER UPDATE OF metadata ON flagscope.environment_definition
@@ -374,7 +352,7 @@ CREATE FUNCTION _flagscope.environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Without preload the setting is unknown until the library is loaded: production is its default.
+    -- Without preloading, the setting is unknown until the library is loaded; its default is production.
     asked text := coalesce(name, nullif(current_setting('flagscope.environment', true), ''), 'production');
     found_key text;
 BEGIN
@@ -430,16 +408,16 @@ BEGIN
     END IF;
     RETURN (SELECT max(s.version) FROM flagscope.flag_state s WHERE s.flag = set_archived.flag);
 END $$;
-COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag, or with NULL takes it back; returns its latest version';
+COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag; NULL unarchives it; returns its latest version';
 
 CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, clock_timestamp());
 COMMENT ON FUNCTION flagscope.archive_flag(text) IS
-    'puts a flag away in every environment: callers get their own default, exports leave it out, history stays; refused while a rollout is live or another flag needs it; returns the new version';
+    'retires a flag in every environment: callers get their own default, exports omit it, history is kept; refused while a rollout is live or another flag needs it; returns the new version';
 
 CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, NULL);
-COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'takes an archived flag back, as it was; returns the new version';
+COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'restores an archived flag as it was; returns the new version';
 
 CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -487,13 +465,13 @@ COMMENT ON FUNCTION _flagscope.change_flag_state(text, text, boolean, text) IS '
 
 CREATE FUNCTION flagscope.enable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, true, NULL);
-COMMENT ON FUNCTION flagscope.enable_flag(text, text) IS 'switches a flag on in an environment; returns the new version';
+COMMENT ON FUNCTION flagscope.enable_flag(text, text) IS 'enables a flag in an environment; returns the new version';
 
 CREATE FUNCTION flagscope.disable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, false, NULL);
 COMMENT ON FUNCTION flagscope.disable_flag(text, text) IS
-    'kill switch: callers get their own default; a live rollout keeps its stage and serves nothing meanwhile; returns the new version';
+    'kill switch: callers get their own default; a live rollout keeps its stage but serves nothing meanwhile; returns the new version';
 
 CREATE FUNCTION flagscope.set_default_variant(flag text, variant text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, NULL, variant);
-COMMENT ON FUNCTION flagscope.set_default_variant(text, text, text) IS 'serves another variant by default; returns the new version';
+COMMENT ON FUNCTION flagscope.set_default_variant(text, text, text) IS 'sets the variant served by default; returns the new version';

@@ -1,4 +1,4 @@
--- What keeps a rollout from widening: freeze windows, exclusion groups, a day's limit of automatic changes.
+-- What prevents a rollout from reaching more users: freezes, exclusion groups, a daily limit of automatic changes.
 
 CREATE FUNCTION _flagscope.check_freeze() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -13,7 +13,7 @@ BEGIN
         ELSE _flagscope.check_actor(NEW.created_by) END;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_freeze() IS 'trigger: the time zone exists, and a person made it';
+COMMENT ON FUNCTION _flagscope.check_freeze() IS 'trigger: the time zone exists, and a person created the freeze';
 CREATE TRIGGER check_freeze BEFORE INSERT OR UPDATE ON flagscope.change_freeze
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_freeze();
 
@@ -42,7 +42,7 @@ EXCEPTION WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_change_freeze(text, text, timestamptz, timestamptz, integer[], time, time, text, text) IS
-    'lets nothing be widened during a time, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
+    'prevents rollouts from widening during a period, or every week on some days ({5} with from_time 14:00: Friday afternoons); DELETE its row to lift it; returns its id';
 
 COMMENT ON FUNCTION _flagscope.week_ends(timestamp, integer[], bigint, bigint) IS
     'when the weekly span of time ends that a local time lies in: days from 1 (Monday) to 7, from and to a time of day in microseconds; NULL: it lies in none';
@@ -68,7 +68,7 @@ AS $$
         AND _flagscope.freeze_ends(z, at) IS NOT NULL
     HAVING count(*) > 0;
 $$;
-COMMENT ON FUNCTION _flagscope.frozen(text, text, timestamptz) IS 'why nothing of a flag may be widened at a time; NULL: it may';
+COMMENT ON FUNCTION _flagscope.frozen(text, text, timestamptz) IS 'why rollouts of a flag may not widen at a time; NULL: they may';
 
 CREATE FUNCTION _flagscope.automatic_changes(flag text, environment text, at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -78,23 +78,23 @@ AS $$
         AND d.at > at - interval '24 hours' AND d.at <= at AND NOT d.shadow AND d.action <> 'warn';
 $$;
 COMMENT ON FUNCTION _flagscope.automatic_changes(text, text, timestamptz) IS
-    'how many changes flagscope made of a flag by itself within the 24 hours before a time';
+    'number of automatic changes of a flag within the 24 hours before a time';
 
 CREATE FUNCTION _flagscope.exhausted(r flagscope.rollout, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('%s automatic changes within 24 hours are the limit (setting rollout.max_automatic): a person must go on', x.n)
+    SELECT format('the limit of %s automatic changes within 24 hours is reached (setting rollout.max_automatic): a person must advance it', x.n)
     FROM _flagscope.automatic_changes(r.flag, r.environment, at) x(n)
     WHERE x.n >= _flagscope.setting_number('rollout.max_automatic');
 $$;
 COMMENT ON FUNCTION _flagscope.exhausted(flagscope.rollout, timestamptz) IS
-    'why a rollout is not widened automatically any more today; a limit never keeps a harmful variant on';
+    'why a rollout no longer widens automatically today; rollbacks are not limited';
 
 CREATE FUNCTION _flagscope.check_widening(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Known at the start; what is targeted later is the users' urgent business, and only told.
+    -- Refused at the start; a later change of targeting may be urgent, so it only warns.
     biased text := CASE r.status WHEN 'draft' THEN (SELECT _flagscope.not_by_chance(s, r.treatment, r.control) FROM flagscope.flag_state s
         WHERE s.flag = r.flag AND s.environment = r.environment) END;
     obstacle text := concat_ws('; ', _flagscope.frozen(r.flag, r.environment, at), biased);
@@ -104,18 +104,18 @@ BEGIN
     ELSIF NOT coalesce(override, false) AND obstacle = biased THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('treatment and control of flag "%s" would not be comparable: %s', r.flag, biased),
-            HINT = 'Give these users a variant of their own, with the same value; or override => true with a reason.';
+            HINT = 'Give these users a variant of their own with the same value, or pass override => true and a reason.';
     ELSIF NOT coalesce(override, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
-            HINT = 'Wait, or give override => true with a reason.';
+            HINT = 'Wait, or pass override => true and a reason.';
     ELSIF coalesce(reason, '') = '' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('an override needs a reason: %s', obstacle);
     END IF;
     RETURN jsonb_build_object('override', obstacle);
 END $$;
 COMMENT ON FUNCTION _flagscope.check_widening(flagscope.rollout, timestamptz, boolean, text) IS
-    'raises while frozen, and at a start while targeting or prerequisites serve an arm of the rollout, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
+    'raises during a freeze, and at a start if targeting or prerequisites serve an arm of the rollout, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
 
 CREATE FUNCTION _flagscope.check_excluded(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -127,9 +127,9 @@ BEGIN
         AND x.id <> r.id AND x.status IN ('running', 'paused', 'held');
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s of flag "%s" is %s, and excludes rollout %s by group "%s"', other.id, other.flag, other.status, r.id, r.exclusion_group),
+            MESSAGE = _flagscope.message('rollout %s of flag "%s" is %s and excludes rollout %s (exclusion group "%s")', other.id, other.flag, other.status, r.id, r.exclusion_group),
             HINT = _flagscope.message('Complete it or roll it back first: flagscope.complete_rollout(%s), flagscope.rollback_rollout(%s).', other.id, other.id);
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_excluded(flagscope.rollout) IS
-    'raises when another rollout of the exclusion group is live; a unique index says the same to two that start at once';
+    'raises if another rollout of the exclusion group is live; of two that start concurrently, a unique index refuses one';

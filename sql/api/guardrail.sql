@@ -1,10 +1,10 @@
--- Guardrails: the checks of a rule, the function that makes one, and where its evidence begins.
+-- Guardrails: checks of a rule, and the function that creates one.
 
 CREATE FUNCTION _flagscope.on_state_problem(on_state jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN jsonb_typeof(on_state) <> 'object' THEN 'on_state must be a JSON object like {"no_data": "rollback"}'
-        ELSE (SELECT format('on_state knows inconclusive, not_enough, no_data, stale and error, each with "wait", "ignore" or an action; got "%s": %s', k.key, k.value)
+        ELSE (SELECT format('on_state must map inconclusive, not_enough, no_data, stale or error to "wait", "ignore" or an action, got "%s": %s', k.key, k.value)
               FROM jsonb_each(on_state) k
               WHERE k.key NOT IN ('inconclusive', 'not_enough', 'no_data', 'stale', 'error')
                   OR k.value NOT IN ('"wait"', '"ignore"', '"warn"', '"hold"', '"pause"', '"step_back"', '"rollback"', '"disable"')
@@ -16,20 +16,20 @@ CREATE FUNCTION _flagscope.default_test(kind flagscope.metric_kind, comparison f
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test;
 COMMENT ON FUNCTION _flagscope.default_test(flagscope.metric_kind, flagscope.comparison) IS
-    'sequential, but for what has no sequential test: ratios, and means against a limit or a baseline';
+    'sequential, except where there is no sequential test: ratios, and means against a limit or a baseline';
 
 CREATE FUNCTION _flagscope.margin_absolute_problem(g flagscope.guardrail, m flagscope.metric_definition) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN g.margin_absolute IS NULL THEN NULL
-        WHEN g.margin IS NOT NULL THEN 'its margin is relative (margin) or in the metric''s unit (margin_absolute), not both'
-        WHEN g.comparison = 'absolute' THEN 'a limit has no margin: set limit_value to what is tolerated'
-        WHEN NOT (g.margin_absolute > 0 AND g.margin_absolute < 'Infinity') THEN format('margin_absolute is a positive number, got "%s"', g.margin_absolute)
+        WHEN g.margin IS NOT NULL THEN 'a margin is either relative (margin) or in the metric''s unit (margin_absolute), not both'
+        WHEN g.comparison = 'absolute' THEN 'a limit has no margin: set limit_value to the worst tolerated value'
+        WHEN NOT (g.margin_absolute > 0 AND g.margin_absolute < 'Infinity') THEN format('margin_absolute must be a positive number, got "%s"', g.margin_absolute)
         WHEN m.kind = 'proportion' AND g.margin_absolute >= 1
-            THEN format('margin_absolute of a proportion is a share below 1 (half a percentage point is 0.005), got "%s"', g.margin_absolute)
+            THEN format('margin_absolute of a proportion must be a share below 1 (half a percentage point is 0.005), got "%s"', g.margin_absolute)
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND g.margin_absolute >= m.cap
-            THEN format('values between 0 and the cap "%s" have no mean that differs by "%s"', m.cap, g.margin_absolute) END;
+            THEN format('means of values between 0 and the cap "%s" cannot differ by "%s"', m.cap, g.margin_absolute) END;
 $$;
 COMMENT ON FUNCTION _flagscope.margin_absolute_problem(flagscope.guardrail, flagscope.metric_definition) IS 'why an absolute margin does not fit a rule; NULL: it does';
 
@@ -39,30 +39,30 @@ AS $$
     SELECT CASE
         WHEN m.kind IS NULL THEN NULL  -- the foreign key says so
         WHEN g.test = 'anomaly' AND (g.comparison <> 'baseline' OR g.margin IS NOT NULL OR g.margin_absolute IS NOT NULL)
-            THEN 'an anomaly is one beside the flag''s own past: its comparison is "baseline", and it has no margin'
+            THEN 'an anomaly is judged against the flag''s own past: comparison must be "baseline", and there is no margin'
         WHEN g.test = 'anomaly' AND NOT (g.time_window BETWEEN '1 minute' AND '1 hour' AND extract(epoch FROM g.time_window)::numeric % 60 = 0)
-            THEN format('a point of an anomaly''s series is whole minutes wide, from 1 to 60, got "%s"', g.time_window)
+            THEN format('time_window of an anomaly must be whole minutes, from 1 to 60, got "%s"', g.time_window)
         WHEN m.kind = 'mean' AND g.comparison <> 'control' AND g.test = 'sequential'
-            THEN 'a mean is compared with an absolute limit or a baseline by test "threshold", or by test "anomaly"'
+            THEN 'a mean needs test "threshold" against a limit or a baseline, or test "anomaly"'
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.cap IS NULL
-            THEN format('mean "%s" has no cap: only a mean of capped values is compared with the control (create_metric(..., cap => ...))', g.metric)
+            THEN format('mean "%s" has no cap: a mean can be compared with the control only if its values are capped (create_metric(..., cap => ...))', g.metric)
         WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
-            THEN format('a mean cannot fall by "%s" times itself', g.margin)
+            THEN format('the margin of a mean that must not fall must be below 1, got "%s"', g.margin)
         WHEN _flagscope.is_polled(m) AND g.comparison = 'baseline'
-            THEN format('metric "%s" %s during rollouts only: it has no past to be a baseline', g.metric,
+            THEN format('metric "%s" %s only during rollouts: it has no past to take a baseline from', g.metric,
                 CASE WHEN m.query IS NULL THEN 'has a conversion window and is counted' ELSE 'is a query, which runs' END)
         WHEN m.kind = 'ratio' AND (g.test = 'sequential' OR g.comparison = 'control')
-            THEN 'a ratio is compared with an absolute limit or a baseline by test "threshold", or by test "anomaly"'
+            THEN 'a ratio needs test "threshold" against a limit or a baseline, or test "anomaly"'
         WHEN m.kind = 'rate' AND g.test = 'sequential' AND g.limit_value <= 0
-            THEN format('the limit of a rate is above 0, got "%s"', g.limit_value)
+            THEN format('the limit of a rate must be above 0, got "%s"', g.limit_value)
         WHEN m.kind <> 'quantile' AND g.quantile IS NOT NULL
-            THEN format('a quantile needs a quantile metric, "%s" is a %s', g.metric, m.kind)
+            THEN format('quantile is for quantile metrics only, "%s" is a %s', g.metric, m.kind)
         WHEN m.kind = 'quantile' AND g.comparison = 'absolute' AND g.quantile IS NULL
-            THEN 'an absolute limit of a quantile metric needs a quantile'
+            THEN 'a limit for a quantile metric needs a quantile'
         WHEN m.kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
-            THEN 'a baseline of a quantile metric needs a quantile'
+            THEN 'a baseline for a quantile metric needs a quantile'
         WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
-            THEN format('the limit of a proportion is a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
+            THEN format('the limit of a proportion must be a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
         ELSE coalesce(_flagscope.margin_absolute_problem(g, m), _flagscope.on_state_problem(g.on_state)) END;
 $$;
 COMMENT ON FUNCTION _flagscope.guardrail_problem(flagscope.guardrail, flagscope.metric_definition) IS
@@ -72,12 +72,12 @@ CREATE FUNCTION _flagscope.measures_anew(was flagscope.guardrail, now_is flagsco
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (to_jsonb(now_is) - x.only_acts) <> (to_jsonb(was) - x.only_acts)
-        -- What only told had no share of the error budget, or spent it more than once: to act it wants evidence of its own.
+        -- Shadow rules own no alpha and warnings reuse theirs: restart the evidence when they begin to act.
         OR ((was.shadow OR was.action = 'warn') AND NOT (now_is.shadow OR now_is.action = 'warn'))
     FROM (SELECT '{enabled,shadow,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,name,version,min_sample}'::text[]) x(only_acts);
 $$;
 COMMENT ON FUNCTION _flagscope.measures_anew(flagscope.guardrail, flagscope.guardrail) IS
-    'does a changed rule measure something else, so that evidence gathered before says nothing of it';
+    'does a changed rule measure something else, so that earlier evidence does not apply';
 
 CREATE FUNCTION _flagscope.check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -86,7 +86,7 @@ DECLARE
     problem text;
 BEGIN
     IF NEW.test = 'anomaly' AND NEW.time_window IS NULL THEN
-        NEW.time_window := _flagscope.setting_interval('guardrail.anomaly_window');  -- a series has points of one width
+        NEW.time_window := _flagscope.setting_interval('guardrail.anomaly_window');  -- all points of a series have the same width
     END IF;
     IF TG_OP = 'INSERT' THEN
         PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, '{}'::text[]);
@@ -95,7 +95,7 @@ BEGIN
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('guardrail "%s": %s', NEW.name, problem),
-            HINT = 'See the comments on the columns of flagscope.guardrail.';
+            HINT = 'See the column comments of flagscope.guardrail.';
     END IF;
     IF TG_OP = 'UPDATE' AND _flagscope.measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
@@ -105,7 +105,7 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_guardrail() IS
-    'trigger: test and comparison fit the metric; a changed rule gets a version and starts its evidence anew';
+    'trigger: test and comparison fit the metric; a changed rule gets a new version and its evidence restarts';
 CREATE TRIGGER check_guardrail BEFORE INSERT OR UPDATE ON flagscope.guardrail
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_guardrail();
 
@@ -129,7 +129,7 @@ DECLARE
     new_id bigint;
 BEGIN
     env := _flagscope.environment(environment);
-    -- As the row's triggers do, before a number is drawn for it.
+    -- The row's triggers check this, too; here it is checked before the sequence is advanced.
     PERFORM _flagscope.check_rollout_variants(flag, env, '{}'::text[]), _flagscope.require_metric(metric);
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace, stale_after, design_effect, margin_absolute)
@@ -152,4 +152,4 @@ WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, text, flagscope.comparison, float8, float8, float8, float8, flagscope.action,
     flagscope.guardrail_test, bigint, interval, float8, boolean, text, jsonb, integer, integer, integer, interval, interval, float8) IS
-    'puts a metric of a flag on watch: against the control, or with limit_value against an absolute limit; returns its id';
+    'adds a rule on a metric of a flag: against the control, or with limit_value against a limit; returns its id';

@@ -1,17 +1,17 @@
 -- Health of rollouts, judged at every tick from the exposures that it consumes.
 
 COMMENT ON FUNCTION _flagscope.share_increment(float8, bigint, bigint) IS
-    'what newly assigned units add to the evidence of a mismatch: nominal share of the treatment, its units, the other units (statistics.md S)';
+    'increment of the evidence of a sample ratio mismatch: nominal share of the treatment, its new units, the other new units (test S of src/core/stats/README.md)';
 COMMENT ON FUNCTION _flagscope.share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
 
 CREATE TYPE _flagscope.exposed AS (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint, crossed bigint, treated boolean);
 COMMENT ON TYPE _flagscope.exposed IS
-    'what one slice of exposures says of a live rollout: its new units by the share that was served when they came, units that went back from treatment to control though the rollout never narrowed, and was anybody served the treatment';
+    'summary of a slice of exposures for a live rollout: new units by the percentage served when they came, units that went back from treatment to control although the rollout never stepped back, and whether anybody was served the treatment';
 
 CREATE FUNCTION _flagscope.consume_exposures(at timestamptz, most integer, busy bigint[],
     OUT exposed _flagscope.exposed[], OUT taken bigint, OUT left_to bigint[])
--- An array is taken for ten rows, and so is what is read by places: everything would be sorted for its groups. One plan for
--- all slices, and never one that reads all units.
+-- The planner assumes ten rows for an array and for reading by ctid, and would sort everything for grouping. The settings
+-- force one plan for all slices that never reads all units.
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     SET enable_sort = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
@@ -22,12 +22,12 @@ BEGIN
             SELECT FROM flagscope.rollout r WHERE r.id = ANY (busy) AND r.flag = d.flag AND r.environment = d.environment)
         LIMIT most
     ), watched AS MATERIALIZED (
-        -- Exposures may have waited their turn when their rollout ended: they are its units all the same.
+        -- Exposures that still waited when their rollout ended count as its units all the same.
         SELECT r.id, r.flag, r.environment FROM flagscope.rollout r
         WHERE (_flagscope.is_watched(r, at) OR greatest(r.ended_at, r.follow_up_until) > at - interval '1 hour')
             AND (r.flag, r.environment) IN (SELECT c.flag, c.environment FROM chosen c)
     ), mine AS MATERIALIZED (
-        -- The tick waits for nobody: exposures are left for later where somebody's open transaction has changed the health.
+        -- A tick never waits for a lock: exposures of rollouts whose health rows are locked are left for later.
         SELECT h.rollout_id FROM flagscope.rollout_health h WHERE h.rollout_id IN (SELECT w.id FROM watched w)
         FOR NO KEY UPDATE SKIP LOCKED
     ), free AS MATERIALIZED (
@@ -41,7 +41,7 @@ BEGIN
     ), own AS MATERIALIZED (
         SELECT r.*, r.status IN ('running', 'paused', 'held') AS live,
             CASE r.status WHEN 'completed' THEN greatest(r.ended_at, r.follow_up_until) ELSE coalesce(r.ended_at, 'infinity') END AS until,
-            -- Once it was stepped back, going back is what was asked for.
+            -- After a step back, returning to the control is intended.
             r.status IN ('running', 'paused', 'held') AND NOT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
         FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
     ), served AS MATERIALIZED (
@@ -52,7 +52,7 @@ BEGIN
             AND t.ts >= r.started_at AND t.ts < r.until AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
     ), added AS (
-        -- A tick is alone, so what is there already was there before.
+        -- Ticks do not run concurrently, so units found here existed before.
         INSERT INTO flagscope.rollout_subject (rollout_id, subject, variant, first_seen, treated_at, crossed)
         SELECT s.rollout_id, s.subject,
             CASE WHEN s.control_at IS NULL OR s.treated_at < s.control_at THEN r.treatment
@@ -63,8 +63,8 @@ BEGIN
     ), old AS MATERIALIZED (
         SELECT s.* FROM served s WHERE (s.rollout_id, s.subject) NOT IN (SELECT a.rollout_id, a.subject FROM added a)
     ), known AS MATERIALIZED (
-        -- One look into the index for each: LIMIT keeps the planner from scanning all that were served for every unit (12 s
-        -- a tick at 7,500 exposures a second).
+        -- One index lookup for each; without LIMIT the planner scanned all served units for every unit (12 s a tick at 7,500
+        -- exposures a second).
         SELECT s.rollout_id, u.place, s.treated_at, s.stays AND NOT u.crossed AND s.control_last > coalesce(u.treated_at, s.treated_at) AS crosses
         FROM old s, LATERAL (SELECT u.ctid AS place, u.treated_at, u.crossed FROM flagscope.rollout_subject u
             WHERE u.rollout_id = s.rollout_id AND u.subject = s.subject LIMIT 1) u
@@ -80,7 +80,7 @@ BEGIN
     ), news AS (
         SELECT a.rollout_id, h.percent, count(*) FILTER (WHERE a.variant = r.treatment) AS n_treatment, count(*) FILTER (WHERE a.variant <> r.treatment) AS n_control
         FROM added a JOIN own r ON r.id = a.rollout_id
-            -- A unit counts with the share that was served when it came: the history of the flag says so.
+            -- A unit counts with the percentage that was served when it came, from the flag's history.
             JOIN share h ON h.rollout_id = a.rollout_id AND h.valid @> a.first_seen
         WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.percent
     )
@@ -93,7 +93,7 @@ BEGIN
         (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l) INTO exposed, taken, left_to;
 END $$;
 COMMENT ON FUNCTION _flagscope.consume_exposures(timestamptz, integer, bigint[]) IS
-    'takes some committed exposures of rollouts that are live, followed up or ended within the last hour, each once, but for those of busy ones, and remembers their units; returns what they say of live rollouts, how many exposures it looked at, and the rollouts whose exposures it left since somebody has them locked';
+    'consumes some committed exposures of rollouts that are live, watched or ended within the last hour, except those of busy rollouts, and stores their units; returns summaries for live rollouts, the number of exposures examined, and the rollouts skipped because of a lock';
 
 CREATE FUNCTION _flagscope.decided_otherwise(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -101,7 +101,7 @@ AS $$
     SELECT _flagscope.not_by_chance(s, r.treatment, r.control) FROM flagscope.rollout r
         JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment WHERE r.id = decided_otherwise.rollout_id;
 $$;
-COMMENT ON FUNCTION _flagscope.decided_otherwise(bigint) IS 'why a rollout''s users are not assigned by its split alone; NULL: they are';
+COMMENT ON FUNCTION _flagscope.decided_otherwise(bigint) IS 'why users of a rollout are not assigned by its split alone; NULL: they are';
 
 CREATE FUNCTION _flagscope.gather_health(exposed _flagscope.exposed[], at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -117,7 +117,7 @@ AS $$
                     LATERAL unnest(_flagscope.share_increment((s.percent / 100)::float8, s.n_t, s.n_c)) WITH ORDINALITY x(increment, j) GROUP BY x.j) i
              WHERE o.rollout_id = n.rollout_id AND o.rule = 'split') AS evidence
         FROM unnest(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
-        -- Units that targeting has put into an arm say nothing of the split, then or later.
+        -- Units assigned by targeting say nothing about the split, now or later.
         HAVING _flagscope.decided_otherwise(n.rollout_id) IS NULL
     ) x
     WHERE h.rollout_id = x.rollout_id AND h.rule = 'split';
@@ -136,20 +136,21 @@ AS $$
         WHEN h.rule = 'split' AND otherwise IS NULL AND h.max_log_e >= -ln(_flagscope.setting_number('health.alpha')) THEN 'breached'
         WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.n_treatment >= greatest(10, _flagscope.setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - _flagscope.setting_interval('health.quiet_after') THEN 'stale'
-        -- There are rules only where somebody was exposed, so the control was; rollouts whose exposures nobody sends have none.
+        -- Health rows exist only for rollouts with exposures; those whose exposures are not sent have none.
         WHEN h.rule = 'traffic' AND h.last_at IS NULL AND since < at - _flagscope.setting_interval('health.quiet_after') THEN 'no_data'
         ELSE 'ok' END::flagscope.data_state,
     CASE h.rule
         WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
-            format('%s of %s new units got the treatment, %s were to (ln e %s, the line is %s)', h.n_treatment, h.n_treatment + h.n_control,
-                round(h.expected::numeric, 1), round(h.max_log_e::numeric, 2), round(-ln(_flagscope.setting_number('health.alpha'))::numeric, 2)) END
+            format('%s of %s new units got the treatment, %s were expected (anytime p %s)',
+                h.n_treatment, h.n_treatment + h.n_control, round(h.expected::numeric, 1),
+                CASE WHEN h.max_log_e > 9.2 THEN 'below 0.0001' ELSE round(exp(-h.max_log_e)::numeric, 4)::text END) END
         WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s units went back from treatment to control', h.n_treatment, split.n_treatment + split.n_control) END
-        ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet, though the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
+        ELSE CASE WHEN h.last_at IS NULL THEN format('no exposure to the treatment yet although the control has some; the stage began at %s UTC', to_char(since AT TIME ZONE 'UTC', 'HH24:MI:SS'))
             ELSE format('last exposure to the treatment at %s UTC', to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
 COMMENT ON FUNCTION _flagscope.health_state(flagscope.rollout_health, flagscope.rollout_health, text, timestamptz, timestamptz) IS
-    'state and reason of a health rule, since when the stage lasts; a mismatch cannot be judged where targeting puts users into variants, too';
+    'state and reason of a health rule; a mismatch cannot be judged if targeting assigns users to the variants, too';
 
 CREATE FUNCTION _flagscope.judge_health(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -163,7 +164,7 @@ AS $$
             LATERAL _flagscope.health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN _flagscope.not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
         WHERE (x.state, x.reason) IS DISTINCT FROM (o.state, o.reason)
     ), free AS MATERIALIZED (
-        -- What somebody's open transaction has changed is judged when he is done.
+        -- Rows locked by another transaction are judged when it has ended.
         SELECT h.rollout_id, h.rule FROM flagscope.rollout_health h JOIN news n ON n.rollout_id = h.rollout_id AND n.rule = h.rule
         FOR NO KEY UPDATE OF h SKIP LOCKED
     )
@@ -184,7 +185,7 @@ BEGIN
         EXIT WHEN NOT EXISTS (SELECT FROM _flagscope.subject_delta);
         SELECT * INTO slice FROM _flagscope.consume_exposures(at, most, busy);
         busy := busy || slice.left_to;
-        -- A rollout that has ended has no split, no way back and no ramp any more; but metrics that are queries count its units.
+        -- An ended rollout has no split or ramp to judge, but metrics that are queries still count its units.
         IF slice.exposed <> '{}' THEN
             PERFORM _flagscope.gather_health(slice.exposed, at);
         END IF;
@@ -196,7 +197,7 @@ BEGIN
     RETURN false;
 END $$;
 COMMENT ON FUNCTION _flagscope.gather_exposures(timestamptz, timestamptz) IS
-    'consumes exposures by slices until a time, one slice at least; returns whether some wait that could have been consumed';
+    'consumes exposures in slices until a time, at least one slice; returns whether consumable exposures are left';
 
 CREATE FUNCTION _flagscope.watch_health(at timestamptz, until timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -204,13 +205,13 @@ AS $$
 DECLARE
     waiting boolean;
 BEGIN
-    -- In a subtransaction: what fails here must not stop the judgement; the exposures are then looked at again.
+    -- In a subtransaction: a failure here must not stop the judging; the exposures are then consumed by a later tick.
     waiting := _flagscope.gather_exposures(at, until);
     PERFORM _flagscope.judge_health(at);
     RETURN CASE WHEN waiting THEN 'exposures' END;
 EXCEPTION WHEN OTHERS THEN
     RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('health of rollouts could not be judged: %s', SQLERRM);
-    -- Not known is not ok: the ramps wait until it is judged again.
+    -- Unknown health is not ok: the ramps wait until it is judged again.
     UPDATE flagscope.rollout_health h SET state = 'error', reason = SQLERRM, told_at = NULL
     FROM (SELECT x.rollout_id, x.rule FROM flagscope.rollout_health x WHERE x.state <> 'error'
         AND x.rollout_id IN (SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held')) FOR NO KEY UPDATE SKIP LOCKED) free
@@ -218,17 +219,17 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.watch_health(timestamptz, timestamptz) IS
-    'health rules in one tick; gives way to the judgement at a time, and says what is left then';
+    'judges the health rules in a tick; stops consuming exposures at a time and returns what is left';
 
 CREATE FUNCTION _flagscope.renew_health(rollout_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.rollout_health h SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
         expected = 0, told_at = NULL WHERE h.rollout_id = renew_health.rollout_id AND (h.rule <> 'traffic' AND h.state = 'breached'
-        -- Crossings are counted beside the units of the split: they begin anew together.
+        -- Crossings are counted relative to the units of the split, so both restart together.
         OR h.rule = 'crossing' AND EXISTS (SELECT FROM flagscope.rollout_health s WHERE s.rollout_id = h.rollout_id AND s.rule = 'split' AND s.state = 'breached'));
 $$;
-COMMENT ON FUNCTION _flagscope.renew_health(bigint) IS 'after a resume by a person what was breached is counted anew';
+COMMENT ON FUNCTION _flagscope.renew_health(bigint) IS 'restarts the breached health rules after a person resumed the rollout';
 
 CREATE FUNCTION _flagscope.tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

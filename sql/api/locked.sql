@@ -1,8 +1,8 @@
--- What other sessions have locked. The tick waits for nobody: a rollout that somebody's open transaction has changed is
--- judged all the same, and told; to act waits until the lock is gone.
+-- Locks of other sessions. A tick does not wait for them: a rollout locked by an open transaction is judged all the same,
+-- and the lock is reported; acting on the rollout waits until the lock is released.
 
 COMMENT ON FUNCTION _flagscope.lockers(oid, tid) IS
-    'processes whose transactions have a row of a table locked against a change; 0: a prepared transaction';
+    'processes that have locked a row of a table against changes; 0: a prepared transaction';
 
 CREATE FUNCTION _flagscope.session_words(pid integer) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -14,13 +14,13 @@ AS $$
             FROM pg_stat_activity a WHERE a.pid = session_words.pid), format('process %s', session_words.pid)) END;
 $$;
 COMMENT ON FUNCTION _flagscope.session_words(integer) IS
-    'a session in words: process, user, application, state, begin of its transaction';
+    'a session as text: process, user, application, state, begin of its transaction';
 
 CREATE FUNCTION _flagscope.table_holders()
 RETURNS TABLE (relation name, pid integer, mode text, since timestamptz, words text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Reads no table of flagscope's, since that might be the one that is locked.
+    -- Reads none of flagscope's tables, any of which could be locked.
     SELECT c.relname, l.pid, l.mode, a.xact_start, _flagscope.session_words(l.pid)
     FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace)
         LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -32,7 +32,7 @@ AS $$
             OR (l.mode = 'ShareUpdateExclusiveLock' AND c.relname = 'tick_state'));
 $$;
 COMMENT ON FUNCTION _flagscope.table_holders() IS
-    'sessions that hold a lock on a table of flagscope which a tick, or a writer of telemetry, would wait for';
+    'sessions that hold a lock on one of flagscope''s tables for which a tick or a writer of telemetry would wait';
 
 CREATE FUNCTION _flagscope.rollout_lockers(rollout_id bigint) RETURNS TABLE (what text, pid integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -47,12 +47,12 @@ AS $$
         SELECT 'guardrail_status', g.tableoid, g.ctid FROM flagscope.guardrail_status g
         WHERE g.rollout_id = rollout_lockers.rollout_id
     ) x, LATERAL unnest(_flagscope.lockers(x.tableoid, x.ctid)) p(pid)
-    -- Not the worker, which changes these rows in each tick.
+    -- Except the worker, which changes these rows in each tick.
     WHERE p.pid <> pg_backend_pid()
         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.pid AND a.backend_type = 'flagscope worker');
 $$;
 COMMENT ON FUNCTION _flagscope.rollout_lockers(bigint) IS
-    'other sessions that have a rollout''s own rows locked: the rollout, its flag''s state, what its guardrails have gathered';
+    'other sessions that have locked a rollout''s own rows: the rollout, its flag''s state, the status of its guardrails';
 
 CREATE FUNCTION _flagscope.locked_words(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -60,7 +60,7 @@ AS $$
     SELECT 'locked by ' || string_agg(_flagscope.session_words(p.pid), ', ' ORDER BY p.pid)
     FROM (SELECT DISTINCT l.pid FROM _flagscope.rollout_lockers(rollout_id) l) p HAVING count(*) > 0;
 $$;
-COMMENT ON FUNCTION _flagscope.locked_words(bigint) IS 'who has a rollout locked, in words; NULL: nobody';
+COMMENT ON FUNCTION _flagscope.locked_words(bigint) IS 'sessions that have locked a rollout, as text; NULL: none';
 
 CREATE FUNCTION _flagscope.note_locked(r flagscope.rollout, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -78,7 +78,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_locked(flagscope.rollout, timestamptz) IS
-    'tells that a guardrail wants a rollout changed which another session has locked';
+    'reports that a guardrail demands an action on a rollout that is locked by another session';
 
 CREATE FUNCTION _flagscope.waiting_strata(r flagscope.rollout) RETURNS SETOF _flagscope.stratum
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -91,7 +91,7 @@ AS $$
     GROUP BY d.variant, d.metric;
 $$;
 COMMENT ON FUNCTION _flagscope.waiting_strata(flagscope.rollout) IS
-    'what the deltas that no tick has consumed yet would be as strata of a rollout';
+    'the deltas that no tick has consumed yet, summed up as strata of a rollout';
 
 CREATE FUNCTION _flagscope.breach_in_waiting(r flagscope.rollout, at timestamptz) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -104,8 +104,8 @@ DECLARE
     gathered record;
     st flagscope.guardrail_status;
 BEGIN
-    -- The functions of the judgement itself, on what is committed; nothing is written. A threshold and an anomaly read
-    -- rollups, which do not have these rows yet.
+    -- Uses the same judging functions on committed data without writing. Thresholds and anomalies read rollups, which do
+    -- not contain these rows yet.
     FOR work IN
         SELECT s, g, m, step, t, c FROM flagscope.guardrail_status s
             JOIN flagscope.guardrail g ON g.id = s.guardrail_id AND g.enabled
@@ -127,10 +127,10 @@ BEGIN
     END LOOP;
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
-    RETURN NULL;  -- it will be judged, and its error told, when it is free
+    RETURN NULL;  -- it will be judged, and its error reported, when the lock is released
 END $$;
 COMMENT ON FUNCTION _flagscope.breach_in_waiting(flagscope.rollout, timestamptz) IS
-    'which guardrail would be breached, and why, if the data that waits were judged now';
+    'which guardrail would be breached, and why, if the waiting data were judged now';
 
 CREATE FUNCTION _flagscope.note_unjudged(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -159,4 +159,4 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_unjudged(timestamptz) IS
-    'tells of rollouts whose data waits because another session has locked their statuses: after 10 s, a breach at once';
+    'reports rollouts whose data waits because another session has locked their statuses: after 10 s, or at once if it is a breach';

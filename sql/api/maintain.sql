@@ -1,6 +1,6 @@
--- maintain(): settles, forgets, makes and drops partitions. Each part is in a subtransaction of its own, so that one that
--- cannot get a lock (an open report, a deliverer, an INSERT) takes none of the others with it, and the parts that can grow
--- are done by slices until their time is up.
+-- maintain(): settles rollups, applies retention, creates and drops partitions. Each part runs in a subtransaction of its
+-- own, so that one that cannot get a lock (an open report, a deliverer, an INSERT) does not affect the others. Parts that can
+-- grow work in slices until their time is used up.
 
 CREATE FUNCTION _flagscope.forget_until(part text, at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -21,14 +21,14 @@ BEGIN
     RETURN false;
 END $$;
 COMMENT ON FUNCTION _flagscope.forget_until(text, timestamptz, timestamptz) IS
-    'deletes what is past its retention by slices, one at least, until a time; returns whether some is left then';
+    'deletes what is past its retention in slices until a time, at least one slice; returns whether some is left';
 
 CREATE FUNCTION _flagscope.maintain_part(part text, at timestamptz, until timestamptz,
     OUT done integer, OUT waiting boolean, OUT problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '250ms'
 AS $$
 DECLARE
-    -- A partition is made with all its stray rows, or not at all: about half a second of a tick.
+    -- A partition is created with all its stray rows or not at all: at most about half a second of a tick.
     most_rows constant bigint := CASE WHEN isfinite(until) THEN 50000 END;
 BEGIN
     done := 0;
@@ -47,10 +47,10 @@ BEGIN
         ELSE waiting := _flagscope.forget_until(part, at, until);
     END CASE;
 EXCEPTION WHEN OTHERS THEN
-    problem := SQLERRM;  -- a lock not to be had in time, mostly: the next run tries again
+    problem := SQLERRM;  -- mostly a lock that was not available in time: the next run tries again
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_part(text, timestamptz, timestamptz) IS
-    'one part of maintain() in a subtransaction: how many partitions it made or dropped, whether it had to leave some of its work, and why it failed';
+    'one part of maintain() in a subtransaction: how many partitions it created or dropped, whether work is left, and why it failed';
 
 CREATE FUNCTION _flagscope.maintain_parts(parts text[], at timestamptz, until timestamptz,
     OUT made integer, OUT dropped integer, OUT problems text[], OUT waiting text[])
@@ -72,7 +72,7 @@ BEGIN
     END IF;
     FOREACH part IN ARRAY parts LOOP
         CONTINUE WHEN part = ANY (retention) AND NOT may_forget;
-        -- Claims of evaluations are of the last minutes by the server's own clock, whatever the time of the run.
+        -- Claims of evaluations expire by the server's clock, whatever the given time of the run.
         SELECT * INTO result FROM _flagscope.maintain_part(part,
             CASE WHEN part = 'expired series of OTLP' AND NOT may_forget THEN timestamptz '-infinity' ELSE at END, until);
         made := made + CASE WHEN part LIKE 'partitions %' THEN result.done ELSE 0 END;
@@ -82,15 +82,15 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_parts(text[], timestamptz, timestamptz) IS
-    'parts of maintain() one by one, those that grow by slices until a time; the caller holds lock_rollups()';
+    'runs parts of maintain() one after the other, growing ones in slices until a time; the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.maintenance() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- What locks out writers or readers comes last.
-RETURN '{open buckets to be settled,expired rollups,backfill,slots of deltas,uncounted telemetry,expired series of OTLP,delivered notifications,
-    subjects of ended rollouts,rows with an impossible time,partitions of telemetry,partitions of evaluation,
-    expired telemetry,expired evaluations}'::text[];
-COMMENT ON FUNCTION _flagscope.maintenance() IS 'the parts of maintain(), in their order';
+-- Parts that block writers or readers come last.
+RETURN '{open buckets to be settled,expired rollups,backfill,slots of deltas,uncounted telemetry,expired series of OTLP,
+      delivered notifications,subjects of ended rollouts,rows with an impossible time,
+      partitions of telemetry,partitions of evaluation,expired telemetry,expired evaluations}'::text[];
+COMMENT ON FUNCTION _flagscope.maintenance() IS 'the parts of maintain() in their order';
 
 CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer, OUT problems text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -98,13 +98,13 @@ AS $$
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'For example now().',
-            MESSAGE = _flagscope.message('maintain() needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
+            MESSAGE = _flagscope.message('the time of maintain() must be finite, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
     PERFORM _flagscope.lock_rollups();
     SELECT p.made, p.dropped, p.problems INTO made, dropped, problems FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
-    'maintenance: settles and backfills rollups, makes partitions ahead (ten a run), moves stray rows, deletes what is past its retention, counted from at; problems: which parts could not be done and why, the others are done; tick() calls it once a minute';
+    'maintenance: settles and backfills rollups, creates partitions ahead of time (ten a run), moves stray rows, deletes what is past its retention at the given time; problems: parts that failed and why (the others are done); tick() calls it once a minute';
 
 CREATE FUNCTION _flagscope.maintain_when_due(at timestamptz, until timestamptz) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -120,7 +120,7 @@ BEGIN
     IF NOT is_due AND last.maintain_waiting = '{}' THEN
         RETURN '{}';
     END IF;
-    -- Between two runs each tick goes on with what the last one left.
+    -- Between two runs, each tick continues with the work that was left.
     SELECT * INTO result FROM _flagscope.maintain_parts(CASE WHEN is_due THEN _flagscope.maintenance() ELSE last.maintain_waiting END, at, until);
     UPDATE _flagscope.tick_state s SET maintain_waiting = result.waiting, last_maintain_at = CASE WHEN is_due THEN at ELSE s.last_maintain_at END,
         maintain_error = CASE WHEN is_due OR result.problems <> '{}' THEN nullif(array_to_string(result.problems, '; '), '') ELSE s.maintain_error END,
@@ -129,4 +129,4 @@ BEGIN
     RETURN result.waiting;
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_when_due(timestamptz, timestamptz) IS
-    'maintenance inside tick(), last, so that its locks are held shortly; returns the parts that had to leave some of their work';
+    'maintenance inside tick(), at its end so that locks are held briefly; returns the parts with work left';

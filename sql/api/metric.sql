@@ -1,4 +1,4 @@
--- Metrics: their checks, and the function that defines one.
+-- Metrics: checks, and the functions that define one.
 
 CREATE FUNCTION _flagscope.check_query_owner(m flagscope.metric_definition) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -8,10 +8,10 @@ BEGIN
         PERFORM _flagscope.unknown('role', m.owner, ARRAY(SELECT r.rolname::text FROM pg_roles r WHERE r.rolname !~ '^pg_'), '');
     END IF;
     IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = m.owner AND pg_has_role(current_user, r.oid,
-            -- From 16 on a member may be one who cannot act as the role.
+            -- From PostgreSQL 16 on, membership alone may not allow to act as the role.
             CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('"%s" is no member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
-            HINT = 'A query runs with its owner''s rights: set owner to a role of yours.';
+        RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('"%s" is not a member of role "%s", which owns metric "%s"', current_user, m.owner, m.name),
+            HINT = 'A query runs with its owner''s rights: set owner to a role that you are a member of.';
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_query_owner(flagscope.metric_definition) IS 'raises unless the current user may act as a metric''s owner';
@@ -20,14 +20,15 @@ CREATE FUNCTION _flagscope.is_polled(m flagscope.metric_definition) RETURNS bool
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN m.query IS NOT NULL OR m.conversion_window IS NOT NULL;
 COMMENT ON FUNCTION _flagscope.is_polled(flagscope.metric_definition) IS
-    'is a metric counted by the tick, while a rollout is watched, and not by the ingest trigger: its rollups do not follow from raw rows';
+    'is a metric counted by the tick during rollouts instead of by the ingest trigger, so that its rollups cannot be rebuilt from raw rows';
 
 CREATE FUNCTION _flagscope.in_window(at timestamptz, first_seen timestamptz, conversion_window interval) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- In seconds: what an interval of days is would depend on the session's time zone. The rule of Units::tags() (core).
+-- In seconds, because the length of an interval in days depends on the session's time zone. Same rule as Units::tags() in
+-- src/core/telemetry/window.rs.
 RETURN at >= first_seen AND coalesce(extract(epoch FROM at - first_seen) < extract(epoch FROM conversion_window), true);
 COMMENT ON FUNCTION _flagscope.in_window(timestamptz, timestamptz, interval) IS
-    'does a subject''s row of some time count: from its first exposure to before the end of the conversion window; NULL: for ever';
+    'does a subject''s row count by its time: from the first exposure to the end of the conversion window; NULL: no end';
 
 CREATE FUNCTION _flagscope.check_window(name text, conversion_window interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -35,10 +36,10 @@ AS $$
 BEGIN
     IF conversion_window <= '0' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no end.';
+            MESSAGE = _flagscope.message('the conversion window of metric "%s" must be positive, got %s', name, conversion_window), HINT = 'For example ''1 day''; NULL for no limit.';
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_window(text, interval) IS 'raises unless a conversion window is longer than nothing';
+COMMENT ON FUNCTION _flagscope.check_window(text, interval) IS 'raises unless a conversion window is positive';
 
 CREATE FUNCTION _flagscope.check_query_of(name text, query text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -50,10 +51,10 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('query of metric "%s": %s', name, SQLERRM),
-        HINT = CASE WHEN SQLSTATE IN ('42P01', '42883', '42704') THEN 'Names in a metric''s query are written with their schema.'
+        HINT = CASE WHEN SQLSTATE IN ('42P01', '42883', '42704') THEN 'Write names in a metric''s query with their schema.'
             ELSE coalesce(nullif(hint, ''), 'Its parameters $1 and $2 are the range of time, of type timestamptz.') END;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_query_of(text, text) IS 'raises unless a metric''s query can be read, and says which metric it is';
+COMMENT ON FUNCTION _flagscope.check_query_of(text, text) IS 'raises unless a metric''s query is valid, naming the metric';
 
 CREATE FUNCTION _flagscope.check_metric_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -80,12 +81,12 @@ BEGIN
             IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query, OLD.conversion_window, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('metric "%s" is read by guardrails: what it measures cannot change', NEW.name),
+            MESSAGE = _flagscope.message('metric "%s" is used by guardrails: what it measures cannot be changed', NEW.name),
             HINT = 'Create another metric and move the guardrails to it.';
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_metric_row() IS 'trigger: filters and queries can be read, by whom they run as; what guardrails read stays what it is';
+COMMENT ON FUNCTION _flagscope.check_metric_row() IS 'trigger: filters and queries are valid for the owner; what is used by guardrails cannot be changed';
 CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_metric_row();
 
@@ -104,13 +105,13 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = CASE kind WHEN 'proportion' THEN _flagscope.message('metric "%s" is a proportion and needs an event', name)
                 ELSE _flagscope.message('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
-            HINT = 'The event says which of the matching rows count, for example event => ''{"is_error": true}''.';
+            HINT = 'The event selects which of the matching rows are events, for example event => ''{"is_error": true}''.';
     END IF;
     IF (kind IN ('rate', 'ratio')) <> (per IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = CASE WHEN per IS NULL THEN _flagscope.message('metric "%s" is a %s and needs a denominator', name, kind)
                 ELSE _flagscope.message('metric "%s" is a %s and has no denominator, got %s', name, kind, per) END,
-            HINT = 'It says what the rows are counted per, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
+            HINT = 'It selects the rows to divide by, for example per => ''{"signal": "span", "name": "POST /checkout"}''.';
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
     INSERT INTO flagscope.metric_definition (name, kind, signal, filter, event, harm, unit, description, per, sum_values, cap, conversion_window)
@@ -127,7 +128,7 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm, text, text, jsonb, boolean, float8, interval) IS
-    'defines how to read a number from telemetry; filter and event as in check_filter(), per as in check_per(); cap bounds the values of a mean; with conversion_window a row counts by its subject, not by its flags: for the variant that it was exposed to, from its first exposure to conversion_window after it, read every query.interval while a rollout is watched, some seconds after the row (query.delay); returns its name';
+    'defines a metric of telemetry; filter and event as in check_filter(), per as in check_per(); cap limits the values of a mean; with conversion_window a row counts by its subject instead of its flags: for the variant that the subject was exposed to, during conversion_window after its first exposure, counted every query.interval during rollouts, some seconds after the row (query.delay); returns its name';
 
 CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text, harm flagscope.harm DEFAULT 'increase',
     unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL) RETURNS text
@@ -140,7 +141,7 @@ BEGIN
     IF kind = 'ratio' OR query IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = CASE WHEN query IS NULL THEN _flagscope.message('metric "%s" has no query', name) ELSE _flagscope.message('metric "%s" is a ratio, and a query gives none', name) END,
-            HINT = 'A query gives values of a mean, a quantile, a proportion (true or false), or counts with their exposure for a rate.';
+            HINT = 'A query returns values for a mean, a quantile or a proportion (true or false), or counts with their exposure for a rate.';
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
     INSERT INTO flagscope.metric_definition (name, kind, query, harm, unit, description, cap, conversion_window)
@@ -156,7 +157,7 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
-    'a metric over any tables: a SELECT that gives subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, perhaps ts; it runs read only, with the caller''s rights, names written with their schema, every query.interval while a rollout is watched; a subject counts for the variant it was exposed to, from its first exposure to conversion_window after it; returns its name';
+    'defines a metric over any tables: a SELECT that returns subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, optionally ts; it runs read only with the caller''s rights every query.interval during rollouts; names must be written with their schema; a subject counts for the variant it was exposed to, during conversion_window after its first exposure';
 
 CREATE FUNCTION _flagscope.metric_value(m flagscope.metric_definition, quantile float8, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram) RETURNS float8
@@ -170,7 +171,7 @@ BEGIN ATOMIC
         ELSE flagscope.quantile(histogram, quantile) END;
 END;
 COMMENT ON FUNCTION _flagscope.metric_value(flagscope.metric_definition, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
-    'what a metric''s state says: share, mean, rate, ratio or quantile; NULL without data, never 0';
+    'a metric''s value from its state: share, mean, rate, ratio or quantile; NULL without data, never 0';
 
 CREATE FUNCTION _flagscope.poll_milliseconds() RETURNS integer
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

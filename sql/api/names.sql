@@ -1,11 +1,11 @@
--- Names and refusals: what an error says when something does not exist or does not fit.
+-- Names and refusals: errors for something that does not exist or is not allowed.
 
 COMMENT ON FUNCTION _flagscope.refuse(text, text) IS
-    'ends a CHECK constraint that does not hold: raises check_violation with a sentence and a hint';
+    'called by a CHECK constraint that is violated: raises check_violation with a message and a hint';
 COMMENT ON FUNCTION _flagscope.raise_for_caller(text, text, text, text) IS
-    'raises an error caught by a PL/pgSQL function as one of the call: SQLSTATE, message, detail, hint, without the CONTEXT in between';
+    'raises an error caught by a PL/pgSQL function again for its caller: SQLSTATE, message, detail and hint, without the inner CONTEXT';
 COMMENT ON FUNCTION _flagscope.unknown(text, text, text[], text) IS
-    'raises: there is no such thing of this name; the hint has the nearest names, else some that there are, else the text given';
+    'raises an error for a name that does not exist; the hint has similar names, else some existing ones, else the given text';
 COMMENT ON FUNCTION _flagscope.names_hint(text, text[], text) IS 'the hint of unknown()';
 
 CREATE FUNCTION _flagscope.finite(what text, at timestamptz) RETURNS timestamptz
@@ -13,12 +13,12 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('%s needs a finite time, got "%s"', what, at),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('the time of %s must be finite, got "%s"', what, at),
             HINT = 'For example now().';
     END IF;
     RETURN at;
 END $$;
-COMMENT ON FUNCTION _flagscope.finite(text, timestamptz) IS 'the time; raises when it is infinite';
+COMMENT ON FUNCTION _flagscope.finite(text, timestamptz) IS 'returns the time; raises if it is infinite';
 
 CREATE FUNCTION _flagscope.flag_keys() RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -34,7 +34,7 @@ CREATE FUNCTION _flagscope.require_flag(flag text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- What was measured of a flag can be read when the flag is deleted.
+    -- Measurements of a flag can still be read after the flag was deleted.
     IF EXISTS (SELECT FROM flagscope.flag_definition f WHERE f.key = flag)
         OR EXISTS (SELECT FROM flagscope.variant_history h WHERE h.flag = require_flag.flag)
         OR EXISTS (SELECT FROM flagscope.variant_rollup r WHERE r.flag = require_flag.flag) THEN
@@ -42,7 +42,7 @@ BEGIN
     END IF;
     PERFORM _flagscope.unknown('flag', flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
 END $$;
-COMMENT ON FUNCTION _flagscope.require_flag(text) IS 'raises unless there is such a flag, or rollups of one that was deleted';
+COMMENT ON FUNCTION _flagscope.require_flag(text) IS 'raises unless the flag exists, or rollups of it after it was deleted';
 
 CREATE FUNCTION _flagscope.require_metric(metric text) RETURNS flagscope.metric_definition
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -57,7 +57,7 @@ BEGIN
     END IF;
     RETURN m;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_metric(text) IS 'a metric; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_metric(text) IS 'returns a metric; raises if it does not exist';
 
 CREATE FUNCTION _flagscope.unknown_number(what text, number bigint, hint text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -66,7 +66,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'undefined_object', HINT = _flagscope.message('%s', hint),
         MESSAGE = _flagscope.message('%s %s does not exist', what, coalesce(number::text, 'NULL'));
 END $$;
-COMMENT ON FUNCTION _flagscope.unknown_number(text, bigint, text) IS 'raises: there is no such thing of this number';
+COMMENT ON FUNCTION _flagscope.unknown_number(text, bigint, text) IS 'raises an error for an id that does not exist';
 
 CREATE FUNCTION _flagscope.require_rollout(rollout_id bigint) RETURNS flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -80,7 +80,7 @@ BEGIN
     END IF;
     RETURN r;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_rollout(bigint) IS 'a rollout; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_rollout(bigint) IS 'returns a rollout; raises if it does not exist';
 
 CREATE FUNCTION _flagscope.require_guardrail(guardrail_id bigint) RETURNS flagscope.guardrail
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -94,7 +94,7 @@ BEGIN
     END IF;
     RETURN g;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_guardrail(bigint) IS 'a guardrail; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_guardrail(bigint) IS 'returns a guardrail; raises if it does not exist';
 
 CREATE FUNCTION _flagscope.require_decision(decision_id bigint) RETURNS flagscope.decision
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -108,4 +108,4 @@ BEGIN
     END IF;
     RETURN d;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_decision(bigint) IS 'a decision; raises where there is none';
+COMMENT ON FUNCTION _flagscope.require_decision(bigint) IS 'returns a decision; raises if it does not exist';

@@ -1,9 +1,9 @@
--- OTLP/JSON in: traces, logs and metrics as OpenTelemetry SDKs and Collectors write them.
+-- OTLP/JSON ingest: traces, logs and metrics as sent by OpenTelemetry SDKs and Collectors.
 
 COMMENT ON FUNCTION _flagscope.decode_otlp(text) IS
-    'decodes an OTLP/JSON payload into rows; a last row without ts carries the number of rejected records, the first error and the characters replaced';
+    'decodes an OTLP/JSON payload into rows; a last row without ts has the number of rejected records, the first error and the number of replaced characters';
 COMMENT ON FUNCTION _flagscope.otlp_since(jsonb, jsonb, boolean) IS
-    'what a cumulative point says of the time since the one before, both as in attributes.otlp: the change (first, baseline, delta, reset), the increase or the mean of the new observations, and these as a histogram';
+    'compares a cumulative point with the previous one (both as in attributes.otlp): kind of change (first, baseline, delta, reset), the increase or the mean of the new observations, and their histogram';
 
 CREATE FUNCTION _flagscope.is_evaluation(signal text, name text) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -13,7 +13,7 @@ COMMENT ON FUNCTION _flagscope.is_evaluation(text, text) IS 'is the row a flag e
 CREATE FUNCTION _flagscope.digest(parts text[]) RETURNS uuid
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN substr(encode(sha256(convert_to(parts::text, 'UTF8')), 'hex'), 1, 32)::uuid;
-COMMENT ON FUNCTION _flagscope.digest(text[]) IS '128 bits that stand for a list of texts';
+COMMENT ON FUNCTION _flagscope.digest(text[]) IS '128-bit digest of a list of texts';
 
 CREATE FUNCTION _flagscope.stored_evaluations(wanted uuid[], times timestamptz[], traces uuid[], spans bytea[], keys text[], flags jsonb[],
     errors boolean[])
@@ -25,10 +25,10 @@ DECLARE
     from_ts timestamptz := (SELECT min(t) FROM unnest(times) t) - interval '1 minute';
     to_ts timestamptz := (SELECT max(t) FROM unnest(times) t) + interval '1 minute';
 BEGIN
-    -- In one order, so that of two payloads with the same evaluations one waits for the other and never both.
+    -- In a fixed order, so that two payloads with the same evaluations cannot deadlock.
     INSERT INTO _flagscope.otlp_evaluation AS e (evaluation) SELECT w FROM unnest(wanted) w ORDER BY w
     ON CONFLICT (evaluation) DO UPDATE SET claimed_at = clock_timestamp();
-    -- A statement of its own: it sees what the other payload has stored meanwhile.
+    -- In a statement of its own, which sees what the other payload has stored in the meantime.
     RETURN QUERY
     SELECT w.evaluation FROM unnest(wanted, times, traces, spans, keys, flags, errors) w(evaluation, ts, trace_id, span_id, key, flags, is_error)
     WHERE EXISTS (
@@ -39,7 +39,7 @@ BEGIN
             AND (t.flags, t.is_error) IS NOT DISTINCT FROM (w.flags, w.is_error));
 END $$;
 COMMENT ON FUNCTION _flagscope.stored_evaluations(uuid[], timestamptz[], uuid[], bytea[], text[], jsonb[], boolean[]) IS
-    'those of some evaluations that are stored already, in whatever shape they came; waits for a payload that is just storing one of them';
+    'which of some evaluations are already stored, in any of their forms; waits for a concurrent payload that is storing one of them';
 
 CREATE FUNCTION _flagscope.take_series(wanted uuid[], origins uuid[])
 RETURNS TABLE (series uuid, ts timestamptz, ts_nanos smallint, point jsonb, origin_since timestamptz)
@@ -61,7 +61,7 @@ BEGIN
     SELECT m.series, m.ts, m.ts_nanos, m.point, s.first_ts FROM mine m JOIN since s ON s.origin = m.origin;
 END $$;
 COMMENT ON FUNCTION _flagscope.take_series(uuid[], uuid[]) IS
-    'the last points of some cumulative series, locked until the end of the transaction; new ones have none; origin_since: since when their process is known';
+    'the last points of some cumulative series, locked until the end of the transaction (none for new series); origin_since: since when their process is known';
 
 CREATE FUNCTION _flagscope.keep_series(kept uuid[], times timestamptz[], nanos smallint[], points jsonb[], first_times timestamptz[])
 RETURNS void
@@ -73,13 +73,13 @@ AS $$
     WHERE s.series = n.series
 $$;
 COMMENT ON FUNCTION _flagscope.keep_series(uuid[], timestamptz[], smallint[], jsonb[], timestamptz[]) IS
-    'remembers the last points of some cumulative series';
+    'stores the last points of some cumulative series';
 
 CREATE FUNCTION _flagscope.forget_ingest(at timestamptz, most integer DEFAULT 10000) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH claims AS (
-        -- The clock and not at: a claim matters while transactions of now run. What one of them has locked waits.
+        -- By the clock, not by at: claims matter for transactions that are running now. Locked ones are left for later.
         DELETE FROM _flagscope.otlp_evaluation e WHERE e.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.otlp_evaluation x
             WHERE x.claimed_at < clock_timestamp() - interval '10 minutes' LIMIT most FOR UPDATE SKIP LOCKED)) RETURNING 1
     ), series AS (
@@ -89,7 +89,7 @@ AS $$
     SELECT greatest((SELECT count(*) FROM claims), (SELECT count(*) FROM series));
 $$;
 COMMENT ON FUNCTION _flagscope.forget_ingest(timestamptz, integer) IS
-    'forgets claims of evaluations, and series without a point for long, of each so many at most; part of maintain(); returns of which there were more, how many';
+    'part of maintain(): deletes old claims of evaluations and series that have had no point for long, each up to a limit; returns the larger number';
 
 CREATE FUNCTION flagscope.ingest_otlp(payload text,
     OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
@@ -102,7 +102,7 @@ DECLARE
 BEGIN
     WITH decoded AS MATERIALIZED (
         SELECT d.*, d.ordinality AS place, d.attributes -> 'otlp' AS otlp,
-            -- The span that evaluated: an evaluation that is a span of its own stands below it.
+            -- The span that evaluated the flag: the parent, if the evaluation is a span of its own.
             CASE WHEN d.trace_id IS NOT NULL AND _flagscope.is_evaluation(d.signal, d.name) THEN
                 coalesce(d.parent_span_id, d.span_id, '') END AS evaluated_in,
             d.attributes ->> 'feature_flag.key' AS flag_key,
@@ -117,8 +117,8 @@ BEGIN
                 d.otlp ->> 'start', (d.attributes - '{otlp,resource,scope}'::text[])::text, d.otlp ->> 'attributes']) END AS series
         FROM decoded d WHERE d.evaluated_in IS NOT NULL OR d.cumulative
     ), claimed AS MATERIALIZED (
-        -- One evaluation arrives in up to four shapes, in this payload or another: the first one stays. Another answer
-        -- (for another user, or an error) of the same flag in the same span is another evaluation.
+        -- One evaluation may arrive in up to four forms, in the same payload or others: the first one is stored. A different
+        -- answer (for another user, or an error) for the same flag in the same span is another evaluation.
         SELECT min(k.place) AS place FROM known k
         WHERE k.evaluation IS NOT NULL AND k.evaluation NOT IN (
             SELECT s FROM (SELECT array_agg(e.evaluation) AS evaluations, array_agg(e.ts) AS times, array_agg(e.trace_id) AS traces,
@@ -133,7 +133,7 @@ BEGIN
                 FROM (SELECT DISTINCT k.series, k.origin FROM known k WHERE k.series IS NOT NULL) s) s,
             LATERAL _flagscope.take_series(s.series, s.origins) t WHERE s.series IS NOT NULL
     ), newer AS MATERIALIZED (
-        -- A point that is not newer than the last one of its series says nothing new.
+        -- A point that is not newer than the last one of its series is a duplicate.
         SELECT DISTINCT ON (k.series, k.ts, k.ts_nanos) k.place, k.series, k.ts, k.ts_nanos, k.otlp, t.point,
             least(t.origin_since, min(k.ts) OVER (PARTITION BY k.origin)) AS origin_since
         FROM known k JOIN taken t ON t.series = k.series AND (k.ts, k.ts_nanos) > (t.ts, t.ts_nanos)
@@ -142,8 +142,8 @@ BEGIN
         SELECT n.place, c.change, c.value, c.distribution
         FROM (SELECT n.*, coalesce(lag(n.otlp) OVER (PARTITION BY n.series ORDER BY n.ts, n.ts_nanos), n.point) AS previous
               FROM newer n) n,
-            -- New is a series of a process that was there before it, and one that began lately; but not one that begins with
-            -- a point at its own start: so OpenTelemetry's data model marks a total that came to be nobody knows when.
+            -- A series is new if its process was known before, or if it began recently; but not if its first point is at its own
+            -- start time: that is how OpenTelemetry's data model marks a total of unknown origin.
             LATERAL _flagscope.otlp_since(n.previous, n.otlp,
                 extract(epoch FROM n.ts) * 1000000000 + n.ts_nanos IS DISTINCT FROM (n.otlp ->> 'start')::numeric
                 AND (n.ts > n.origin_since OR coalesce(
@@ -185,7 +185,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.ingest_otlp(text) IS
-    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and never costs its batch; duplicate counts evaluations that came in another shape and cumulative points that are not new; first_error of a payload without rejected records: what was not understood (names in snake_case, say); cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
+    'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and does not affect the others; duplicate: evaluations already stored in another form, and cumulative points that are not new; first_error without rejected records: what was not understood (names in snake_case, for example); cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
 
 CREATE FUNCTION flagscope.ingest_otlp(payload jsonb,
     OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)

@@ -1,6 +1,8 @@
--- Time partitions ("chunks") of telemetry and evaluation: made ahead, drained, dropped. Bounds are UTC and come from
--- the catalog, never from names. Partitions are not members of the extension. Partition DDL is the only SQL built
--- from strings; measured lock levels are in the design (ecosystem.md 5.3).
+-- Time partitions ("chunks") of telemetry and evaluation: creating them ahead of time, moving stray rows into them, dropping
+-- them. Bounds are UTC and come from the catalog, never from names. Partitions are not members of the extension. Partition
+-- DDL is the only SQL built from strings. Locks (measured on PostgreSQL 16 and 18): CREATE TABLE ... PARTITION OF and DETACH
+-- take ACCESS EXCLUSIVE on the parent; ATTACH of a table with a matching CHECK takes SHARE UPDATE EXCLUSIVE there, and ACCESS
+-- EXCLUSIVE on the partition of stray rows.
 
 CREATE FUNCTION _flagscope.chunks(parent regclass)
 RETURNS TABLE (chunk regclass, lower timestamptz, upper timestamptz)
@@ -11,7 +13,7 @@ AS $$
         LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)''[)] TO [(]''([^'']+)''[)]') b(bounds)
     WHERE i.inhparent = parent AND b.bounds IS NOT NULL;
 $$;
-COMMENT ON FUNCTION _flagscope.chunks(regclass) IS 'partitions with their bounds, without the one for stray rows';
+COMMENT ON FUNCTION _flagscope.chunks(regclass) IS 'partitions with their bounds, except the one for stray rows';
 
 CREATE VIEW flagscope.chunk AS
 SELECT p.parent, c.chunk, c.lower, c.upper,
@@ -20,7 +22,7 @@ SELECT p.parent, c.chunk, c.lower, c.upper,
 FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass), ('evaluation', 'flagscope.evaluation'::regclass)) p(parent, id),
     LATERAL _flagscope.chunks(p.id) c JOIN pg_class k ON k.oid = c.chunk
 ORDER BY p.parent, c.lower;
-COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated rows (of the last ANALYZE; before it, of the statistics), size with indexes, and how long they have been over';
+COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated number of rows (from the last ANALYZE or the statistics), size with indexes, and time since their end';
 COMMENT ON COLUMN flagscope.chunk.parent IS 'telemetry or evaluation';
 COMMENT ON COLUMN flagscope.chunk.chunk IS 'the partition';
 COMMENT ON COLUMN flagscope.chunk.lower IS 'first time that it takes';
@@ -40,7 +42,7 @@ AS $$
     FROM bin WHERE NOT EXISTS (SELECT FROM _flagscope.chunks(parent) c WHERE wanted >= c.lower AND wanted < c.upper);
 $$;
 COMMENT ON FUNCTION _flagscope.free_range(regclass, timestamptz, interval) IS
-    'range of the partition to make for a time, beside those that exist (whatever width they were made with); NULL: there is one';
+    'range of the partition to create for a time, not overlapping existing ones of any width; NULL: there is one already';
 
 CREATE FUNCTION _flagscope.free_name(wanted text, target_schema name) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -49,7 +51,7 @@ AS $$
     WHERE to_regclass(format('%I.%I', target_schema, wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END)) IS NULL ORDER BY n LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.free_name(text, name) IS
-    'a name that no table has: the wanted one, or with a number; a partition that somebody detached keeps its own';
+    'an unused table name: the wanted one, or that with a number';
 
 CREATE FUNCTION _flagscope.create_chunk(parent text, ts_column text, lower timestamptz, upper timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '250ms'
@@ -61,20 +63,20 @@ DECLARE
     move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) INSERT INTO _flagscope.%I SELECT * FROM moved',
         parent || '_stray', within, name);
 BEGIN
-    -- Parent before children, everywhere: no deadlock with readers, who lock in that order. First as an INSERT does:
-    -- writers go on while the stray rows of the range, of which there may be many, move.
+    -- Parents are always locked before children, the order in which readers lock: no deadlocks. At first with the lock of an
+    -- INSERT, so that writers continue while the stray rows of the range, possibly many, are moved.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ROW EXCLUSIVE MODE', parent);
     EXECUTE format('CREATE TABLE _flagscope.%I (LIKE _flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
-    -- LIKE does not copy it, and rows are updated and moved under any publication.
+    -- LIKE does not copy the replica identity, which updates and moves of rows need if the table is published.
     EXECUTE format('ALTER TABLE _flagscope.%I REPLICA IDENTITY FULL', name);
     EXECUTE move;
-    -- ATTACH alone would be content with less, but an INSERT that has chosen the stray partition meanwhile would then
-    -- fail on its new bounds. With this lock no writer is under way, and the next ones see the new partition.
+    -- ATTACH itself needs a weaker lock, but a concurrent INSERT that has already chosen the stray partition would then fail
+    -- on its new bounds. With this lock there is no concurrent writer, and later ones see the new partition.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE ROW EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE _flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
     EXECUTE move;
     EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION _flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent, name, lower, upper);
-    -- The partition bound says the same; checked twice, it would cost on every row.
+    -- The partition bound checks the same; the constraint would cost time on every row.
     EXECUTE format('ALTER TABLE _flagscope.%I DROP CONSTRAINT chunk_range', name);
     IF parent = 'telemetry' THEN
         EXECUTE format('CREATE TRIGGER fold_telemetry AFTER INSERT ON _flagscope.%I REFERENCING NEW TABLE AS inserted
@@ -82,7 +84,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.create_chunk(text, text, timestamptz, timestamptz) IS
-    'makes and attaches one partition, with the stray rows that belong into it; the caller holds lock_rollups()';
+    'creates and attaches one partition with the stray rows that belong to it; the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.chunk_interval(parent text, at timestamptz) RETURNS interval
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -99,7 +101,7 @@ AS $$
             WHERE s.value = 'auto' AND c.lower < at - interval '10 minutes' AND c.upper > at - interval '2 days') v;
 $$;
 COMMENT ON FUNCTION _flagscope.chunk_interval(text, timestamptz) IS
-    'width of the next partition: the setting, or for "auto" a day, 6 hours or an hour by the volume of the last two days';
+    'width of the next partition: the setting, or for "auto" a day, 6 hours or an hour depending on the volume of the last two days';
 
 CREATE FUNCTION _flagscope.wanted_times(parent text, ts_column text, at timestamptz) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -113,12 +115,12 @@ BEGIN
             MESSAGE = _flagscope.message('only telemetry and evaluation have partitions, got "%s"', parent);
     END IF;
     RETURN QUERY SELECT at + n * width FROM generate_series(0, ahead) n;
-    -- Stray rows inside the kept range get their partition; a wrong clock (1970, 2100) gets none.
+    -- Stray rows within the retention get a partition; those of a wrong clock (1970, 2100) do not.
     RETURN QUERY EXECUTE format('SELECT min(%1$I) FROM _flagscope.%2$I WHERE %1$I >= $1 AND %1$I < $2
             GROUP BY date_bin($3, %1$I, ''2000-01-03 00:00:00+00'') ORDER BY 1 LIMIT 50', ts_column, parent || '_stray')
         USING at - _flagscope.setting_interval(parent || '.retention') + width, at + ahead * width, width;
 END $$;
-COMMENT ON FUNCTION _flagscope.wanted_times(text, text, timestamptz) IS 'times that want a partition: from now ahead, and of stray rows';
+COMMENT ON FUNCTION _flagscope.wanted_times(text, text, timestamptz) IS 'times that need a partition: ahead of now, and those of stray rows';
 
 CREATE FUNCTION _flagscope.check_stray(parent text, ts_column text, lower timestamptz, upper timestamptz, most bigint) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
@@ -130,17 +132,17 @@ BEGIN
         INTO rows USING lower, upper, most + 1;
     IF rows > most THEN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-            MESSAGE = _flagscope.message('more than %s rows lie in %s_stray, and no tick is to wait until they have moved; SELECT flagscope.maintain() moves them', most, parent);
+            MESSAGE = _flagscope.message('more than %s rows in %s_stray would have to move, too many for a tick; SELECT flagscope.maintain() moves them', most, parent);
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_stray(text, text, timestamptz, timestamptz, bigint) IS
-    'raises when a range has more stray rows than may be moved at once; unmoved they are read, counted and kept like all others';
+    'raises if a range has more stray rows than may be moved at once; until they are moved, they are read and counted like all others';
 
 CREATE FUNCTION _flagscope.premake(parent text, ts_column text, at timestamptz, most_rows bigint, OUT made integer, OUT problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- Each takes about ten locks of the server's max_locks_per_transaction, to the end of the transaction.
+    -- Each partition takes about ten locks (server setting max_locks_per_transaction) until the end of the transaction.
     most constant integer := 10;
     wanted timestamptz;
     free record;
@@ -161,7 +163,7 @@ BEGIN
             made := made + 1;
         EXCEPTION
             WHEN lock_not_available THEN
-                problem := SQLERRM;  -- whoever has the lock would be waited for again
+                problem := SQLERRM;  -- the next partition would wait for the same lock
                 EXIT;
             WHEN OTHERS THEN
                 problem := format('from %s: %s', free.lower, SQLERRM);
@@ -170,7 +172,7 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.premake(text, text, timestamptz, bigint) IS
-    'makes partitions that are wanted and missing, ten at most, each in a subtransaction of its own, and none for which more than so many stray rows would move (NULL: however many); returns how many, and why one could not be made';
+    'creates missing partitions, at most ten, each in a subtransaction of its own, and none for which more than the given number of stray rows would move (NULL: no limit); returns their number, and why one could not be created';
 
 CREATE FUNCTION _flagscope.release_chunk(parent text, chunk regclass, upper timestamptz, how text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -190,11 +192,11 @@ BEGIN
         EXECUTE format('ALTER TABLE %s RENAME TO %I', chunk, kept);
         EXECUTE format('ALTER TABLE _flagscope.%I SET SCHEMA flagscope', kept);
     END IF;
-    PERFORM _flagscope.raise_horizon(parent, upper);
+    PERFORM _flagscope.note_removal(parent, upper);
     RETURN kept;
 END $$;
 COMMENT ON FUNCTION _flagscope.release_chunk(text, regclass, timestamptz, text) IS
-    'drops a partition, or detaches it and names it detached_..., which it returns; the lock on the parent lasts to the end of the transaction';
+    'drops a partition, or detaches it, renames it to detached_... and returns that name; the lock on the parent lasts until the end of the transaction';
 
 CREATE FUNCTION _flagscope.drop_expired(parent text, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '250ms'
@@ -211,4 +213,4 @@ BEGIN
     RETURN 1;
 END $$;
 COMMENT ON FUNCTION _flagscope.drop_expired(text, timestamptz) IS
-    'drops (or detaches) the oldest expired partition: one a call, since the lock on the parent lasts to the end of the transaction';
+    'drops or detaches the oldest expired partition; one a call, because the lock on the parent lasts until the end of the transaction';

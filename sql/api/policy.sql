@@ -1,4 +1,4 @@
--- Policies: guardrails for many flags, attached when a rollout starts. And rules proposed as JSON.
+-- Policies: guardrails for many flags, attached when a rollout starts; and rules given as JSON.
 
 CREATE FUNCTION _flagscope.rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -17,7 +17,7 @@ BEGIN
     IF jsonb_typeof(rule) IS DISTINCT FROM 'object' OR unknown IS NOT NULL OR m.kind IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN 'undefined_object' ELSE 'invalid_parameter_value' END,
             MESSAGE = CASE WHEN unknown IS NOT NULL THEN _flagscope.message('a rule has no "%s"', unknown)
-                WHEN rule ? 'metric' THEN _flagscope.message('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule is a JSON object with at least a metric' END,
+                WHEN rule ? 'metric' THEN _flagscope.message('metric "%s" does not exist', rule ->> 'metric') ELSE 'a rule must be a JSON object with at least a metric' END,
             HINT = CASE WHEN unknown IS NULL AND rule ? 'metric' THEN _flagscope.names_hint(rule ->> 'metric', _flagscope.metric_names(),
                     'Define it with flagscope.create_metric(name, kind, signal).')
                 ELSE format('A rule may have: %s.', array_to_string(_flagscope.rule_keys(), ', ')) END;
@@ -30,20 +30,20 @@ BEGIN
         || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
     problem := coalesce(_flagscope.guardrail_problem(g, m), CASE
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN format('"%s" is not an action of a guardrail', g.action)
-        WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'a limit_value goes with comparison "absolute"'
-        WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against control the test is "sequential"'
-        WHEN g.margin NOT BETWEEN 0 AND 1 THEN format('margin is a share between 0 and 1, got "%s": 2 %% is 0.02', g.margin)
+        WHEN (g.comparison = 'absolute') <> (g.limit_value IS NOT NULL) THEN 'limit_value and comparison "absolute" must be used together'
+        WHEN g.comparison = 'control' AND g.test <> 'sequential' THEN 'against the control, the test must be "sequential"'
+        WHEN g.margin NOT BETWEEN 0 AND 1 THEN format('margin must be a share between 0 and 1 (2 %% is 0.02), got "%s"', g.margin)
         WHEN g.margin IS NOT NULL AND g.comparison = 'absolute' THEN format('a limit has no margin, got "%s"', g.margin)
-        WHEN NOT (g.design_effect >= 1 AND g.design_effect < 'Infinity') THEN format('design effect "%s" is below 1', g.design_effect)
-        WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile lies between 0 and 1, got "%s": the 95th percentile is 0.95', g.quantile)
+        WHEN NOT (g.design_effect >= 1 AND g.design_effect < 'Infinity') THEN format('design_effect must be at least 1, got "%s"', g.design_effect)
+        WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN format('quantile must be between 0 and 1 (the 95th percentile is 0.95), got "%s"', g.quantile)
         END);
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('rule "%s": %s', g.name, problem),
-            HINT = 'See the comments on the columns of flagscope.guardrail.';
+            HINT = 'See the column comments of flagscope.guardrail.';
     END IF;
     RETURN g;
 END $$;
-COMMENT ON FUNCTION _flagscope.proposed(jsonb, text, text) IS 'a rule as JSON, as a guardrail of a flag; what is left out has its default';
+COMMENT ON FUNCTION _flagscope.proposed(jsonb, text, text) IS 'a guardrail of a flag from a rule as JSON; omitted columns have their defaults';
 
 CREATE FUNCTION _flagscope.check_policy() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -52,7 +52,7 @@ BEGIN
     PERFORM _flagscope.proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_policy() IS 'trigger: the rule can be made a guardrail';
+COMMENT ON FUNCTION _flagscope.check_policy() IS 'trigger: a guardrail can be created from the rule';
 CREATE TRIGGER check_policy BEFORE INSERT OR UPDATE ON flagscope.guardrail_policy
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_policy();
 
@@ -79,7 +79,7 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_policy(text, jsonb, text, text, text) IS
-    'a guardrail for every flag with a tag (NULL: all) in an environment (NULL: all), for example create_policy(''errors'', ''{"metric": "http errors"}''); attached when a rollout starts; returns its id';
+    'defines a guardrail for every flag with a tag (NULL: all flags) in an environment (NULL: all), for example create_policy(''errors'', ''{"metric": "http errors"}''); attached when a rollout starts; returns its id';
 
 CREATE FUNCTION _flagscope.attach(p flagscope.guardrail_policy, r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -87,7 +87,7 @@ AS $$
 DECLARE
     g flagscope.guardrail := _flagscope.proposed(p.rule || jsonb_build_object('name', p.name), r.flag, r.environment);
 BEGIN
-    -- A guardrail of the flag's own with that name stays: who wrote it knew better.
+    -- A guardrail of that name that was created for the flag itself takes precedence.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin, limit_value, action, on_state,
         priority, weight, min_sample, time_window, breaches, of_looks, grace, stale_after, shadow, description, design_effect, margin_absolute, policy_id)
     VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value, g.action, g.on_state,
@@ -99,9 +99,9 @@ BEGIN
     WHERE x.policy_id = p.id;
 EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
-        HINT = 'Mend its rule, or set enabled = false in flagscope.guardrail_policy.';
+        HINT = 'Correct its rule, or set enabled = false in flagscope.guardrail_policy.';
 END $$;
-COMMENT ON FUNCTION _flagscope.attach(flagscope.guardrail_policy, flagscope.rollout) IS 'makes or renews the guardrail that a policy gives a flag';
+COMMENT ON FUNCTION _flagscope.attach(flagscope.guardrail_policy, flagscope.rollout) IS 'creates or updates the guardrail that a policy gives a flag';
 
 CREATE FUNCTION _flagscope.attach_policies(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -120,18 +120,18 @@ BEGIN
         AND g.policy_id IS NOT NULL AND g.policy_id <> ALL (attached);
 END $$;
 COMMENT ON FUNCTION _flagscope.attach_policies(flagscope.rollout) IS
-    'gives a rollout''s flag the guardrails of the policies that are meant for it, and disables those that no longer are';
+    'gives a rollout''s flag the guardrails of the policies that apply to it, and disables those of policies that no longer apply';
 
 CREATE FUNCTION _flagscope.prepare_start(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM _flagscope.check_stage_plan(r.id), _flagscope.check_excluded(r), _flagscope.attach_policies(r);
-    -- What the flag did before is no longer served: an earlier rollout's follow-up is over.
+    -- The result of an earlier rollout is no longer what is served: end its follow-up.
     UPDATE flagscope.rollout x SET follow_up_until = NULL
     WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id AND x.follow_up_until IS NOT NULL;
-    -- There may be millions: maintain() forgets the rest.
+    -- There may be millions; maintain() deletes the rest.
     DELETE FROM flagscope.rollout_subject u WHERE u.ctid = ANY (ARRAY(SELECT o.ctid FROM flagscope.rollout x JOIN flagscope.rollout_subject o ON o.rollout_id = x.id
         WHERE x.flag = r.flag AND x.environment = r.environment AND x.id <> r.id LIMIT 10000));
 END $$;
-COMMENT ON FUNCTION _flagscope.prepare_start(flagscope.rollout) IS 'checks the plan and the exclusion group, attaches policies, ends an earlier follow-up';
+COMMENT ON FUNCTION _flagscope.prepare_start(flagscope.rollout) IS 'at the start of a rollout: checks plan and exclusion group, attaches policies, ends an earlier follow-up';

@@ -23,7 +23,7 @@ AS $$
                 AND _flagscope.in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
-        -- CASE chooses among aggregates that are all computed: FILTER keeps a sum that overflows from being added up at all.
+        -- CASE does not keep an aggregate from being computed; FILTER does, so a sum that would overflow is not added up.
         SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0)
                 WHEN 'rate' THEN (sum(t.value) FILTER (WHERE m.kind = 'rate'))::bigint ELSE 0 END AS events,
             CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8
@@ -42,7 +42,7 @@ AS $$
     FROM total t;
 $$;
 COMMENT ON FUNCTION _flagscope.survey_query(flagscope.metric_definition, timestamptz, timestamptz) IS
-    'what a metric''s query gives over a range, with the caller''s own rights, and which units of live rollouts it is about';
+    'what a metric''s query returns for a range of time, with the caller''s own rights, and which units of live rollouts it concerns';
 
 CREATE FUNCTION _flagscope.survey_warnings(m flagscope.metric_definition, s jsonb) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -53,9 +53,9 @@ AS $$
             WHEN (s ->> 'of_signal')::bigint = 0 THEN format('there is no row of signal %s', m.signal)
             ELSE format('no row matches; the names of signal %s are %s', m.signal, (SELECT string_agg(format('"%s" (%s)', n ->> 'name', n ->> 'n'), ', ') FROM jsonb_array_elements(s -> 'names') n)) END END),
         (2, CASE WHEN (s ->> 'matched')::bigint > 0 AND (s ->> 'tied')::bigint = 0 THEN CASE
-            WHEN NOT _flagscope.is_polled(m) THEN 'no matching row is tied to a variant: give it flags, or a trace or subject with flag evaluations'
-            WHEN m.query IS NULL THEN 'no matching row is about a unit of a live rollout within its window: its subject must have been exposed before it'
-            ELSE 'no row is about a unit of a live rollout: its subject must have been exposed, or its variant be one of the rollout''s' END END),
+            WHEN NOT _flagscope.is_polled(m) THEN 'no matching row is attributed to a variant: write it with flags, or with a trace or subject that has flag evaluations'
+            WHEN m.query IS NULL THEN 'no matching row belongs to a unit of a live rollout within its window: its subject must have been exposed before'
+            ELSE 'no row belongs to a unit of a live rollout: its subject must have been exposed, or its variant must be one of the rollout''s' END END),
         (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
         (4, CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0 AND (s ->> 'values')::bigint > 0 THEN format('%s rows have no finite value and do not count', s ->> 'invalid') END),
         (5, CASE WHEN m.kind = 'proportion' AND (s ->> 'n')::bigint > 0 AND (s ->> 'events')::bigint IN (0, (s ->> 'n')::bigint)
@@ -68,7 +68,7 @@ AS $$
         (10, CASE WHEN m.cap IS NOT NULL AND (s ->> 'below')::bigint > 0 THEN format('%s values are below 0 and count as 0', s ->> 'below') END)
     ) w(nr, words) WHERE w.words IS NOT NULL ORDER BY w.nr;
 $$;
-COMMENT ON FUNCTION _flagscope.survey_warnings(flagscope.metric_definition, jsonb) IS 'what looks wrong with what a definition matched';
+COMMENT ON FUNCTION _flagscope.survey_warnings(flagscope.metric_definition, jsonb) IS 'warnings about what a definition matched';
 
 CREATE FUNCTION flagscope.preview_metric(definition jsonb, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
 RETURNS SETOF flagscope.metric_preview
@@ -84,7 +84,7 @@ BEGIN
         OR (definition ->> 'signal' IS NOT NULL AND ((definition ->> 'kind' = 'proportion') <> (definition ->> 'event' IS NOT NULL)
             OR (definition ->> 'kind' IN ('rate', 'ratio')) <> (definition ->> 'per' IS NOT NULL))) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE WHEN unknown IS NOT NULL THEN _flagscope.message('a metric has no "%s"', unknown)
-                ELSE 'a definition is a JSON object with kind and either signal or query; of telemetry with event exactly for a proportion, with per exactly for a rate or ratio' END,
+                ELSE 'a definition must be a JSON object with kind and either signal or query; of telemetry, a proportion also needs event, a rate or ratio per' END,
             HINT = 'For example {"kind": "proportion", "signal": "span", "filter": {"name": "POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
     m := jsonb_populate_record(NULL::flagscope.metric_definition, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
@@ -92,7 +92,7 @@ BEGIN
     s := CASE WHEN m.query IS NOT NULL THEN _flagscope.survey_query(m, since, until)
         ELSE _flagscope.survey(_flagscope.metric_definition(m), _flagscope.arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
     RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
-        format('%s rows match, %s of them tied to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_preview;
+        format('%s rows match, %s of them attributed to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_preview;
     RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
         FROM jsonb_array_elements(s -> 'variants') v;
     RETURN QUERY SELECT 'values', NULL, NULL, (s ->> 'values')::bigint, NULL::bigint, NULL::float8, format('from %s to %s; p50 %s, p95 %s, p99.9 %s', round((s ->> 'min')::numeric, 4), round((s ->> 'max')::numeric, 4),
@@ -101,7 +101,7 @@ BEGIN
     RETURN QUERY SELECT 'warning', NULL, NULL, NULL::bigint, NULL::bigint, NULL::float8, w FROM _flagscope.survey_warnings(m, s) w;
 END $$;
 COMMENT ON FUNCTION flagscope.preview_metric(jsonb, timestamptz, timestamptz) IS
-    'what a definition of a metric (its columns as JSON) matches in the last hour, before anyone relies on it: rows, by variant, values, examples, and what looks wrong; it reads all rows of the time, a query runs with the caller''s rights';
+    'shows what a metric''s definition (its columns as JSON) matches in the last hour: rows, by variant, values, examples, and warnings; reads all rows of that time; a query runs with the caller''s rights';
 
 CREATE FUNCTION flagscope.preview_metric(metric text, since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
 RETURNS SETOF flagscope.metric_preview
@@ -113,13 +113,13 @@ BEGIN
     IF definition IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('metric "%s" does not exist', metric),
             HINT = _flagscope.names_hint(metric, _flagscope.metric_names(), 'Define it with flagscope.create_metric(name, kind, signal).')
-                || ' A definition that is not stored yet is given as jsonb: preview_metric(jsonb ''{"kind": ...}'').';
+                || ' To check a definition that is not stored yet, pass it as jsonb: preview_metric(jsonb ''{"kind": ...}'').';
     END IF;
     IF definition ->> 'query' IS NOT NULL AND definition ->> 'owner' <> current_user THEN
-        -- It would run somebody else's functions with the caller's rights.
+        -- It could run another role's functions with the caller's rights.
         RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = _flagscope.message('metric "%s" is a query of role "%s"', metric, definition ->> 'owner'),
-            HINT = 'SET ROLE to its owner; or read its query and give the definition as jsonb, which runs it with your own rights.';
+            HINT = 'SET ROLE to its owner; or review its query and pass the definition as jsonb, which runs it with your own rights.';
     END IF;
     RETURN QUERY SELECT * FROM flagscope.preview_metric(definition, since, until);
 END $$;
-COMMENT ON FUNCTION flagscope.preview_metric(text, timestamptz, timestamptz) IS 'the same of a metric that is defined';
+COMMENT ON FUNCTION flagscope.preview_metric(text, timestamptz, timestamptz) IS 'the same for a defined metric';

@@ -1,4 +1,4 @@
--- The ramp: what a verdict does to a rollout, and when a stage may be left.
+-- The ramp: which actions follow from verdicts, and when a rollout may leave its stage.
 
 CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -12,7 +12,7 @@ BEGIN ATOMIC
         AND v.bucket >= _flagscope.bucket_of(r.stage_started_at);
 END;
 COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, text) IS
-    'what a variant looked like since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
+    'value of a variant since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
 
 CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -34,7 +34,7 @@ BEGIN ATOMIC
     FROM flagscope.guardrail_status s JOIN flagscope.metric_definition m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
-COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as they go into a decision';
+COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as stored with a decision';
 
 CREATE FUNCTION _flagscope.evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -45,7 +45,7 @@ EXCEPTION WHEN OTHERS THEN
     RETURN jsonb_build_object('error', SQLERRM);
 END $$;
 COMMENT ON FUNCTION _flagscope.evidence_if_possible(flagscope.guardrail, flagscope.rollout) IS
-    'the evidence, or why it could not be put together: this must not delay the action';
+    'the evidence, or the error that prevented computing it, which must not delay the action';
 
 CREATE FUNCTION _flagscope.is_due(action flagscope.action, status flagscope.rollout_status) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -60,13 +60,13 @@ COMMENT ON FUNCTION _flagscope.is_due(flagscope.action, flagscope.rollout_status
 CREATE FUNCTION _flagscope.wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status) RETURNS flagscope.action
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    -- A completed rollout has no ramp to hold, pause or step back: these are told.
+    -- A completed rollout has no ramp to hold, pause or step back: only warn.
     SELECT CASE WHEN status = 'completed' AND x.action IN ('hold', 'pause', 'step_back') THEN 'warn' ELSE x.action END
     FROM (SELECT CASE WHEN state = 'breached' THEN g.action
         ELSE nullif(nullif(g.on_state ->> state::text, 'wait'), 'ignore')::flagscope.action END) x(action);
 END;
 COMMENT ON FUNCTION _flagscope.wanted(flagscope.guardrail, flagscope.data_state, flagscope.rollout_status) IS
-    'what a guardrail in a state wants done; NULL: nothing';
+    'the action demanded by a guardrail in a state; NULL: none';
 
 CREATE FUNCTION _flagscope.holds_ramp(g flagscope.guardrail, state flagscope.data_state) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -84,11 +84,11 @@ AS $$
         AND d.guardrail_version = g.version AND d.action = was_done.action AND d.shadow = g.shadow
         AND ((d.evidence ->> 'state' = s.state::text AND CASE WHEN g.test = 'sequential' AND s.state = 'breached'
                 THEN d.evidence_id = s.evidence_id ELSE d.at >= coalesce(s.breached_at, s.state_since) END)
-            -- A state that comes and goes warns once in a while, not each time.
+            -- A state that flaps warns only once in a while.
             OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text AND d.at > at - _flagscope.setting_interval('guardrail.rewarn_after') AND d.at <= at)));
 $$;
 COMMENT ON FUNCTION _flagscope.was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
-    'was a guardrail''s action on its present state decided already';
+    'was a guardrail''s action for its present state decided already';
 
 CREATE FUNCTION _flagscope.due_actions(r flagscope.rollout, at timestamptz)
 RETURNS TABLE (g flagscope.guardrail, action flagscope.action, reason text, only_told boolean)
@@ -98,7 +98,7 @@ AS $$
 BEGIN
     IF r.status = 'completed' AND (SELECT s.default_variant IS DISTINCT FROM r.treatment FROM flagscope.flag_state s
         WHERE s.flag = r.flag AND s.environment = r.environment) THEN
-        RETURN;  -- somebody has chosen another variant since: it is not ours to take back
+        RETURN;  -- somebody has chosen another default variant since: keep it
     END IF;
     RETURN QUERY
         SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
@@ -110,15 +110,15 @@ BEGIN
                     LATERAL _flagscope.wanted(og, os.state, r.status) ow(action)
                 WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow AND ow.action <> 'warn'
                     AND (r.status <> 'completed' OR og.comparison <> 'control')
-                    -- It is about to act, or has acted on what there was then; what is found later is not its doing.
+                    -- It is about to act or has acted on the data of that time; later findings are new.
                     AND ((_flagscope.is_due(ow.action, r.status) AND NOT _flagscope.was_done(os, og, ow.action, at))
                         OR EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
                             AND d.at >= greatest(coalesce(os.breached_at, os.state_since), coalesce(s.breached_at, s.state_since)))))
-        -- Warnings and shadow verdicts first, since they speak of the rollout as it is; then one action alone.
+        -- Warnings and shadow verdicts first, because they describe the rollout before the action; then a single action.
         ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id;
 END $$;
 COMMENT ON FUNCTION _flagscope.due_actions(flagscope.rollout, timestamptz) IS
-    'what guardrails want done to a rollout and what has not been done yet: first what is only told, then the most severe action among guardrails of the highest priority';
+    'the actions demanded by guardrails of a rollout and not taken yet: first warnings and shadow verdicts, then the most severe action among the guardrails of the highest priority';
 
 CREATE FUNCTION _flagscope.act(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -139,7 +139,7 @@ BEGIN
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION _flagscope.act(flagscope.rollout, timestamptz) IS
-    'what guardrails want done, once: all that is only told, and one action, the most severe among guardrails of the highest priority that want one; returns the number of decisions';
+    'takes the actions demanded by guardrails, each once: all warnings and shadow verdicts, and one action, the most severe among the guardrails of the highest priority that demand one; returns the number of decisions';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE
@@ -155,7 +155,7 @@ BEGIN ATOMIC
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
         WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
-        WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage asks for'
+        WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage demands'
         ELSE coalesce(_flagscope.frozen(r.flag, r.environment, at), _flagscope.exhausted(r, at)) END
     FROM (SELECT ramp_gate.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
     LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
@@ -174,22 +174,22 @@ BEGIN ATOMIC
     ) waiting ON true;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
-    'why a rollout does not advance now, in words; NULL when every gate is clear (the next tick advances it)';
+    'why a rollout does not advance now, as text; NULL: every gate is clear, and the next tick advances it';
 
 CREATE FUNCTION _flagscope.wants_action(r flagscope.rollout) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- plpgsql keeps its plan: as an SQL function it was planned anew for each rollout.
+    -- In plpgsql, because that caches the plan; an SQL function was planned again for each rollout.
     RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
         OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
-        -- OFFSET 0: from the rollout to its rules. As a plain join every rollout scanned the rules of all (200 rollouts with
-        -- 1,000 rules: 200 ms a tick).
+        -- OFFSET 0 makes the planner go from the rollout to its rules. A plain join scanned all rules for every rollout (200
+        -- rollouts with 1,000 rules: 200 ms a tick).
         OR EXISTS (SELECT FROM flagscope.guardrail_status s,
                 LATERAL (SELECT g FROM flagscope.guardrail g WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
             WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND _flagscope.wanted(x.g, s.state, r.status) IS NOT NULL);
 END $$;
-COMMENT ON FUNCTION _flagscope.wants_action(flagscope.rollout) IS 'may some guardrail of a rollout want something done';
+COMMENT ON FUNCTION _flagscope.wants_action(flagscope.rollout) IS 'can some guardrail of a rollout demand an action';
 
 CREATE FUNCTION _flagscope.rests_until(r flagscope.rollout) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -200,7 +200,7 @@ AS $$
     WHERE d.guardrail_id IS NOT NULL AND r.status = 'held';
 $$;
 COMMENT ON FUNCTION _flagscope.rests_until(flagscope.rollout) IS
-    'when a ramp held by a guardrail goes on by itself; NULL: a person held it, or it has no cooldown';
+    'when a ramp held by a guardrail resumes by itself; NULL: a person stopped it, or it has no cooldown';
 
 CREATE FUNCTION _flagscope.may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -208,11 +208,11 @@ AS $$
     SELECT at >= _flagscope.rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
         AND _flagscope.frozen(r.flag, r.environment, at) IS NULL AND _flagscope.exhausted(r, at) IS NULL
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok')
-        -- Sequential evidence begins anew; what is still beyond its limit would only hold it again.
+        -- Sequential evidence restarts; any other guardrail that is still breached would hold the ramp again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');
 $$;
-COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS 'has a ramp that a guardrail held rested long enough';
+COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS 'is the cooldown of a ramp that a guardrail held over';
 
 CREATE FUNCTION _flagscope.may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -223,7 +223,7 @@ BEGIN
             WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
 END $$;
 COMMENT ON FUNCTION _flagscope.may_move(flagscope.rollout, timestamptz) IS
-    'can this tick move the rollout at all: a cheap look before ramp_gate()';
+    'can this tick move the rollout at all: a cheap check before ramp_gate()';
 
 CREATE FUNCTION _flagscope.move(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -237,14 +237,14 @@ BEGIN
             NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     ELSIF decided = 0 AND r.status = 'held' AND _flagscope.may_resume(r, at) THEN
-        PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope', format('rested for %s, evidence begins anew', r.cooldown), at,
+        PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope', format('resumed after the cooldown of %s with new evidence', r.cooldown), at,
             NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     END IF;
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION _flagscope.move(flagscope.rollout, timestamptz) IS
-    'what this tick decides on a rollout: what guardrails want, else the next stage, else the end of a rest; returns the number of decisions';
+    'makes this tick''s decisions on a rollout: actions of guardrails, else the next stage, else the end of the cooldown; returns the number of decisions';
 
 CREATE FUNCTION _flagscope.ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -258,7 +258,7 @@ BEGIN
     LOOP
         CONTINUE WHEN seen.problem IS NULL AND seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NOT NULL
             AND NOT _flagscope.wants_action(seen);
-        -- Decides on what is, not on what was when the loop began; and waits for nobody: the next tick looks again.
+        -- Decide on the present row, not on the one that the loop began with; if it is locked, the next tick tries again.
         SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
         WHERE x.id = seen.id AND _flagscope.is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
         IF NOT FOUND THEN
@@ -271,11 +271,11 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
             IF FOUND THEN  -- once, not at every tick
-                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rollout %s could not be decided: %s', r.id, SQLERRM);
+                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('deciding on rollout %s failed: %s', r.id, SQLERRM);
             END IF;
         END;
     END LOOP;
     RETURN total;
 END $$;
 COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS
-    'acts on states and advances what is clear, each rollout in a subtransaction of its own; returns the number of decisions';
+    'acts on the guardrails'' states and advances rollouts whose gates are clear, each in a subtransaction of its own; returns the number of decisions';

@@ -1,4 +1,4 @@
--- Reading telemetry back: variants side by side, a metric over time, one trace, one user.
+-- Reading telemetry: variants side by side, a metric over time, one trace, one user.
 
 CREATE FUNCTION flagscope.variant_summary(flag text, environment text DEFAULT NULL,
     since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp())
@@ -26,7 +26,7 @@ BEGIN
     ORDER BY s.metric, s.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.variant_summary(text, text, timestamptz, timestamptz) IS
-    'every metric on watch by variant over a range of time (the last hour), in whole buckets: count, rate (share of events, or a rate or ratio), mean, quantiles; from rollups, whatever the size of telemetry and the range';
+    'every rolled-up metric by variant over a range of time (default: the last hour) in whole buckets: count, rate (share of events, rate or ratio), mean, quantiles; read from rollups, so fast for any range';
 
 CREATE FUNCTION _flagscope.series_bucket(asked interval, since timestamptz) RETURNS interval
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -38,13 +38,13 @@ BEGIN
     IF asked IS NULL OR NOT asked > interval '0' OR asked > interval '10000 days'
         OR extract(year FROM asked) <> 0 OR extract(month FROM asked) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('bucket_width must be longer than nothing, at most 10,000 days, and not count in months; got "%s"', coalesce(asked::text, 'NULL')),
+            MESSAGE = _flagscope.message('bucket_width must be longer than zero, at most 10,000 days, and not in months; got "%s"', coalesce(asked::text, 'NULL')),
             HINT = 'For example ''1 minute'' or ''1 day''; the length of a month varies.';
     END IF;
     RETURN ceil(extract(epoch FROM asked) / extract(epoch FROM kept))::float8 * kept;
 END $$;
 COMMENT ON FUNCTION _flagscope.series_bucket(interval, timestamptz) IS
-    'the width of a series'' buckets: what was asked for, rounded up to whole buckets of the finest level that is kept from a time on';
+    'the width of a series'' buckets: the given one, rounded up to whole buckets of the finest level that is available from a time on';
 
 CREATE FUNCTION _flagscope.series_since(flag text, metric text, environment text, since timestamptz, until timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ AS $$
         FROM _flagscope.variant_states(flag, '-infinity', until, '1 day', metric, environment) v) END;
 $$;
 COMMENT ON FUNCTION _flagscope.series_since(text, text, text, timestamptz, timestamptz) IS
-    'start of a series: the one asked for, else its first rollup';
+    'start of a series: start of the range, else of its first rollup';
 
 CREATE FUNCTION flagscope.metric_series(flag text, metric text, environment text DEFAULT NULL,
     since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp(),
@@ -77,11 +77,11 @@ BEGIN
     lo := _flagscope.series_since(metric_series.flag, metric_series.metric, env, since, hi);
     width := _flagscope.series_bucket(metric_series.bucket_width, lo);
     IF lo < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN
-        lo := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- room for the start of the first bucket
+        lo := timestamptz '4714-11-24 00:00:00+00 BC' + width;  -- leaves room for the start of the first bucket
     END IF;
     IF width <> metric_series.bucket_width THEN
         RAISE NOTICE USING MESSAGE = _flagscope.message('bucket_width "%s" is rounded up to "%s"', metric_series.bucket_width, width),
-            HINT = 'Rollups of that time are kept in no finer buckets; raw rows are in telemetry.';
+            HINT = 'Rollups of that time are no longer kept in finer buckets; raw rows are in telemetry.';
     END IF;
     IF extract(epoch FROM hi) - extract(epoch FROM lo) > 100000 * extract(epoch FROM width) THEN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
@@ -109,7 +109,7 @@ BEGIN
     ORDER BY s.ts, v.variant;
 END $$;
 COMMENT ON FUNCTION flagscope.metric_series(text, text, text, timestamptz, timestamptz, interval, float8) IS
-    'a metric of a flag by variant over time (since NULL: from its first rollup), without gaps: share, rate, ratio, mean, or the quantile asked for; NULL where there is no data, never 0; buckets are rounded up to whole 10 seconds, and to whole buckets of the finest level that is kept for so long ago';
+    'a metric of a flag by variant over time (since NULL: from its first rollup), without gaps: share, rate, ratio, mean, or the given quantile; NULL where there is no data, never 0; buckets are rounded up to whole 10 seconds, or to whole buckets of the finest level kept for that time';
 
 CREATE FUNCTION flagscope.trace(trace_id uuid)
 RETURNS TABLE (depth integer, signal flagscope.signal, name text, after float8, duration float8, self_duration float8, is_error boolean,
@@ -118,11 +118,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE item AS MATERIALIZED (
         SELECT t.*, row_number() OVER (ORDER BY t.ts, t.ts_nanos, t.signal, t.span_id) AS n,
-            -- A log or an event stands below the span it was made in.
+            -- A log or event is placed below the span in which it was recorded.
             CASE WHEN t.signal = 'span' THEN t.parent_span_id ELSE coalesce(t.parent_span_id, t.span_id) END AS above
         FROM flagscope.telemetry t WHERE t.trace_id = trace.trace_id
     ), span AS MATERIALIZED (
-        -- A span that was sent twice has its children once.
+        -- A span that was sent twice gets its children only once.
         SELECT DISTINCT ON (r.span_id) r.span_id, r.n FROM item r
         WHERE r.span_id IS NOT NULL AND (r.signal = 'span' OR r.parent_span_id IS NOT NULL) ORDER BY r.span_id, r.n
     ), link AS MATERIALIZED (
@@ -134,7 +134,7 @@ AS $$
     ), placed AS (
         SELECT t.n, t.depth, t.path FROM tree t
         UNION ALL
-        -- Spans that are each other's parents hang on no root: broken senders make them, and nothing is to be lost.
+        -- Spans in a circle of parents (from broken senders) have no root, but must not be lost.
         SELECT l.n, 0, ARRAY[l.n] FROM link l WHERE NOT EXISTS (SELECT FROM tree t WHERE t.n = l.n)
     ), child AS (
         SELECT l.parent, sum(r.value) AS duration FROM link l JOIN item r ON r.n = l.n WHERE r.signal = 'span' GROUP BY l.parent
@@ -148,14 +148,14 @@ AS $$
     ORDER BY p.path;
 $$;
 COMMENT ON FUNCTION flagscope.trace(uuid) IS
-    'one trace as a tree in order of time: spans, and below each the logs and events made in it; after: seconds since the trace began; self_duration: without the children''s (0 where these ran side by side); a span without its parent is a root';
+    'one trace as a tree in the order of time: spans, and below each its logs and events; after: seconds since the trace began; self_duration: duration minus that of the children (0 if these ran concurrently); a span whose parent is missing is a root';
 
 CREATE FUNCTION _flagscope.join_flags(known jsonb, more jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN known || coalesce(more, '{}');
 COMMENT ON FUNCTION _flagscope.join_flags(jsonb, jsonb) IS 'transition of flags_so_far: later flags replace earlier ones';
 CREATE AGGREGATE _flagscope.flags_so_far(jsonb) (SFUNC = _flagscope.join_flags, STYPE = jsonb, INITCOND = '{}');
-COMMENT ON AGGREGATE _flagscope.flags_so_far(jsonb) IS 'flags joined, the latest of each; used over a window in order of time';
+COMMENT ON AGGREGATE _flagscope.flags_so_far(jsonb) IS 'all flags up to a row, the latest variant of each; used as a window function in the order of time';
 
 CREATE FUNCTION flagscope.telemetry_of(subject text, since timestamptz DEFAULT clock_timestamp() - interval '1 day',
     until timestamptz DEFAULT clock_timestamp())
@@ -168,7 +168,7 @@ AS $$
 DECLARE
     lo timestamptz := coalesce(telemetry_of.since, '-infinity');
     hi timestamptz := coalesce(telemetry_of.until, 'infinity');
-    -- Before the range, since what was evaluated then is active in it.
+    -- Evaluations before the range are read, too, because they are active in it.
     known timestamptz := _flagscope.earlier(lo, _flagscope.setting_interval('attribution.subject_window'));
     wanted text := telemetry_of.subject;
 BEGIN
@@ -178,7 +178,7 @@ BEGIN
         WHERE left(t.subject, 255) = left(wanted, 255) AND t.subject = wanted AND lo < hi AND t.ts >= known AND t.ts < hi
             AND (t.ts >= lo OR t.signal = 'event' AND t.name = 'feature_flag.evaluation')
     ), around AS (
-        -- What was done for the user in the same traces, by services that do not know whom they serve.
+        -- Rows of the same traces without a subject, from services that do not know the user.
         SELECT t.tableoid AS part, t.ctid AS place, t.* FROM flagscope.telemetry t
         WHERE t.subject IS NULL AND t.ts >= lo AND t.ts < hi
             AND t.trace_id = ANY (ARRAY(SELECT DISTINCT o.trace_id FROM own o WHERE o.trace_id IS NOT NULL AND o.ts >= lo))
@@ -193,4 +193,4 @@ BEGIN
     ORDER BY s.ts, s.ts_nanos, s.trace_id, s.span_id;
 END $$;
 COMMENT ON FUNCTION flagscope.telemetry_of(text, timestamptz, timestamptz) IS
-    'everything that one subject went through in a range of time (the last day): its rows and, in its traces, those of nobody else, in order; it reads the range unless there is an index (left(subject, 255), ts); variants: what it was served at that moment, by its evaluations so far and the row''s own flags';
+    'everything that happened to one subject in a range of time (default: the last day), in order: its rows and, in its traces, rows without a subject; scans the range unless there is an index on (left(subject, 255), ts); variants: what the subject was served at that moment, by its evaluations so far and the row''s own flags';

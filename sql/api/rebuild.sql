@@ -1,10 +1,10 @@
--- Rollups computed anew from raw rows, by the very fold that wrote them: verify_rollup() compares, rebuild_rollup()
--- replaces. Both work by slices of 10 minutes, the backfill of a new watch by shorter ones where rows are many. Each slice
--- is one statement and so has one snapshot, in which a row and its delta are both there or both not: writers go on
--- meanwhile and are counted exactly once.
+-- Rollups recomputed from raw rows by the same code that wrote them: verify_rollup() compares, rebuild_rollup() replaces.
+-- Both work in slices of 10 minutes, the backfill of a new metric in shorter ones where there are many rows. Each slice is
+-- one statement with one snapshot, in which a row and its delta are either both visible or both not: writers continue
+-- concurrently and are counted exactly once.
 
 COMMENT ON FUNCTION _flagscope.fold_stored(timestamptz, timestamptz, jsonb) IS
-    'the states that the ingest trigger would write for the rows stored from since to before until, of the watches [{flag, environment, metric}]';
+    'the states that the ingest trigger would write for the rows stored from since to before until, for the watches [{flag, environment, metric}]';
 
 CREATE FUNCTION _flagscope.keys(watches jsonb) RETURNS TABLE (flag text, environment text, metric text)
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -18,7 +18,7 @@ DECLARE
     fresh flagscope.variant_rollup[];
 BEGIN
     WITH counted AS (
-        -- What the raw rows will say is not added a second time; as evidence it still counts.
+        -- Deltas of these rows must not be added to the rollup again; they still count as evidence.
         UPDATE _flagscope.variant_delta d SET rolled_up = true FROM _flagscope.keys(watches) k
         WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower AND d.bucket < upper AND NOT d.rolled_up
     )
@@ -31,7 +31,7 @@ BEGIN
     RETURN coalesce(cardinality(fresh), 0);
 END $$;
 COMMENT ON FUNCTION _flagscope.rebuild_fine(timestamptz, timestamptz, jsonb) IS
-    'replaces the rollups by 10 seconds of a range; returns how many states; the caller holds lock_rollups()';
+    'replaces the 10-second rollups of a range; returns the number of states; the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.rebuild_medium(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -40,7 +40,7 @@ BEGIN
     DELETE FROM flagscope.variant_history h USING _flagscope.keys(watches) k
     WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower AND h.bucket < upper
         AND h.bucket_width = interval '10 minutes';
-    -- What is not settled yet is added when it is.
+    -- Buckets that are not settled yet are added when they are settled.
     INSERT INTO flagscope.variant_history
     SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes', _flagscope.floor(interval '10 minutes', r.bucket),
         _flagscope.bounded(sum(r.n)), _flagscope.bounded(sum(r.events)), flagscope.rollup(r.moments), flagscope.rollup(r.histogram), max(r.last_ts)
@@ -51,7 +51,7 @@ BEGIN
         AND r.bucket >= lower AND r.bucket < least(upper, _flagscope.kept_since('rollup fine'));
 END $$;
 COMMENT ON FUNCTION _flagscope.rebuild_medium(timestamptz, timestamptz, jsonb) IS
-    'computes the rollups of whole 10 minutes anew from those of 10 seconds, and deletes of these what is past their retention';
+    'recomputes 10-minute rollups from those of 10 seconds, and deletes of the latter what is past their retention';
 
 CREATE FUNCTION _flagscope.rebuild_days(lower timestamptz, upper timestamptz, watches jsonb) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -75,7 +75,7 @@ AS $$
     ON CONFLICT (flag, environment, metric, variant, bucket_width, bucket) DO UPDATE SET n = excluded.n, events = excluded.events,
         moments = excluded.moments, histogram = excluded.histogram, last_ts = excluded.last_ts;
 $$;
-COMMENT ON FUNCTION _flagscope.rebuild_days(timestamptz, timestamptz, jsonb) IS 'computes the days that a range touches anew from their 10 minutes';
+COMMENT ON FUNCTION _flagscope.rebuild_days(timestamptz, timestamptz, jsonb) IS 'recomputes the daily rollups that a range touches from those of 10 minutes';
 
 CREATE FUNCTION _flagscope.slices(since timestamptz, until timestamptz) RETURNS TABLE (lower timestamptz, upper timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ AS $$
         UNION SELECT _flagscope.floor(interval '10 minutes', v.bucket) FROM flagscope.variant_rollup v WHERE NOT v.settled AND v.bucket >= since AND v.bucket < until
     ) s(lower) WHERE s.lower >= since AND s.lower < until ORDER BY 1;
 $$;
-COMMENT ON FUNCTION _flagscope.slices(timestamptz, timestamptz) IS 'the 10 minutes of a range that may have raw rows or rollups';
+COMMENT ON FUNCTION _flagscope.slices(timestamptz, timestamptz) IS 'the 10-minute slices of a range that may have raw rows or rollups';
 
 CREATE FUNCTION _flagscope.check_range(INOUT since timestamptz, INOUT until timestamptz)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -104,14 +104,14 @@ BEGIN
     until := _flagscope.ceiling(interval '10 minutes', until);
     IF since < kept AND isfinite(since) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('what was before %s is not stored any more', kept),
+            MESSAGE = _flagscope.message('data before %s is no longer stored', kept),
             DETAIL = _flagscope.message('The range begins at %s. Rollups are computed from raw rows and by whole days.', since),
-            HINT = 'Begin at that time, or at -infinity for all that is stored.';
+            HINT = 'Begin at that time, or at -infinity for everything that is stored.';
     END IF;
     since := greatest(since, kept);
-    until := least(until, (SELECT h.at FROM _flagscope.horizon h WHERE h.what = 'telemetry of the future'));
+    until := least(until, (SELECT h.at FROM _flagscope.removal h WHERE h.what = 'telemetry of the future'));
 END $$;
-COMMENT ON FUNCTION _flagscope.check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins before';
+COMMENT ON FUNCTION _flagscope.check_range(timestamptz, timestamptz) IS 'a range as whole 10 minutes within what is stored; raises if it begins earlier';
 
 CREATE FUNCTION flagscope.rebuild_rollup(since timestamptz, until timestamptz DEFAULT 'infinity') RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -133,14 +133,14 @@ BEGIN
         PERFORM _flagscope.rebuild_medium(slice.lower, slice.upper, watches);
     END LOOP;
     PERFORM _flagscope.rebuild_days(span.since, span.until, watches);
-    -- A backfill that was within ten minutes begins them anew.
+    -- A backfill that was in the middle of ten minutes restarts them.
     UPDATE _flagscope.watch w SET reached = NULL, since = CASE WHEN w.since <= span.until THEN least(w.since, span.since) ELSE w.since END
     FROM _flagscope.keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
-    -- A series whose past was too short to say anything has more of it now: it is read anew.
+    -- An anomaly's series whose past was too short may have enough now: read it again.
     DELETE FROM _flagscope.anomaly_point p WHERE p.guardrail_id IN (SELECT g.id FROM flagscope.guardrail g JOIN _flagscope.keys(watches) k
             ON (g.flag, g.environment, g.metric) = (k.flag, k.environment, k.metric) WHERE g.test = 'anomaly')
         AND NOT EXISTS (SELECT FROM _flagscope.anomaly_point o WHERE o.guardrail_id = p.guardrail_id AND o.score IS NOT NULL);
     RETURN states;
 END $$;
 COMMENT ON FUNCTION flagscope.rebuild_rollup(timestamptz, timestamptz) IS
-    'computes rollups anew from raw rows, for all metrics on watch, over the range in whole 10 minutes; evidence of running tests stays as it is; no tick runs meanwhile; returns how many 10-second states';
+    'recomputes rollups from raw rows, for all rolled-up metrics, over the range in whole 10 minutes; evidence of running tests is not changed; no tick runs meanwhile; returns the number of 10-second states';

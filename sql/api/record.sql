@@ -1,10 +1,10 @@
--- Telemetry by function: for clients that would rather name arguments than columns, and for batches as JSON.
+-- Telemetry by function: for clients that prefer named arguments to columns, and for batches as JSON.
 
 CREATE FUNCTION _flagscope.severity(given text) RETURNS smallint
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- OpenTelemetry's ranges: the first number of each.
+    -- The first number of each of OpenTelemetry's ranges.
     number smallint := CASE lower(given) WHEN 'trace' THEN 1 WHEN 'debug' THEN 5 WHEN 'info' THEN 9 WHEN 'warn' THEN 13 WHEN 'warning' THEN 13
         WHEN 'error' THEN 17 WHEN 'fatal' THEN 21 WHEN 'critical' THEN 21
         ELSE CASE WHEN given ~ '^[0-9]{1,2}$' THEN given::smallint END END;
@@ -15,7 +15,7 @@ BEGIN
     END IF;
     RETURN number;
 END $$;
-COMMENT ON FUNCTION _flagscope.severity(text) IS 'OpenTelemetry''s severity number of a name or a number; raises for another text';
+COMMENT ON FUNCTION _flagscope.severity(text) IS 'OpenTelemetry''s severity number for a name or number; raises for any other text';
 
 CREATE FUNCTION _flagscope.span_id(given text, what text) RETURNS bytea
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -26,7 +26,7 @@ BEGIN
     END IF;
     RETURN decode(given, 'hex');
 END $$;
-COMMENT ON FUNCTION _flagscope.span_id(text, text) IS 'a span id from its 16 hexadecimal digits';
+COMMENT ON FUNCTION _flagscope.span_id(text, text) IS 'a span id from 16 hexadecimal digits';
 
 CREATE FUNCTION _flagscope.record(signal flagscope.signal, name text, value float8, unit text, subject text, flags jsonb, environment text,
     service text, severity smallint, is_error boolean, trace_id uuid, span_id text, parent_span_id text, body text, attributes jsonb, at timestamptz)
@@ -52,7 +52,7 @@ BEGIN
         _flagscope.span_id(record.parent_span_id, 'parent_span_id'), record.body, record.attributes);
 END $$;
 COMMENT ON FUNCTION _flagscope.record(flagscope.signal, text, float8, text, text, jsonb, text, text, smallint, boolean, uuid, text, text, text, jsonb, timestamptz) IS
-    'stores one row of telemetry after checking it';
+    'checks and stores one row of telemetry';
 
 CREATE FUNCTION flagscope.record_metric(name text, value float8, unit text DEFAULT NULL, flags jsonb DEFAULT NULL, subject text DEFAULT NULL,
     environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
@@ -69,7 +69,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('log'::flagscope.signal, logger, NULL::float8, NULL::text, subject, flags, environment, service, _flagscope.severity(severity),
     _flagscope.severity(severity) >= 17, trace_id, span_id, NULL::text, body, attributes, at) $$;
 COMMENT ON FUNCTION flagscope.record_log(text, text, text, jsonb, text, text, text, jsonb, uuid, text, timestamptz) IS
-    'stores one log record; severity as a name (trace, debug, info, warn, error, fatal) or OpenTelemetry''s number; from 17 it is an error';
+    'stores one log record; severity: a name (trace, debug, info, warn, error, fatal) or OpenTelemetry''s number; 17 and above is an error';
 
 CREATE FUNCTION flagscope.record_span(name text, duration float8, is_error boolean DEFAULT false, flags jsonb DEFAULT NULL, subject text DEFAULT NULL,
     environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
@@ -78,7 +78,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT _flagscope.record('span'::flagscope.signal, name, duration, 's', subject, flags, environment, service, NULL::smallint, is_error, trace_id, span_id,
     parent_span_id, NULL::text, attributes, coalesce(at, clock_timestamp() - duration * interval '1 second')) $$;
 COMMENT ON FUNCTION flagscope.record_span(text, float8, boolean, jsonb, text, text, text, jsonb, uuid, text, text, timestamptz) IS
-    'stores one span; duration in seconds; without started_at it has just ended';
+    'stores one span; duration in seconds; without started_at, the span ends now';
 
 CREATE FUNCTION flagscope.record_event(name text, subject text DEFAULT NULL, value float8 DEFAULT NULL, unit text DEFAULT NULL, flags jsonb DEFAULT NULL,
     environment text DEFAULT NULL, service text DEFAULT NULL, attributes jsonb DEFAULT NULL, trace_id uuid DEFAULT NULL, span_id text DEFAULT NULL,
@@ -105,7 +105,7 @@ BEGIN
         WHEN coalesce(jsonb_typeof(e.item -> 'name') <> 'string' OR e.item ->> 'name' = '', true) THEN format('name must be a text, got %s', coalesce(e.item -> 'name', 'null'))
         WHEN jsonb_typeof(e.item -> 'flags') NOT IN ('object', 'null') THEN _flagscope.message('flags must be a JSON object {flag: variant}, got %s', e.item -> 'flags')
         WHEN jsonb_typeof(e.item -> 'attributes') NOT IN ('object', 'null') THEN _flagscope.message('attributes must be a JSON object, got %s', e.item -> 'attributes')
-        ELSE (SELECT format('it has no key "%s"', min(k)) FROM jsonb_object_keys(e.item) k WHERE k <> ALL (known) HAVING count(*) > 0) END AS what
+        ELSE (SELECT format('it has an unknown key "%s"', min(k)) FROM jsonb_object_keys(e.item) k WHERE k <> ALL (known) HAVING count(*) > 0) END AS what
     INTO problem FROM jsonb_array_elements(batch) WITH ORDINALITY e(item, n)
     WHERE CASE WHEN jsonb_typeof(e.item) <> 'object' THEN true ELSE
         NOT coalesce(e.item ->> 'signal' IN ('metric', 'log', 'span', 'event'), false)
@@ -118,7 +118,7 @@ BEGIN
             HINT = _flagscope.message('The keys of a record are %s.', array_to_string(known, ', '));
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_batch(jsonb) IS 'raises, with the place, unless the JSON is an array of records';
+COMMENT ON FUNCTION _flagscope.check_batch(jsonb) IS 'raises, naming the first wrong record, unless the JSON is an array of records';
 
 CREATE FUNCTION _flagscope.batch_rows(batch jsonb)
 RETURNS TABLE (place bigint, ts timestamptz, signal flagscope.signal, name text, value float8, unit text, subject text, flags jsonb,
@@ -153,7 +153,7 @@ EXCEPTION WHEN data_exception THEN
         HINT = 'Nothing of the batch was stored.';
 END $$;
 COMMENT ON FUNCTION _flagscope.blame_record(jsonb) IS
-    'raises with the place of the first record with a value of a wrong type: the error of the whole batch does not say it';
+    'raises for the first record with a value of a wrong type, with its place, which the error of the whole batch does not have';
 
 CREATE FUNCTION flagscope.record(batch jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
@@ -167,7 +167,7 @@ BEGIN
     WITH given AS MATERIALIZED (
         SELECT * FROM _flagscope.batch_rows(batch)
     ), tied AS (
-        -- Before they are stored, since afterwards it would write them twice.
+        -- Before the rows are stored; afterwards, attribution would have to write them a second time.
         SELECT a.* FROM (SELECT array_agg(g.place) AS places, array_agg(g.ts) AS times, array_agg(g.trace_id) AS traces,
                 array_agg(g.subject) AS subjects, array_agg(g.environment) AS environments, array_agg(g.flags) AS flags FROM given g
                 WHERE tries AND (g.flags IS NOT NULL) = _flagscope.is_evaluation(g.signal::text, g.name) AND (g.trace_id IS NOT NULL OR g.subject IS NOT NULL)) u,
@@ -188,4 +188,4 @@ BEGIN
     RETURN stored;
 END $$;
 COMMENT ON FUNCTION flagscope.record(jsonb) IS
-    'stores a JSON array of records, each an object with the columns of telemetry as keys (signal and name are enough; ts is now); all of them or, with the place of the first wrong one, none; returns how many';
+    'stores a JSON array of records, each an object with columns of telemetry as keys (signal and name are enough; ts defaults to now); all or none (the error names the first wrong record); returns their number';

@@ -1,5 +1,5 @@
--- References between configuration rows, said in sentences before a foreign key says it: the keys stay the truth, also
--- among transactions that run at the same time.
+-- References between configuration rows, checked with readable messages before the foreign keys, which remain decisive,
+-- also among concurrent transactions.
 
 CREATE FUNCTION _flagscope.check_references() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -28,7 +28,7 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_references() IS
-    'trigger: the flag, environment and metric that a row names exist; raises with the names there are';
+    'trigger: the flag, environment and metric that a row names exist; the error lists existing names';
 CREATE TRIGGER check_existing BEFORE INSERT ON flagscope.flag_state
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_references();
 CREATE TRIGGER check_existing BEFORE INSERT ON flagscope.rollout
@@ -44,7 +44,7 @@ CREATE FUNCTION _flagscope.some_of(names text[]) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN nullif(array_to_string(names[1:3], ', ') || CASE WHEN cardinality(names) > 3
     THEN format(' and %s more', cardinality(names) - 3) ELSE '' END, '');
-COMMENT ON FUNCTION _flagscope.some_of(text[]) IS 'the first three names and how many more there are; NULL for none';
+COMMENT ON FUNCTION _flagscope.some_of(text[]) IS 'the first three names and how many more there are; NULL: none';
 
 CREATE FUNCTION _flagscope.check_flag_gone() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -56,12 +56,12 @@ DECLARE
 BEGIN
     IF needed_by IS NOT NULL THEN
         PERFORM _flagscope.raise_for_caller('23503', _flagscope.message('flag "%s" is needed by %s', gone, needed_by), NULL,
-            format('SELECT flagscope.archive_flag(%1$L) puts it away and keeps its history. DELETE FROM flagscope.rollout '
+            format('SELECT flagscope.archive_flag(%1$L) retires it and keeps its history. DELETE FROM flagscope.rollout '
                 'WHERE flag = %1$L first, to delete it for good.', gone));
     END IF;
     RETURN OLD;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_flag_gone() IS 'trigger: a flag, or its state in an environment, stays while it has rollouts';
+COMMENT ON FUNCTION _flagscope.check_flag_gone() IS 'trigger: a flag, or its state in an environment, cannot be deleted while it has rollouts';
 CREATE TRIGGER check_flag_gone BEFORE DELETE ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_gone();
 CREATE TRIGGER check_flag_gone BEFORE DELETE ON flagscope.flag_state
@@ -80,7 +80,7 @@ BEGIN
     END IF;
     RETURN OLD;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_metric_gone() IS 'trigger: a metric stays while guardrails read it';
+COMMENT ON FUNCTION _flagscope.check_metric_gone() IS 'trigger: a metric cannot be deleted while guardrails read it';
 CREATE TRIGGER check_metric_gone BEFORE DELETE ON flagscope.metric_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_metric_gone();
 
@@ -98,13 +98,13 @@ DECLARE
 BEGIN
     IF needed_by IS NOT NULL THEN
         PERFORM _flagscope.raise_for_caller('23503', _flagscope.message('environment "%s" is needed by %s', OLD.key, needed_by), NULL,
-            CASE TG_OP WHEN 'UPDATE' THEN 'Its key stays; give it another name with UPDATE flagscope.environment_definition SET aliases = ...'
+            CASE TG_OP WHEN 'UPDATE' THEN 'The key never changes; add another name with UPDATE flagscope.environment_definition SET aliases = ...'
                 ELSE format('DELETE FROM flagscope.flag_state WHERE environment = %L first, then its policies and freezes.', OLD.key) END);
     END IF;
     RETURN CASE TG_OP WHEN 'UPDATE' THEN NEW ELSE OLD END;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_environment_gone() IS
-    'trigger: an environment keeps its key, and stays while flags, policies or freezes are there';
+    'trigger: an environment''s key never changes, and it cannot be deleted while it has flags, policies or freezes';
 CREATE TRIGGER check_environment_gone BEFORE DELETE ON flagscope.environment_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment_gone();
 CREATE TRIGGER check_changed_key BEFORE UPDATE OF key ON flagscope.environment_definition

@@ -1,4 +1,4 @@
--- Reports for people: per variant, over time, and a decision explained. All straight from stored rows.
+-- Reports for people: by variant, over time, and decisions explained; all from stored rows.
 
 CREATE VIEW _flagscope.variant_state AS
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM flagscope.variant_rollup
@@ -6,7 +6,7 @@ UNION ALL
 SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts FROM _flagscope.variant_delta
 WHERE NOT rolled_up;
 COMMENT ON VIEW _flagscope.variant_state IS
-    'state of every metric by variant and 10-second bucket: rollups and what no tick has merged yet; older buckets are in variant_history';
+    'state of every metric by variant and 10-second bucket, including deltas that no tick has merged yet; older buckets are in variant_history';
 
 CREATE FUNCTION flagscope.rollout_chart(rollout_id bigint, metric text, bucket_width interval DEFAULT '10 seconds',
     quantile float8 DEFAULT 0.95)
@@ -35,7 +35,7 @@ AS $$
     FROM served s ORDER BY s.ts;
 $$;
 COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
-    'a rollout over time: share served, and a metric of treatment and control with a bar of the treatment''s';
+    'a rollout over time: percentage served, and a metric of treatment and control with a bar for the treatment''s value';
 
 CREATE FUNCTION _flagscope.replay(g flagscope.guardrail, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
@@ -62,14 +62,14 @@ BEGIN
         RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, _flagscope.log_e(m.kind::text, evidence);
     END LOOP;
     IF seen < last_stratum AND g.test = 'sequential' THEN
-        -- What is left would add up to something else.
+        -- The remaining rows would not add up to the same evidence.
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('evidence of decision %s cannot be computed anew: evaluations before %s are gone', decision_id, _flagscope.kept_since('evaluation')),
-            HINT = 'Setting evaluation.retention says for how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
+            MESSAGE = _flagscope.message('evidence of decision %s cannot be recomputed: evaluations before %s were deleted', decision_id, _flagscope.kept_since('evaluation')),
+            HINT = 'Setting evaluation.retention determines how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
-    'evidence computed anew from the counts in evaluation up to a stratum, for a decision';
+    'a decision''s evidence recomputed from the counts in evaluation, up to its last stratum';
 
 CREATE FUNCTION _flagscope.replay_evidence(decision_id bigint)
 RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
@@ -81,13 +81,13 @@ AS $$
             d.evidence_id, d.last_stratum, d.id) x;
 $$;
 COMMENT ON FUNCTION _flagscope.replay_evidence(bigint) IS
-    'a decision''s evidence computed anew, stratum by stratum, from the counts in evaluation: both columns of log_e must agree';
+    'a decision''s evidence recomputed stratum by stratum from the counts in evaluation; both columns of log_e must agree';
 
 CREATE FUNCTION _flagscope.replay_joint(decision_id bigint)
 RETURNS TABLE (guardrail text, alpha float8, strata bigint, log_e_stored float8, log_e_recomputed float8, part float8, sum_stored float8, sum_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Every row of replay is one stratum, in order: the last one is where the evidence stood.
+    -- Rows of replay are strata in order: the last one is the evidence decided on.
     SELECT x.name, x.alpha, x.strata, x.stored, x.recomputed, x.part, x.sum_stored, sum(x.part) OVER ()
     FROM (
         SELECT p.value ->> 'guardrail' AS name, a.alpha, l.strata, e.stored, l.recomputed, (d.evidence #>> '{joint,sum}')::float8 AS sum_stored, p.place,
@@ -101,7 +101,7 @@ AS $$
     ) x ORDER BY x.place;
 $$;
 COMMENT ON FUNCTION _flagscope.replay_joint(bigint) IS
-    'a decision on several guardrails together computed anew: ln e of each from its counts in evaluation, part = alpha e, and their sum, which was acted on from 1; stored and recomputed must agree; no row for other decisions';
+    'a decision on a joint breach recomputed: ln e of each guardrail from its counts in evaluation, part = alpha e, and the sum of parts, which is a breach from 1 on; stored and recomputed must agree; no rows for other decisions';
 
 CREATE FUNCTION _flagscope.value_words(value jsonb, kind text, unit text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -113,14 +113,14 @@ AS $$
         ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
               FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
 $$;
-COMMENT ON FUNCTION _flagscope.value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles for people';
+COMMENT ON FUNCTION _flagscope.value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles as text';
 
 CREATE FUNCTION _flagscope.count_words(counts jsonb, n text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT (SELECT string_agg(x, ' / ' ORDER BY i) FROM jsonb_array_elements_text(counts) WITH ORDINALITY q(x, i)) || ' of ' || n;
 $$;
-COMMENT ON FUNCTION _flagscope.count_words(jsonb, text) IS 'counts out of a number of data points, for people';
+COMMENT ON FUNCTION _flagscope.count_words(jsonb, text) IS 'counts out of a number of data points, as text';
 
 CREATE FUNCTION _flagscope.margin_words(evidence jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -130,7 +130,7 @@ AS $$
         WHEN evidence ->> 'kind' = 'proportion' THEN trim_scale(round(100 * (evidence ->> 'margin_absolute')::numeric, 4)) || CASE (evidence ->> 'margin_absolute')::numeric WHEN 0.01 THEN ' percentage point' ELSE ' percentage points' END
         ELSE concat_ws(' ', evidence ->> 'margin_absolute', evidence ->> 'unit') END;
 $$;
-COMMENT ON FUNCTION _flagscope.margin_words(jsonb) IS 'the margin of a decision''s evidence for people: 10 %, 0.5 percentage points, 0.02 s';
+COMMENT ON FUNCTION _flagscope.margin_words(jsonb) IS 'the margin of a decision''s evidence as text: 10 %, 0.5 percentage points, 0.02 s';
 
 CREATE FUNCTION _flagscope.joint_words(joint jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -140,7 +140,7 @@ AS $$
             round((p.value ->> 'log_e')::numeric, 2), round(1 / (p.value ->> 'alpha')::numeric)), ', ' ORDER BY p.place)
     FROM jsonb_array_elements(joint -> 'parts') WITH ORDINALITY p(value, place);
 $$;
-COMMENT ON FUNCTION _flagscope.joint_words(jsonb) IS 'what each of several guardrails said, the greatest part first; NULL of a guardrail alone';
+COMMENT ON FUNCTION _flagscope.joint_words(jsonb) IS 'what each guardrail contributed to a joint breach, greatest part first; NULL for a single guardrail';
 
 CREATE FUNCTION _flagscope.explain_evidence(d flagscope.decision) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -170,7 +170,7 @@ AS $$
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'
     UNION ALL SELECT 'evidence    ' || (d.evidence ->> 'error') WHERE d.evidence ? 'error';
 $$;
-COMMENT ON FUNCTION _flagscope.explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision in words';
+COMMENT ON FUNCTION _flagscope.explain_evidence(flagscope.decision) IS 'the evidence of a guardrail''s decision as text';
 
 CREATE FUNCTION flagscope.explain_decision(decision_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -188,4 +188,4 @@ BEGIN
         CASE WHEN d.guardrail_id IS NOT NULL THEN _flagscope.explain_evidence(d) END);
 END $$;
 COMMENT ON FUNCTION flagscope.explain_decision(bigint) IS
-    'a decision in words: what changed, why, on which numbers, and the query that computes them anew';
+    'a decision as text: what changed, why, based on which numbers, and the query that recomputes them';

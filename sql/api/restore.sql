@@ -1,13 +1,13 @@
--- Restoring a dump: rows are taken as they were, in any order, and nothing is judged before the configuration is whole.
+-- Restoring a dump: rows are restored unchanged, in any order, and nothing is judged before the configuration is complete.
 --
--- pg_restore -j loads the tables of an extension in any order, each in a transaction of its own; in one process they
--- come by name, with foreign keys as the only exception. So neither foreign keys nor checks that read other tables can
--- hold meanwhile, and they need not: the rows passed them where they come from. A statement of a restore therefore runs
--- like that of a replica (session_replication_role), which only a superuser may ask for.
+-- pg_restore -j loads the tables of an extension in any order, each in a transaction of its own; a single process loads
+-- them by name, reordered only by foreign keys. So neither foreign keys nor checks that read other tables can hold during a
+-- restore, and need not: the rows passed them in their original database. A statement of a restore therefore runs as on a
+-- replica (session_replication_role), which only a superuser may set.
 --
--- A restore is recognised by settings that begin every dump of pg_dump, in every format and in every process of
--- pg_restore -j: an empty search_path (asked for by the triggers themselves, in sql/dump.sql; a call of one of our
--- functions has another one) and check_function_bodies = off. And by its role: CREATE EXTENSION needs a superuser.
+-- A restore is recognised by settings at the beginning of every dump by pg_dump, in every format and every process of
+-- pg_restore -j: an empty search_path (checked by the triggers in sql/dump.sql; inside of our functions it is another one)
+-- and check_function_bodies = off; and by its role, because CREATE EXTENSION needs a superuser.
 
 CREATE FUNCTION _flagscope.begin_restore() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -16,7 +16,7 @@ BEGIN
     IF current_setting('check_function_bodies')::boolean OR NOT current_setting('is_superuser')::boolean THEN
         RETURN NULL;
     END IF;
-    -- Where rollouts live already, somebody adds rows to a database in use, which goes on being judged.
+    -- If there are live rollouts already, rows are added to a database in use, and judging continues.
     IF (EXISTS (SELECT FROM _flagscope.restore) OR NOT EXISTS (SELECT FROM flagscope.rollout)) AND NOT EXISTS (
         SELECT FROM _flagscope.restore r WHERE r.part = TG_TABLE_NAME AND r.pid = pg_backend_pid()) THEN
         INSERT INTO _flagscope.restore (part, pid, backend_start)
@@ -26,8 +26,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.begin_restore() IS
-    'trigger: the rows of this statement come from a dump: neither foreign keys nor ordinary triggers check them, and '
-    'the restore is noted';
+    'trigger: for a statement of a dump, turns off foreign keys and ordinary triggers, and notes the restore';
 
 CREATE FUNCTION _flagscope.end_restore() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -39,7 +38,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.end_restore() IS
-    'trigger: ends what begin_restore() began; a statement that fails takes it back by itself';
+    'trigger: ends what begin_restore() began; a failing statement undoes it by itself';
 
 CREATE FUNCTION _flagscope.give_way() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -48,12 +47,12 @@ BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
         WHEN 'environment_definition' THEN DELETE FROM flagscope.environment_definition e WHERE e.key = NEW.key AND e.builtin;
-        ELSE DELETE FROM _flagscope.horizon h WHERE h.what = NEW.what;
+        ELSE DELETE FROM _flagscope.removal h WHERE h.what = NEW.what;
     END CASE;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.give_way() IS
-    'trigger of a restore: the row as shipped, or of an early tick, gives way to the dump''s';
+    'trigger of a restore: deletes the row as shipped, or of an early tick, in favour of the dump''s row';
 
 CREATE FUNCTION _flagscope.expect_rows() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -64,7 +63,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.expect_rows() IS
-    'trigger: what a dump says of itself becomes rows of restore; manifest has all digits already';
+    'trigger: turns the manifest of a dump into rows of restore; table manifest itself has all digits already';
 
 CREATE FUNCTION _flagscope.configured() RETURNS TABLE (part text, n bigint)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -83,7 +82,7 @@ AS $$
     UNION ALL SELECT 'guardrail_status', count(*) FROM flagscope.guardrail_status;
 $$;
 COMMENT ON FUNCTION _flagscope.configured() IS
-    'how many rows the tables of configuration have, counted as for the manifest of a dump (sql/dump.sql)';
+    'number of rows of the configuration tables, counted as for the manifest of a dump (sql/dump.sql)';
 
 CREATE FUNCTION _flagscope.restore_problem() RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -94,14 +93,14 @@ AS $$
             'a restore is under way, by process %s since %s; nothing is judged before that session has ended',
             u.pid, _flagscope.utc(u.backend_start))
         WHEN NOT EXISTS (SELECT FROM _flagscope.restore r WHERE r.part <> 'extension') THEN
-            -- pg_restore -j leaves a moment between the session that makes the tables and those that fill them.
+            -- pg_restore -j has a pause between the session that creates the tables and those that fill them.
             (SELECT 'the extension was made by a restore, whose rows are still to come; without any, ticks begin a '
                 'minute later'
              FROM _flagscope.restore r HAVING max(r.at) > clock_timestamp() - interval '1 minute')
         WHEN NOT EXISTS (SELECT FROM _flagscope.restore r WHERE r.part = 'end') THEN
             'a restore broke off before it told what belongs to it; restore the rest, or call finish_restore() to '
             'judge with what is there'
-        ELSE (SELECT format('a restore is not whole: %s; restore the rest, or call finish_restore() to judge '
+        ELSE (SELECT format('a restore is incomplete: %s; restore the rest, or call finish_restore() to judge '
                 'with what is there',
                 string_agg(format('%s has %s of %s rows', c.part, c.n, w.n), ', ' ORDER BY c.part))
             FROM (SELECT r.part, sum(1::bigint << r.digit) AS n
@@ -113,7 +112,7 @@ AS $$
         WHERE a.pid <> pg_backend_pid() LIMIT 1) u ON true;
 $$;
 COMMENT ON FUNCTION _flagscope.restore_problem() IS
-    'why nothing is judged since a restore, and what to do; NULL: there was none, or its configuration is whole';
+    'why nothing is judged since a restore, and what to do; NULL: no restore, or its configuration is complete';
 
 CREATE FUNCTION flagscope.finish_restore() RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -121,7 +120,7 @@ AS $$
 DECLARE
     problem text := _flagscope.restore_problem();
 BEGIN
-    -- What triggers do for rows that come one by one.
+    -- What triggers would have done for each row.
     INSERT INTO _flagscope.watch (flag, environment, metric)
     SELECT DISTINCT g.flag, g.environment, g.metric
     FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
@@ -131,8 +130,8 @@ BEGIN
     RETURN problem;
 END $$;
 COMMENT ON FUNCTION flagscope.finish_restore() IS
-    'ends a restore that is not whole: from now on the database is judged with what is there; returns what is missing. '
-    'One that is whole needs no call';
+    'ends an incomplete restore: from now on the database is judged with the configuration that is there; returns what is missing. '
+    'A complete restore ends by itself';
 
 CREATE FUNCTION _flagscope.may_judge() RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -150,7 +149,7 @@ BEGIN
     END IF;
     RETURN true;
 END $$;
-COMMENT ON FUNCTION _flagscope.may_judge() IS 'part of tick(): not while the database is being restored';
+COMMENT ON FUNCTION _flagscope.may_judge() IS 'part of tick(): false while the database is being restored';
 
 CREATE FUNCTION _flagscope.require_no_restore() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -159,9 +158,9 @@ BEGIN
     IF EXISTS (SELECT FROM _flagscope.restore) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_in_use',
             MESSAGE = 'a restore began during this tick, which is undone',
-            HINT = 'Ticks go on once the configuration is whole; SELECT * FROM flagscope.status() says what is '
+            HINT = 'Ticks continue once the configuration is complete; SELECT * FROM flagscope.status() shows what is '
                 'missing.';
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_no_restore() IS
-    'part of tick(), its end: if a restore began after may_judge(), a rollout may have been judged without guardrails';
+    'end of tick(): raises if a restore began after may_judge(), because a rollout may have been judged without its guardrails';

@@ -1,5 +1,5 @@
--- Retention: what is past its age is deleted, by slices. Not on the word of one clock: when the time of a run is more
--- than a day away from that of the run before, nothing is deleted until a person has said that the time is right.
+-- Retention: deletes old rows in slices. A single wrong clock must not delete data: if the time of a run is more than a day
+-- away from that of the run before, nothing is deleted until a person confirms the time.
 
 CREATE FUNCTION _flagscope.may_forget(at timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -15,7 +15,7 @@ BEGIN
     RETURN allowed;
 END $$;
 COMMENT ON FUNCTION _flagscope.may_forget(timestamptz) IS
-    'may retention count from this time: not when it is more than a day away from the last one; notes the time, or the problem';
+    'may retention use this time: not if it is more than a day away from the last one; stores the time, or the problem';
 
 CREATE FUNCTION flagscope.confirm_time(at timestamptz DEFAULT clock_timestamp()) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -23,18 +23,18 @@ AS $$
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('a time to be confirmed must be finite, got "%s"', coalesce(at::text, 'NULL'));
+            MESSAGE = _flagscope.message('the time to be confirmed must be finite, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
     UPDATE _flagscope.tick_state s SET retained_at = at, retention_problem = NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.confirm_time(timestamptz) IS
-    'a person''s word that a time is right though it jumped by more than a day (a server that stood still, a clock set right): retention deletes again, counted from there';
+    'confirms a time that jumped by more than a day (the server was stopped, a clock was corrected): retention resumes from there';
 
 CREATE FUNCTION _flagscope.forget_deliveries(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH gone AS (
-        -- What a deliverer has locked waits for the next run.
+        -- Rows locked by a deliverer wait for the next run.
         DELETE FROM flagscope.outbox o WHERE o.id IN (SELECT x.id FROM flagscope.outbox x
             WHERE x.delivered_at < at - _flagscope.setting_interval('outbox.retention') ORDER BY x.id LIMIT most FOR UPDATE SKIP LOCKED)
         RETURNING 1
@@ -42,13 +42,13 @@ AS $$
     SELECT count(*) FROM gone;
 $$;
 COMMENT ON FUNCTION _flagscope.forget_deliveries(timestamptz, integer) IS
-    'deletes delivered notifications that are past their retention, so many at most; returns how many';
+    'deletes delivered notifications past their retention, up to a limit; returns their number';
 
 CREATE FUNCTION _flagscope.forget_subjects(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH RECURSIVE ids AS (
-        -- The rollouts that have units, one look into the index each.
+        -- The rollouts that have units, with one index lookup for each.
         (SELECT u.rollout_id AS id FROM flagscope.rollout_subject u ORDER BY u.rollout_id LIMIT 1)
         UNION ALL
         SELECT (SELECT u.rollout_id FROM flagscope.rollout_subject u WHERE u.rollout_id > i.id ORDER BY u.rollout_id LIMIT 1) FROM ids i WHERE i.id IS NOT NULL
@@ -65,15 +65,15 @@ AS $$
     SELECT count(*) FROM gone;
 $$;
 COMMENT ON FUNCTION _flagscope.forget_subjects(timestamptz, integer) IS
-    'deletes units of rollouts that are past their retention, followed by another one of their flag, or gone, so many at most; returns how many';
+    'deletes units of rollouts that are past their retention, followed by another rollout of the flag, or deleted, up to a limit; returns their number';
 
--- Rows with an impossible time (1970, 2100) lie in no partition that could be dropped, so they expire by when they came,
--- which their transaction says: every hour it is noted which transactions are over.
+-- Rows with an impossible time (1970, 2100) are in no partition that could be dropped, so they expire by their time of
+-- arrival, known from their transaction: every hour it is noted which transactions have ended.
 
 CREATE FUNCTION _flagscope.transaction_of(xmin xid) RETURNS xid8
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The latest one of these 32 bits. Of one that is older than 2^32 others it is too late, and so errs by keeping its row.
+    -- The latest transaction with these 32 bits. For one more than 2^32 transactions ago that is too late, which keeps its row.
     SELECT (n.next - (((n.next - xmin::text::bigint) % 4294967296) + 4294967296) % 4294967296)::text::xid8
     FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next) n;
 $$;
@@ -83,7 +83,7 @@ CREATE FUNCTION _flagscope.came_before(at timestamptz, keep interval) RETURNS xi
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT a.before FROM _flagscope.arrival a WHERE a.at <= came_before.at - keep ORDER BY a.at DESC LIMIT 1 $$;
 COMMENT ON FUNCTION _flagscope.came_before(timestamptz, interval) IS
-    'rows of transactions before this one came longer ago than they are kept; NULL: nobody knows of any';
+    'rows of transactions before this one arrived longer ago than they are kept; NULL: none are known';
 
 CREATE FUNCTION _flagscope.note_arrivals(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -93,11 +93,11 @@ AS $$
     WHERE (EXISTS (SELECT FROM _flagscope.telemetry_stray) OR EXISTS (SELECT FROM _flagscope.evaluation_stray))
         AND NOT EXISTS (SELECT FROM _flagscope.arrival a WHERE a.at BETWEEN note_arrivals.at - interval '1 hour' AND note_arrivals.at)
     ON CONFLICT DO NOTHING;
-    -- The last one before each retention says all that the earlier ones do.
+    -- Only the last note before each retention is needed.
     DELETE FROM _flagscope.arrival a WHERE a.at < (SELECT max(l.at) FROM _flagscope.arrival l WHERE l.at <= note_arrivals.at
         - greatest(_flagscope.setting_interval('telemetry.retention'), _flagscope.setting_interval('evaluation.retention')));
 $$;
-COMMENT ON FUNCTION _flagscope.note_arrivals(timestamptz) IS 'notes, once an hour, what has come by now, if there are stray rows';
+COMMENT ON FUNCTION _flagscope.note_arrivals(timestamptz) IS 'notes once an hour which transactions have ended, if there are stray rows';
 
 CREATE FUNCTION _flagscope.forget_strays(at timestamptz, most integer) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -110,7 +110,7 @@ DECLARE
     evaluations bigint;
     first_future timestamptz;
 BEGIN
-    -- Within the kept range a partition is still to be made.
+    -- For times within the retention, a partition is yet to be created.
     WITH deleted AS (
         DELETE FROM _flagscope.telemetry_stray t WHERE t.ctid = ANY (ARRAY(SELECT x.ctid FROM _flagscope.telemetry_stray x
             WHERE _flagscope.transaction_of(x.xmin) < seen AND x.ts NOT BETWEEN at - keep AND at LIMIT most)) RETURNING t.ts
@@ -128,7 +128,7 @@ BEGIN
     RETURN greatest(gone, evaluations);
 END $$;
 COMMENT ON FUNCTION _flagscope.forget_strays(timestamptz, integer) IS
-    'deletes stray rows that came longer ago than they are kept, so many at most, with the rollups of a future of which no row is left; returns how many';
+    'deletes stray rows that arrived longer ago than they are kept, up to a limit, and rollups of future times without rows; returns their number';
 
 CREATE FUNCTION _flagscope.forget_future(since timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -142,12 +142,12 @@ AS $$
         DELETE FROM flagscope.variant_rollup r WHERE r.bucket >= since AND _flagscope.floor(interval '1 day', r.bucket) IN (SELECT d.day FROM days d)
     )
     DELETE FROM flagscope.variant_history h WHERE h.bucket >= since AND _flagscope.floor(interval '1 day', h.bucket) IN (SELECT d.day FROM days d);
-    INSERT INTO _flagscope.horizon AS h VALUES ('telemetry of the future', since) ON CONFLICT (what) DO UPDATE SET at = least(h.at, excluded.at);
+    INSERT INTO _flagscope.removal AS h VALUES ('telemetry of the future', since) ON CONFLICT (what) DO UPDATE SET at = least(h.at, excluded.at);
 $$;
 COMMENT ON FUNCTION _flagscope.forget_future(timestamptz) IS
-    'deletes rollups of days from a time on of which no row of telemetry is left';
+    'deletes rollups from a future time on of which no row of telemetry is left';
 
 CREATE FUNCTION _flagscope.reach_future(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$ DELETE FROM _flagscope.horizon h WHERE h.what = 'telemetry of the future' AND h.at <= reach_future.at $$;
-COMMENT ON FUNCTION _flagscope.reach_future(timestamptz) IS 'a future that has come is like any other time';
+AS $$ DELETE FROM _flagscope.removal h WHERE h.what = 'telemetry of the future' AND h.at <= reach_future.at $$;
+COMMENT ON FUNCTION _flagscope.reach_future(timestamptz) IS 'forgets the noted future time once it has come';

@@ -1,4 +1,4 @@
--- Rollouts: the legal transitions, and the one function through which every change of a rollout goes.
+-- Rollouts: legal transitions of their status, drafting, and checks of their plan.
 
 CREATE FUNCTION _flagscope.legal_transition(from_status flagscope.rollout_status, to_status flagscope.rollout_status)
 RETURNS boolean
@@ -12,7 +12,7 @@ BEGIN ATOMIC
         ('completed', 'rolled_back'));
 END;
 COMMENT ON FUNCTION _flagscope.legal_transition(flagscope.rollout_status, flagscope.rollout_status) IS
-    'may a rollout go from one status to the other; rolled_back is final, a new try is a new rollout';
+    'may a rollout go from one status to the other; rolled_back is final: a retry is a new rollout';
 
 CREATE FUNCTION _flagscope.check_rollout() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ BEGIN
        OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.follow_up, NEW.cooldown)
            IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.follow_up, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('what rollout %s rolls out is fixed once it has started', OLD.id),
+            MESSAGE = _flagscope.message('flag and environment of rollout %s never change; variants, alpha, exclusion group, watch and cooldown are fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
     END IF;
     IF NEW.status IS DISTINCT FROM OLD.status AND NOT _flagscope.legal_transition(OLD.status, NEW.status) THEN
@@ -47,8 +47,8 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_rollout() IS
-    'trigger: variants of a flag in use, only legal transitions; what is rolled out is fixed at the start';
--- What a row does not say is as in create_rollout().
+    'trigger: the variants exist, transitions are legal, and what is rolled out does not change after the start';
+-- Defaults are those of create_rollout().
 ALTER TABLE flagscope.rollout ALTER COLUMN alpha SET DEFAULT _flagscope.setting_number('rollout.alpha'::text),
     ALTER COLUMN follow_up SET DEFAULT _flagscope.setting_interval('rollout.follow_up'::text);
 ALTER TABLE flagscope.rollout_stage
@@ -60,15 +60,15 @@ CREATE FUNCTION _flagscope.check_rollout_gone() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- With its flag it goes, and so does what the flag serves.
+    -- It may be deleted together with its flag.
     IF EXISTS (SELECT FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag WHERE s.rollout_id = OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('rollout %s of flag "%s" is live', OLD.id, OLD.flag),
-            HINT = _flagscope.message('SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s), ends it.', OLD.id, OLD.id);
+            HINT = _flagscope.message('End it first: SELECT flagscope.rollback_rollout(%s), or complete_rollout(%s).', OLD.id, OLD.id);
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_rollout_gone() IS 'trigger: a rollout that splits its flag''s users is not deleted';
+COMMENT ON FUNCTION _flagscope.check_rollout_gone() IS 'trigger: a live rollout cannot be deleted';
 CREATE CONSTRAINT TRIGGER check_rollout_gone AFTER DELETE ON flagscope.rollout
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_rollout_gone();
 
@@ -86,7 +86,7 @@ BEGIN
     FOREACH stage IN ARRAY stages LOOP
         IF stage IS NULL OR stage = 'NaN' OR stage <= 0 OR stage > 100 THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = _flagscope.message('a stage serves more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL')),
+                MESSAGE = _flagscope.message('a stage must serve more than 0 and at most 100 percent, got "%s"', coalesce(stage::text, 'NULL')),
                 HINT = '5 % is 5.';
         END IF;
         IF stage <= previous OR stage <> round(stage, 3) THEN
@@ -97,7 +97,7 @@ BEGIN
         previous := stage;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_stages(numeric[]) IS 'raises unless percents grow within (0, 100] with at most three decimals';
+COMMENT ON FUNCTION _flagscope.check_stages(numeric[]) IS 'raises unless percents increase within (0, 100] and have at most three decimals';
 
 CREATE FUNCTION _flagscope.check_approval_stages(stages integer[], last integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -131,7 +131,7 @@ DECLARE
 BEGIN
     PERFORM _flagscope.check_stages(steps), _flagscope.check_approval_stages(approval_stages, cardinality(steps));
     env := _flagscope.environment(environment);
-    -- As the row's trigger does, before a number is drawn for it.
+    -- The row's trigger checks this, too; here it is checked before the sequence is advanced.
     PERFORM _flagscope.check_rollout_variants(flag, env, ARRAY[treatment, control]);
     INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, follow_up, cooldown)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
@@ -153,7 +153,7 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, text, numeric[], interval, bigint, boolean, integer[], float8, text, interval, interval) IS
-    'drafts a rollout of a treatment in growing stages (percent); a person has to approve the stages numbered in approval_stages, or with approval every one; NULLs take the settings rollout.*; returns its id';
+    'drafts a rollout of a treatment in increasing stages (percent); a person has to approve the stages numbered in approval_stages, or all of them with approval; NULL takes the settings rollout.*; returns its id';
 
 CREATE FUNCTION _flagscope.check_rollout_variants(flag text, environment text, names text[]) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -173,7 +173,7 @@ BEGIN
     END IF;
     IF archived_at IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('flag "%s" is archived', flag),
-            HINT = 'UPDATE flagscope.flag_definition SET archived_at = NULL brings it back.';
+            HINT = 'SELECT flagscope.unarchive_flag(key) restores it.';
     END IF;
     SELECT n INTO wrong FROM unnest(names) n WHERE n IS NULL OR NOT variants ? n LIMIT 1;
     IF FOUND THEN
@@ -199,7 +199,7 @@ BEGIN
             MESSAGE = _flagscope.message('stages of rollout %s must be numbered from 1 without gaps, got "%s"', rollout_id, ordinals);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 and grow';
+COMMENT ON FUNCTION _flagscope.check_stage_plan(bigint) IS 'raises unless a rollout''s stages are numbered from 1 without gaps and their percents increase';
 
 CREATE FUNCTION _flagscope.refuse_stage_edit(r flagscope.rollout, ordinal integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -212,7 +212,7 @@ BEGIN
             WHEN r.status IN ('paused', 'held') THEN 'Later stages can be edited now.'
             ELSE 'It is over; create another rollout.' END;
 END $$;
-COMMENT ON FUNCTION _flagscope.refuse_stage_edit(flagscope.rollout, integer) IS 'raises: the plan of a rollout that runs is locked';
+COMMENT ON FUNCTION _flagscope.refuse_stage_edit(flagscope.rollout, integer) IS 'raises: stages of a running rollout cannot be edited';
 
 CREATE FUNCTION _flagscope.may_edit_stage(r flagscope.rollout, ordinal integer) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -220,7 +220,7 @@ BEGIN ATOMIC
     SELECT r.id IS NULL OR r.status = 'draft' OR (r.status IN ('paused', 'held') AND ordinal > r.stage);
 END;
 COMMENT ON FUNCTION _flagscope.may_edit_stage(flagscope.rollout, integer) IS
-    'the edit lock: a draft is free, of a rollout that was stopped the stages to come, of a running one nothing';
+    'which stages may be edited: all of a draft, later ones of a paused or held rollout, none of a running one';
 
 CREATE FUNCTION _flagscope.lock_stages() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -243,6 +243,6 @@ BEGIN
     END IF;
     RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
 END $$;
-COMMENT ON FUNCTION _flagscope.lock_stages() IS 'trigger: the stages of a rollout that runs stay as they are, and get no further ones';
+COMMENT ON FUNCTION _flagscope.lock_stages() IS 'trigger: stages of a running rollout cannot be changed, added or removed';
 CREATE TRIGGER lock_stages BEFORE INSERT OR UPDATE OR DELETE ON flagscope.rollout_stage
     FOR EACH ROW EXECUTE FUNCTION _flagscope.lock_stages();

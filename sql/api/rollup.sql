@@ -1,7 +1,7 @@
--- Levels of rollups: 10 seconds (variant_rollup), 10 minutes and 1 day (variant_history). Every level has every settled
--- row, so a reader takes the widest buckets that fit and is fast over any range. A bucket is settled by being moved,
--- never by being copied: in one statement it leaves the open rows and is added to all levels. Late rows open it again,
--- and are added when they are settled in turn; nothing is ever computed anew, so nothing is lost or counted twice.
+-- Levels of rollups: 10 seconds (variant_rollup), 10 minutes and 1 day (variant_history). Every level contains every settled
+-- row, so a reader uses the widest buckets that fit and is fast over any range. Settling moves a bucket: one statement
+-- removes it from the open rows and adds it to all levels. Late rows open a bucket again and are added when they are settled
+-- in turn. Nothing is recomputed, so nothing is lost or counted twice.
 
 CREATE FUNCTION _flagscope.lock_rollups() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -9,55 +9,55 @@ AS $$
 BEGIN
     LOCK TABLE _flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
 END $$;
-COMMENT ON FUNCTION _flagscope.lock_rollups() IS 'what writes rollups is alone, as a tick is: to the end of the transaction no tick runs';
+COMMENT ON FUNCTION _flagscope.lock_rollups() IS 'exclusive lock for writers of rollups, also taken by ticks, until the end of the transaction';
 
 CREATE FUNCTION _flagscope.kept_since(what text) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT coalesce((SELECT h.at FROM _flagscope.horizon h WHERE h.what = kept_since.what), '-infinity');
+    SELECT coalesce((SELECT h.at FROM _flagscope.removal h WHERE h.what = kept_since.what), '-infinity');
 END;
-COMMENT ON FUNCTION _flagscope.kept_since(text) IS 'before this time everything of that kind has been dropped by retention';
+COMMENT ON FUNCTION _flagscope.kept_since(text) IS 'time before which retention has removed everything of that kind';
 
-CREATE FUNCTION _flagscope.raise_horizon(what text, at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.note_removal(what text, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO _flagscope.horizon AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
+    INSERT INTO _flagscope.removal AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
 $$;
-COMMENT ON FUNCTION _flagscope.raise_horizon(text, timestamptz) IS 'notes that everything of that kind before this time is dropped';
+COMMENT ON FUNCTION _flagscope.note_removal(text, timestamptz) IS 'notes that everything of that kind before this time was removed';
 
 CREATE FUNCTION _flagscope.floor(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN isfinite(at) THEN date_bin(width, at, timestamptz '2000-01-01 00:00:00+00') ELSE at END;
-COMMENT ON FUNCTION _flagscope.floor(interval, timestamptz) IS 'start of the bucket of this width that a time lies in';
+COMMENT ON FUNCTION _flagscope.floor(interval, timestamptz) IS 'start of the bucket of this width that contains a time';
 
--- PostgreSQL's times end at 294276-12-31 and begin at 4714-11-24 BC: what would lie beyond is infinite.
+-- PostgreSQL's times range from 4714-11-24 BC to 294276-12-31; results beyond are infinite.
 CREATE FUNCTION _flagscope.later(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at > timestamptz '294276-12-31 23:59:59.999999+00' - width THEN 'infinity' ELSE at + width END;
-COMMENT ON FUNCTION _flagscope.later(timestamptz, interval) IS 'a time so much later; infinity beyond the last one there is';
+COMMENT ON FUNCTION _flagscope.later(timestamptz, interval) IS 'a time plus an interval; infinity beyond the last timestamp';
 
 CREATE FUNCTION _flagscope.earlier(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN '-infinity' ELSE at - width END;
-COMMENT ON FUNCTION _flagscope.earlier(timestamptz, interval) IS 'a time so much earlier; -infinity before the first one there is';
+COMMENT ON FUNCTION _flagscope.earlier(timestamptz, interval) IS 'a time minus an interval; -infinity before the first timestamp';
 
 CREATE FUNCTION _flagscope.computable(at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at < timestamptz '4700-01-01 00:00:00+00 BC' THEN timestamptz '4700-01-01 00:00:00+00 BC'
     WHEN at > timestamptz '294000-01-01 00:00:00+00' THEN timestamptz '294000-01-01 00:00:00+00' ELSE at END;
 COMMENT ON FUNCTION _flagscope.computable(timestamptz) IS
-    'a time, or the nearest one from which windows, buckets and intervals can be computed';
+    'a time, limited to the range in which windows, buckets and intervals can be computed';
 
 CREATE FUNCTION _flagscope.ceiling(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN _flagscope.floor(width, at) < at THEN _flagscope.later(_flagscope.floor(width, at), width) ELSE at END;
-COMMENT ON FUNCTION _flagscope.ceiling(interval, timestamptz) IS 'the next start of a bucket of this width, from a time on';
+COMMENT ON FUNCTION _flagscope.ceiling(interval, timestamptz) IS 'first start of a bucket of this width at or after a time';
 
 CREATE FUNCTION _flagscope.settle(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     WITH taken AS (
-        -- Neighbours, since they share their wider buckets.
+        -- In order, so that neighbours are settled together: they share their wider buckets.
         DELETE FROM flagscope.variant_rollup o WHERE o.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
             WHERE NOT x.settled AND x.bucket < before ORDER BY x.flag, x.environment, x.bucket LIMIT most)) RETURNING *
     ), kept AS (
@@ -84,7 +84,7 @@ AS $$
     SELECT count(*) FROM taken;
 $$;
 COMMENT ON FUNCTION _flagscope.settle(timestamptz, integer) IS
-    'adds open 10-second buckets before a time to every level, so many at most; returns how many; the caller holds lock_rollups()';
+    'settles open 10-second buckets before a time into every level, up to a limit; returns their number; the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.settle_until(before timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -100,7 +100,7 @@ BEGIN
     RETURN false;
 END $$;
 COMMENT ON FUNCTION _flagscope.settle_until(timestamptz, timestamptz) IS
-    'settles buckets before a time by slices, one at least, until another; returns whether some are left then';
+    'settles buckets before a time in slices until another time, at least one slice; returns whether some are left';
 
 CREATE FUNCTION _flagscope.forget_level(level text, expired timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
@@ -108,7 +108,7 @@ AS $$
     WITH fine AS (
         DELETE FROM flagscope.variant_rollup r WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
             WHERE level = 'fine' AND x.settled AND x.bucket < expired
-                -- Ten minutes that a backfill is within are still to be made of these.
+                -- The ten minutes that a backfill is working on are yet to be computed from these.
                 AND NOT EXISTS (SELECT FROM _flagscope.watch w WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
                     AND x.bucket >= w.reached AND x.bucket < coalesce(w.since, 'infinity')) LIMIT most)) RETURNING 1
     ), wider AS (
@@ -119,7 +119,7 @@ AS $$
     SELECT (SELECT count(*) FROM fine) + (SELECT count(*) FROM wider);
 $$;
 COMMENT ON FUNCTION _flagscope.forget_level(text, timestamptz, integer) IS
-    'deletes rollups of a level before a time, so many at most; returns how many';
+    'deletes rollups of a level before a time, up to a limit; returns their number';
 
 CREATE FUNCTION _flagscope.forget_rollups(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -130,21 +130,21 @@ DECLARE
     expired timestamptz;
 BEGIN
     FOR level IN SELECT * FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'), ('coarse', interval '1 day')) l(name, step) LOOP
-        -- Whole buckets of the next level, so that it takes over without a gap; and at once, before the rows are gone.
+        -- In whole buckets of the next level, so that readers switch to it without a gap; noted before the rows are deleted.
         expired := _flagscope.floor(level.step, at - _flagscope.setting_interval(format('rollup.%s.retention', level.name)));
-        PERFORM _flagscope.raise_horizon('rollup ' || level.name, expired) WHERE expired > _flagscope.kept_since('rollup ' || level.name);
+        PERFORM _flagscope.note_removal('rollup ' || level.name, expired) WHERE expired > _flagscope.kept_since('rollup ' || level.name);
         CONTINUE WHEN expired <= _flagscope.kept_since('deleted rollup ' || level.name);
         WHILE _flagscope.forget_level(level.name, expired, most) = most LOOP
             IF clock_timestamp() > until THEN
                 RETURN true;
             END IF;
         END LOOP;
-        PERFORM _flagscope.raise_horizon('deleted rollup ' || level.name, expired);
+        PERFORM _flagscope.note_removal('deleted rollup ' || level.name, expired);
     END LOOP;
     RETURN false;
 END $$;
 COMMENT ON FUNCTION _flagscope.forget_rollups(timestamptz, timestamptz) IS
-    'deletes the rollups of each level that are past its retention, by slices until a time; returns whether some are left then';
+    'deletes rollups past the retention of their level, in slices until a time; returns whether some are left';
 
 CREATE FUNCTION _flagscope.recycle_deltas() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -155,8 +155,8 @@ DECLARE
     used boolean;
     recycled integer := 0;
 BEGIN
-    -- The slots of this minute are being written, those of the last one may still be; the other two should be empty.
-    -- The parent has only what ticks write of queries.
+    -- The slots of this minute are being written, those of the last minute perhaps as well; the other two should be empty.
+    -- The parent contains only what ticks write for queries.
     FOR slot IN SELECT ('_flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
         FROM generate_series(0, 2) k, unnest('{"",_late,_past}'::text[]) lane WHERE k > 0 OR lane = ''
     LOOP
@@ -170,13 +170,13 @@ BEGIN
                 recycled := recycled + 1;
             END IF;
         EXCEPTION WHEN lock_not_available THEN
-            NULL;  -- a long transaction has written to it, or is reading: at its next turn
+            NULL;  -- a long transaction has written to it or is reading: retried at its next turn
         END;
     END LOOP;
     RETURN recycled;
 END $$;
 COMMENT ON FUNCTION _flagscope.recycle_deltas() IS
-    'truncates the slots of variant_delta whose turn is over and whose rows are all consumed; returns how many';
+    'truncates the slots of variant_delta that are no longer written and whose rows are all consumed; returns their number';
 
 CREATE FUNCTION _flagscope.edges(since timestamptz, until timestamptz, widest interval,
     OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz, OUT day_lo timestamptz, OUT day_hi timestamptz)
@@ -189,7 +189,7 @@ DECLARE
 BEGIN
     lo := _flagscope.floor(interval '10 seconds', since);
     hi := _flagscope.later(_flagscope.floor(interval '10 seconds', until), interval '10 seconds');
-    -- Where the finer level has been dropped, the wider bucket that the range touches is all there is.
+    -- Where the finer level was deleted, the whole wider bucket that the range touches is used.
     medium_lo := CASE WHEN lo < fine THEN _flagscope.floor(ten, lo) WHEN widest >= ten THEN _flagscope.ceiling(ten, lo) ELSE hi END;
     medium_hi := CASE WHEN hi <= fine THEN _flagscope.ceiling(ten, hi) WHEN widest >= ten THEN _flagscope.floor(ten, hi)
         WHEN lo < fine THEN fine ELSE hi END;
@@ -208,18 +208,18 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.edges(timestamptz, timestamptz, interval) IS
-    'which level answers for which part of a range: days from day_lo, 10 minutes beside them from medium_lo to medium_hi, 10 seconds at both ends';
+    'which level is used for which part of a range: days in the middle, 10 minutes on both sides of them, 10 seconds at both ends';
 
 CREATE FUNCTION _flagscope.variant_states(flag text, since timestamptz, until timestamptz, widest interval, metric text, environment text)
 RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
--- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms for 5 ms).
+-- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms instead of 5 ms).
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET jit = off
 AS $$
     WITH RECURSIVE edge AS MATERIALIZED (
         SELECT e.*, variant_states.environment AS environment FROM _flagscope.edges(since, until, widest) e
     ), series AS (
-        -- The flag's series, one look into the index each: whatever is settled is in variant_history.
+        -- The flag's series, with one index lookup for each: everything settled is in variant_history.
         (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
          WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
          ORDER BY h.metric, h.variant LIMIT 1)
@@ -263,7 +263,7 @@ AS $$
         AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
 $$;
 COMMENT ON FUNCTION _flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
-    'variant_states() of a flag and a metric (NULL: all) that exist, in an environment by its key';
+    'variant_states() without checks: of an existing flag and metric (NULL: all), in an environment by key';
 
 CREATE FUNCTION _flagscope.known_series(flag text, metric text, environment text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -276,7 +276,7 @@ BEGIN
     RETURN _flagscope.environment(environment);
 END $$;
 COMMENT ON FUNCTION _flagscope.known_series(text, text, text) IS
-    'key of the environment; raises unless it, the flag and the metric (NULL: any) exist';
+    'key of the environment; raises unless environment, flag and metric (NULL: any) exist';
 
 CREATE FUNCTION flagscope.variant_states(flag text, metric text DEFAULT NULL, environment text DEFAULT NULL,
     since timestamptz DEFAULT clock_timestamp() - interval '1 hour', until timestamptz DEFAULT clock_timestamp(),
@@ -289,4 +289,4 @@ AS $$
         LATERAL _flagscope.variant_states(variant_states.flag, since, until, variant_states.bucket_width, variant_states.metric, k.environment) v
 $$;
 COMMENT ON FUNCTION flagscope.variant_states(text, text, text, timestamptz, timestamptz, interval) IS
-    'mergeable states of a flag''s metrics (NULL: all) over a range, every row of telemetry in exactly one: from the widest buckets that fit (at most bucket_width: 10 seconds, 10 minutes or 1 day), where the finer are dropped from what there is; ts: start of the bucket';
+    'mergeable states of a flag''s metrics (NULL: all) over a range, containing every row of telemetry exactly once: from the widest buckets that fit (at most bucket_width: 10 seconds, 10 minutes or 1 day), or wider ones where finer ones were deleted; ts: start of the bucket';

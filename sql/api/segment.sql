@@ -1,7 +1,7 @@
--- Segments: named rules, in every environment or in one alone, and the flags that refer to them.
+-- Segments: named rules, of every environment or of one, and the flags that refer to them.
 
--- Found by what rules name themselves, which has an index: a change of one segment does not read 10,000 flags. The plan for
--- any names is kept for a session, however the table grows.
+-- Uses the index on the segments that rules name directly: a change of one segment must not read 10,000 flags. The generic
+-- plan by index is kept for the session even if the table grows.
 CREATE FUNCTION _flagscope.states_through(names text[], environment text) RETURNS SETOF flagscope.flag_state
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -24,7 +24,7 @@ BEGIN
             AND s.environment = coalesce(states_through.environment, s.environment);
 END $$;
 COMMENT ON FUNCTION _flagscope.states_through(text[], text) IS
-    'flag states whose rules may mean one of the segments, directly or through others, in an environment (NULL: in all)';
+    'flag states whose rules may refer to one of the segments, directly or through others, in an environment (NULL: in all)';
 
 CREATE FUNCTION _flagscope.means_segment(s flagscope.flag_state, names text[]) RETURNS boolean
 LANGUAGE sql STABLE
@@ -38,7 +38,7 @@ AS $$
 DECLARE
     changed text[];
 BEGIN
-    -- Setting nothing: the triggers of flag_state give every state concerned a new version with the new definition.
+    -- An update that sets nothing: the triggers of flag_state give every affected state a new version with the new definition.
     IF TG_TABLE_NAME = 'segment' THEN
         UPDATE flagscope.flag_state s SET enabled = s.enabled
         FROM _flagscope.states_through(ARRAY[NEW.name], NULL::text) u
@@ -54,7 +54,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.renew_users_of_segment() IS
-    'trigger: what a segment says goes into the history of every flag state whose rule refers to it';
+    'trigger: adds a segment''s new rule to the history of every flag state whose rule refers to it';
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF segments ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.segments <> OLD.segments) EXECUTE FUNCTION _flagscope.renew_users_of_segment();
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF rule ON flagscope.segment
@@ -69,13 +69,13 @@ BEGIN
                    JOIN flagscope.environment_definition e ON e.key = s.environment
                    WHERE NOT e.segments ? OLD.name AND _flagscope.means_segment(s, ARRAY[OLD.name])) THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = _flagscope.message('segment "%s" is in use', OLD.name), HINT = 'Take it out of the flags'' targeting first.';
+                MESSAGE = _flagscope.message('segment "%s" is in use', OLD.name), HINT = 'Remove it from the flags'' targeting first.';
         END IF;
         RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_segment() IS 'trigger: a segment that flags use stays';
+COMMENT ON FUNCTION _flagscope.check_segment() IS 'trigger: a segment used by flags cannot be deleted';
 CREATE TRIGGER check_segment BEFORE DELETE OR UPDATE OF name ON flagscope.segment
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_segment();
 
@@ -91,12 +91,12 @@ DECLARE
 BEGIN
     IF other IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.segment s WHERE s.name = OLD.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('segment "%s" is in use by %s', OLD.name, other), HINT = 'Take it out of that rule first.';
+            MESSAGE = _flagscope.message('segment "%s" is in use by %s', OLD.name, other), HINT = 'Remove it from that rule first.';
     END IF;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_segment_needed() IS
-    'trigger, after the statement, which may delete both: a segment to which another one refers stays';
+    'trigger: a segment that another segment refers to cannot be deleted; runs after the statement, which may delete both';
 CREATE CONSTRAINT TRIGGER check_segment_needed AFTER DELETE OR UPDATE OF name ON flagscope.segment
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_segment_needed();
 
@@ -107,7 +107,7 @@ BEGIN
     PERFORM _flagscope.require_targeting(NEW.rule, format('segment "%s"', NEW.name), NULL);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_segment() IS 'trigger: a segment''s rule can be evaluated, with the segments it names itself';
+COMMENT ON FUNCTION _flagscope.require_segment() IS 'trigger: a segment''s rule can be evaluated together with the segments it refers to';
 CREATE CONSTRAINT TRIGGER require_segment AFTER INSERT OR UPDATE OF rule ON flagscope.segment
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.require_segment();
 
@@ -121,13 +121,13 @@ DECLARE
 BEGIN
     PERFORM _flagscope.require_targeting(n.value, format('segment "%s" of environment "%s"', n.key, NEW.key), NEW.key)
     FROM jsonb_each(NEW.segments) n WHERE n.key = ANY (changed) OR _flagscope.segment_names(n.value) ?| changed;
-    -- Whoever used what has gone or refers to something else now.
+    -- Check the flags that use a removed or changed segment.
     PERFORM _flagscope.require_targeting(s.targeting, format('targeting of flag "%s" in environment "%s"', s.flag, NEW.key), NEW.key)
     FROM _flagscope.states_through(changed, NEW.key) s;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_own_segments() IS
-    'trigger: an environment''s own segments can be evaluated, and so can the flags that refer to them';
+    'trigger: an environment''s own segments, and the flags that refer to them, can be evaluated';
 CREATE TRIGGER require_first_segments AFTER INSERT ON flagscope.environment_definition
     FOR EACH ROW WHEN (NEW.segments <> '{}') EXECUTE FUNCTION _flagscope.require_own_segments();
 CREATE TRIGGER require_own_segments AFTER UPDATE OF segments ON flagscope.environment_definition
@@ -164,5 +164,5 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_segment(text, jsonb, text, text) IS
-    'names a JsonLogic rule for {"$ref": name} in targeting: in every environment, or in one alone, where it takes the '
-    'place of the other; returns its name';
+    'creates a named JsonLogic rule for {"$ref": name} in targeting: for every environment, or for one, where it '
+    'replaces the general one; returns its name';

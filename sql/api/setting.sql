@@ -1,6 +1,6 @@
--- Settings: read with a type, changed with a check.
+-- Settings: typed readers, and checks of changes.
 
--- The readers fall back to the value as shipped, so that no setting is ever missing, however its row went.
+-- The readers fall back to the value as shipped, so that no setting is ever missing.
 CREATE FUNCTION _flagscope.setting_number(name text) RETURNS float8
 LANGUAGE sql STABLE STRICT PARALLEL SAFE
 BEGIN ATOMIC
@@ -29,7 +29,7 @@ CREATE FUNCTION _flagscope.setting_bounds(name text,
     OUT lowest text, OUT highest text, OUT is_whole boolean, OUT words text[])
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The first line that fits. Upper bounds keep times far from the ends of timestamptz, and loops short.
+    -- The first matching line counts. Upper bounds keep times within timestamptz, and loops short.
     SELECT b.lowest, b.highest, b.is_whole, b.words FROM (VALUES
         (1, '%.expired', NULL, NULL, false, '{drop,detach}'::text[]),
         (2, 'telemetry.chunk_interval', '1 minute', '3650 days', false, '{auto}'),
@@ -44,7 +44,7 @@ AS $$
         (11, '%.alpha', '1e-12', '0.5', false, '{}'),
         (12, '%.alpha_reserve', '0', '0.9', false, '{}'),
         (13, '%.crossing', '0', '1', false, '{}'),
-        -- Each partition is a table: a thousand more would be days of maintenance.
+        -- Each partition is a table: a thousand more would take days of maintenance.
         (14, '%.premake', '1', '100', true, '{}'),
         (15, '%.margin.%', '0', '1', false, '{}'),  -- shares: 2 % is 0.02
         (16, 'query.rows', '1', '1e8', true, '{}'),
@@ -57,7 +57,7 @@ AS $$
     WHERE setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.setting_bounds(text) IS
-    'what a setting may be: from lowest to highest, a whole number, or one of some words; NULL: as its JSON type';
+    'what a setting may be: lowest and highest value, whole numbers only, or a list of words; NULL: any value of its JSON type';
 
 CREATE FUNCTION _flagscope.check_setting_interval(name text, value text, lowest text, highest text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
@@ -76,15 +76,15 @@ BEGIN
     END;
     IF extract(year FROM given) <> 0 OR extract(month FROM given) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('setting "%s" must not count in months or years, got "%s"', name, left(value, 100)),
-            HINT = 'Their length varies; write days.';
+            MESSAGE = _flagscope.message('setting "%s" must not be given in months or years, got "%s"', name, left(value, 100)),
+            HINT = 'Their length varies; use days.';
     ELSIF given NOT BETWEEN lower::interval AND upper::interval THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper, left(value, 100));
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting_interval(text, text, text, text) IS
-    'raises unless the text is an interval in days, hours ... within the bounds';
+    'raises unless the text is an interval, without months, within the bounds';
 
 CREATE FUNCTION _flagscope.check_setting_number(name text, value numeric, lowest text, highest text, is_whole boolean)
 RETURNS void
@@ -150,19 +150,19 @@ BEGIN
             MESSAGE = _flagscope.message('setting "%s" must be a JSON %s, got %s', NEW.name, jsonb_typeof(shipped.value),
                 CASE WHEN NEW.value IS NULL THEN 'NULL'
                     ELSE format('a %s: %s', jsonb_typeof(NEW.value), left(NEW.value::text, 100)) END),
-            HINT = _flagscope.message('As shipped it is %s.', shipped.value);
+            HINT = _flagscope.message('The value as shipped is %s.', shipped.value);
     END IF;
     PERFORM _flagscope.check_setting_value(NEW.name, NEW.value);
     NEW.builtin := TG_OP = 'INSERT' AND NEW.builtin AND NEW.value = shipped.value;
     IF TG_OP = 'INSERT' THEN
         NEW.description := coalesce(nullif(NEW.description, ''), shipped.description);
-        -- Every setting has a row: one that nobody has changed gives way to a user's own.
+        -- Every setting has a row: an unchanged one is replaced by the inserted row.
         DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting() IS
-    'trigger: a setting exists, keeps its JSON type and its bounds, however it is written; a changed one is the user''s own';
+    'trigger: the setting exists, and its value has the right JSON type and is within bounds; marks changed settings as the user''s own';
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_setting();
 
@@ -176,8 +176,8 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.restore_setting() IS
-    'trigger: a deleted setting is there again, with the value as shipped';
--- Not for the row that gives way to an inserted one (check_setting deletes it).
+    'trigger: inserts a deleted setting again with the value as shipped';
+-- Except for the row that check_setting deletes in favour of an inserted one.
 CREATE TRIGGER restore_setting AFTER DELETE ON flagscope.setting
     FOR EACH STATEMENT WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION _flagscope.restore_setting();
 CREATE TRIGGER restore_all_settings AFTER TRUNCATE ON flagscope.setting
@@ -193,4 +193,4 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.set_setting(text, jsonb) IS
-    'changes a default, for example set_setting(''rollout.alpha'', ''0.005''); live rollouts keep what they started with';
+    'changes a setting, for example set_setting(''rollout.alpha'', ''0.005''); live rollouts keep the values they started with';

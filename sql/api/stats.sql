@@ -1,24 +1,25 @@
--- Comments of the statistics and charts that Rust implements (src/guardrail.rs, src/stats.rs, src/chart.rs, src/telemetry.rs).
+-- Comments of the statistics that Rust implements (src/guardrail.rs, src/stats/), and of the checks of metrics (src/plan.rs,
+-- src/query.rs, src/survey.rs).
 
 COMMENT ON FUNCTION _flagscope.require_filter(jsonb) IS
     'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
 COMMENT ON FUNCTION _flagscope.require_per(jsonb) IS
     'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
 COMMENT ON FUNCTION _flagscope.survey(jsonb, jsonb, timestamptz, timestamptz) IS
-    'what a metric''s definition (as metric_definition()) matches among the rows stored from since to before until; tied by their flags, or with a window by the units of rollouts (as arms())';
+    'what a metric''s definition (as metric_definition()) matches among the rows stored from since to before until; attributed by their flags, or with a window by the units of rollouts (as arms())';
 COMMENT ON FUNCTION _flagscope.require_query(text) IS
-    'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) that the caller can name the tables of, and columns subject or variant, and value';
+    'raises unless the text can be a metric''s query: one SELECT with parameters $1 and $2 (timestamptz) on tables that the caller can access, with columns subject or variant, and value';
 COMMENT ON FUNCTION _flagscope.query_rows(text, text, timestamptz, timestamptz, integer, bigint) IS
-    'the rows of a query over a range of time, run as a role: read only, under search_path pg_catalog, in at most so many milliseconds; for the tick alone';
+    'the rows of a query over a range of time, run as a role: read only, with search_path pg_catalog, within the given milliseconds; for the tick only';
 COMMENT ON FUNCTION _flagscope.own_query_rows(text, timestamptz, timestamptz, integer, bigint) IS
     'the same with the caller''s own rights';
 COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[], float8) IS
-    'Mantel-Haenszel odds ratio of treatment against control over strata, and an interval of the score that is valid at every look (statistics.md P); NULL where the strata do not tell';
+    'Mantel-Haenszel odds ratio of treatment against control over strata, and its interval, valid at every look (test P of src/core/stats/README.md); NULL where it is not defined';
 COMMENT ON FUNCTION _flagscope.rate_interval(float8, bigint, float8) IS
-    'the rates that a count over an exposure leaves possible, at every look: those that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
+    'interval of a rate from a count over an exposure, valid at every look: the rates that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
 COMMENT ON FUNCTION _flagscope.weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
     flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
-    'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (statistics.md P, Q, M, R, P1), divided by the design effect';
+    'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (tests P, Q, M, R, P1 of src/core/stats/README.md), divided by the design effect';
 COMMENT ON FUNCTION _flagscope.weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
     bigint, bigint[], flagscope.moments) IS
     'what stored counts add to a guardrail''s evidence: the increment of weigh_stratum once more';
@@ -36,40 +37,33 @@ COMMENT ON FUNCTION _flagscope.gather_evidence(float8[], float8[], boolean) IS
     'evidence after one more increment, with which a copy of it may begin (src/core/stats/process.rs); an empty increment changes nothing';
 COMMENT ON FUNCTION _flagscope.add(bigint[], bigint[]) IS 'sum of two lists; an empty one counts as zeros';
 COMMENT ON FUNCTION _flagscope.verdict(jsonb) IS 'data state and reason in words of where a guardrail stands (src/core/guardrail/verdict.rs)';
-COMMENT ON FUNCTION flagscope.sparkline(float8[]) IS 'a line chart of one character a value; NULL leaves a gap';
-COMMENT ON FUNCTION flagscope.bar(float8, float8, integer) IS 'a bar of value / max, width characters long';
-
-CREATE AGGREGATE flagscope.sparkline(float8) (
-    SFUNC = array_append, STYPE = float8[], FINALFUNC = flagscope.sparkline, INITCOND = '{}', PARALLEL = SAFE
-);
-COMMENT ON AGGREGATE flagscope.sparkline(float8) IS 'a line chart of a series: sparkline(x ORDER BY t)';
-
--- The decision tests. Arrays have one entry for each stratum (a tick), in order of time; NULL, an arm without data, only
--- where an entry is a state. All return estimate, its interval (valid at every look), log_e, the anytime p-value of the
--- greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a verdict.
+-- The decision tests. Arrays have one entry for each stratum (a tick), in order of time; NULL stands for an arm without data
+-- and is allowed only where an entry is a state. All return an estimate, its interval (valid at every look), log_e, the
+-- anytime p-value of the greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a
+-- verdict.
 COMMENT ON FUNCTION flagscope.sequential_proportion_test(bigint[], bigint[], bigint[], bigint[], float8, float8, float8, text, float8, float8) IS
-    'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds: exact whatever the baseline does; or margin_absolute, a share such as 0.005 that is added to the control''s in earlier strata, the first of which gives that only); estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
+    'test P: are events of the treatment more frequent (harm ''decrease'': rarer) than of the control by more than the margin (of the odds; exact however the baseline moves; or margin_absolute, a share such as 0.005 that is added to the control''s share in earlier strata, so that the first stratum is used for that only); estimate: Mantel-Haenszel odds ratio; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.sequential_limit_test(bigint[], bigint[], float8, text, float8, float8) IS
     'test P1: is the chance of an event above (below) a limit; exact; estimate: the rate, with a beta-binomial interval; verdict worse or open';
 COMMENT ON FUNCTION flagscope.sequential_rate_test(float8[], bigint[], float8[], bigint[], float8, float8, float8, text, float8, float8) IS
-    'test R: are counts per exposure higher (lower) in the treatment by more than the margin (of the rate: exact for Poisson counts, whatever the intensity does; or margin_absolute, added to the control''s in earlier strata, the first of which gives that only); estimate: ratio of rates; verdict worse, safe or open';
+    'test R: are counts per exposure higher (lower) in the treatment by more than the margin (of the rate; exact for Poisson counts however the intensity moves; or margin_absolute, added to the control''s rate in earlier strata, so that the first stratum is used for that only); estimate: ratio of rates; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.sequential_mean_test(flagscope.moments[], flagscope.moments[], float8, float8, float8, float8, text, float8) IS
-    'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin (of the mean; or margin_absolute in its unit); exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum gives the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
+    'test M: is the mean of values in [0, cap] higher (lower) in the treatment by more than the margin (of the mean; or margin_absolute in its unit); exact for winsorised values: moments(least(greatest(x, 0), cap)); the first stratum is used for the centre only; estimate: difference of means with the asymptotic interval of test Mt; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.sequential_mean_t_test(flagscope.moments[], flagscope.moments[], float8, text, float8) IS
-    'test Mt: the stratified t mixture of means; asymptotic, errs for decreases of skewed values: use it for symmetric values or logarithms; estimate: difference of means beyond the margin; verdict worse or open';
+    'test Mt: the stratified t mixture of means; asymptotic, with too many false alarms for decreases of skewed values: use it for symmetric values or logarithms; estimate: difference of means beyond the margin; verdict worse or open';
 COMMENT ON FUNCTION flagscope.sequential_quantile_test(flagscope.histogram[], flagscope.histogram[], float8, float8, float8, float8, text, float8) IS
-    'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin (of its value; or margin_absolute in its unit) in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum gives thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
+    'test Q: is a larger share of the treatment above the control''s earlier quantile, moved by the margin (of its value; or margin_absolute in its unit) in whole bins; exact; quantile NULL: mean of the e-values at p50, p90, p95, p99 (mix4); the first stratum is used for thresholds only; estimate: the treatment''s quantile with its own interval; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.sequential_quantile_strict_test(flagscope.histogram[], flagscope.histogram[], float8, text, float8) IS
     'test Qs: is the treatment''s quantile itself higher (lower) than the control''s; one look at all strata, for a control that does not drift; estimate: the treatment''s quantile, interval: of the control''s; verdict worse or open';
 COMMENT ON FUNCTION flagscope.sequential_distribution_test(flagscope.histogram[], flagscope.histogram[], text, float8) IS
-    'test H: do the arms have different distributions, towards higher (lower) values; exact when the values of a stratum are independent draws from one law, not for a mix of endpoints that is only permuted; no test of means, nearly blind to the tail alone; the first stratum gives the score only; verdict different or open';
+    'test H: do the arms have different distributions, towards higher (lower) values; exact if the values of a stratum are independent draws from one distribution, but not for a mix of endpoints; not a test of means, and nearly blind to changes of the tail alone; the first stratum is used for the score only; verdict different or open';
 COMMENT ON FUNCTION flagscope.sequential_ratio_test(float8[], float8[], float8[], float8[], float8, float8, text, float8) IS
-    'test T: is sum(numerator) / sum(denominator) over units higher (lower) in the treatment by more than the margin; arrays have one entry for each unit (user, host); delta method, asymptotic, silent below 100 units or a numerator of 20 an arm; estimate: ratio of ratios; verdict worse, safe or open';
+    'test T: is sum(numerator) / sum(denominator) over units higher (lower) in the treatment by more than the margin; arrays have one entry for each unit (user, host); delta method, asymptotic; no evidence below 100 units or a numerator of 20 in an arm; estimate: ratio of ratios; verdict worse, safe or open';
 COMMENT ON FUNCTION flagscope.sequential_share_test(float8[], bigint[], bigint[], float8) IS
-    'test S: sample ratio mismatch, newly assigned units of the treatment and of all others beside the treatment''s nominal share in each stratum; exact; estimate: odds served by odds asked for; verdict mismatch or open';
+    'test S: sample ratio mismatch: newly assigned units of the treatment and of all other variants, compared with the treatment''s nominal share in each stratum; exact; estimate: odds served divided by nominal odds; verdict mismatch or open';
 COMMENT ON FUNCTION flagscope.design_effect(float8[], float8[]) IS
-    'how much larger the variance of a rate is than with independent trials, at least 1, from units'' events and trials; take it from the control before a rollout and give it to test_proportion; NULL where units do not tell';
+    'how much larger the variance of a rate is than with independent trials, at least 1, from the events and trials of units; measure it on the control before a rollout and pass it to sequential_proportion_test; NULL where it is not defined';
 COMMENT ON FUNCTION flagscope.combine_e(float8[], float8[], float8) IS
-    'guardrails of one rollout together: log of the weighted average of e-values (weights are scaled to sum 1), its p-value, which entries (from 1) are the culprits, verdict worse or open';
+    'combines the guardrails of a rollout: log of the weighted average of e-values (weights are scaled to sum to 1), its p-value, which entries (counted from 1) are responsible, verdict worse or open';
 COMMENT ON FUNCTION flagscope.e_bh(float8[], float8) IS
     'e-BH over a fleet: which of these log e-values to reject so that at most alpha of the rejections are false in the mean, under any dependence';

@@ -1,7 +1,7 @@
--- status() and the view health: is anybody judging, and what is wrong; in words, and for monitoring systems. Both
--- answer within seconds, also when the tables that they read are locked.
+-- status() and the view health: is judging working, and what is wrong; as text, and for monitoring systems. Both answer
+-- within seconds even when the tables that they read are locked.
 
-COMMENT ON FUNCTION _flagscope.preloaded() IS 'is the library in shared_preload_libraries, so that there is a worker';
+COMMENT ON FUNCTION _flagscope.preloaded() IS 'is the library in shared_preload_libraries, so that there is a background worker';
 COMMENT ON FUNCTION _flagscope.wake_launcher() IS 'tells the launcher to look for databases with the extension now';
 
 CREATE FUNCTION _flagscope.worker_words() RETURNS text
@@ -18,7 +18,7 @@ AS $$
             FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1),
             'not running yet: it starts within seconds; if not, see the server log and max_worker_processes') END;
 $$;
-COMMENT ON FUNCTION _flagscope.worker_words() IS 'does the worker of this database run, and if not, why';
+COMMENT ON FUNCTION _flagscope.worker_words() IS 'is the worker of this database running, and if not, why';
 
 CREATE FUNCTION _flagscope.not_judging(failures bigint, last_error text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -28,7 +28,7 @@ AS $$
         WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1)
     SELECT CASE
         WHEN failures > 0 THEN
-            format('every tick fails, %s so far: %s. SELECT flagscope.tick() shows it at once', failures, last_error)
+            format('every tick fails, %s so far: %s. Run SELECT flagscope.tick() to see the error', failures, last_error)
         WHEN held.words IS NOT NULL THEN format('the table tick_state is locked by %s; end that transaction', held.words)
         WHEN NOT _flagscope.preloaded() THEN
             'flagscope is not in shared_preload_libraries and nobody calls SELECT flagscope.tick(): do either'
@@ -44,14 +44,14 @@ AS $$
     FROM (SELECT string_agg(h.words, ', ' ORDER BY h.since) AS words
         FROM _flagscope.table_holders() h WHERE h.relation = 'tick_state') held;
 $$;
-COMMENT ON FUNCTION _flagscope.not_judging(bigint, text) IS 'why no tick goes through, and what to do';
+COMMENT ON FUNCTION _flagscope.not_judging(bigint, text) IS 'why no tick succeeds, and what to do';
 
 CREATE FUNCTION _flagscope.judging(OUT state text, OUT since timestamptz, OUT detail text)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms'
 AS $$
 DECLARE
     s record;  -- not the table's row type, which cannot be looked up while the table is locked
-    -- An idle worker ticks every flagscope.interval, and notes it; whoever ticks by hand or by pg_cron does so at least once a minute.
+    -- An idle worker ticks every flagscope.interval and notes it; manual ticks or pg_cron are expected at least once a minute.
     patience interval := CASE
         WHEN _flagscope.preloaded() AND coalesce(current_setting('flagscope.enabled', true)::boolean, false)
         THEN greatest('30 seconds', 2 * current_setting('flagscope.interval', true)::interval + interval '10 seconds')
@@ -86,7 +86,7 @@ EXCEPTION WHEN lock_not_available THEN
     INTO since, detail FROM _flagscope.table_holders() h WHERE h.relation = 'tick_state';
 END $$;
 COMMENT ON FUNCTION _flagscope.judging() IS
-    'does the judgement go on: ok or critical, since when (ok: the last tick noted), and in words';
+    'is judging working: ok or critical, since when (ok: time of the last noted tick), and as text';
 
 CREATE FUNCTION _flagscope.rollout_states() RETURNS TABLE (name text, state text, since timestamptz, detail text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -108,7 +108,7 @@ AS $$
     ORDER BY r.id;
 $$;
 COMMENT ON FUNCTION _flagscope.rollout_states() IS
-    'live rollouts for health: critical, breached and cannot be acted on; warning, not decided, not judged, or locked';
+    'live rollouts for the view health: critical: breached but cannot be acted on; warning: not decided, not judged, or locked';
 
 CREATE FUNCTION _flagscope.store_states() RETURNS TABLE (name text, state text, since timestamptz, detail text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -117,15 +117,15 @@ AS $$
         coalesce('failed: ' || s.maintain_error, CASE WHEN s.last_maintain_at IS NULL THEN 'never run' ELSE 'done' END)
     FROM _flagscope.tick_state s
     UNION ALL
-    -- Where nobody delivers there is nothing late.
+    -- Without any deliverer, nothing is overdue.
     SELECT 'outbox', CASE WHEN min(o.created_at) < clock_timestamp() - interval '10 minutes' AND bool_or(delivers.yes)
             THEN 'warning' ELSE 'ok' END,
         min(o.created_at), CASE WHEN bool_or(delivers.yes) THEN format('%s rows to deliver', count(o.id))
-            ELSE 'nobody has delivered anything yet' END
+            ELSE 'no notification has ever been delivered' END
     FROM (SELECT EXISTS (SELECT FROM flagscope.outbox x WHERE x.attempts > 0) AS yes) delivers
         LEFT JOIN flagscope.outbox o ON o.delivered_at IS NULL;
 $$;
-COMMENT ON FUNCTION _flagscope.store_states() IS 'maintenance and deliveries for health';
+COMMENT ON FUNCTION _flagscope.store_states() IS 'maintenance and deliveries for the view health';
 
 CREATE FUNCTION _flagscope.health() RETURNS TABLE (name text, state text, since timestamptz, detail text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET lock_timeout = '500ms'
@@ -148,12 +148,12 @@ COMMENT ON FUNCTION _flagscope.health() IS 'the rows of the view health';
 
 CREATE VIEW flagscope.health AS SELECT h.name, h.state, h.since, h.detail FROM _flagscope.health() h;
 COMMENT ON VIEW flagscope.health IS
-    'for monitoring systems: judging, locks, maintenance, outbox, each live rollout; state is ok, warning or critical';
+    'for monitoring systems: judging, locks, maintenance, outbox and each live rollout; state is ok, warning or critical';
 COMMENT ON COLUMN flagscope.health.name IS 'what it is about';
 COMMENT ON COLUMN flagscope.health.detail IS 'what is wrong, in words';
-COMMENT ON COLUMN flagscope.health.state IS 'critical: a person must act now, for nothing protects the users meanwhile';
+COMMENT ON COLUMN flagscope.health.state IS 'critical: somebody must act now, because users are not protected meanwhile';
 COMMENT ON COLUMN flagscope.health.since IS
-    'since when that has been wrong; where it is ok, when it was last seen to be';
+    'since when the state lasts; if ok, when it was last checked';
 
 CREATE FUNCTION _flagscope.tick_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -217,4 +217,4 @@ BEGIN
     END;
 END $$;
 COMMENT ON FUNCTION flagscope.status() IS
-    'in words: a verdict first (does the judgement go on, and if not, why and what to do), then the worker, who holds what, what was last done, where every live rollout stands, what is wrong, which guardrails have seen no event at all, which telemetry counts for nobody';
+    'status as text: first whether judging works, and if not, why and what to do; then the worker, locks of other sessions, the last actions, every live rollout, problems, guardrails that have never seen an event, and telemetry that counts for no variant';

@@ -1,4 +1,4 @@
--- Targeting: the definition of a flag as it is evaluated, the checks of rules and prerequisites.
+-- Targeting: the complete definition of a flag as it is evaluated, and checks of rules and prerequisites.
 
 CREATE FUNCTION _flagscope.segments(environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -8,11 +8,11 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.segments(text) IS 'the segments that rules may refer to in an environment, by name; NULL: everywhere';
 
--- Most rules refer to none: to gather all of them took longer than to check the rule.
+-- Most rules refer to none: collecting all segments took longer than checking the rule.
 CREATE FUNCTION _flagscope.segments_for(rule jsonb, environment text) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN CASE WHEN rule @? 'strict $.**."$ref"' THEN _flagscope.segments(environment) ELSE '{}' END;
-COMMENT ON FUNCTION _flagscope.segments_for(jsonb, text) IS 'the segments that a rule may refer to, none where it refers to none';
+COMMENT ON FUNCTION _flagscope.segments_for(jsonb, text) IS 'the segments that a rule may refer to; none if it refers to none';
 
 CREATE FUNCTION _flagscope.segment(name text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -22,7 +22,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.segment(text, text) IS 'the rule of a segment in an environment; NULL: there is none';
 
--- The planner takes a recursive query for a huge one, and compiling it took 200 ms of 201: without JIT.
+-- Without JIT: the planner overestimates recursive queries, and compiling took 200 of 201 ms.
 CREATE FUNCTION _flagscope.segments_of(targeting jsonb, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
@@ -38,7 +38,7 @@ $$;
 COMMENT ON FUNCTION _flagscope.segments_of(jsonb, text) IS
     'the segments that a rule in an environment refers to, directly or through others, by name';
 
--- An expression, so that a query over many flags takes it in as a part of its own.
+-- A single expression, so that the planner can inline it into queries over many flags.
 CREATE FUNCTION _flagscope.definition_of(s flagscope.flag_state, f flagscope.flag_definition, e flagscope.environment_definition) RETURNS jsonb
 LANGUAGE sql STABLE
 RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled', (s).enabled AND (f).archived_at IS NULL,
@@ -49,9 +49,9 @@ RETURN json_build_object('key', (f).key, 'value_type', (f).value_type, 'enabled'
         'segments', CASE WHEN (s).targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of((s).targeting, (s).environment) ELSE '{}' END)::jsonb
     || CASE WHEN (f).value_schema IS NULL THEN '{}' ELSE jsonb_build_object('value_schema', (f).value_schema) END;
 COMMENT ON FUNCTION _flagscope.definition_of(flagscope.flag_state, flagscope.flag_definition, flagscope.environment_definition) IS
-    'a flag, whole: all that its evaluation reads, and its JSON Schema';
+    'the complete definition of a flag: all that its evaluation reads, and its JSON Schema';
 
--- In plpgsql, which keeps its plan: in SQL it was planned at every call, in 0.3 ms.
+-- In plpgsql, which caches the plan: as an SQL function it was planned at every call, in 0.3 ms.
 CREATE FUNCTION _flagscope.definition(s flagscope.flag_state) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,12 +59,12 @@ BEGIN
     RETURN (SELECT _flagscope.definition_of(s, f, e) FROM flagscope.flag_definition f, flagscope.environment_definition e
             WHERE f.key = s.flag AND e.key = s.environment);
 END $$;
-COMMENT ON FUNCTION _flagscope.definition(flagscope.flag_state) IS 'a flag, whole, by its state alone';
+COMMENT ON FUNCTION _flagscope.definition(flagscope.flag_state) IS 'the complete definition of a flag, by its state';
 
-COMMENT ON FUNCTION _flagscope.check_targeting(jsonb, jsonb) IS 'problems of a JsonLogic rule, with the segments it may refer to';
+COMMENT ON FUNCTION _flagscope.check_targeting(jsonb, jsonb) IS 'problems of a JsonLogic rule, given the segments that it may refer to';
 
 COMMENT ON FUNCTION _flagscope.unknown_variants(jsonb, jsonb, jsonb) IS
-    'results of a JsonLogic rule, with the segments it may refer to, that are none of a flag''s variants';
+    'results of a JsonLogic rule that are not variants of the flag, given the segments that it may refer to';
 
 CREATE FUNCTION _flagscope.variants(flag text, environment text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -75,7 +75,7 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.variants(text, text) IS 'the variants of a flag in an environment; NULL: no such flag';
 
--- In plpgsql, which keeps its plan: every change of a flag calls it.
+-- In plpgsql, which caches the plan: every change of a flag calls it.
 CREATE FUNCTION flagscope.check_targeting(targeting jsonb, flag text DEFAULT NULL, environment text DEFAULT NULL)
 RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -95,12 +95,12 @@ BEGIN
         FROM _flagscope.unknown_variants(targeting, segments, variants) u;
 END $$;
 COMMENT ON FUNCTION flagscope.check_targeting(jsonb, text, text) IS
-    'what is wrong with a targeting rule, and where (a JSON pointer), in an environment (NULL: flagscope.environment), and for '
-    'a flag, where one is named: whether it has the variants that the rule gives; no rows: every client of flagd takes it; '
-    'a problem that is no error works, but hardly as it was meant';
+    'problems of a targeting rule with their place (a JSON pointer), in an environment (NULL: flagscope.environment); if a flag '
+    'is given, also results that are not among its variants; no rows: every flagd client accepts the rule; a problem that is '
+    'not an error works, but probably not as intended';
 
 COMMENT ON FUNCTION _flagscope.targeting_outcomes(jsonb) IS
-    'the variants that a rule names as its results, and whether it may compute others';
+    'the variants that a rule names as results, and whether it may compute others';
 
 CREATE FUNCTION _flagscope.not_by_chance(s flagscope.flag_state, treatment text, control text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -109,12 +109,12 @@ AS $$
         WHEN arm.name IS NOT NULL THEN format('targeting serves variant "%s"', arm.name)
         WHEN o.any THEN 'targeting computes the variant that it serves'
         WHEN s.prerequisites <> '[]' AND s.default_variant IN (treatment, control)
-            THEN format('who lacks a prerequisite is served variant "%s"', s.default_variant) END
+            THEN format('users who do not meet a prerequisite are served variant "%s"', s.default_variant) END
     FROM (SELECT 1) one LEFT JOIN _flagscope.targeting_outcomes(s.targeting) o ON true
         LEFT JOIN LATERAL (SELECT min(v) FROM unnest(o.variants) v WHERE v IN (treatment, control)) arm(name) ON true;
 $$;
 COMMENT ON FUNCTION _flagscope.not_by_chance(flagscope.flag_state, text, text) IS
-    'why users come into the arms of a rollout otherwise than by its split, so that the arms differ in more than the variant; NULL: they do not';
+    'how users are assigned to the arms of a rollout other than by its split, so that the arms differ in more than the variant; NULL: they are not';
 
 CREATE FUNCTION _flagscope.require_targeting(targeting jsonb, owner text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -131,7 +131,7 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_targeting(jsonb, text, text) IS
-    'raises unless a rule can be evaluated in an environment; NULL: with the segments that every environment has';
+    'raises unless a rule can be evaluated in an environment; NULL: with the general segments';
 
 CREATE FUNCTION _flagscope.require_rule(s flagscope.flag_state, was flagscope.flag_state, variants jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -146,22 +146,22 @@ BEGIN
         RETURN;
     END IF;
     PERFORM _flagscope.require_targeting(s.targeting, format('targeting of flag "%s"', s.flag), s.environment);
-    -- An import takes what flagd takes, and tells it.
+    -- An import accepts what flagd accepts, and reports it.
     IF (is_new OR other_variants) AND coalesce(current_setting('flagscope.importing', true), '') <> 'on' THEN
         segments := _flagscope.segments_for(s.targeting, s.environment);
         SELECT * INTO wrong FROM _flagscope.unknown_variants(s.targeting, segments, variants) u
-        -- What was unknown before (an import's) stops no change of the variants.
+        -- Results that were unknown before (from an import) do not prevent a change of the variants.
         WHERE is_new OR NOT EXISTS (SELECT FROM _flagscope.unknown_variants(s.targeting, segments,
             coalesce(was.variants, _flagscope.variants(s.flag, NULL::text))) o WHERE o.path = u.path) LIMIT 1;
         IF FOUND THEN
             RAISE EXCEPTION USING ERRCODE = 'undefined_object',
                 MESSAGE = _flagscope.message('targeting of flag "%s"%s: %s', s.flag, ' at ' || nullif(wrong.path, ''), wrong.problem),
-                HINT = 'Whom the rule gave it would get an error. Add the variant to the flag first, or serve another.';
+                HINT = 'Users for whom the rule yields it would get an error. Add the variant to the flag first, or serve another one.';
         END IF;
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_rule(flagscope.flag_state, flagscope.flag_state, jsonb) IS
-    'raises unless a flag''s rule can be evaluated and gives variants that it has, where that was not so already before a change';
+    'raises unless a flag''s rule can be evaluated and yields variants of the flag, except for problems that existed before the change';
 
 CREATE FUNCTION _flagscope.require_prerequisites(prerequisites jsonb, flag text, environment text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -177,7 +177,7 @@ BEGIN
     FOR p IN SELECT x FROM jsonb_array_elements(prerequisites) x LOOP
         IF jsonb_typeof(p -> 'flag') IS DISTINCT FROM 'string' OR jsonb_typeof(p -> 'variant') IS DISTINCT FROM 'string' THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = _flagscope.message('a prerequisite of flag "%s" names no flag and variant: %s', flag, p),
+                MESSAGE = _flagscope.message('a prerequisite of flag "%s" does not name a flag and a variant: %s', flag, p),
                 HINT = 'Write it like {"flag": "new-cart", "variant": "on"}.';
         END IF;
         IF NOT EXISTS (SELECT FROM flagscope.flag_definition f JOIN flagscope.flag_state s ON s.flag = f.key
@@ -206,16 +206,16 @@ BEGIN
     SELECT w.path INTO found_path FROM way w WHERE w.flag = NEW.flag AND cardinality(w.path) > 1 LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('prerequisites of flag "%s" go round in a circle: %s', NEW.flag, array_to_string(found_path, ' needs '));
+            MESSAGE = _flagscope.message('prerequisites of flag "%s" form a circle: %s', NEW.flag, array_to_string(found_path, ' needs '));
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_prerequisite_cycle() IS 'trigger, at commit: no flag needs itself';
+COMMENT ON FUNCTION _flagscope.check_prerequisite_cycle() IS 'trigger, at commit: no flag needs itself, directly or indirectly';
 CREATE CONSTRAINT TRIGGER check_prerequisite_cycle AFTER INSERT OR UPDATE ON flagscope.flag_state
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.prerequisites <> '[]')
     EXECUTE FUNCTION _flagscope.check_prerequisite_cycle();
 
--- The plan for any flag, by the index even while the table is small: it is kept for a session, however the table grows.
+-- A generic plan by index even while the table is small: it is kept for the session while the table grows.
 CREATE FUNCTION _flagscope.check_flag_needed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -225,7 +225,7 @@ DECLARE
     other record;
 BEGIN
     IF kept ?& ARRAY(SELECT jsonb_object_keys(OLD.variants)) THEN
-        RETURN NULL;  -- nothing is taken away
+        RETURN NULL;  -- no variant is removed
     END IF;
     SELECT s.flag, s.environment, p ->> 'variant' AS variant INTO other
     FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag, LATERAL jsonb_array_elements(s.prerequisites) p
@@ -246,11 +246,11 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_flag_needed() IS
-    'trigger: what another flag needs is not removed or archived; a flag with a live rollout is not archived';
+    'trigger: a flag or variant that another flag needs cannot be removed or archived; a flag with a live rollout cannot be archived';
 CREATE CONSTRAINT TRIGGER check_flag_needed AFTER DELETE OR UPDATE OF variants, archived_at ON flagscope.flag_definition
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_needed();
 
--- Its state goes with the flag, whose own trigger looks for those that need it.
+-- If the whole flag is deleted, the flag's own trigger checks this.
 CREATE FUNCTION _flagscope.check_state_needed() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -266,7 +266,7 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_state_needed() IS 'trigger: the state of a flag that another one needs stays';
+COMMENT ON FUNCTION _flagscope.check_state_needed() IS 'trigger: the state of a flag that another flag needs cannot be deleted';
 CREATE CONSTRAINT TRIGGER check_state_needed AFTER DELETE ON flagscope.flag_state
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_state_needed();
 
@@ -274,11 +274,11 @@ CREATE FUNCTION _flagscope.renew_flag_states() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- Setting nothing: the triggers of flag_state give every state concerned a new version with the new definition.
+    -- An update that sets nothing: the triggers of flag_state give every affected state a new version with the new definition.
     UPDATE flagscope.flag_state s SET enabled = s.enabled WHERE s.flag = NEW.key;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.renew_flag_states() IS 'trigger: what a flag says goes into the history of its every state';
+COMMENT ON FUNCTION _flagscope.renew_flag_states() IS 'trigger: adds a flag''s new definition to the history of each of its states';
 CREATE TRIGGER renew_flag_states AFTER UPDATE OF variants, metadata, bucketing, archived_at, value_schema ON flagscope.flag_definition
     FOR EACH ROW WHEN ((NEW.variants, NEW.metadata, NEW.bucketing, NEW.archived_at, NEW.value_schema)
         IS DISTINCT FROM (OLD.variants, OLD.metadata, OLD.bucketing, OLD.archived_at, OLD.value_schema))
@@ -293,11 +293,11 @@ BEGIN
     UPDATE flagscope.flag_state s SET targeting = nullif(set_targeting.targeting, 'null')
     WHERE s.flag = set_targeting.flag AND s.environment = _flagscope.environment(set_targeting.environment)
     RETURNING s.version INTO new_version;
-    -- Which raises the error for a flag that is not there.
+    -- Raises the error for a flag that does not exist.
     RETURN coalesce(new_version, _flagscope.change_flag_state(flag, environment, NULL::boolean, NULL::text));
 END $$;
 COMMENT ON FUNCTION flagscope.set_targeting(text, jsonb, text) IS
-    'sets a flag''s targeting rule, NULL for none; refused where it gives a variant that the flag does not have; '
+    'sets a flag''s targeting rule, NULL for none; refused if it yields a variant that the flag does not have; '
     'returns the new version';
 
 CREATE FUNCTION flagscope.set_prerequisites(flag text, prerequisites jsonb, environment text DEFAULT NULL) RETURNS bigint
@@ -309,8 +309,8 @@ BEGIN
     UPDATE flagscope.flag_state s SET prerequisites = coalesce(set_prerequisites.prerequisites, '[]')
     WHERE s.flag = set_prerequisites.flag AND s.environment = _flagscope.environment(set_prerequisites.environment)
     RETURNING s.version INTO new_version;
-    -- Which raises the error for a flag that is not there.
+    -- Raises the error for a flag that does not exist.
     RETURN coalesce(new_version, _flagscope.change_flag_state(flag, environment, NULL::boolean, NULL::text));
 END $$;
 COMMENT ON FUNCTION flagscope.set_prerequisites(text, jsonb, text) IS
-    'sets the other flags that must serve a variant first, as [{"flag", "variant"}]; returns the new version';
+    'sets the other flags that must serve given variants, as [{"flag", "variant"}]; returns the new version';

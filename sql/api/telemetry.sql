@@ -1,14 +1,14 @@
--- Telemetry: the ingest trigger, and one view per signal with the signal's own words.
+-- Telemetry: the ingest trigger, and one view per signal with that signal's own column names.
 
 CREATE TRIGGER fold_telemetry AFTER INSERT ON flagscope.telemetry REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry();
 COMMENT ON FUNCTION _flagscope.fold_telemetry() IS
-    'trigger: matches the rows of one statement against the metrics on watch and writes their states to variant_delta';
+    'trigger: matches the rows of one statement with the metrics that guardrails read and writes their states to variant_delta';
 
 CREATE FUNCTION _flagscope.attribution(flags jsonb, attribution flagscope.attribution) RETURNS flagscope.attribution
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(attribution, CASE WHEN flags IS NULL THEN 'none' ELSE 'tag' END::flagscope.attribution);
-COMMENT ON FUNCTION _flagscope.attribution(jsonb, flagscope.attribution) IS 'how a row came to its flags, also when its writer did not say';
+COMMENT ON FUNCTION _flagscope.attribution(jsonb, flagscope.attribution) IS 'where a row''s flags come from, also if its writer did not say';
 
 CREATE VIEW flagscope.span AS
 SELECT ts, value AS duration, name, is_error, subject, flags, environment, service, trace_id,

@@ -7,7 +7,7 @@ AS $$
     FROM flagscope.flag_definition f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
 $$;
 COMMENT ON FUNCTION _flagscope.variants_of(text) IS
-    'the variants of those flags of a JSON array that exist; the ingest trigger asks of flags that are not on watch';
+    'the variants of the existing flags in a JSON array; used by the ingest trigger for flags without watched metrics';
 
 CREATE VIEW flagscope.uncounted AS
 SELECT x.cause, nullif(x.environment, '') AS environment, nullif(x.flag, '') AS flag,
@@ -19,15 +19,15 @@ FROM (
     SELECT d.cause, d.environment, d.flag, d.n, d.example, d.at, d.at FROM _flagscope.uncounted_delta d
 ) x GROUP BY x.cause, x.environment, x.flag;
 COMMENT ON VIEW flagscope.uncounted IS
-    'rows of telemetry that count for nobody: environment, flag or variant does not exist, or the variant is not text';
+    'rows of telemetry that count for no variant: environment, flag or variant does not exist, or the variant is not text';
 COMMENT ON COLUMN flagscope.uncounted.cause IS 'why';
 COMMENT ON COLUMN flagscope.uncounted.environment IS 'environment as it was sent; NULL: it exists';
 COMMENT ON COLUMN flagscope.uncounted.last_at IS 'see first_at';
 COMMENT ON COLUMN flagscope.uncounted.flag IS
-    'NULL: rows without flags in an environment that does not exist; with environment: flags too many to be kept apart';
-COMMENT ON COLUMN flagscope.uncounted.rows IS 'how many; a row counts once for each of its flags of which this is so';
-COMMENT ON COLUMN flagscope.uncounted.example IS 'what the last ones said of the flag';
-COMMENT ON COLUMN flagscope.uncounted.first_at IS 'with last_at: when they came in';
+    'NULL: rows without flags in an environment that does not exist; NULL together with environment: flags beyond the maximum';
+COMMENT ON COLUMN flagscope.uncounted.rows IS 'number of rows; a row counts once for each of its flags concerned';
+COMMENT ON COLUMN flagscope.uncounted.example IS 'what the latest row says about the flag';
+COMMENT ON COLUMN flagscope.uncounted.first_at IS 'with last_at: range of their times of arrival';
 
 CREATE FUNCTION _flagscope.gather_uncounted() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -42,7 +42,7 @@ BEGIN
     FROM taken d GROUP BY d.cause, d.environment, d.flag
     ON CONFLICT (cause, environment, flag) DO UPDATE SET n = _flagscope.bounded(t.n::numeric + excluded.n),
         example = excluded.example, last_at = greatest(t.last_at, excluded.last_at);
-    -- By the clock: these are times of arrival.
+    -- By the clock, because these are times of arrival.
     DELETE FROM _flagscope.uncounted_total t
     WHERE t.last_at < clock_timestamp() - _flagscope.setting_interval('uncounted.retention'::text);
     WITH gone AS (
@@ -58,7 +58,7 @@ BEGIN
         last_at = greatest(t.last_at, excluded.last_at);
 END $$;
 COMMENT ON FUNCTION _flagscope.gather_uncounted() IS
-    'adds what came in to uncounted_total, forgets what is old, keeps the last 1,000 flags apart; part of maintain()';
+    'part of maintain(): adds arrivals to uncounted_total, deletes what is old, keeps the latest 1,000 flags separate';
 
 CREATE FUNCTION _flagscope.uncounted_words() RETURNS TABLE (item text, says text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -73,7 +73,7 @@ AS $$
         u.example, CASE u.cause
             WHEN 'unknown environment' THEN 'Give an environment this alias, or correct the name where it is sent.'
             WHEN 'unknown flag' THEN 'Create the flag, or correct the name where it is sent.'
-            WHEN 'unknown variant' THEN 'Send one that it has' || coalesce(': ' || (
+            WHEN 'unknown variant' THEN 'Send one of its variants' || coalesce(': ' || (
                 SELECT string_agg(k, ', ' ORDER BY k) FROM flagscope.flag_definition f, LATERAL jsonb_object_keys(f.variants) k
                 WHERE f.key = u.flag), '') || '.'
             ELSE 'Send the variant''s name: {"flag": "variant"}.' END,
@@ -86,4 +86,4 @@ AS $$
     ) u WHERE u.place = 1 ORDER BY u.rows DESC, u.cause;
 $$;
 COMMENT ON FUNCTION _flagscope.uncounted_words() IS
-    'for status(): by cause, how many rows of the last day count for nobody, the most frequent case and what to do';
+    'for status(): by cause, how many rows of the last day count for no variant, the most frequent case, and what to do';

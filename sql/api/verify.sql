@@ -1,10 +1,10 @@
--- verify_rollup(): are the rollups what the raw rows say?
+-- verify_rollup(): do the rollups agree with the raw rows?
 
 CREATE FUNCTION _flagscope.is_near(a float8, b float8, scale float8) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN a IS NOT DISTINCT FROM b OR abs(a - b) <= 1e-9 * greatest(abs(a), abs(b), abs(scale));
 COMMENT ON FUNCTION _flagscope.is_near(float8, float8, float8) IS
-    'equal up to rounding: sums of floating point depend on their order; scale: size of what was summed';
+    'equal up to rounding, since floating-point sums depend on their order; scale: size of what was summed';
 
 CREATE FUNCTION _flagscope.state_difference(raw flagscope.variant_rollup, rollup flagscope.variant_rollup) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -21,7 +21,7 @@ RETURN CASE WHEN raw.n IS NULL THEN 'no raw rows' WHEN rollup.n IS NULL THEN 'no
     CASE WHEN NOT _flagscope.is_near((raw.histogram::text::jsonb ->> 'sum')::float8, (rollup.histogram::text::jsonb ->> 'sum')::float8,
         raw.n * greatest(abs(flagscope.min(raw.histogram)), abs(flagscope.max(raw.histogram)))) THEN 'sum' END) END;
 COMMENT ON FUNCTION _flagscope.state_difference(flagscope.variant_rollup, flagscope.variant_rollup) IS
-    'what differs between two states, in words; empty: counts, histograms and extremes are equal, mean and deviation up to rounding';
+    'difference between two states, as text; empty: counts, histograms and extremes are equal, mean and deviation equal up to rounding';
 
 CREATE FUNCTION _flagscope.summed(states flagscope.variant_rollup[], width interval) RETURNS SETOF flagscope.variant_rollup
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -30,7 +30,7 @@ AS $$
         flagscope.rollup(s.moments), flagscope.rollup(s.histogram), max(s.last_ts), true
     FROM unnest(states) s GROUP BY 1, 2, 3, 4, 5;
 $$;
-COMMENT ON FUNCTION _flagscope.summed(flagscope.variant_rollup[], interval) IS 'states added up to one for each series and bucket of a width';
+COMMENT ON FUNCTION _flagscope.summed(flagscope.variant_rollup[], interval) IS 'states summed up by series and bucket of a width';
 
 CREATE FUNCTION _flagscope.differences(raw flagscope.variant_rollup[], rollup flagscope.variant_rollup[], width interval)
 RETURNS TABLE (bucket_width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
@@ -44,7 +44,7 @@ AS $$
     ) d WHERE d.difference <> '';
 $$;
 COMMENT ON FUNCTION _flagscope.differences(flagscope.variant_rollup[], flagscope.variant_rollup[], interval) IS
-    'series and buckets of a width whose states differ';
+    'series and buckets of a width whose two states differ';
 
 CREATE FUNCTION _flagscope.open_states(lower timestamptz, upper timestamptz, watches jsonb) RETURNS SETOF flagscope.variant_rollup
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -56,7 +56,7 @@ AS $$
     FROM _flagscope.variant_delta d JOIN _flagscope.keys(watches) k ON (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric)
     WHERE NOT d.rolled_up AND d.bucket >= lower AND d.bucket < upper;
 $$;
-COMMENT ON FUNCTION _flagscope.open_states(timestamptz, timestamptz, jsonb) IS 'what is not settled yet, and so part of every level';
+COMMENT ON FUNCTION _flagscope.open_states(timestamptz, timestamptz, jsonb) IS 'states that are not settled yet, and so belong to every level';
 
 CREATE FUNCTION _flagscope.verify_slice(lower timestamptz, upper timestamptz, watches jsonb)
 RETURNS TABLE (bucket_width interval, flag text, environment text, metric text, variant text, bucket timestamptz, n_raw bigint, n_rollup bigint, difference text)
@@ -104,7 +104,7 @@ BEGIN
         CONTINUE WHEN watches IS NULL;
         RETURN QUERY SELECT * FROM _flagscope.verify_slice(slice.lower, slice.upper, watches);
     END LOOP;
-    -- A day is the sum of its 10 minutes.
+    -- A day is the sum of its 10-minute buckets.
     SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches FROM _flagscope.watch w;
     lower := greatest(_flagscope.floor(interval '1 day', span.since), _flagscope.kept_since('rollup medium'));
     upper := _flagscope.ceiling(interval '1 day', span.until);
@@ -112,4 +112,4 @@ BEGIN
         _flagscope.history(interval '1 day', lower, upper, watches), interval '1 day');
 END $$;
 COMMENT ON FUNCTION flagscope.verify_rollup(timestamptz, timestamptz) IS
-    'compares the rollups of every level with raw rows folded anew, over the range in whole 10 minutes, for metrics on watch as far back as they are complete (watch.since); no row: all are the same';
+    'compares the rollups of every level with recomputed ones, over the range in whole 10 minutes, for rolled-up metrics as far back as they are complete (watch.since); no rows: all agree';

@@ -1,8 +1,8 @@
--- What is on watch, and since when its rollups are complete. A metric put on watch later is rolled up from raw rows.
+-- Which metrics are rolled up, and since when completely. Earlier rows of a new metric are rolled up from raw rows.
 --
--- The difficulty is a writer that does not know of the new metric yet: its rows are not folded live. Its transaction
--- began before the metric's commit reached it, so once all transactions of that time are over (the barrier), a snapshot
--- has for every row either its delta or the row alone, and rebuilding under one snapshot counts each exactly once.
+-- The difficulty is a writer that does not know of the new metric yet: its rows are not rolled up when they are written. Its
+-- transaction began before the metric's commit reached it, so once all transactions of that time have ended (the barrier), a
+-- snapshot has for every row either its delta or the row alone, and rebuilding under one snapshot counts each exactly once.
 
 CREATE FUNCTION _flagscope.keep_watch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -13,13 +13,13 @@ BEGIN
         DELETE FROM _flagscope.watch w WHERE w.flag = OLD.flag AND w.environment = OLD.environment AND w.metric = OLD.metric;
     END IF;
     IF TG_OP <> 'DELETE' AND NEW.enabled AND (SELECT NOT _flagscope.is_polled(m) FROM flagscope.metric_definition m WHERE m.name = NEW.metric) THEN
-        -- The update only takes the row's lock, so that nobody else removes it meanwhile.
+        -- The update only locks the row, so that no other session removes it meanwhile.
         INSERT INTO _flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
         ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
     END IF;
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.keep_watch() IS 'trigger: watch has what enabled guardrails read of telemetry; rollups that a tick counts do not follow from raw rows';
+COMMENT ON FUNCTION _flagscope.keep_watch() IS 'trigger: keeps in watch the metrics of telemetry that enabled guardrails read, except those counted by ticks, whose rollups cannot be rebuilt from raw rows';
 CREATE TRIGGER keep_watch AFTER INSERT OR UPDATE OR DELETE ON flagscope.guardrail
     FOR EACH ROW EXECUTE FUNCTION _flagscope.keep_watch();
 
@@ -34,7 +34,7 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.renew_watch() IS
-    'trigger: rows that count only now, of a new variant or under a new alias, are rolled up like those of a new metric';
+    'trigger: stored rows that count from now on, of a new variant or under a new alias, are rolled up like those of a new metric';
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_definition
     FOR EACH ROW WHEN (NEW.variants IS DISTINCT FROM OLD.variants) EXECUTE FUNCTION _flagscope.renew_watch();
 CREATE TRIGGER renew_watch AFTER UPDATE ON flagscope.flag_state
@@ -46,31 +46,31 @@ CREATE FUNCTION _flagscope.raise_barrier(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A transaction that is seen as committed tells the others a moment later, but before it gives back its locks:
-    -- whoever has this lock knows that all writers that begin from now on know the metric.
+    -- A transaction that is visible as committed sends its invalidations a moment later, but before it releases its locks:
+    -- once this lock is granted, all writers that begin from now on know the metric.
     LOCK TABLE _flagscope.watch IN SHARE ROW EXCLUSIVE MODE NOWAIT;
     UPDATE _flagscope.watch w SET barrier = pg_snapshot_xmax(pg_current_snapshot()),
         target = _flagscope.floor(interval '10 minutes', greatest(at - _flagscope.setting_interval('rollup.backfill'), _flagscope.kept_since('telemetry')))
     WHERE w.barrier IS NULL AND w.requested_by <> pg_current_xact_id();
 EXCEPTION WHEN lock_not_available THEN
-    NULL;  -- somebody is changing guardrails: the next run tries again
+    NULL;  -- guardrails are being changed: the next run tries again
 END $$;
 COMMENT ON FUNCTION _flagscope.raise_barrier(timestamptz) IS 'fixes which transactions the backfill of new watches waits for';
 
 CREATE FUNCTION _flagscope.next_step(step interval, took interval) RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- A slice of about 50 ms, four times more or less at once; in whole buckets.
+-- Aims at slices of about 50 ms, changing by a factor of at most four at once; in whole buckets.
 RETURN least(interval '10 minutes', greatest(interval '10 seconds',
     interval '10 seconds' * round(extract(epoch FROM step) / 10 * least(4, greatest(0.25, 0.05 / greatest(extract(epoch FROM took), 1e-6))))));
 COMMENT ON FUNCTION _flagscope.next_step(interval, interval) IS
-    'how much time the next slice of a backfill takes in, when the last one, of step, took so long: rows are read, and how many lie in a minute differs by installation';
+    'how much time the next slice of a backfill covers, given how long the last one took: the number of rows in a minute differs by installation';
 
 CREATE FUNCTION _flagscope.backfill_slice(watches jsonb, since timestamptz, reached timestamptz, step interval, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     started timestamptz := clock_timestamp();
-    -- Newest first: that is what people look at. The first ten minutes have no end.
+    -- Newest first, because that is what people look at.
     lowest timestamptz := _flagscope.floor(interval '10 minutes', coalesce(reached, since - interval '10 minutes', at));
     upper timestamptz := coalesce(reached, since, 'infinity');
     lower timestamptz := greatest(lowest, least(upper, _flagscope.ceiling(interval '10 seconds', at)) - step);
@@ -85,7 +85,7 @@ BEGIN
     FROM _flagscope.keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
 END $$;
 COMMENT ON FUNCTION _flagscope.backfill_slice(jsonb, timestamptz, timestamptz, interval, timestamptz) IS
-    'rolls up one slice of the ten minutes before since, and the ten minutes when it was the last of them';
+    'rolls up one slice of the ten minutes before since, and after their last slice the 10-minute bucket';
 
 CREATE FUNCTION _flagscope.backfill(at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
@@ -110,4 +110,4 @@ BEGIN
     RETURN false;
 END $$;
 COMMENT ON FUNCTION _flagscope.backfill(timestamptz, timestamptz) IS
-    'rolls up raw rows of metrics put on watch later by slices until a time, one at least; returns whether more may be left then';
+    'rolls up earlier raw rows of new metrics in slices until a time, at least one slice; returns whether more may be left';

@@ -1,6 +1,7 @@
--- Both schemas are made here and belong to the extension; neither may be there before: who can create objects in one can
--- add a function that fits a call of flagscope's better than the one that is meant, and what runs with the installer's
--- rights, the worker among it, would call it. Until they are made, names are looked up in pg_catalog alone (flagscope.control).
+-- Both schemas are created here and belong to the extension; neither may exist before. Anybody who can create objects in one
+-- could add an overloaded function that matches one of flagscope's own calls better than the intended one; code that runs
+-- with the installer's rights, such as the worker, would then call it. Until they are created, names are looked up in
+-- pg_catalog alone (flagscope.control).
 DO $$
 DECLARE
     found text := (SELECT string_agg(format('"%s"', n.nspname), ' and ' ORDER BY n.nspname) FROM pg_namespace n
@@ -10,15 +11,15 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'duplicate_schema',
             MESSAGE = pg_catalog.format('flagscope cannot be installed where a schema %s exists already', found),
             DETAIL = 'Objects put there by somebody else could run with a superuser''s rights.',
-            HINT = 'Look at what it holds and move away what is to be kept (ALTER ... SET SCHEMA); '
-                'then DROP SCHEMA ... CASCADE, and CREATE EXTENSION makes the schemas flagscope and _flagscope.';
+            HINT = 'Look at what it contains and move what you want to keep elsewhere (ALTER ... SET SCHEMA); '
+                'then DROP SCHEMA ... CASCADE. CREATE EXTENSION creates the schemas flagscope and _flagscope itself.';
     END IF;
 END $$;
 CREATE SCHEMA flagscope;
 COMMENT ON SCHEMA flagscope IS 'flags, telemetry, guardrails and rollouts: what people and programs read and call';
 CREATE SCHEMA _flagscope;
 COMMENT ON SCHEMA _flagscope IS
-    'what flagscope works with inside: functions, queues, bookkeeping and partitions; it may change with any version';
+    'internals of flagscope: functions, queues, bookkeeping and partitions; may change with any version';
 SET LOCAL search_path = flagscope, pg_temp;
 
 -- Shell types: the sketches' input and output functions name them before they exist (completed in sql/schema/sketch.sql).

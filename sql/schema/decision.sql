@@ -1,4 +1,4 @@
--- Decisions: what was done, why, by whom; and what has to be told to the world.
+-- Decisions: what was done, why and by whom; and the outbox of notifications.
 
 CREATE TABLE flagscope.decision (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -45,17 +45,17 @@ COMMENT ON COLUMN flagscope.decision.guardrail_version IS 'version of its rule';
 COMMENT ON COLUMN flagscope.decision.last_stratum IS 'see evidence_id';
 COMMENT ON COLUMN flagscope.decision.reason IS 'why, in words';
 COMMENT ON COLUMN flagscope.decision.transaction IS 'transaction that decided';
-COMMENT ON COLUMN flagscope.decision.key IS 'what is decided at most once: rollout, its version, action, guardrail; and for what only tells, the breach';
-COMMENT ON COLUMN flagscope.decision.shadow IS 'a shadow rule would have acted; nothing was changed';
-COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail as it stood';
+COMMENT ON COLUMN flagscope.decision.key IS 'makes a decision happen at most once: rollout and its version, action, guardrail; for warnings and shadow rules also the breach';
+COMMENT ON COLUMN flagscope.decision.shadow IS 'true: a shadow rule would have acted; nothing was changed';
+COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail''s row at the time';
 COMMENT ON COLUMN flagscope.decision.evidence IS
-    'verdict and numbers: what both arms looked like in the stage, n and events weighed, odds ratio with its anytime-valid interval, ln e and the line it crossed; of several guardrails together also joint, as in guardrail_status';
-COMMENT ON COLUMN flagscope.decision.actor IS 'who decided, as the caller said; "flagscope": a guardrail or the ramp';
-COMMENT ON COLUMN flagscope.decision.session_role IS 'the role that was logged in, whatever it said: of flagscope''s own decisions whoever called tick()';
-COMMENT ON COLUMN flagscope.decision.at IS 'when it holds from: the time that the tick or the caller gave';
+    'verdict and numbers: the metric of both arms in this stage, sample sizes and events, the estimate with an interval valid at every look, ln e and the line it crossed; for a joint breach also joint, as in guardrail_status';
+COMMENT ON COLUMN flagscope.decision.actor IS 'who decided, as stated by the caller; "flagscope": a guardrail or the ramp';
+COMMENT ON COLUMN flagscope.decision.session_role IS 'the role that was logged in, whatever actor says; for flagscope''s own decisions, the one that called tick()';
+COMMENT ON COLUMN flagscope.decision.at IS 'effective time, as given by the tick or the caller';
 COMMENT ON COLUMN flagscope.decision.recorded_at IS 'when it was written, by the server''s clock';
 COMMENT ON COLUMN flagscope.decision.evidence_id IS
-    'with last_stratum: the evidence is what the rows of evaluation with this number add up to, up to that ordinal';
+    'with last_stratum: the rows of evaluation that the evidence is the sum of (this number, strata up to that one)';
 COMMENT ON COLUMN flagscope.decision.watermark IS 'latest ts among the rows judged';
 CREATE INDEX decision_by_rollout ON flagscope.decision (rollout_id, id);
 
@@ -69,7 +69,7 @@ CREATE TABLE flagscope.outbox (
     delivered_at timestamptz
 );
 COMMENT ON TABLE flagscope.outbox IS
-    'notifications to deliver; a deliverer takes rows FOR UPDATE SKIP LOCKED, NOTIFY flagscope_outbox wakes it';
+    'notifications to deliver; deliverers lock rows FOR UPDATE SKIP LOCKED and are woken by NOTIFY flagscope_outbox';
 COMMENT ON COLUMN flagscope.outbox.id IS 'number of the notification';
 COMMENT ON COLUMN flagscope.outbox.kind IS 'decision or health';
 COMMENT ON COLUMN flagscope.outbox.payload IS 'what is told, as JSON';

@@ -1,6 +1,6 @@
--- Health of rollouts: are users split as asked for, does everybody stay where he is, is there any traffic.
+-- Health of rollouts: are users split as configured, do they keep their variant, is there any traffic.
 
--- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
+-- Written by the ingest trigger in the transaction of the raw rows; rows are only inserted and consumed, so no index.
 CREATE TABLE _flagscope.subject_delta (
     flag        text NOT NULL,
     environment text NOT NULL,
@@ -10,9 +10,9 @@ CREATE TABLE _flagscope.subject_delta (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE _flagscope.subject_delta REPLICA IDENTITY FULL;  -- as of variant_delta
 COMMENT ON TABLE _flagscope.subject_delta IS
-    'exposures of flags being rolled out, or followed up after that, from one writing statement, each subject once, until the next tick consumes them';
+    'exposures to flags that are being rolled out or watched after completion: each subject once a writing statement, until the next tick consumes them';
 
--- No foreign key to rollout: its check would wait for whoever has a rollout locked, and the tick waits for nobody.
+-- No foreign key to rollout: its check would wait for a lock on the rollout, and a tick must not wait.
 CREATE TABLE flagscope.rollout_subject (
     rollout_id bigint NOT NULL,
     subject    text NOT NULL,
@@ -23,17 +23,17 @@ CREATE TABLE flagscope.rollout_subject (
     PRIMARY KEY (rollout_id, subject)
 );
 COMMENT ON TABLE flagscope.rollout_subject IS
-    'who was exposed to a rollout or in its follow-up after completion, from its exposures (feature_flag.evaluation with a subject); kept until setting subject.retention after its end, or until the flag''s next rollout starts';
+    'subjects exposed to a rollout or in its watch after completion, from exposures (feature_flag.evaluation with a subject); kept until setting subject.retention after its end, or until the flag''s next rollout starts';
 COMMENT ON COLUMN flagscope.rollout_subject.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.rollout_subject.first_seen IS 'time of the subject''s first exposure';
-COMMENT ON COLUMN flagscope.rollout_subject.subject IS 'targeting key; of one longer than 255 bytes its md5';
+COMMENT ON COLUMN flagscope.rollout_subject.subject IS 'targeting key; if longer than 255 bytes, its md5';
 COMMENT ON COLUMN flagscope.rollout_subject.variant IS 'at the first exposure';
-COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS 'first exposure to the treatment; a widened stage moves units to it';
+COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS 'first exposure to the treatment; a wider stage moves units from the control to it';
 COMMENT ON COLUMN flagscope.rollout_subject.crossed IS 'seen with the control after the treatment, though the rollout was never stepped back';
 
 CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
 COMMENT ON TYPE flagscope.health_rule IS
-    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: exposures to the treatment have stopped, or never came though the control has some';
+    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: no exposures to the treatment any more, or none at all while the control has some';
 
 CREATE TABLE flagscope.rollout_health (
     rollout_id  bigint NOT NULL,
@@ -50,15 +50,15 @@ CREATE TABLE flagscope.rollout_health (
     PRIMARY KEY (rollout_id, rule)
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE flagscope.rollout_health IS
-    'what every rollout is watched for beside its guardrails; what is not ok is told once and holds the ramp';
+    'checks of every rollout besides its guardrails; a state that is not ok is reported once and holds the ramp';
 COMMENT ON COLUMN flagscope.rollout_health.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.rollout_health.rule IS 'what is looked at';
 COMMENT ON COLUMN flagscope.rollout_health.state IS 'ok, or what kind of finding it is';
 COMMENT ON COLUMN flagscope.rollout_health.reason IS 'the finding in words';
 COMMENT ON COLUMN flagscope.rollout_health.max_log_e IS 'greatest log e of the evidence';
 COMMENT ON COLUMN flagscope.rollout_health.told_at IS 'when it was told';
-COMMENT ON COLUMN flagscope.rollout_health.evidence IS 'of split: log likelihood ratios summed over ticks, one per grid point (statistics.md S)';
+COMMENT ON COLUMN flagscope.rollout_health.evidence IS 'of split: log likelihood ratios summed over ticks, one per grid point (test S of src/core/stats/README.md)';
 COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS 'of split: units first seen in the treatment; of crossing: units that crossed';
 COMMENT ON COLUMN flagscope.rollout_health.n_control IS 'of split: units first seen in the control; of crossing: all units';
-COMMENT ON COLUMN flagscope.rollout_health.expected IS 'of split: units that the shares in force would have put into the treatment';
+COMMENT ON COLUMN flagscope.rollout_health.expected IS 'of split: how many units the configured shares would have given the treatment';
 COMMENT ON COLUMN flagscope.rollout_health.last_at IS 'tick that last saw an exposure to the treatment';

@@ -1,11 +1,11 @@
--- Metrics: how to read a number from telemetry; and their state by variant and time.
+-- Metrics: how a number is computed from telemetry; and its state by variant and time.
 
 CREATE TYPE flagscope.metric_kind AS ENUM ('proportion', 'mean', 'quantile', 'rate', 'ratio');
 COMMENT ON TYPE flagscope.metric_kind IS
-    'proportion: share of matching rows that are events; mean: of their values; quantile: p50, p95 ... of their values; rate: how many of them for each row, or unit of the values, of a denominator; ratio: sum of their values for each row of a denominator';
+    'proportion: share of the matching rows that are events; mean, quantile (p50, p95 ...): of their values; rate: number of matching rows per row, or per unit of the values, of a denominator; ratio: sum of their values per row of a denominator';
 
 CREATE TYPE flagscope.harm AS ENUM ('increase', 'decrease');
-COMMENT ON TYPE flagscope.harm IS 'the direction in which a metric hurts';
+COMMENT ON TYPE flagscope.harm IS 'the harmful direction of a metric';
 
 CREATE TABLE flagscope.metric_definition (
     name        text PRIMARY KEY,
@@ -26,8 +26,8 @@ CREATE TABLE flagscope.metric_definition (
     CONSTRAINT metric_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('the name of a metric has 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
-            'Letters, digits, spaces, hyphens and dots are all fine.') END),
+            format('the name of a metric must have 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            'Letters, digits, spaces, hyphens and dots are allowed.') END),
     CONSTRAINT metric_reads_telemetry_or_a_query CHECK (CASE
         WHEN ((signal IS NULL) = (query IS NOT NULL)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
@@ -38,39 +38,39 @@ CREATE TABLE flagscope.metric_definition (
         WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio'))
             IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('metric "%s" is a query (%s): it is no ratio and has no filter, event, per or sum_values', name, kind),
-            'What counts, and how, is said in the query itself; see create_query_metric().') END),
+            format('metric "%s" is a query (%s): it cannot be a ratio or have filter, event, per or sum_values', name, kind),
+            'The query itself selects and computes what counts; see create_query_metric().') END),
     CONSTRAINT metric_conversion_window_is_positive CHECK (CASE
         WHEN (conversion_window > '0') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window),
-            'For example ''1 day''; NULL for no end.') END),
+            'For example ''1 day''; NULL for no limit.') END),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (CASE
         WHEN (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             CASE WHEN event IS NULL THEN format('metric "%s" is a proportion and needs an event', name)
-            ELSE format('metric "%s" is a %s and has no event, got %s', name, kind, left(event::text, 100)) END,
-            'The event says which of the matching rows count, for example ''{"is_error": true}''.') END),
+            ELSE format('metric "%s" is a %s and cannot have an event, got %s', name, kind, left(event::text, 100)) END,
+            'The event selects which of the matching rows are events, for example ''{"is_error": true}''.') END),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (CASE
         WHEN (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
-            ELSE format('metric "%s" is a %s and has no denominator, got %s', name, kind, left(per::text, 100)) END,
-            'It says what rows are counted per, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
+            ELSE format('metric "%s" is a %s and cannot have a denominator, got %s', name, kind, left(per::text, 100)) END,
+            'It selects the rows to divide by, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (CASE
         WHEN (kind = 'rate' OR NOT sum_values) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a rate has sum_values', name, kind),
-            'A mean adds its values anyway; leave sum_values out.') END),
+        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a rate can have sum_values', name, kind),
+            'Leave sum_values out; means and ratios use the values anyway.') END),
     CONSTRAINT metric_cap_only_for_means CHECK (CASE
         WHEN (kind = 'mean' OR cap IS NULL) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a mean has a cap, got "%s"', name, kind, cap),
+        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a mean can have a cap, got "%s"', name, kind, cap),
             'Leave the cap out, or make it a mean.') END),
     CONSTRAINT metric_cap_is_positive CHECK (CASE
         WHEN (cap > 0 AND cap <= float8 '1e150') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('the cap of metric "%s" lies above 0 and at most at 1e150, got "%s"', name, cap),
-            'About the 99.9 % quantile of its values, or a timeout; check_metric() tells it.') END)
+        ELSE _flagscope.refuse(format('the cap of metric "%s" must be above 0 and at most 1e150, got "%s"', name, cap),
+            'Take about the 99.9 % quantile of its values (check_metric() shows it), or a timeout.') END)
 );
-COMMENT ON TABLE flagscope.metric_definition IS 'how to read a number from telemetry';
+COMMENT ON TABLE flagscope.metric_definition IS 'how a number is computed from telemetry or by a query';
 COMMENT ON COLUMN flagscope.metric_definition.name IS 'its name';
 COMMENT ON COLUMN flagscope.metric_definition.kind IS 'how rows become a number';
 COMMENT ON COLUMN flagscope.metric_definition.signal IS 'signal whose rows are read; NULL: a query';
@@ -78,20 +78,20 @@ COMMENT ON COLUMN flagscope.metric_definition.unit IS 'UCUM unit of its values, 
 COMMENT ON COLUMN flagscope.metric_definition.description IS 'for people';
 COMMENT ON COLUMN flagscope.metric_definition.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.metric_definition.filter IS
-    'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all must hold';
-COMMENT ON COLUMN flagscope.metric_definition.event IS 'which of them are events, in the same language; only for proportions';
+    'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all conditions must hold';
+COMMENT ON COLUMN flagscope.metric_definition.event IS 'of a proportion: which of the matching rows are events, as JSON like filter';
 COMMENT ON COLUMN flagscope.metric_definition.per IS
-    'denominator of a rate or ratio: a filter of the same language, with signal (else the metric''s) and, for rates, sum_values: true to add values (seconds, a counter''s increments) and not rows';
+    'of a rate or ratio: the denominator, JSON like filter with signal (default: the metric''s) and, for rates, sum_values: true to add up values (seconds, a counter''s increments) instead of counting rows';
 COMMENT ON COLUMN flagscope.metric_definition.sum_values IS
-    'of a rate: a matching row counts its value (a counter''s increment, a whole number), not 1';
+    'of a rate: true to add up the values of matching rows (a counter''s increments, whole numbers) instead of counting rows';
 COMMENT ON COLUMN flagscope.metric_definition.cap IS
-    'of a mean: a value above it counts as the cap, one below 0 as 0 (winsorising), from when it comes in; the mean is that of these values. A test against the control needs it: about the 99.9 % quantile, or a timeout';
+    'of a mean: values are limited to 0 .. cap when they are written (winsorising), and the mean is of these. A test against the control needs it: about the 99.9 % quantile, or a timeout';
 COMMENT ON COLUMN flagscope.metric_definition.query IS
-    'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is watched; see create_query_metric()';
+    'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is live or watched; see create_query_metric()';
 COMMENT ON COLUMN flagscope.metric_definition.conversion_window IS
-    'a subject''s row counts, for the variant that it was exposed to, from its first exposure to before so long after it (a day is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick as those of a query are, whatever flags they carry. NULL: of a query from the first exposure on, of telemetry by the row''s flags as it comes in';
-COMMENT ON COLUMN flagscope.metric_definition.owner IS 'role with whose rights the query runs; who writes a metric must be a member of it';
-COMMENT ON COLUMN flagscope.metric_definition.harm IS 'direction in which the metric hurts';
+    'a subject''s rows count, for the variant that it was exposed to, during this time after its first exposure (a day is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick like those of a query, regardless of the flags they carry. NULL: rows of a query count from the first exposure on, rows of telemetry by their own flags when they are written';
+COMMENT ON COLUMN flagscope.metric_definition.owner IS 'role with whose rights the query runs; whoever changes the metric must be a member of it';
+COMMENT ON COLUMN flagscope.metric_definition.harm IS 'the harmful direction of the metric';
 
 CREATE TABLE flagscope.metric_run (
     metric   text PRIMARY KEY REFERENCES flagscope.metric_definition ON DELETE CASCADE,
@@ -104,23 +104,23 @@ CREATE TABLE flagscope.metric_run (
     problem  text
 );
 COMMENT ON TABLE flagscope.metric_run IS
-    'where a metric stands that the tick counts (a query, or one with a conversion window): up to when its rows are counted, and what went wrong';
+    'state of a metric that is counted by the tick (a query, or a metric with a conversion window): how far its rows are counted, and what went wrong';
 COMMENT ON COLUMN flagscope.metric_run.metric IS 'name of the metric';
 COMMENT ON COLUMN flagscope.metric_run.run_at IS 'when it last ran';
-COMMENT ON COLUMN flagscope.metric_run.until IS 'end of the last range that was counted; the next one begins here, however often it fails';
-COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last run that succeeded; of telemetry those that match and have a subject';
-COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted for a rollout, one for each';
-COMMENT ON COLUMN flagscope.metric_run.failures IS 'runs that failed since the last one that reached the present; each halves the range of the next';
-COMMENT ON COLUMN flagscope.metric_run.retry_at IS 'when it is due, if not query.interval after the last run: later after a failure, at once when it is behind';
-COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it did not, or was together with other metrics, and each is tried by itself next';
+COMMENT ON COLUMN flagscope.metric_run.until IS 'end of the last range that was counted; the next one begins here, even after failures';
+COMMENT ON COLUMN flagscope.metric_run.given IS 'rows of the last successful run; of telemetry, those that match and have a subject';
+COMMENT ON COLUMN flagscope.metric_run.counted IS 'how many of them counted, once for each rollout';
+COMMENT ON COLUMN flagscope.metric_run.failures IS 'failed runs since the last one that reached the present; each halves the range of the next run';
+COMMENT ON COLUMN flagscope.metric_run.retry_at IS 'when it runs next, if not query.interval after the last run: later after a failure, at once when it lags behind';
+COMMENT ON COLUMN flagscope.metric_run.problem IS 'why the last run failed; NULL: it succeeded, or it was a batch of several metrics, which are retried one by one';
 
 CREATE FUNCTION _flagscope.bounded(n numeric) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN n IS NOT NULL THEN least(n, 9223372036854775807)::bigint END;  -- LEAST takes NULL for absent
+RETURN CASE WHEN n IS NOT NULL THEN least(n, 9223372036854775807)::bigint END;  -- LEAST ignores NULL
 COMMENT ON FUNCTION _flagscope.bounded(numeric) IS
-    'a sum of counts as it is stored: too large a one (a metric that adds up times, say) stays the largest, and stops no tick';
+    'a sum of counts, limited to the largest bigint: a metric that adds up huge values must not make ticks fail';
 
--- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
+-- Written by the ingest trigger in the transaction of the raw rows; rows are only inserted and consumed, so no index.
 CREATE TABLE _flagscope.variant_delta (
     flag        text NOT NULL,
     environment text NOT NULL,
@@ -135,9 +135,9 @@ CREATE TABLE _flagscope.variant_delta (
     rolled_up   boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE _flagscope.variant_delta IS
-    'state of a metric by variant and bucket from one writing statement, until the next tick consumes it; columns as variant_rollup; rows lie in its slots';
+    'state of a metric by variant and bucket, one row a writing statement, until the next tick consumes it; columns as in variant_rollup; rows are stored in the slots that inherit from it';
 COMMENT ON COLUMN _flagscope.variant_delta.rolled_up IS
-    'variant_rollup has it already, since it was rebuilt from raw rows: it only counts as evidence';
+    'variant_rollup contains it already, because it was rebuilt from raw rows: it counts as evidence only';
 
 CREATE TABLE flagscope.variant_rollup (
     flag        text NOT NULL,
@@ -156,17 +156,17 @@ CREATE TABLE flagscope.variant_rollup (
 CREATE INDEX variant_rollup_by_bucket ON flagscope.variant_rollup USING brin (bucket);  -- for retention
 CREATE INDEX variant_rollup_open ON flagscope.variant_rollup (flag, environment, bucket) WHERE NOT settled;
 COMMENT ON TABLE flagscope.variant_rollup IS
-    'mergeable state of (flag, environment, variant, metric, 10-second bucket): the finest level; a bucket that got late rows has a row that is settled and one that is not, and is their sum';
+    'mergeable state by flag, environment, variant, metric and 10-second bucket: the finest level; a bucket that received late rows is the sum of two rows, one settled and one not';
 COMMENT ON COLUMN flagscope.variant_rollup.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.variant_rollup.environment IS 'key of the environment';
 COMMENT ON COLUMN flagscope.variant_rollup.variant IS 'name of the variant';
 COMMENT ON COLUMN flagscope.variant_rollup.metric IS 'name of the metric';
-COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'counted in variant_history too, where maintain() puts a bucket once it is over';
+COMMENT ON COLUMN flagscope.variant_rollup.settled IS 'true: also contained in variant_history, to which maintain() adds buckets that are over';
 COMMENT ON COLUMN flagscope.variant_rollup.bucket IS 'start of the 10 seconds (UTC)';
-COMMENT ON COLUMN flagscope.variant_rollup.n IS 'rows that match the metric, of rates and ratios those of the denominator, of a histogram''s point every value that it stands for; invalid values (NaN, infinite, missing) do not count';
-COMMENT ON COLUMN flagscope.variant_rollup.events IS 'rows that are events, of a rate the count of its numerator; 0 for other kinds';
-COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'of the values of means and ratios, and of the denominator''s values where a rate adds these';
-COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'of the values; only for quantiles';
+COMMENT ON COLUMN flagscope.variant_rollup.n IS 'number of matching rows (of rates and ratios: of the denominator; of a histogram''s point: every value that it summarises); rows with an invalid value (NaN, infinite, missing) do not count';
+COMMENT ON COLUMN flagscope.variant_rollup.events IS 'number of events; of a rate, the count of its numerator; 0 for other kinds';
+COMMENT ON COLUMN flagscope.variant_rollup.moments IS 'moments of the values of means and ratios, and of the denominator''s values of rates that add them up';
+COMMENT ON COLUMN flagscope.variant_rollup.histogram IS 'histogram of the values; for quantiles only';
 COMMENT ON COLUMN flagscope.variant_rollup.last_ts IS 'latest ts among the rows';
 
 CREATE TYPE _flagscope.stratum AS (
@@ -181,4 +181,4 @@ CREATE TYPE _flagscope.stratum AS (
     last_ts     timestamptz,
     stage_n     bigint
 );
-COMMENT ON TYPE _flagscope.stratum IS 'the deltas of one metric and variant that one tick consumed: one stratum of the sequential tests; stage_n of its rows are from the rollout''s present stage';
+COMMENT ON TYPE _flagscope.stratum IS 'the deltas of one metric and variant consumed by one tick: one arm of a stratum of the sequential tests; stage_n of its rows belong to the rollout''s present stage';

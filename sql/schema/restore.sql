@@ -1,4 +1,4 @@
--- What a dump brings along about itself, so that a restored database knows when its configuration is whole.
+-- What a dump contains about itself, so that a restored database can tell when its configuration is complete.
 
 CREATE TABLE _flagscope.manifest (
     part  text NOT NULL,
@@ -6,15 +6,15 @@ CREATE TABLE _flagscope.manifest (
     PRIMARY KEY (part, digit)
 );
 COMMENT ON TABLE _flagscope.manifest IS
-    'how many rows a dump has of each table of configuration: pg_dump can choose rows but not compute any, so it takes '
-    'those rows that are the binary digits of the count';
-COMMENT ON COLUMN _flagscope.manifest.part IS 'a table of configuration; "end" is in every dump, as the last row';
+    'number of rows of each configuration table in a dump: pg_dump can select rows but not compute them, so it selects '
+    'the rows that are the binary digits of the count';
+COMMENT ON COLUMN _flagscope.manifest.part IS 'a configuration table; "end" is the last row of every dump';
 COMMENT ON COLUMN _flagscope.manifest.digit IS
-    'in a dump: the table has 2 to this power rows, and those of its other digits';
+    'in a dump: this binary digit of the number of rows is set';
 INSERT INTO _flagscope.manifest (part, digit)
 SELECT p.part, d.digit
-FROM unnest('{setting,environment_definition,flag_definition,segment,flag_state,rollout,rollout_stage,change_freeze,metric_definition,
-    guardrail_policy,guardrail,guardrail_status}'::text[]) WITH ORDINALITY p(part, nr), generate_series(0, 31) d(digit)
+FROM unnest('{setting,environment,flag,segment,flag_state,rollout,rollout_stage,freeze,metric,guardrail_policy,
+    guardrail,guardrail_status}'::text[]) WITH ORDINALITY p(part, nr), generate_series(0, 31) d(digit)
 ORDER BY p.nr, d.digit;
 INSERT INTO _flagscope.manifest (part, digit) VALUES ('end', 0);
 
@@ -28,14 +28,14 @@ CREATE TABLE _flagscope.restore (
 -- A publication of all tables must not keep tick() from emptying it.
 ALTER TABLE _flagscope.restore REPLICA IDENTITY FULL;
 COMMENT ON TABLE _flagscope.restore IS
-    'a restore that is under way or broke off: as long as there are rows, nothing is judged; tick() empties it once '
-    'the configuration is whole, finish_restore() at once';
+    'a restore in progress or interrupted: while there are rows, nothing is judged; tick() empties it once '
+    'the configuration is complete, finish_restore() at once';
 COMMENT ON COLUMN _flagscope.restore.part IS
-    'the table of configuration that rows came for, or are to come for; "extension": CREATE EXTENSION was part of a '
+    'the configuration table that rows were restored to, or are expected for; "extension": CREATE EXTENSION was part of a '
     'dump';
-COMMENT ON COLUMN _flagscope.restore.digit IS 'of the manifest: a binary digit of the rows to come; NULL: rows came';
-COMMENT ON COLUMN _flagscope.restore.pid IS 'the session that restores';
-COMMENT ON COLUMN _flagscope.restore.backend_start IS 'when that session began: with pid, which session it is';
+COMMENT ON COLUMN _flagscope.restore.digit IS 'from the manifest: a binary digit of the expected number of rows; NULL: rows were restored';
+COMMENT ON COLUMN _flagscope.restore.pid IS 'process id of the restoring session';
+COMMENT ON COLUMN _flagscope.restore.backend_start IS 'start of that session; identifies it together with pid';
 
 CREATE TABLE _flagscope.incarnation (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -43,5 +43,5 @@ CREATE TABLE _flagscope.incarnation (
 );
 COMMENT ON TABLE _flagscope.incarnation IS
     'one row: a random number drawn by CREATE EXTENSION and never dumped; cursors of flag_changes() carry it, so that '
-    'one from before a restore is recognised';
+    'a cursor from before a restore is recognised';
 INSERT INTO _flagscope.incarnation (number) VALUES (1 + floor(random() * 8388607)::bigint);

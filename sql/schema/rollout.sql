@@ -34,26 +34,26 @@ CREATE TABLE flagscope.rollout (
             'Name two variants of the flag: treatment is the new one, control what is served today.') END),
     CONSTRAINT rollout_alpha_between_0_and_half CHECK (CASE
         WHEN (alpha > 0 AND alpha <= 0.5) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('alpha lies above 0 and at most at 0.5, got "%s"', alpha),
+        ELSE _flagscope.refuse(format('alpha must be above 0 and at most 0.5, got "%s"', alpha),
             'It is the chance that a healthy rollout is stopped; 1 % is 0.01.') END),
     CONSTRAINT rollout_cooldown_is_positive CHECK (CASE
         WHEN (cooldown > interval '0') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('cooldown must be longer than nothing, got "%s"', cooldown),
+        ELSE _flagscope.refuse(format('cooldown must be longer than zero, got "%s"', cooldown),
             'For example ''30 minutes''; NULL: a person resumes the ramp.') END),
     CONSTRAINT rollout_follow_up_is_not_negative CHECK (CASE
         WHEN (follow_up >= interval '0') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('follow_up must not be negative, got "%s"', follow_up),
             'For example ''1 hour''; 0 for none.') END),
-    -- Beyond the end of time every tick would fail.
+    -- A time beyond PostgreSQL's last timestamp would make every tick fail.
     CONSTRAINT rollout_times_within_100_years CHECK (CASE
         WHEN (follow_up <= interval '36500 days' AND cooldown <= interval '36500 days') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('follow_up and cooldown are at most 100 years, got "%s" and "%s"', follow_up,
+        ELSE _flagscope.refuse(format('follow_up and cooldown must be at most 100 years, got "%s" and "%s"', follow_up,
             coalesce(cooldown::text, 'NULL')), 'For example ''1 hour''.') END),
     CONSTRAINT rollout_is_staged_once_started CHECK (CASE
         WHEN ((status = 'draft') = (stage = 0)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             format('a rollout is at stage 0 exactly while it is a draft, got stage %s and status %s', stage, status),
-            'Start it with flagscope.start_rollout(id), go on with advance_rollout(id).') END)
+            'Start it with flagscope.start_rollout(id), then continue with advance_rollout(id).') END)
 );
 COMMENT ON TABLE flagscope.rollout IS 'one rollout of a flag in an environment; at most one is live at a time';
 COMMENT ON COLUMN flagscope.rollout.id IS 'number of the rollout';
@@ -71,16 +71,16 @@ COMMENT ON COLUMN flagscope.rollout.subject_attribute IS
 COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
 COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
 COMMENT ON COLUMN flagscope.rollout.alpha_left IS
-    'what no evidence has taken of alpha yet; a guardrail that is added, changed or begun anew takes half of it, so that all together never spend more than alpha; NULL in draft';
+    'the part of alpha that no evidence uses yet; a guardrail that is added, changed or restarted takes half of it, so that all together never exceed alpha; NULL in draft';
 COMMENT ON COLUMN flagscope.rollout.cooldown IS
-    'how long a ramp that a guardrail held rests before it goes on by itself with evidence begun anew; NULL: a person resumes it';
+    'how long the ramp rests after a guardrail held it, before it resumes by itself with new evidence; NULL: a person must resume it';
 COMMENT ON COLUMN flagscope.rollout.follow_up IS
-    'how long guardrails against a baseline or a limit go on after completion, when no control is left';
-COMMENT ON COLUMN flagscope.rollout.follow_up_until IS 'end of that time; NULL: not completed, or another rollout has followed';
+    'how long guardrails against a baseline or a limit remain active after completion, when there is no control any more';
+COMMENT ON COLUMN flagscope.rollout.follow_up_until IS 'end of that time; NULL: not completed, or another rollout of the flag has started since';
 COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
     'rollouts of one group exclude each other: at most one of an environment is running, paused or held; NULL: none';
-COMMENT ON COLUMN flagscope.rollout.restart_of IS 'the rollout that this one tries anew (no foreign key: pg_dump warns of one to its own table)';
-COMMENT ON COLUMN flagscope.rollout.version IS 'grows with every change; makes a decision''s key unique';
+COMMENT ON COLUMN flagscope.rollout.restart_of IS 'the rollout that this one repeats (no foreign key: pg_dump warns about circular ones)';
+COMMENT ON COLUMN flagscope.rollout.version IS 'incremented by every change; makes a decision''s key unique';
 COMMENT ON COLUMN flagscope.rollout.problem IS 'why the last tick could not decide on it; NULL: nothing is wrong';
 COMMENT ON COLUMN flagscope.rollout.previous_variant IS 'default variant before the rollout: what rollback restores';
 CREATE UNIQUE INDEX rollout_is_the_only_live_one ON flagscope.rollout (flag, environment)
@@ -100,11 +100,11 @@ CREATE TABLE flagscope.rollout_stage (
     PRIMARY KEY (rollout_id, ordinal),
     CONSTRAINT rollout_stage_ordinal_from_1 CHECK (CASE
         WHEN (ordinal >= 1) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('stages are numbered from 1, got "%s"', ordinal),
+        ELSE _flagscope.refuse(format('stages are numbered from 1 on, got "%s"', ordinal),
             'The first stage of the ramp is 1.') END),
     CONSTRAINT rollout_stage_percent_within_0_and_100 CHECK (CASE
         WHEN (percent > 0 AND percent <= 100) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('a stage serves more than 0 and at most 100 percent, got "%s"', percent),
+        ELSE _flagscope.refuse(format('a stage must serve more than 0 and at most 100 percent, got "%s"', percent),
             '5 % is 5.') END),
     CONSTRAINT rollout_stage_duration_is_not_negative CHECK (CASE
         WHEN (min_duration >= interval '0') IS NOT FALSE THEN true
@@ -112,22 +112,22 @@ CREATE TABLE flagscope.rollout_stage (
             'For example ''10 minutes''; 0 for none.') END),
     CONSTRAINT rollout_stage_duration_within_100_years CHECK (CASE
         WHEN (min_duration <= interval '36500 days') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('min_duration of a stage is at most 100 years, got "%s"', min_duration),
+        ELSE _flagscope.refuse(format('min_duration of a stage must be at most 100 years, got "%s"', min_duration),
             'For example ''10 minutes''.') END),
     CONSTRAINT rollout_stage_sample_is_not_negative CHECK (CASE
         WHEN (min_sample >= 0) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('min_sample of a stage must not be negative, got "%s"', min_sample),
-            'It is a number of data points; 0 for none.') END)
+            'It is a number of data points; 0 means no minimum.') END)
 );
-COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one step of the ramp and the gates to leave it';
+COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one stage of the ramp and the conditions for leaving it';
 COMMENT ON COLUMN flagscope.rollout_stage.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.rollout_stage.ordinal IS 'number of the stage, from 1';
 COMMENT ON COLUMN flagscope.rollout_stage.percent IS 'share of users that the stage serves';
 COMMENT ON COLUMN flagscope.rollout_stage.approved_by IS 'who approved it; NULL: nobody yet';
 COMMENT ON COLUMN flagscope.rollout_stage.approved_at IS 'when';
-COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'time the stage lasts at least';
+COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'minimum duration of the stage';
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
-    'data points of the treatment that every guardrail must have seen in this stage, beside its own minimum';
+    'data points of the treatment that every guardrail must have seen in this stage, in addition to its own minimum';
 COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS 'a person must call approve_stage() before the ramp leaves this stage';
 
 CREATE TABLE flagscope.change_freeze (
@@ -162,14 +162,14 @@ CREATE TABLE flagscope.change_freeze (
             'A night is two freezes: from 22:00 to 24:00, and from 00:00 to 06:00.') END)
 );
 COMMENT ON TABLE flagscope.change_freeze IS
-    'times at which nothing is widened: no start, no advance, no resume, no completion; what narrows (step back, rollback ...) is always possible';
+    'periods in which no rollout may reach more users: no start, advance, resume or completion; what reduces exposure (step back, rollback ...) is always possible';
 COMMENT ON COLUMN flagscope.change_freeze.id IS 'number of the row';
 COMMENT ON COLUMN flagscope.change_freeze.from_time IS 'time of day at which it begins on weekdays';
 COMMENT ON COLUMN flagscope.change_freeze.to_time IS 'time of day at which it ends';
 COMMENT ON COLUMN flagscope.change_freeze.time_zone IS 'whose time of day';
 COMMENT ON COLUMN flagscope.change_freeze.created_by IS 'who made it';
 COMMENT ON COLUMN flagscope.change_freeze.created_at IS 'when it was made, by the server''s clock';
-COMMENT ON COLUMN flagscope.change_freeze.name IS 'why: told to whom it stops';
+COMMENT ON COLUMN flagscope.change_freeze.name IS 'reason, shown to whoever it stops';
 COMMENT ON COLUMN flagscope.change_freeze.environment IS 'only there; NULL: everywhere';
 COMMENT ON COLUMN flagscope.change_freeze.tag IS 'only flags with this tag; NULL: all';
 COMMENT ON COLUMN flagscope.change_freeze.since IS 'begin of one span of time; NULL: always has been; else weekdays';

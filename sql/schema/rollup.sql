@@ -1,7 +1,7 @@
--- Rollups behind the newest: slots of deltas, wider buckets, which metrics are covered since when, what was dropped.
+-- Around variant_rollup: slots of deltas, wider buckets, which metrics are complete since when, what was dropped.
 
--- Writers use the slot of the minute (src/pg/delta.rs); maintain() truncates those whose turn is over. A truncation
--- needs no vacuum and minds no old snapshot, so consumed deltas never pile up.
+-- Writers use the slot of the current minute (src/pg/delta.rs); maintain() truncates slots that are no longer written.
+-- Truncation needs no vacuum and is not held back by old snapshots, so consumed deltas never pile up.
 CREATE TABLE _flagscope.variant_delta_0 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_1 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_2 () INHERITS (_flagscope.variant_delta);
@@ -10,8 +10,8 @@ COMMENT ON TABLE _flagscope.variant_delta_0 IS 'slot of variant_delta, written i
 COMMENT ON TABLE _flagscope.variant_delta_1 IS 'slot of variant_delta, written in minutes 1, 5, 9 ... of Unix time';
 COMMENT ON TABLE _flagscope.variant_delta_2 IS 'slot of variant_delta, written in minutes 2, 6, 10 ... of Unix time';
 COMMENT ON TABLE _flagscope.variant_delta_3 IS 'slot of variant_delta, written in minutes 3, 7, 11 ... of Unix time';
--- Two more lanes of such slots (src/core/telemetry/lane.rs): a tick reads what it judges by before what is late, and
--- that before the past, of which one INSERT may bring days.
+-- Two more lanes of such slots (src/core/telemetry/lane.rs): a tick reads current data first, then late data, then the
+-- past, of which a single INSERT may bring days.
 CREATE TABLE _flagscope.variant_delta_late_0 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_late_1 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_late_2 () INHERITS (_flagscope.variant_delta);
@@ -20,7 +20,7 @@ CREATE TABLE _flagscope.variant_delta_past_0 () INHERITS (_flagscope.variant_del
 CREATE TABLE _flagscope.variant_delta_past_1 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_past_2 () INHERITS (_flagscope.variant_delta);
 CREATE TABLE _flagscope.variant_delta_past_3 () INHERITS (_flagscope.variant_delta);
--- They have no key, and a tick deletes from them under any publication.
+-- They have no key, and a tick must be able to delete from them even if they are published.
 ALTER TABLE _flagscope.variant_delta_late_0 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_late_1 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_late_2 REPLICA IDENTITY FULL;
@@ -44,9 +44,9 @@ CREATE TABLE _flagscope.delta_place (
     place tid NOT NULL
 );
 COMMENT ON TABLE _flagscope.delta_place IS
-    'while deltas wait: up to where ticks have read a slot, so that none reads all that are consumed once more; not dumped, since a restored slot is read from its beginning';
+    'position up to which ticks have read a slot while deltas wait, so that consumed rows are not read again; not dumped: a restored slot is read from its beginning';
 
--- They have no key: without a replica identity a publication FOR ALL TABLES would make every DELETE of a tick fail. FULL
+-- They have no key: without a replica identity, a publication FOR ALL TABLES would make every DELETE of a tick fail. FULL
 -- costs nothing unless wal_level is logical.
 ALTER TABLE _flagscope.variant_delta REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_0 REPLICA IDENTITY FULL;
@@ -70,7 +70,7 @@ CREATE TABLE flagscope.variant_history (
     CONSTRAINT variant_history_has_two_widths CHECK (bucket_width IN ('10 minutes', '1 day'))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05);
 COMMENT ON TABLE flagscope.variant_history IS
-    'the wider levels of variant_rollup, 10 minutes and 1 day (UTC), each the sum of its settled rows; columns as there';
+    'the wider levels of variant_rollup, 10 minutes and 1 day (UTC), sums of its settled rows; same columns';
 COMMENT ON COLUMN flagscope.variant_history.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.variant_history.environment IS 'key of the environment';
 COMMENT ON COLUMN flagscope.variant_history.variant IS 'name of the variant';
@@ -96,20 +96,20 @@ CREATE TABLE _flagscope.watch (
     PRIMARY KEY (flag, environment, metric)
 );
 COMMENT ON TABLE _flagscope.watch IS
-    'a metric of a flag that an enabled guardrail reads: from since on, its rollups have every raw row; written by triggers and maintain()';
-COMMENT ON COLUMN _flagscope.watch.requested_by IS 'transaction that put it on watch';
+    'metrics of flags that an enabled guardrail reads; their rollups contain every raw row from since on; maintained by triggers and maintain()';
+COMMENT ON COLUMN _flagscope.watch.requested_by IS 'transaction that added it';
 COMMENT ON COLUMN _flagscope.watch.barrier IS
-    'transactions before this one may have written rows without folding them: the backfill waits for their end';
+    'transactions before this one may have written rows without rolling them up: the backfill waits until they have ended';
 COMMENT ON COLUMN _flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
 COMMENT ON COLUMN _flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
 COMMENT ON COLUMN _flagscope.watch.reached IS
-    'down to where the ten minutes before since are rolled up by ten seconds; NULL: none of them';
+    'how far back the ten minutes before since are rolled up by ten seconds; NULL: not at all';
 COMMENT ON COLUMN _flagscope.watch.step IS
-    'how much time the next slice of the backfill takes in, from 10 seconds to 10 minutes: as the last ones lasted';
+    'how much time the next slice of the backfill covers, 10 seconds to 10 minutes, depending on how long the last ones took';
 
-CREATE TABLE _flagscope.horizon (
+CREATE TABLE _flagscope.removal (
     what text PRIMARY KEY,
     at   timestamptz NOT NULL
 );
-COMMENT ON TABLE _flagscope.horizon IS
-    'what retention has taken away: of telemetry, evaluation, and each level of rollups, everything before at (rows "deleted ...": up to where its rows are gone); of future telemetry with a wrong time everything from at on';
+COMMENT ON TABLE _flagscope.removal IS
+    'what retention has removed: of telemetry, evaluation and each level of rollups everything before at (rows "deleted ...": up to where rows are deleted); of telemetry with a time in the future everything from at on';

@@ -23,7 +23,7 @@ CREATE TYPE flagscope.tdigest (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.tdigest IS
-    't-digest: quantiles for people''s queries, sharp in the tails; depends on merge order, so no guardrail test runs on it';
+    't-digest: quantiles for interactive queries, accurate in the tails; depends on the order of merges, so no guardrail uses it';
 
 CREATE TYPE flagscope.ratio (
     INPUT = _flagscope.ratio_in, OUTPUT = _flagscope.ratio_out,
@@ -31,4 +31,4 @@ CREATE TYPE flagscope.ratio (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.ratio IS
-    'a ratio of two sums over units (users), with what its variance needs: count of units, means and centred products of numerator and denominator';
+    'a ratio of two sums over units (users) and its variance: number of units, means and centred products of numerator and denominator';

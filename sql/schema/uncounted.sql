@@ -1,7 +1,7 @@
--- Telemetry that is stored and counts for nobody, though its sender named a flag.
+-- Telemetry that is stored but counts for no variant, although its sender named a flag.
 
--- Written by the ingest trigger with the raw rows' own transaction; only ever inserted and consumed, so no index.
--- Without a key DELETE would fail wherever a publication has the table, so the whole row is its identity.
+-- Written by the ingest trigger in the transaction of the raw rows; rows are only inserted and consumed, so no index.
+-- Without a key, DELETE would fail in a published table, so the whole row is the replica identity.
 CREATE TABLE _flagscope.uncounted_delta (
     cause       text NOT NULL,
     environment text NOT NULL,
@@ -12,8 +12,8 @@ CREATE TABLE _flagscope.uncounted_delta (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE _flagscope.uncounted_delta REPLICA IDENTITY FULL;
 COMMENT ON TABLE _flagscope.uncounted_delta IS
-    'what a statement brought that counts for nobody, until maintain() consumes it; 65 rows each and 8 MB at most';
-COMMENT ON COLUMN _flagscope.uncounted_delta.at IS 'when it came in';
+    'rows of one writing statement that count for no variant, summed up, until maintain() consumes them; at most 65 entries a statement, 8 MB in all';
+COMMENT ON COLUMN _flagscope.uncounted_delta.at IS 'time of arrival';
 
 CREATE TABLE _flagscope.uncounted_total (
     cause       text NOT NULL,
@@ -26,6 +26,6 @@ CREATE TABLE _flagscope.uncounted_total (
     PRIMARY KEY (cause, environment, flag)
 );
 COMMENT ON TABLE _flagscope.uncounted_total IS
-    'behind view uncounted: 1,000 flags at most, forgotten after setting uncounted.retention without another such row';
+    'sums behind view uncounted: at most 1,000 flags, each forgotten after setting uncounted.retention without another such row';
 COMMENT ON COLUMN _flagscope.uncounted_total.flag IS
-    'empty: of rows without flags; with environment: of flags that were too many to be kept apart';
+    'empty: rows without flags; with environment, too: flags beyond the maximum, together';

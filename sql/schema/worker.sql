@@ -1,4 +1,4 @@
--- What the worker (or whoever calls tick) last did, and what is wrong with the judgement.
+-- What the worker (or another caller of tick()) last did, and open alerts about the judging itself.
 
 CREATE TABLE _flagscope.tick_state (
     only_row          boolean PRIMARY KEY DEFAULT true CHECK (only_row),
@@ -23,19 +23,19 @@ CREATE TABLE _flagscope.tick_state (
 COMMENT ON TABLE _flagscope.tick_state IS 'one row: what the last tick did; an idle tick writes it at most every 10 seconds';
 COMMENT ON COLUMN _flagscope.tick_state.last_tick_at IS
     'time that the last tick judged at: the clock''s, or what its caller gave';
-COMMENT ON COLUMN _flagscope.tick_state.last_ok_at IS 'when it went through, by the server''s clock';
+COMMENT ON COLUMN _flagscope.tick_state.last_ok_at IS 'when a tick last succeeded, by the server''s clock';
 COMMENT ON COLUMN _flagscope.tick_state.failing_since IS
-    'first of the worker''s ticks that failed since the last one that went through; NULL: none';
-COMMENT ON COLUMN _flagscope.tick_state.failures IS 'how many in a row have failed';
-COMMENT ON COLUMN _flagscope.tick_state.last_error IS 'why the last one failed; kept after later ticks go through';
+    'first failed tick of the worker since the last successful one; NULL: none';
+COMMENT ON COLUMN _flagscope.tick_state.failures IS 'number of consecutive failed ticks';
+COMMENT ON COLUMN _flagscope.tick_state.last_error IS 'why the last failed tick failed; kept after later ticks succeed';
 COMMENT ON COLUMN _flagscope.tick_state.last_error_code IS 'its SQLSTATE';
 COMMENT ON COLUMN _flagscope.tick_state.maintain_error IS 'why the last maintenance failed; NULL: it did not';
 COMMENT ON COLUMN _flagscope.tick_state.waiting IS
-    'what the last tick left to the next ones, when the time of setting tick.budget was up';
-COMMENT ON COLUMN _flagscope.tick_state.maintain_waiting IS 'what the last maintenance left to the next ticks';
+    'work that the last tick left to the next ones because its time (setting tick.budget) was used up';
+COMMENT ON COLUMN _flagscope.tick_state.maintain_waiting IS 'work that the last maintenance left to the next ticks';
 COMMENT ON COLUMN _flagscope.tick_state.retained_at IS
-    'time that retention last counted from: from one more than a day away it refuses to';
-COMMENT ON COLUMN _flagscope.tick_state.retention_problem IS 'why retention deletes nothing; NULL: it does';
+    'time of the last retention run; a run at a time more than a day away from it is refused';
+COMMENT ON COLUMN _flagscope.tick_state.retention_problem IS 'why retention deletes nothing at present; NULL: it works';
 INSERT INTO _flagscope.tick_state DEFAULT VALUES;
 
 CREATE TABLE _flagscope.alert (
@@ -44,5 +44,5 @@ CREATE TABLE _flagscope.alert (
     detail text NOT NULL
 );
 COMMENT ON TABLE _flagscope.alert IS
-    'what an outbox row of kind health has told, and is not over yet: it is told once, and once more when it is over';
+    'open alerts, each reported by an outbox row of kind health: once when it begins and once when it ends';
 COMMENT ON COLUMN _flagscope.alert.name IS 'as in the view health';

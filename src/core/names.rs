@@ -1,11 +1,11 @@
-//! Names that somebody may have meant: what an error says when a flag, a metric or an environment does not exist.
+//! Suggestions of similar names for errors about a flag, a metric or an environment that does not exist.
 
 /// How many names an error lists.
 const LISTED: usize = 10;
 /// The most bytes of an offending value that an error repeats.
 const SHOWN: usize = 100;
 
-/// A value as an error repeats it: whole, or its beginning.
+/// A value as repeated by an error: whole, or its beginning.
 pub fn shown(value: &str) -> String {
     if value.len() <= SHOWN {
         return value.to_owned();
@@ -14,7 +14,7 @@ pub fn shown(value: &str) -> String {
     format!("{}... ({} bytes)", &value[..end], value.len())
 }
 
-/// What to do about a name that is not known: the names closest to it, else some of those there are, else `otherwise`.
+/// A hint for an unknown name: the closest names, else some existing ones, else `otherwise`.
 pub fn hint(name: &str, known: &[&str], otherwise: &str) -> String {
     let near = nearest(name, known);
     match near.as_slice() {

@@ -1,7 +1,7 @@
-//! Flags as a backend keeps them: loaded one by one or all of an environment at once, renewed one by one.
+//! Flags cached by a backend: loaded one by one or all flags of an environment at once, refreshed one by one.
 //!
-//! After a change, of whichever flag, the next look asks which flags have changed since the last one (`flag_change`, by
-//! transaction) and loads those. Versions are unique, so what has the version it had before is as it was.
+//! After a change of any flag, the next access asks which flags have changed since the last one (`flag_change`, by
+//! transaction) and loads those. Versions are unique, so a flag with an unchanged version is unchanged.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -15,25 +15,25 @@ use crate::error::Report;
 use crate::pg::cache::{self, Generation};
 use crate::pg::latest::{self, Argument, Reader, Row};
 
-/// A session that has asked for so many flags of an environment gets all of them, in bulk: a flag takes 0.1 ms alone, and
-/// 0.015 ms among all.
+/// A session that has used so many flags of an environment gets all of them in bulk: a flag takes 0.1 ms alone, and
+/// 0.015 ms as one of all.
 const FEW: usize = 32;
-/// More changes than this, and everything is loaded anew.
+/// With more changes than this, everything is loaded again.
 const MANY_CHANGES: i32 = 1000;
-/// Flags loaded by one query: their definitions may be large, and lie in memory beside the cache meanwhile.
+/// Flags loaded by one query: their definitions may be large, and are held in memory in addition to the cache.
 const PAGE: i32 = 200;
-/// Bound of what a backend keeps, by the estimate of [`weight`]: about 11,000 flags with rules.
+/// Bound of a backend's cache, by the estimate of [`weight`]: about 11,000 flags with rules.
 const MAX_BYTES: usize = 25 * 1024 * 1024;
-/// Bound of the names kept of environments: callers can ask for any number that do not exist.
+/// Bound of the cached names of environments: callers can ask for any number of names that do not exist.
 const MAX_NAMES: usize = 1000;
 
-/// What a flag takes in memory, about: each byte of its definition lies in some node of a tree (measured: 2.4 KB with
-/// parts of 200 bytes, whose names are another 200 in one document).
+/// Approximate memory of a flag: each byte of its definition is in some node of a tree (measured: 2.4 KB with parts of
+/// 200 bytes, whose names are another 200 in one document).
 fn weight(definition: usize) -> usize {
     1600 + definition * 4
 }
 
-/// A flag as a row of `served_flag` tells it.
+/// A flag as a row of `served_flag`.
 fn parts<'r>(row: &Row<'r>) -> Parts<'r> {
     let text = |column| row.text(column).unwrap_or_default();
     Parts {
@@ -56,7 +56,7 @@ fn parts<'r>(row: &Row<'r>) -> Parts<'r> {
     }
 }
 
-/// A flag, or that there is none.
+/// A flag, or the knowledge that it does not exist.
 struct Entry {
     version: i64,
     flag: Option<Rc<Flag>>,
@@ -68,26 +68,26 @@ struct Entry {
 #[derive(Default)]
 struct Environment {
     flags: HashMap<String, Entry>,
-    /// Keys without archived flags, in order.
+    /// Keys of flags that are not archived, in order.
     keys: Option<Rc<[String]>>,
-    /// Whether a flag that is not here does not exist.
+    /// Whether a flag that is not cached does not exist.
     is_whole: bool,
-    /// Whether all its flags were too much to keep.
+    /// Whether all flags of the environment were too many to be cached.
     is_too_large: bool,
 }
 
 #[derive(Default)]
 struct Cache {
     generation: Generation,
-    /// Filled inside a parallel query, by its snapshot: not to be used after it.
+    /// Filled inside a parallel query, by its snapshot: must not be used after that query.
     is_parallel: bool,
-    /// What was read saw every transaction before this one.
+    /// The data read includes every transaction before this one.
     cursor: Option<i64>,
-    /// Keys of environments by the names they were asked for.
+    /// Keys of environments by the names that callers used.
     names: HashMap<String, Option<Rc<str>>>,
     environments: HashMap<Rc<str>, Environment>,
     weight: usize,
-    /// What was loaded as the current transaction has left it: it may be rolled back.
+    /// Loaded as the current transaction has left it, which may still be rolled back.
     tentative: HashSet<(Rc<str>, String)>,
 }
 
@@ -151,7 +151,7 @@ impl Cache {
         Ok(keys)
     }
 
-    /// The key of an environment that was asked for by key or alias.
+    /// The key of an environment, given its key or alias.
     fn environment(&mut self, name: &str) -> Result<Option<Rc<str>>> {
         if let Some(known) = self.names.get(name) {
             return Ok(known.clone());
@@ -175,7 +175,7 @@ impl Cache {
         latest::read(|reader| body(self, reader))
     }
 
-    /// Takes in what has changed since the last look.
+    /// Applies the changes since the last access.
     fn renew(&mut self) -> Result<()> {
         let generation = cache::generation();
         let left_parallel = self.is_parallel && !latest::is_parallel();
@@ -184,7 +184,7 @@ impl Cache {
             return self.read(|cache, reader| cache.changes(reader).map(|_| ()));
         }
         if self.generation.flags != generation.flags {
-            // Should loading fail, the next look tries again.
+            // If loading fails, the next access tries again.
             let mut renewed = std::mem::take(self);
             renewed.read(Self::load_changes)?;
             renewed.make_room("", "");
@@ -221,7 +221,7 @@ impl Cache {
         Ok(())
     }
 
-    /// The flags that may have changed since the cursor, which moves on.
+    /// The flags that may have changed since the cursor, which is advanced.
     fn changes(&mut self, reader: &Reader) -> Result<Vec<(String, String, i64)>> {
         let mut changes = Vec::new();
         let arguments = [Argument::Bigint(self.cursor), Argument::Integer(MANY_CHANGES)];
@@ -238,7 +238,7 @@ impl Cache {
         Ok(changes)
     }
 
-    /// Loads flags, or that there are none of these keys.
+    /// Loads flags by key, noting those that do not exist.
     fn load(&mut self, reader: &Reader, environment: &Rc<str>, flags: &[String]) -> Result<()> {
         let mut missing: HashSet<&str> = flags.iter().map(String::as_str).collect();
         let arguments = [Argument::Text(environment), Argument::Texts(flags)];
@@ -263,7 +263,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Loads every flag of an environment, or as many as are kept.
+    /// Loads every flag of an environment, or as many as may be cached.
     fn load_all(&mut self, reader: &Reader, environment: &Rc<str>) -> Result<()> {
         let known = self.environments.entry(Rc::clone(environment)).or_default();
         self.weight -= known.flags.values().map(|entry| entry.weight).sum::<usize>();
@@ -289,7 +289,7 @@ impl Cache {
         }
     }
 
-    /// Keeps a flag as a row tells it.
+    /// Caches a flag from a row.
     fn keep(&mut self, environment: &Rc<str>, row: &Row) -> Result<()> {
         let parts = parts(row);
         if row.is_of_this_transaction(4) || row.is_of_this_transaction(5) {
@@ -321,7 +321,7 @@ impl Cache {
         }
     }
 
-    /// Drops flags that were not used since the last time, of any environment, until a quarter of the room is free.
+    /// Drops flags of any environment that were not used since the last time, until a quarter of the room is free.
     fn make_room(&mut self, asked_environment: &str, asked: &str) {
         if self.weight < MAX_BYTES {
             return;

@@ -1,4 +1,4 @@
-//! Answers: typed and untyped, for one flag or all, now or as of a time; what each means stands with its `COMMENT` in
+//! Evaluation: typed and untyped answers, for one flag or all, now or as of a time; documented by `COMMENT` in
 //! `sql/api/evaluate.sql`.
 
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ use crate::pg::clock;
 use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
 
-/// The code of an answer to a context that cannot be read.
+/// Error code of an answer if the context cannot be read.
 const INVALID_CONTEXT: &str = "INVALID_CONTEXT";
 
 /// The columns of an answer: value, variant, reason, error code, metadata.
@@ -34,12 +34,12 @@ fn columns(answer: Result<Answer, &Error>, metadata: Option<&Map<String, Value>>
             answer.error.map(|error| error.label().to_owned()),
             metadata,
         ),
-        // An answer as any other: an error would end the caller's transaction.
+        // An answer like any other, because an error would abort the caller's transaction.
         Err(_) => (None, None, "ERROR".to_owned(), Some(INVALID_CONTEXT.to_owned()), metadata),
     }
 }
 
-/// The key that was asked for: NULL is no flag's, and neither is the empty one.
+/// The requested key: NULL and the empty string are no flag's key.
 pub(super) fn named(flag: Option<&str>) -> &str {
     flag.unwrap_or_default()
 }
@@ -97,7 +97,7 @@ fn evaluate_all(
     Ok(TableIterator::new(rows))
 }
 
-/// A typed answer: the value served, else the caller's default.
+/// A typed answer: the served value, else the caller's default.
 fn typed<R>(
     flag: Option<&str>,
     caller: &Caller,
@@ -189,7 +189,8 @@ fn explain_evaluation(
     Ok(JsonB(serde_json::to_value(explanation).unwrap_or(Value::Null)))
 }
 
-/// Evaluates a flag among definitions given as JSON, at a given time; `sql/api/evaluate.sql` takes them from history.
+/// Evaluates a flag from definitions given as JSON, at a given time; `sql/api/evaluate.sql` takes them from the
+/// history.
 #[pg_extern(stable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn evaluate_among(
@@ -249,7 +250,7 @@ fn compiled(definitions: Value) -> flagscope_core::Result<HashMap<String, Rc<Fla
     Ok(flags)
 }
 
-/// OpenFeature's details of an answer as JSON, without the value where the caller's own default counts.
+/// OpenFeature's details of an answer as JSON, without the value if the caller's own default applies.
 pub(super) fn details(key: &str, answer: &Answer) -> Value {
     let mut details = json!({"key": key, "reason": answer.reason.label(), "metadata": answer.metadata});
     if let (Some(value), Some(object)) = (answer.value, details.as_object_mut()) {

@@ -1,4 +1,4 @@
-//! Definitions in and out: flagd's documents, and the check of a targeting rule.
+//! Import and export of definitions: flagd's documents, and the check of a targeting rule.
 
 use std::collections::BTreeSet;
 
@@ -18,7 +18,7 @@ fn check_document(document: Document) -> Result<(), ErrorReport> {
     document.0.report().map(|_| ())
 }
 
-/// An object, empty where there is none.
+/// The object, empty if it is missing.
 fn object(json: Option<Document>) -> CoreResult<Map<String, Value>> {
     match json.map(|document| document.0).transpose()? {
         Some(Value::Object(map)) => Ok(map),
@@ -50,7 +50,7 @@ fn targeting_outcomes(
     Ok(TableIterator::once((found.variants.into_iter().collect(), found.any)))
 }
 
-/// The results of a rule that are none of a flag's variants; of a rule that cannot be read there are none.
+/// The results of a rule that are not among the variants; none for a rule that cannot be read.
 #[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
 fn unknown_variants(
     targeting: Document,
@@ -106,9 +106,9 @@ fn read_flagd(document: Document) -> Result<JsonB, ErrorReport> {
     Ok(JsonB(json!({"flags": flags, "segments": read.segments, "metadata": read.metadata, "problems": problems})))
 }
 
-/// A definition as it is stored. A live rollout is no part of what is imported: its split stays in the rule, as flagd has
-/// it, together with the prerequisites, so that everyone keeps the variant. A bucketing that the document does not say is
-/// left out.
+/// A definition as stored. A live rollout is not part of an import: its split remains in the rule, together with the
+/// prerequisites, as in flagd, so that users keep their variant. A bucketing that the document does not state is
+/// omitted.
 fn stored(definition: &Definition, document: &Value, bucketed: &BTreeSet<String>) -> Value {
     let stored = match &definition.split {
         None => Stored::of(definition),

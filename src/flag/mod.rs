@@ -1,7 +1,7 @@
-//! SQL face of `core::targeting`: flags cached per backend, and the functions that answer from them.
+//! SQL face of `core::targeting`: flags cached by the backend, and the functions that evaluate them.
 //!
-//! What is here: the way from an SQL call to an answer. The flags are kept by `cache`; the functions stand by topic:
-//! `evaluate` (answers), `ofrep` (the same as OFREP's JSON), `exchange` (flagd's documents, checks).
+//! What is here: the way from an SQL call to an answer. `cache` holds the flags; the functions are grouped by topic:
+//! `evaluate` (answers), `ofrep` (answers as OFREP's JSON), `exchange` (flagd's documents, checks).
 
 mod cache;
 pub mod evaluate;
@@ -19,19 +19,19 @@ use pgrx::pg_sys::panic::ErrorReport;
 use crate::pg::clock;
 use crate::pg::jsonb::Jsonb;
 
-/// A rule may build up to 16 MB before it is stopped, and a session keeps that until its next context.
+/// A rule may use up to 16 MB before it is stopped, and a session keeps that memory until its next context.
 const FLAGS_PER_CONTEXT: usize = 64;
 
 thread_local! {
     static SESSION: RefCell<Session> = RefCell::new(Session::new());
 }
 
-/// Who asks: the arguments that every evaluating function has.
+/// Who asks: the arguments common to all evaluating functions.
 struct Caller<'a> {
     targeting_key: Option<&'a str>,
     context: Option<Jsonb<'a>>,
     environment: String,
-    /// Whether the context may come as the body of an OFREP request.
+    /// Whether the context may be given as the body of an OFREP request.
     in_body: bool,
 }
 
@@ -41,12 +41,12 @@ impl<'a> Caller<'a> {
         Self { targeting_key, context, environment, in_body: false }
     }
 
-    /// One who asks by OFREP: with the context, or with the request's body that holds it.
+    /// A caller by OFREP: with the context, or with the request's body that contains it.
     fn by_ofrep(context: Option<Jsonb<'a>>, environment: Option<&str>) -> Self {
         Self { in_body: true, ..Self::new(None, context, environment) }
     }
 
-    /// Calls back with the caller's context; a context that cannot be read is given as an error.
+    /// Calls back with the caller's context, or with the error if it cannot be read.
     fn with_context<R>(&self, timestamp: i64, body: impl FnOnce(flagscope_core::Result<Context>) -> R) -> R {
         SESSION.with_borrow_mut(|session| {
             let mut builder = session.begin(timestamp);
@@ -73,7 +73,8 @@ impl<'a> Caller<'a> {
         }))
     }
 
-    /// Answers for every flag of the environment, reading the context once for as many as a session has memory for.
+    /// Answers for every flag of the environment; the context is read once for as many flags as fit into the session's
+    /// memory.
     fn answers<R>(
         &self,
         body: impl Fn(&str, Option<&Flag>, Result<Answer, &Error>) -> R,
@@ -100,7 +101,7 @@ fn default_environment() -> String {
     crate::guc::environment().unwrap_or_default()
 }
 
-/// A flag with all that its prerequisites need, in the cache: no query runs, and none fails, while it is evaluated.
+/// A flag with all its prerequisites, taken from the cache first, so that no query runs or fails during the evaluation.
 fn with_needed(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
     let asked = cache::flag(environment, flag)?;
     let needed = |flag: &Flag| flag.definition().prerequisites.iter().map(|p| p.flag.clone()).collect::<Vec<_>>();

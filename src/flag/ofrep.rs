@@ -1,4 +1,5 @@
-//! Answers in the JSON of OFREP 0.3.0 (OpenFeature remote evaluation protocol), for a shim that only moves bytes.
+//! Answers in the JSON of OFREP 0.3.0 (OpenFeature remote evaluation protocol), so that a proxy only has to pass bytes
+//! on.
 
 use flagscope_core::Error;
 use flagscope_core::targeting::{Answer, ErrorCode};

@@ -1,7 +1,7 @@
 //! Aggregate states: a Rust value in the aggregate's own memory context, dropped with it.
 //!
-//! A state is made inside an aggregate and nowhere else. So no SQL expression holds one, and none can hand the state of one
-//! aggregate to a function of another, which would read it as something that it is not.
+//! States are created inside of aggregates only. So no SQL expression has one, and none can pass the state of one
+//! aggregate to a function of another, which would misread it.
 
 use flagscope_core::{Error, Kind};
 use pgrx::datum::Internal;
@@ -9,7 +9,7 @@ use pgrx::{PgMemoryContexts, pg_sys};
 
 use crate::error::error_report;
 
-/// Changes the state of an aggregate, making it first where there is none; the state's new handle.
+/// Changes the state of an aggregate, creating it first if needed; returns the state's new handle.
 pub fn update<S>(
     state: Internal,
     fcinfo: pg_sys::FunctionCallInfo,
@@ -28,7 +28,7 @@ pub fn update<S>(
     Internal::from(Some(datum))
 }
 
-/// Changes a state that is there already; `None` before the first row.
+/// Changes an existing state; `None` before the first row.
 pub fn change<S, T>(state: &mut Internal, change: impl FnOnce(&mut S) -> T) -> Option<T> {
     // SAFETY: as in `update`.
     unsafe { state.get_mut::<S>() }.map(change)

@@ -1,7 +1,7 @@
-//! NULL at the SQL boundary: the one way from an argument's datum to a type of ours. Each of them implements `ArgAbi` by
-//! [`nullable`] and [`present`], so that NULL is `None` or an error (22023), and never reaches an unchecked unwrap.
-//! `clippy.toml` forbids those in the whole tree; `tools/house` sees to it that a function which takes NULL for one of its
-//! arguments takes it for all of them.
+//! NULL at the SQL boundary: the only way from an argument's datum to one of our types. Each type implements `ArgAbi`
+//! by [`nullable`] and [`present`], so that NULL becomes `None` or an error (22023), and never reaches an unchecked
+//! unwrap. `clippy.toml` forbids those everywhere; `tools/house` checks that a function that accepts NULL for one of
+//! its arguments accepts it for all.
 
 use flagscope_core::{Error, Kind};
 use pgrx::callconv::Arg;
@@ -11,7 +11,7 @@ use pgrx::pg_sys;
 
 use crate::error::error_report;
 
-/// What an argument holds that may be NULL.
+/// The value of an argument that may be NULL.
 ///
 /// # Safety
 /// The argument's SQL type is that of `T`.
@@ -20,7 +20,7 @@ pub unsafe fn nullable<T: FromDatum>(arg: Arg<'_, '_>) -> Nullable<T> {
     unsafe { arg.unbox_arg_using_from_datum::<T>() }.into()
 }
 
-/// What an argument holds that a function takes without `Option`: NULL is the caller's mistake.
+/// The value of an argument that a function takes without `Option`: NULL is the caller's mistake.
 ///
 /// # Safety
 /// The argument's SQL type is that of `T`.
@@ -39,7 +39,7 @@ pub unsafe fn element<T: FromDatum>(datum: pg_sys::Datum) -> T {
     unsafe { T::from_datum(datum, false) }.unwrap_or_else(|| refuse("an element cannot be NULL".to_owned()))
 }
 
-/// Ends the call with an error, as PostgreSQL's own functions do.
+/// Ends the call with an error, like PostgreSQL's own functions.
 fn refuse(message: String) -> ! {
     std::panic::panic_any(error_report(Error::new(Kind::InvalidParameter, message)))
 }

@@ -1,10 +1,10 @@
-//! The arguments of a call whose types are those of the call, not of the function: VARIADIC "any".
+//! The arguments of a call whose types are determined by the call instead of the function: VARIADIC "any".
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-/// Each argument as PostgreSQL writes it; NULL is `None`.
+/// Each argument as PostgreSQL's text; NULL is `None`.
 pub fn as_text(call: pg_sys::FunctionCallInfo) -> Vec<Option<String>> {
     // SAFETY: PostgreSQL gives every call a valid fcinfo with nargs arguments, each of the type that its expression says;
     // an output function gives a NUL-terminated text.

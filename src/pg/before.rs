@@ -4,13 +4,13 @@ use pgrx::{PgTrigger, pg_sys};
 
 use super::jsonb::Jsonb;
 
-/// What the updated rows were tied to before.
+/// The flags of updated rows before the update.
 pub struct Before {
     store: *mut pg_sys::Tuplestorestate,
     slot: *mut pg_sys::TupleTableSlot,
     flags: i32,
-    /// Where rows are fetched to, however short the life of the caller's own memory is: of a store that has gone to disk
-    /// each is a copy, which the next fetch frees.
+    /// Rows are fetched into this slot, which outlives the caller's memory: rows of a store that has spilled to disk
+    /// are copies, freed by the next fetch.
     memory: pg_sys::MemoryContext,
 }
 

@@ -1,19 +1,20 @@
-//! When a backend's cached configuration is out of date.
+//! When a backend's cached configuration becomes invalid.
 //!
-//! A change of configuration sends a relcache invalidation for a marker, a relation that nobody reads: it reaches every
-//! backend at the latest when it next looks, is sent only on commit, and is seen by the changing transaction itself from
-//! its next command on. So a cache is never stale after a commit. There is one marker a topic, so that a change of one does
-//! not cost what is cached of another; a marker that is read by queries would make their plans be made anew, too.
+//! A change of configuration sends a relcache invalidation for a marker, a relation that nobody reads. It reaches every
+//! backend no later than its next access, is sent only on commit, and is seen by the changing transaction from its next
+//! command on. So a cache is never stale after a commit. There is one marker for each topic, so that a change of one
+//! does not invalidate what is cached of another; and queries must not read a marker, or their plans would be
+//! invalidated, too.
 
 use std::cell::Cell;
 use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
-/// What a change of configuration is about.
+/// The topic of a change of configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Topic {
-    /// Flags, which `_flagscope.flag_change` names.
+    /// Flags; `_flagscope.flag_change` tells which.
     Flags,
     /// Environments and segments, which any flag may depend on.
     Environments,
@@ -43,8 +44,7 @@ impl Topic {
     }
 }
 
-/// How often each topic has changed, as far as this backend has heard: what was cached under other numbers is out of
-/// date.
+/// How often each topic has changed, as far as this backend knows: data cached under other numbers is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     /// Of flags.
@@ -58,7 +58,7 @@ pub struct Generation {
 thread_local! {
     static GENERATION: Cell<Generation> = const { Cell::new(Generation { flags: 0, environments: 0, metrics: 0 }) };
     static MARKERS: Cell<[pg_sys::Oid; 3]> = const { Cell::new([pg_sys::Oid::INVALID; 3]) };
-    /// DROP and CREATE EXTENSION give the markers other OIDs; the old ones count until the new ones are known.
+    /// DROP and CREATE EXTENSION change the OIDs of the markers; the old ones are used until the new ones are known.
     static ARE_KNOWN: Cell<bool> = const { Cell::new(false) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
 }

@@ -1,4 +1,4 @@
-//! The time of a statement, as PostgreSQL keeps it.
+//! The time of a statement, as kept by PostgreSQL.
 
 use flagscope_core::calendar::UNIX_TO_POSTGRES;
 use pgrx::pg_sys;

@@ -1,9 +1,9 @@
-//! Somebody else's query in a room of its own: with the rights of a role, read only, under a pinned search_path, and so
-//! that nothing it does stays.
+//! Confines a user's query: it runs with the rights of a role, read only, under a pinned search_path, and without
+//! lasting effects.
 //!
-//! The query itself is a SELECT, but the functions that it calls may do anything that its role may. All of it lies in a
+//! The query itself is a SELECT, but functions that it calls may do anything that its role may. So it runs in a
 //! subtransaction that is rolled back once the rows are read: role, settings, notifications, large objects, temporary
-//! objects, cursors, locks. The few functions whose effect no rollback takes back are refused.
+//! objects, cursors, locks. The few functions whose effects survive a rollback are refused.
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString, c_int, c_void};
@@ -16,12 +16,11 @@ use pgrx::prelude::*;
 
 use crate::error::{LONGEST, cut, error_report};
 
-/// Where names in a query are looked for: all others are written with their schema.
+/// The search_path of a query: all other names must be written with their schema.
 const SEARCH_PATH: &CStr = c"pg_catalog, pg_temp";
 
-/// PostgreSQL's own functions whose effect outlives a rollback, whatever their arguments: locks of the session (taking and
-/// giving back), the seed of random(), messages to logical decoding outside of transactions. By name, since OIDs and
-/// signatures are those of one version.
+/// PostgreSQL's own functions whose effects survive a rollback: locks of the session (taking and releasing), the seed
+/// of random(), non-transactional messages to logical decoding. By name, because OIDs and signatures differ by version.
 const LASTING: [&CStr; 9] = [
     c"pg_advisory_lock",
     c"pg_advisory_lock_shared",
@@ -34,7 +33,7 @@ const LASTING: [&CStr; 9] = [
     c"pg_logical_emit_message",
 ];
 
-/// Does some work as a role (`None`: as the caller), confined as the head of this file says.
+/// Does some work as a role (`None`: as the caller), confined as described above.
 ///
 /// # Errors
 /// What the work says; PostgreSQL's own errors are raised.
@@ -50,7 +49,7 @@ pub fn confined<T>(role: Option<&str>, work: impl FnOnce() -> Result<T>) -> Resu
     .execute()
 }
 
-/// Raises an error again, with a message of a readable length: one of PostgreSQL may repeat the query, or what it reads.
+/// Raises an error again with a message of a readable length: PostgreSQL's messages may repeat the query or its data.
 fn raise<T>(error: CaughtError) -> T {
     match error {
         CaughtError::PostgresError(report) if report.message().len() > LONGEST => {
@@ -61,7 +60,7 @@ fn raise<T>(error: CaughtError) -> T {
     }
 }
 
-/// Takes the role and what goes with it; the end of the subtransaction puts all of it back.
+/// Switches to the role and its settings; the end of the subtransaction restores everything.
 fn enter(role: Option<&str>) -> Result<()> {
     // SAFETY: reads and writes the session's variables; names are NUL-terminated.
     unsafe {
@@ -95,7 +94,7 @@ fn named(role: &str) -> Result<pg_sys::Oid> {
     }
 }
 
-/// A subtransaction that is always rolled back. It has a level of settings of its own.
+/// A subtransaction that is always rolled back, with its own nesting level of settings.
 #[derive(Clone, Copy)]
 struct Subtransaction {
     memory: pg_sys::MemoryContext,
@@ -126,11 +125,11 @@ impl Subtransaction {
 }
 
 thread_local! {
-    /// The hook that was there before ours.
+    /// The hook that was installed before ours.
     static NEXT: Cell<pg_sys::object_access_hook_type> = const { Cell::new(None) };
 }
 
-/// While it lives, PostgreSQL asks us about every function that is about to run, also inside others.
+/// While it exists, PostgreSQL calls our hook for every function that is about to run, also inside of others.
 struct Watch;
 
 impl Watch {
@@ -168,7 +167,7 @@ unsafe extern "C-unwind" fn on_access(
     }
 }
 
-/// Whether a function is one of those whose effect stays. Others of these names are somebody's own, with no such effect.
+/// Whether a function is one of those with lasting effects. Functions of the same name in other schemas are users' own.
 fn is_lasting(function: pg_sys::Oid) -> bool {
     if function.to_u32() >= pg_sys::FirstNormalObjectId {
         return false;

@@ -1,4 +1,4 @@
-//! The lines of CONTEXT that PostgreSQL prints below an error: one for each function and statement that is under way.
+//! The CONTEXT lines of an error: one for each function and statement that is running.
 
 use pgrx::pg_sys;
 

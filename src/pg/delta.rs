@@ -1,8 +1,8 @@
-//! Writing `_flagscope.variant_delta`, `subject_delta` and `uncounted_delta`: straight into the heap, the first into the slot
-//! of this minute and of their lane. They have no index, no trigger and no constraint beyond NOT NULL, so one tuple a
-//! group is all there is to do, and the writing role needs no right on them. Slots take turns so that a consumed one can
-//! be truncated: neither vacuum nor old snapshots matter then. Lanes let the tick read first what it judges by. The
-//! first two wake the worker when they are committed.
+//! Writes `_flagscope.variant_delta`, `subject_delta` and `uncounted_delta` directly to the heap, the first into the slot
+//! of the current minute and lane. These tables have no index, trigger or constraint except NOT NULL, so inserting one
+//! tuple per group is all, and the writing role needs no privilege on them. Slots alternate so that a consumed one can
+//! be truncated, which avoids vacuum and does not depend on old snapshots. Lanes let the tick read current data first.
+//! The first two wake the worker when they are committed.
 
 use std::ffi::CStr;
 
@@ -22,11 +22,11 @@ const LATE: [&CStr; 4] =
 const PAST: [&CStr; 4] =
     [c"variant_delta_past_0", c"variant_delta_past_1", c"variant_delta_past_2", c"variant_delta_past_3"];
 
-/// How long a slot is written before the next one's turn, in microseconds.
+/// How long a slot is written before the next one is used, in microseconds.
 const TURN: i64 = 60_000_000;
 
-/// Writes the deltas of groups in the transaction of the caller, by the stages that run to the lanes where they belong;
-/// without stages to the first one.
+/// Writes the deltas of groups in the caller's transaction, into lanes by the running stages; without stages into the
+/// first lane.
 pub fn insert(groups: &[Group], stages: Option<&Stages>) {
     // SAFETY: reads the clock.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
@@ -73,11 +73,11 @@ pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, 
     );
 }
 
-/// Blocks of `uncounted_delta` (8 MB) beyond which nothing is written to it: when nobody consumes what is there, it need
-/// not grow, and says enough.
+/// Blocks of `uncounted_delta` (8 MB) beyond which nothing more is written to it: if nobody consumes it, it need not
+/// grow.
 const MOST_BLOCKS: u32 = 1024;
 
-/// Writes what counts for nobody (cause, environment, flag, example, rows) in the transaction of the caller.
+/// Writes rows that do not count (cause, environment, flag, example, number) in the caller's transaction.
 pub fn insert_uncounted<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a str, &'a str, u64)>) {
     let mut rows = rows.peekable();
     let table = c"uncounted_delta";
@@ -101,7 +101,7 @@ pub fn insert_uncounted<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a st
     );
 }
 
-/// How long a table is; 0 when there is none.
+/// The length of a table in blocks; 0 if it does not exist.
 fn blocks(table: &CStr) -> u32 {
     let oid = super::cache::private_table(table);
     if oid == pg_sys::Oid::INVALID {
@@ -154,7 +154,7 @@ fn columns((watch, variant, metric, bucket, state): &Group) -> Columns<COLUMNS> 
     ])
 }
 
-/// Counts beyond what a bigint holds come from damaged histograms; they stay large, and never turn negative.
+/// Counts beyond a bigint come from damaged histograms; they are limited and never become negative.
 fn stored(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,5 @@
-//! A jsonb argument as a tree of values, read with an error of ours: pgrx's own type raises an internal error for what
-//! PostgreSQL can store and serde_json cannot hold (a number beyond a double, 128 levels).
+//! A jsonb argument as a tree of values, with our own error if it cannot be read: pgrx's type raises an internal error
+//! for jsonb that serde_json cannot represent (a number beyond a double, more than 128 levels).
 
 use flagscope_core::{Error, Kind, Result};
 use pgrx::callconv::{Arg, ArgAbi};

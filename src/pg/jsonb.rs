@@ -1,4 +1,4 @@
-//! Reading jsonb where it lies: no copy, no tree of values.
+//! Reads jsonb in place: without a copy and without a tree of values.
 
 use std::mem::MaybeUninit;
 
@@ -14,7 +14,7 @@ use pgrx::{FromDatum, JsonB, direct_function_call, pg_sys};
 
 use super::argument;
 
-/// Digits of a number that are shown where a text was expected; a numeric has up to 131,072.
+/// Digits of a number shown in an error where a text was expected; a numeric has up to 131,072.
 const MOST_DIGITS: usize = 100;
 
 /// A jsonb value inside a tuple.
@@ -52,7 +52,7 @@ impl<'t> Jsonb<'t> {
         entries
     }
 
-    /// All entries of an object; what is no text as JSON, containers shortened.
+    /// All entries of an object; values other than texts as JSON, containers shortened.
     pub fn entries(&self) -> Vec<(&'t str, Said<'t>)> {
         let mut entries = Vec::new();
         // SAFETY: as above.
@@ -60,7 +60,7 @@ impl<'t> Jsonb<'t> {
         entries
     }
 
-    /// Calls back with every entry of an object; nested values come whole.
+    /// Calls back with every entry of an object; nested values are given as a whole.
     fn each_entry(&self, mut entry: impl FnMut(&'t str, &pg_sys::JsonbValue)) {
         if !self.is_object() {
             return;
@@ -114,7 +114,7 @@ impl<'t> Jsonb<'t> {
                 match pg_sys::JsonbIteratorNext(&mut iterator, &mut value, false) {
                     pg_sys::JsonbIteratorToken::WJB_DONE => return Ok(()),
                     pg_sys::JsonbIteratorToken::WJB_BEGIN_OBJECT => builder.begin_object()?,
-                    // A lone scalar is stored as an array of one.
+                    // A scalar at the top level is stored as an array of one.
                     pg_sys::JsonbIteratorToken::WJB_BEGIN_ARRAY if !is_scalar => builder.begin_array()?,
                     pg_sys::JsonbIteratorToken::WJB_END_ARRAY if !is_scalar => builder.end()?,
                     pg_sys::JsonbIteratorToken::WJB_END_OBJECT => builder.end()?,
@@ -150,7 +150,7 @@ unsafe fn feed_scalar(value: &pg_sys::JsonbValue, builder: &mut ContextBuilder) 
     }
 }
 
-/// A value as it was said of a flag.
+/// A value that a row has for a flag.
 unsafe fn said<'t>(value: &pg_sys::JsonbValue) -> Said<'t> {
     // SAFETY: the type says which member of the union is set; numeric_out gives a NUL-terminated text.
     unsafe {
@@ -171,7 +171,7 @@ unsafe fn said<'t>(value: &pg_sys::JsonbValue) -> Said<'t> {
     }
 }
 
-/// A text value, where it lies.
+/// A text value, in place.
 unsafe fn text<'t>(value: &pg_sys::JsonbValue) -> Option<&'t str> {
     if value.type_ != pg_sys::jbvType::jbvString {
         return None;
@@ -199,7 +199,7 @@ unsafe fn equals(value: &pg_sys::JsonbValue, wanted: &Scalar) -> bool {
     }
 }
 
-/// A text datum, where it lies; `None` for NULL and for text that is not UTF-8.
+/// A text datum, in place; `None` for NULL and for text that is not UTF-8.
 ///
 /// # Safety
 /// The datum is a text that stays where it is for `'t`.

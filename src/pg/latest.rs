@@ -1,5 +1,5 @@
-//! Reading configuration as it was last committed, whatever the snapshot of the calling query: what fills a cache must
-//! not be older than the invalidation that emptied it, or the cache would stay stale until the next change.
+//! Reads configuration as last committed, regardless of the calling query's snapshot: what fills a cache must not be
+//! older than the invalidation that emptied it, or the cache would remain stale until the next change.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,8 +11,8 @@ use serde_json::Value;
 
 use super::jsonb::{plain_at, text_at};
 
-/// Whether this is part of a parallel query, where only the query's own snapshot may be used. What was cached then has
-/// to be thrown away afterwards.
+/// Whether this is part of a parallel query, where only the query's own snapshot may be used. What is cached then must
+/// be discarded afterwards.
 pub fn is_parallel() -> bool {
     // SAFETY: reads a variable of the session.
     unsafe { pg_sys::IsInParallelMode() }
@@ -101,7 +101,7 @@ pub fn has_written() -> bool {
     unsafe { pg_sys::GetTopTransactionIdIfAny() != pg_sys::InvalidTransactionId }
 }
 
-/// A snapshot of now, under which any number of queries see the same state.
+/// A snapshot taken now, under which several queries see the same state.
 pub struct Reader(());
 
 /// Reads under one snapshot.
@@ -128,7 +128,7 @@ thread_local! {
 }
 
 impl Reader {
-    /// Calls back with every row that a query gives. Its plan is kept for the session, so its text is a constant.
+    /// Calls back with every row of a query. Its plan is kept for the session, so the text must be constant.
     ///
     /// # Errors
     /// Those of the callback, and a query that cannot run.
@@ -171,7 +171,7 @@ impl Reader {
     }
 }
 
-/// The plan of a query, made once a session.
+/// The plan of a query, made once per session.
 fn plan(query: &'static CStr, arguments: &[Argument]) -> Option<pg_sys::SPIPlanPtr> {
     if let Some(plan) = PLANS.with_borrow(|plans| plans.get(&query.as_ptr()).copied()) {
         return Some(plan);
@@ -187,7 +187,7 @@ fn plan(query: &'static CStr, arguments: &[Argument]) -> Option<pg_sys::SPIPlanP
     Some(plan)
 }
 
-/// The single text that a query gives, read as JSON; `None` where it gives no row or NULL.
+/// The single text that a query returns, read as JSON; `None` if it returns no row or NULL.
 pub fn json(query: &'static CStr, arguments: &[Argument]) -> Result<Option<Value>> {
     let mut found = None;
     read(|reader| {

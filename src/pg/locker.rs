@@ -1,10 +1,10 @@
-//! The header of a row tells which transactions have it locked; SQL sees only its raw xmax.
+//! Finds out which transactions have locked a row, from the row's header; SQL shows only the raw xmax.
 
 use pgrx::pg_sys;
 
-/// The pids of the open transactions that have a row locked against an update; 0: a prepared one.
+/// The pids of the open transactions that have locked a row against updates; 0 stands for a prepared transaction.
 ///
-/// Empty for what is no ordinary table, and for a place where no row is.
+/// Empty if the relation is not an ordinary table, or there is no row at the place.
 pub fn pids(relation: pg_sys::Oid, place: pg_sys::ItemPointerData) -> Vec<i32> {
     // SAFETY: the relation is opened with a lock and closed; the header is copied while its buffer is pinned.
     let header = unsafe {
@@ -43,8 +43,8 @@ unsafe fn header(relation: pg_sys::Relation, place: pg_sys::ItemPointerData) -> 
     }
 }
 
-/// The transactions behind an xmax: one, or the members of a multixact; without those that keep a key shared only, as a
-/// foreign key does.
+/// The transactions of an xmax: one, or the members of a multixact, except those with a shared key lock as taken by
+/// foreign keys.
 unsafe fn holders(mask: u32, xmax: pg_sys::TransactionId) -> Vec<pg_sys::TransactionId> {
     let lock_only = mask & pg_sys::HEAP_XMAX_LOCK_ONLY != 0;
     if mask & pg_sys::HEAP_XMAX_INVALID != 0 {
@@ -72,10 +72,10 @@ unsafe fn holders(mask: u32, xmax: pg_sys::TransactionId) -> Vec<pg_sys::Transac
     }
 }
 
-/// Which kind of lock; the two bits together are FOR SHARE.
+/// The kind of lock; both bits together mean FOR SHARE.
 const LOCK_MASK: u32 = pg_sys::HEAP_XMAX_KEYSHR_LOCK | pg_sys::HEAP_XMAX_EXCL_LOCK;
 
-/// The process that runs a transaction; 0 for a prepared one, `None` once it is over.
+/// The process that runs a transaction; 0 for a prepared one, `None` once it has ended.
 fn pid(xid: pg_sys::TransactionId) -> Option<i32> {
     // SAFETY: looks into shared memory; the top of a transaction that is in progress can still be found.
     unsafe {

@@ -1,4 +1,4 @@
-//! The only room with `unsafe`: everything that has to look behind pgrx at PostgreSQL's own structures.
+//! The only module with `unsafe`: everything that needs PostgreSQL's own structures beyond what pgrx wraps.
 #![allow(unsafe_code)]
 
 pub mod aggregate;
@@ -10,7 +10,7 @@ pub mod before;
 mod boundary;
 pub mod cache;
 pub mod clock;
-pub mod confined;
+mod confined;
 pub mod context;
 pub mod delta;
 pub mod document;
@@ -20,9 +20,11 @@ pub mod locker;
 pub mod pending;
 pub mod process;
 pub mod query;
+pub mod reading;
 pub mod restore;
 pub mod row;
 pub mod stored;
+pub mod timer;
 pub mod transition;
 pub mod trigger;
 pub mod value;

@@ -1,5 +1,5 @@
-//! The rows that a statement leaves to attribution: a row trigger notes them, the statement's trigger, which comes
-//! last, takes them. The transition table cannot say where they lie, and the values of a row do not find it again cheaply.
+//! The rows of a statement that need attribution: noted by a row trigger, taken by the statement trigger, which runs
+//! last. The transition table does not tell where the rows are, and finding them by their values would be expensive.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -28,14 +28,14 @@ pub struct Noted {
 /// Rows and traces noted of one statement.
 #[derive(Default)]
 pub struct Pending {
-    /// Transaction and subtransaction. One that failed is never the current one again, so what it noted is never
-    /// taken: its rows are gone, and others may lie in their place.
+    /// Transaction and subtransaction. The ids of a failed one are never current again, so its notes are never taken;
+    /// its rows are gone, and others may be at their places.
     within: (u32, u32),
     /// Rows without flags.
     pub rows: Vec<Noted>,
-    /// Traces of new flag evaluations, each with the evaluation's time.
+    /// Traces of new flag evaluations, with the times of the evaluations.
     pub traces: Vec<(i64, Uuid)>,
-    /// Subjects and environments, each once: rows share them.
+    /// Subjects and environments, each once, because rows share them.
     pub texts: Vec<String>,
     numbers: HashMap<String, u32>,
 }
@@ -43,17 +43,17 @@ pub struct Pending {
 /// The columns that are noted, in the order of [`Positions`].
 const NAMES: [&std::ffi::CStr; 5] = [c"ts", c"flags", c"trace_id", c"subject", c"environment"];
 
-/// A relation with its number of columns (which grows whenever one moves), and where [`NAMES`] stand in it.
+/// A relation, its number of columns (which grows whenever a column moves), and the positions of [`NAMES`] in it.
 type Positions = (pg_sys::Oid, i32, [usize; NAMES.len()]);
 
 thread_local! {
-    /// Of the statement under way, after those in whose triggers it runs.
+    /// Notes of the running statement, after those of statements in whose triggers it runs.
     static PENDING: RefCell<Vec<Pending>> = const { RefCell::new(Vec::new()) };
-    /// Of the relation at hand: a batch goes to one or two.
+    /// The relations at hand: a batch writes to one or two.
     static POSITIONS: RefCell<Option<Positions>> = const { RefCell::new(None) };
 }
 
-/// Notes the row at hand of an AFTER INSERT row trigger; how many are noted now.
+/// Notes the current row of an AFTER INSERT row trigger; returns how many are noted.
 pub fn note(trigger: &PgTrigger) -> usize {
     let data = trigger.trigger_data();
     // SAFETY: a row trigger has a tuple of its relation, and the arrays have room for its columns; these are found by
@@ -99,7 +99,7 @@ unsafe fn positions(relation: pg_sys::Relation) -> [usize; NAMES.len()] {
     }
 }
 
-/// What is noted of the statement under way. Those of other transactions, and those that began later than it, are over.
+/// The notes of the running statement. Those of other transactions, and of statements that began later, are obsolete.
 fn of_statement(statements: &mut Vec<Pending>) -> &mut Pending {
     // SAFETY: both read variables of the session; a row was inserted, so there is a transaction with a number.
     let within = unsafe { (pg_sys::GetTopTransactionId().into_inner(), pg_sys::GetCurrentSubTransactionId()) };
@@ -111,7 +111,7 @@ fn of_statement(statements: &mut Vec<Pending>) -> &mut Pending {
     &mut statements[last]
 }
 
-/// Takes what was noted of the statement under way.
+/// Takes the notes of the running statement.
 pub fn take() -> Option<Pending> {
     PENDING.with_borrow_mut(|statements| {
         if statements.is_empty() {
@@ -140,7 +140,7 @@ impl Pending {
     }
 }
 
-/// Runs `work` with the rights of telemetry's owner, as PostgreSQL's own foreign key triggers do: who may write
+/// Runs `work` with the rights of telemetry's owner, like PostgreSQL's own foreign key triggers: a role that may write
 /// telemetry need not be able to read it.
 pub fn as_owner<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: an error unwinds to PostgreSQL, whose abort restores the user; the relation is locked while it is open.

@@ -1,4 +1,4 @@
-//! One telemetry row as the fold sees it: its values where PostgreSQL put them, detoasted only when a filter asks.
+//! One telemetry row as it is counted: its values in place, detoasted only when a filter needs them.
 
 use flagscope_core::sketch::Histogram;
 use flagscope_core::telemetry::{Row, Scalar, Signal};
@@ -7,7 +7,7 @@ use pgrx::{FromDatum, pg_sys};
 use super::jsonb::{Jsonb, plain_at, text_at};
 use super::value::Stored;
 
-/// The columns of telemetry that the fold reads, in the order of [`Columns`].
+/// The columns of telemetry that are read, in the order of [`Columns`].
 const NAMES: [&str; 12] = [
     "ts",
     "signal",
@@ -30,7 +30,7 @@ pub struct Columns([usize; NAMES.len()]);
 /// The labels of the enum `signal` by their OIDs.
 pub type SignalLabels = [(pg_sys::Oid, Signal)];
 
-/// One row, as its values lie in memory.
+/// One row, with its values in memory.
 pub struct TelemetryRow<'t> {
     values: &'t [pg_sys::Datum],
     nulls: &'t [bool],
@@ -39,7 +39,7 @@ pub struct TelemetryRow<'t> {
 }
 
 impl Columns {
-    /// Finds the columns by name: a partition may have them in another order than its parent.
+    /// Finds the columns by name, because a partition may have them in another order than its parent.
     ///
     /// # Safety
     /// The descriptor is one of telemetry or of a query that gives its columns.
@@ -57,7 +57,7 @@ impl Columns {
 }
 
 impl<'t> TelemetryRow<'t> {
-    /// A row from its values, with its time; `None` for what cannot be in the table.
+    /// A row from its values, with its time; `None` for what cannot occur in the table.
     pub fn new(
         values: &'t [pg_sys::Datum],
         nulls: &'t [bool],

@@ -1,4 +1,4 @@
-//! Rows of telemetry as they are stored, read by a cursor: what rebuilding, verifying and conversion windows see.
+//! Stored rows of telemetry, read by a cursor: for rebuilding, verifying and conversion windows.
 
 use std::ffi::CStr;
 
@@ -7,10 +7,10 @@ use pgrx::{IntoDatum, PgMemoryContexts, pg_sys};
 
 use super::row::{Columns, SignalLabels, TelemetryRow};
 
-/// Rows fetched at a time; their memory is given back before the next.
+/// Rows fetched at a time; their memory is released before the next ones.
 const ROWS_PER_FETCH: i64 = 1000;
 
-// Operators and types with their schema: callers are not all under a pinned search_path.
+// Operators and types with their schema, because not all callers have a pinned search_path.
 const ALL: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
     subject, distribution \
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2";
@@ -25,12 +25,12 @@ const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment,
 pub enum Wanted {
     /// All of them.
     All,
-    /// Those with a subject, and with one of some names.
+    /// Those with a subject and one of some names.
     OfSubjects(Option<Vec<String>>),
 }
 
-/// Calls `fold` for every row from `since` to before `until` (microseconds since 2000) that the calling query's own
-/// snapshot sees.
+/// Calls `fold` for every row from `since` to before `until` (microseconds since 2000) that is visible to the calling
+/// query's snapshot.
 pub fn for_each_row(since: i64, until: i64, labels: &SignalLabels, mut fold: impl FnMut(i64, &TelemetryRow)) {
     // A fold that cannot fail.
     let _ = for_each_batch(since, until, Wanted::All, labels, |rows| {
@@ -39,7 +39,7 @@ pub fn for_each_row(since: i64, until: i64, labels: &SignalLabels, mut fold: imp
     });
 }
 
-/// The same by batches of rows, which `fold` may look at together, also by queries of its own.
+/// The same in batches of rows, which `fold` may inspect together, also by queries of its own.
 ///
 /// # Errors
 /// What `fold` says; no more rows are read then.
@@ -54,7 +54,7 @@ pub fn for_each_batch(
     // abort gives them back. A read-only cursor takes the active snapshot, which is the calling query's. Rows are used
     // only until the next ones are fetched, and what is detoasted for them lies in `memory`.
     unsafe {
-        // Made before SPI's own context, which would take it along at SPI_finish.
+        // Created before SPI's own context, which would delete it at SPI_finish.
         let mut memory = PgMemoryContexts::new("flagscope stored rows");
         pg_sys::SPI_connect();
         let portal = open(since, until, wanted);

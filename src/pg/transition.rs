@@ -1,10 +1,10 @@
-//! The transition table of a statement trigger, read straight from its tuplestore: no plan, no copy of rows.
+//! The transition table of a statement trigger, read directly from its tuplestore: without a plan or copies of rows.
 
 use pgrx::{PgMemoryContexts, PgTrigger, pg_sys};
 
 use super::row::{Columns, SignalLabels, TelemetryRow};
 
-/// Rows between two resets of the memory that detoasted values take.
+/// Rows between two resets of the memory used by detoasted values.
 const ROWS_PER_RESET: u32 = 256;
 
 /// Calls `fold` for every inserted row, with its time (microseconds since 2000) and itself. Rows of an unknown signal

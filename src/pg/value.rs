@@ -1,4 +1,4 @@
-//! Core sketches as SQL values: a varlena whose content is the sketch's own binary form.
+//! Sketches of the core as SQL values: a varlena with the sketch's own binary form.
 
 use flagscope_core::sketch::Sketch;
 use pgrx::callconv::{Arg, ArgAbi, BoxRet, FcInfo};
@@ -12,12 +12,12 @@ use pgrx::pgrx_sql_entity_graph::metadata::{
 use super::argument;
 use crate::error::error_report;
 
-/// A sketch as it crosses the SQL boundary.
+/// A sketch at the SQL boundary.
 #[derive(Debug, Clone)]
 pub struct Stored<S>(pub S);
 
 impl<S: Sketch> Stored<S> {
-    /// The sketch as a varlena of its own, in the current memory context.
+    /// The sketch as a new varlena in the current memory context.
     pub fn to_datum(sketch: &S) -> pg_sys::Datum {
         let bytes = sketch.encode();
         // SAFETY: palloc gives `size` bytes or raises; the header is written before anyone reads it.
@@ -107,7 +107,7 @@ unsafe impl<S: Sketch> SqlTranslatable for Stored<S> {
     const RETURN_SQL: Result<ReturnsRef, ReturnsError> = Ok(ReturnsRef::One(SqlMappingRef::As(S::NAME)));
 }
 
-/// Decodes what is left of a message that a client sent in binary form, and marks it read.
+/// Decodes the rest of a message that a client sent in binary form, and marks it as read.
 pub fn read_message<S>(
     mut message: pgrx::datum::Internal,
     decode: impl FnOnce(&[u8]) -> flagscope_core::Result<S>,

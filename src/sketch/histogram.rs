@@ -54,7 +54,7 @@ fn histogram_accum_scale(
     Ok(super::accumulate(state, value, fcinfo, || fresh, Tally::push))
 }
 
-/// For moving frames: as histogram_accum, but with a state from the first row on, which PostgreSQL wants there.
+/// For moving frames: like histogram_accum, but with a state from the first row on, as PostgreSQL requires.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_moving_accum(state: Internal, value: Option<f64>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     update(state, fcinfo, Tally::default, |tally| value.into_iter().for_each(|x| tally.push(x)))
@@ -71,8 +71,8 @@ fn histogram_moving_accum_scale(
     Ok(update(state, fcinfo, || fresh, |tally| value.into_iter().for_each(|x| tally.push(x))))
 }
 
-/// Takes the value back that leaves a moving frame. NULL asks PostgreSQL to begin the frame anew: for an extreme, since
-/// the next one is not known.
+/// Removes the value that leaves a moving frame. NULL makes PostgreSQL recompute the frame: when an extreme leaves, the
+/// next one is unknown.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_inverse(state: Internal, value: Option<f64>) -> Internal {
     let Some(value) = value else { return state };
@@ -88,7 +88,7 @@ fn histogram_inverse_scale(state: Internal, value: Option<f64>, _scale: Option<i
     histogram_inverse(state, value)
 }
 
-/// NULL of a frame without values, as the plain aggregate.
+/// NULL for a frame without values, like the plain aggregate.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn histogram_moving_final(state: Internal) -> Option<Stored<Histogram>> {
     super::finish::<Tally>(&state).filter(|h| h.0.count() > 0 || h.0.invalid() > 0)

@@ -1,5 +1,5 @@
-//! SQL face of `core::sketch`: one file per state. Each has the type's four functions, the support functions of its
-//! aggregates (`CREATE AGGREGATE` stands in `sql/aggregate/`), and its readers.
+//! SQL face of `core::sketch`: one file for each state, with the type's four functions, the support functions of its
+//! aggregates (`CREATE AGGREGATE` is in `sql/aggregate/`), and its readers.
 
 pub mod histogram;
 pub mod moments;
@@ -75,7 +75,7 @@ fn deserialize<A: Accumulate>(bytes: &[u8], fcinfo: pg_sys::FunctionCallInfo) ->
     Ok(update(Internal::default(), fcinfo, || A::start(sketch), |_| ()))
 }
 
-/// The sketch of a state, which goes on unchanged: a window function asks for it at every row.
+/// The sketch of a state, which is kept: a window function asks for it at every row.
 fn finish<A: Accumulate>(state: &Internal) -> Option<Stored<A::Sketch>> {
     read::<A>(state).map(|state| Stored(state.sketch().into_owned()))
 }
@@ -91,7 +91,7 @@ fn merge<S: Sketch>(a: Option<Stored<S>>, b: Option<Stored<S>>) -> Result<Option
     }
 }
 
-/// Several quantiles; the one at NULL is NULL.
+/// Several quantiles; NULL for NULL.
 fn quantiles(
     ps: Vec<Option<f64>>,
     quantile: impl Fn(f64) -> flagscope_core::Result<Option<f64>>,

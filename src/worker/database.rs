@@ -1,10 +1,10 @@
 //! The life of one worker: sleep, call `flagscope.tick()`, sleep. When, `core::pace` says.
 //!
-//! The worker must never be in anyone's way. It leaves when its database is to be dropped, copied or renamed, skips
-//! its turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick, which it
-//! writes down where status() and the view health read it.
+//! The worker must not be in anyone's way. It leaves when its database is to be dropped, copied or renamed, skips its
+//! turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick, which it
+//! records for status() and the view health.
 
-use super::Limiter;
+use super::limiter::Limiter;
 use crate::guc;
 use crate::pg::process::{self, Extension, Failure};
 use crate::pg::wake;
@@ -28,11 +28,11 @@ enum Turn {
     Stay,
     /// It was time for a tick, and another session is ticking, or DROP EXTENSION is under way.
     Skipped,
-    /// Nothing to work for: no extension, or a statement that wants the database for itself.
+    /// Nothing to do: no extension, or a statement wants the database for itself.
     Leave,
 }
 
-/// Work for a database until there is nothing to work for (exit code 0) or the process is told to end (1).
+/// Work for a database until there is nothing left to do (exit code 0) or the process is told to end (1).
 pub fn run(database: pg_sys::Oid) {
     process::connect(database);
     if process::claim_database() && !Worker::new().work() {
@@ -174,14 +174,14 @@ impl Worker {
     }
 }
 
-/// Take one turn, inside one transaction: look around and, if it is time, tick.
+/// Take one turn inside one transaction: check the surroundings and, if it is time, tick.
 fn turn(is_due: bool) -> Result<Turn, spi::Error> {
     if let Some(turn) = look_around() {
         return Ok(turn);
     }
     if is_due {
         process::report_running(c"SELECT flagscope.tick()");
-        // With every argument, of its very type: a function that fits a shorter call better is never called.
+        // With every argument and of its exact type, so that no better matching overload can be called instead.
         if Spi::get_one::<bool>("SELECT flagscope.tick(pg_catalog.clock_timestamp()) IS NULL")? == Some(true) {
             return Ok(Turn::Skipped);
         }
@@ -207,7 +207,7 @@ fn look_around() -> Option<Turn> {
         Extension::Changing => return Some(Turn::Skipped),
         Extension::Shared => {}
     }
-    // A half-made extension, or an old version without the function, counts as none.
+    // A partly created extension, or an old version without the function, counts as none.
     (!process::function_exists("flagscope.tick(pg_catalog.timestamptz)")).then_some(Turn::Leave)
 }
 
@@ -216,7 +216,7 @@ fn code(failure: &Failure) -> String {
     (0..5).map(|place| char::from(b'0' + ((failure.code as i32 >> (6 * place)) & 0x3f) as u8)).collect()
 }
 
-/// Put the error of a tick into the log; the next tick comes all the same.
+/// Write the error of a tick to the log; ticks continue.
 fn report(failure: &Failure, limiter: &mut Limiter, now: Instant) {
     if limiter.allows(&failure.message, now) {
         ereport!(

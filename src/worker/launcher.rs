@@ -1,26 +1,27 @@
 //! The launcher: one process for the cluster that keeps a worker in each database that wants one.
 //!
-//! It connects to no database, so it can only find out whether a database has the extension by starting a worker
-//! there: one without it ends at once and is tried again ever more rarely. It never restarts by exit code (a handle
-//! does not tell it) but by how long the worker lived.
+//! It connects to no database, so it can only find out whether a database has the extension by starting a worker there:
+//! a worker without extension ends at once and is tried again at growing intervals. Restarts are decided not by exit
+//! code, which a handle does not tell, but by how long the worker lived.
 
-use super::Limiter;
+use super::limiter::Limiter;
 use crate::pg::process::{self, Child, Database};
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// Pause before a worker that did its work, or a first probe that found nothing, is started again.
+/// Pause before a worker is started again that had done its work, or after a first probe that found nothing.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Pause between two probes of a database that never had the extension.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
-/// A worker that lived so long had found its extension (a probe takes about 10 ms).
+/// A worker that lived this long has found its extension (a probe takes about 10 ms).
 const PROVEN: Duration = Duration::from_secs(1);
-/// Workers younger than `PROVEN` at a time: a cluster of a hundred databases must not take every worker slot at once.
+/// Limit of workers younger than `PROVEN` at a time: a cluster of a hundred databases must not use all worker slots at
+/// once.
 const YOUNG_MAX: usize = 3;
-/// New databases are noticed within this time, also those made from a template that has the extension.
+/// New databases are noticed within this time, including those created from a template that has the extension.
 const SCAN: Duration = Duration::from_secs(10);
-/// No worker slot free: ask again after this time.
+/// Pause when no worker slot is free.
 const STARVED: Duration = Duration::from_secs(5);
 
 /// What the launcher knows of one database.
@@ -46,7 +47,7 @@ pub fn run() {
     loop {
         let pause = launcher.supervise();
         if !process::wait(pause) {
-            // The next launcher starts its own workers: these would only stand in their way.
+            // The next launcher starts its own workers; these would only be in their way.
             launcher.wards.values().for_each(Ward::stop);
             return process::exit_for_restart();
         }
@@ -73,12 +74,12 @@ impl Launcher {
         self.wards.values().map(|ward| ward.wakes_in(now, full)).fold(SCAN, Duration::min)
     }
 
-    /// How many workers have not proven themselves yet.
+    /// How many workers are still younger than `PROVEN`.
     fn young(&self, now: Instant) -> usize {
         self.wards.values().filter(|ward| ward.is_young(now)).count()
     }
 
-    /// Follow the list of databases: forget those that went, meet those that came.
+    /// Follow the list of databases: forget dropped ones, add new ones.
     fn update(&mut self, databases: &[Database], now: Instant) {
         self.wards.retain(|oid, ward| {
             let stays = databases.iter().any(|database| database.oid == *oid);
@@ -90,7 +91,7 @@ impl Launcher {
         for database in databases {
             let ward = self.wards.entry(database.oid).or_insert_with(|| Ward::new(now));
             if database.busy && ward.due <= now {
-                // A worker started now would wait for the end of DROP DATABASE only to die of it.
+                // A worker started now would wait for the end of DROP DATABASE only to fail then.
                 ward.due = now + PAUSE_MIN;
             }
         }
@@ -115,7 +116,7 @@ impl Launcher {
         }
     }
 
-    /// Try every database again soon: somebody created the extension, or the configuration was reloaded.
+    /// Try every database again soon: an extension was created, or the configuration was reloaded.
     fn forgive(&mut self) {
         let now = Instant::now();
         for ward in self.wards.values_mut() {
@@ -125,7 +126,7 @@ impl Launcher {
     }
 }
 
-/// Say once in an episode that no worker slot is free.
+/// Report once per episode that no worker slot is free.
 fn starve(starved: &mut bool, limiter: &mut Limiter, now: Instant) {
     let message = "flagscope has no background worker slot left for a database";
     if !*starved && limiter.allows(message, now) {
@@ -144,7 +145,7 @@ impl Ward {
         Ward { worker: None, started: now, due: now, pause: PAUSE_MIN }
     }
 
-    /// See whether the worker has ended, and if so when to start the next one.
+    /// Check whether the worker has ended, and if so, when to start the next one.
     fn notice_end(&mut self, now: Instant) {
         if self.worker.as_ref().is_none_or(Child::is_alive) {
             return;
@@ -161,14 +162,14 @@ impl Ward {
         self.worker.is_some() && now.duration_since(self.started) < PROVEN
     }
 
-    /// The time after which the launcher must look at this database again.
+    /// When the launcher must look at this database again.
     fn wakes_in(&self, now: Instant, full: bool) -> Duration {
         match self.worker {
-            // Its slot in the ration of young workers becomes free.
+            // It stops counting as a young worker.
             Some(_) if self.is_young(now) => (self.started + PROVEN).saturating_duration_since(now),
             // Its end wakes the launcher.
             Some(_) => SCAN,
-            // It waits for the first young worker to end or to prove itself, which wakes the launcher as well.
+            // It waits until a young worker ends or becomes old enough, which wakes the launcher as well.
             None if full => SCAN,
             None => self.due.saturating_duration_since(now),
         }

@@ -6,10 +6,10 @@
 
 mod database;
 mod launcher;
+mod limiter;
 
 use crate::pg::{process, trigger, wake};
 use pgrx::prelude::*;
-use std::time::{Duration, Instant};
 
 /// Prepare the background worker; without `shared_preload_libraries` there is none and this does nothing.
 pub fn register() {
@@ -58,28 +58,4 @@ pub extern "C-unwind" fn flagscope_launcher_main(_argument: pg_sys::Datum) {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn flagscope_worker_main(argument: pg_sys::Datum) {
     database::run(process::oid_argument(argument));
-}
-
-/// Keeps a message that comes back at every tick from filling the log.
-#[derive(Default)]
-struct Limiter {
-    last: Option<(String, Instant)>,
-}
-
-impl Limiter {
-    /// A repeated message is said once a minute.
-    const SAME: Duration = Duration::from_secs(60);
-    /// Messages that differ (numbers in their text) are said once a second.
-    const OTHER: Duration = Duration::from_secs(1);
-
-    /// May this message be said now? If so, it counts as said.
-    fn allows(&mut self, message: &str, now: Instant) -> bool {
-        let quiet = self.last.as_ref().is_some_and(|(last, at)| {
-            now.duration_since(*at) < if last == message { Self::SAME } else { Self::OTHER }
-        });
-        if !quiet {
-            self.last = Some((message.to_owned(), now));
-        }
-        !quiet
-    }
 }

@@ -9,7 +9,7 @@
 pub const ALARM: f64 = 4.0;
 
 /// The e-value of a p-value, 1/4 p^(-1/2) + 1/20 p^(-4/5) + 1/2 (1 - p): each part has mean at most its weight, 1/2,
-/// 1/4 and 1/4 (statistics.md A, 5).
+/// 1/4 and 1/4 by their integrals.
 pub fn evidence(p: f64) -> f64 {
     0.25 * p.powf(-0.5) + 0.05 * p.powf(-0.8) + 0.5 * (1.0 - p)
 }
@@ -42,7 +42,7 @@ impl Detector {
         self.0 / std::f64::consts::LN_10
     }
 
-    /// Begin anew after an alarm, so that the next one tells of something new.
+    /// Restart after an alarm, so that the next alarm reports something new.
     pub fn reset_after_alarm(&mut self) {
         if self.score() >= ALARM {
             *self = Self::default();

@@ -2,13 +2,13 @@
 
 use crate::{Error, Kind, Result};
 
-/// The weight of the newest point when nothing else is asked for: a memory of about 20 points.
+/// The default weight of the newest point: a memory of about 20 points.
 pub const DEFAULT_WEIGHT: f64 = 0.1;
-/// Points before the variance is worth a score.
+/// Number of points before the variance is good enough for a score.
 const WARM_UP: u64 = 10;
 /// A point further out than this many standard deviations changes mean and variance as if it were here, so that an
-/// anomaly does not teach the forecast to expect it (Huber's psi, as in Croux, Gelper, Mahieu, robust exponential
-/// smoothing, Int. J. Forecasting 2010).
+/// anomaly does not become the forecast (Huber's psi, as in Croux, Gelper, Mahieu, robust exponential smoothing, Int.
+/// J. Forecasting 2010).
 const CLIP: f64 = 3.0;
 
 /// Mean and variance of a series, newer points weighing more.

@@ -10,7 +10,7 @@
 //! | [`detector`] score | log10 of points until a false alarm: 4 comes once in 10,000 points of a healthy series |
 //!
 //! What is not: comparing with a control, which is far stronger. A series has seasons, deploys and holidays of its own;
-//! an anomaly alone never rolls anything back while a control exists (statistics.md A).
+//! an anomaly alone never rolls anything back while a control exists (src/core/stats/README.md, section 8).
 
 pub mod detector;
 pub mod ewma;

@@ -1,4 +1,4 @@
-//! Median and median absolute deviation: location and scale that half of the values cannot spoil.
+//! Median and median absolute deviation: location and scale that are robust against up to half of the values.
 
 /// The ratio of standard deviation and MAD of a normal distribution, as in Hampel (JASA 69, 1974).
 pub const NORMAL: f64 = 1.4826;
@@ -17,7 +17,7 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// The scale of finite values, which are put into another order; None of no values.
+    /// The scale of finite values, which are reordered; None without values.
     pub fn of(values: &mut [f64]) -> Option<Self> {
         let median = median(values)?;
         values.iter_mut().for_each(|x| *x = (*x - median).abs());
@@ -36,7 +36,7 @@ impl Scale {
     }
 }
 
-/// The median of finite values, which are put into another order: of an even number, the mean of the two in the middle.
+/// The median of finite values, which are reordered: for an even number, the mean of the two in the middle.
 pub fn median(values: &mut [f64]) -> Option<f64> {
     if values.is_empty() {
         return None;

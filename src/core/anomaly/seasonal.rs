@@ -1,9 +1,9 @@
-//! A series with a daily and weekly rhythm against its own past (statistics.md A): the usual value of this time of day,
-//! how far the newest point is from it, and whether that is evidence of a change.
+//! A series with a daily and weekly rhythm compared with its own past: the usual value of this time of day, how far the
+//! newest point is from it, and whether that is evidence of a change.
 //!
-//! Measured on 20 simulated minute series (phi 0.7; normal noise, and t3): 0.079 and 0.014 false episodes a day, a step of
-//! 4 standard deviations found within 5 and 6 points in the median (statistics.md 11.7 asks for 0.15 and 7);
-//! `src/core/tests/anomaly.rs` measures it again.
+//! Measured on 20 simulated minute series (phi 0.7; normal noise, and t3): 0.079 and 0.014 false episodes a day, a step
+//! of 4 standard deviations found within 5 and 6 points in the median (the aims were 0.15 and 7);
+//! `src/core/tests/anomaly.rs` repeats the measurement.
 
 use std::collections::VecDeque;
 
@@ -14,21 +14,21 @@ use crate::{Error, Kind, Result};
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
-/// Points this near to the same time of day belong to it.
+/// Points this near to the same time of day are compared.
 const NEAR: i64 = 300 * SECOND;
-/// Days whose same time of day makes the baseline, when they are of the same class (working day or weekend) ...
+/// The baseline uses the same time of day on days of the same class (working day or weekend) ...
 const RECENT_DAYS: i64 = 14;
-/// ... and the same weekdays, which reach further back.
+/// ... and on the same weekdays, which reach further back.
 const WEEKS: i64 = 3;
-/// No score before the series is this old.
+/// No score before the series is this old,
 const WARM_UP: i64 = 7 * DAY;
-/// Nor before so many points could be compared.
+/// or before so many points can be compared.
 const LEAST_HISTORY: usize = 100;
 /// A point further out enters the history as if it were here (Hampel), so that an anomaly does not become usual.
 const CLIP: f64 = 3.0;
-/// Scale and correlation of the residuals change slowly: they are computed anew after this many points.
+/// Scale and correlation of the residuals change slowly: they are recomputed after this many points,
 const REFRESH: usize = 60;
-/// While a series only learns (22 days of minutes: 260 ms with 60, 110 with this).
+/// and while a series only learns after this many (22 days of minutes: 260 ms with 60, 110 with this).
 const LEARNING_REFRESH: usize = 600;
 
 /// What is said of one point.
@@ -71,7 +71,7 @@ pub struct Series {
     /// The least distance of two points so far.
     step: Option<i64>,
     detector: Detector,
-    /// Points of the past are learned from but not judged.
+    /// Points are learned from but not judged.
     only_learns: bool,
     newest: Option<Point>,
 }
@@ -106,7 +106,7 @@ impl Series {
         Ok(())
     }
 
-    /// A series that learns what is usual and judges nothing, until [`Self::judge_from_here`].
+    /// A series that learns what is usual without judging, until [`Self::judge_from_here`].
     pub fn learning() -> Self {
         Self { only_learns: true, ..Self::default() }
     }
@@ -167,7 +167,7 @@ impl Series {
         baseline + residual
     }
 
-    /// What of z the point before did not foretell; None without a point right before.
+    /// The part of z that the point before did not predict; None without a directly preceding point.
     fn innovation(&self, at: i64, z: f64) -> Option<f64> {
         let before = self.past.back()?;
         let near = self.step.is_none_or(|step| at - before.at <= 2 * step);

@@ -1,34 +1,36 @@
-//! Cumulative points as what happened since the point before: OpenTelemetry's SDKs count from their start on (the
-//! default of most), and a total says nothing of the minute it was sent in.
+//! Cumulative points as what happened since the previous point: by default, OpenTelemetry's SDKs count from their
+//! start, and such a total does not tell what happened in the minute when it was sent.
 //!
 //! The rules are those of OpenTelemetry's data model ("Resets and gaps") and of Prometheus' `increase`:
-//! - another start, or a count that went down, is a reset: the process began anew, all of the total is news;
-//! - of the first point of a series all is news if the series is, else it only is where the next one begins.
+//! - another start, or a count that decreased, is a reset: the process restarted, and the whole total is new;
+//! - the first point of a new series is new as a whole; the first point seen of an old series is only the baseline of
+//!   the next.
 //!
-//! What is not here: the point before (the caller keeps it), points out of order, and totals that are no number, which
-//! say nothing of either side and are never the point before (`metric`).
+//! What is not here: the previous point (the caller keeps it), points out of order, and totals that are not numbers,
+//! which cannot be compared in either direction and never become the previous point (`metric`).
 
 use serde_json::{Map, Value, json};
 
-use super::distribution::{bounds, distribution};
+use super::buckets::{bounds, counts};
+use super::distribution::distribution;
 use super::exponential;
 use crate::sketch::Histogram;
 
-/// How a cumulative point relates to the one before.
+/// How a cumulative point relates to the previous one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// The first point of a new series: all of it is news.
+    /// The first point of a new series: the whole total is new.
     First,
-    /// The first point seen of an old series: nothing is known of when its total came to be.
+    /// The first point seen of an old series: it is unknown when its total came about.
     Baseline,
-    /// The difference to the point before.
+    /// The difference to the previous point.
     Delta,
-    /// The series began anew: all of it is news.
+    /// The series restarted: the whole total is new.
     Reset,
 }
 
 impl Change {
-    /// The change as it is written to `attributes.otlp.change`.
+    /// The change as written to `attributes.otlp.change`.
     pub fn label(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -39,19 +41,19 @@ impl Change {
     }
 }
 
-/// What a cumulative point says of the time since the one before.
+/// What happened since the previous point.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Since {
-    /// How it was found.
+    /// The kind of change.
     pub change: Change,
-    /// A sum's increase; the mean of a histogram's new observations; none of a baseline and of no observation.
+    /// A sum's increase; the mean of a histogram's new observations; None for a baseline and without observations.
     pub value: Option<f64>,
     /// A histogram's new observations.
     pub distribution: Option<Histogram>,
 }
 
-/// What happened from `previous` to `current`, two points as they stand in `attributes.otlp`. Of a first point all is
-/// news if the series is known to be `new`.
+/// What happened between `previous` and `current`, two points as stored in `attributes.otlp`. The total of a first
+/// point is new if the series is known to be `new`.
 pub fn since(previous: Option<&Value>, current: &Value, new: bool) -> Since {
     let empty = Map::new();
     let current = current.as_object().unwrap_or(&empty);
@@ -71,12 +73,12 @@ fn value(news: &Map<String, Value>) -> Option<f64> {
     let number = |key: &str| news.get(key).and_then(Value::as_f64);
     match news.get("count") {
         Some(count) => number("sum").zip(count.as_f64().filter(|n| *n > 0.0)).map(|(sum, n)| sum / n),
-        // What only grows is never below 0 since its start.
+        // A monotonic total is never negative.
         None => number("total").filter(|total| *total >= 0.0),
     }
 }
 
-/// The later point less the earlier one; none when the series began anew between them.
+/// The later point minus the earlier one; None if the series restarted between them.
 fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Option<Map<String, Value>> {
     let same = |key: &str| previous.get(key) == current.get(key);
     let restarted = previous.contains_key("start") && current.contains_key("start") && !same("start");
@@ -84,7 +86,7 @@ fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Op
         return None;
     }
     if previous.get("count").and_then(Value::as_u64) == Some(0) {
-        // Its buckets may be left out, and the extremes are those of what came since.
+        // Its buckets may be missing, and the extremes are those of the new observations.
         return Some(current.clone());
     }
     let mut news = Map::from_iter([("type".to_owned(), current.get("type")?.clone())]);
@@ -93,7 +95,7 @@ fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Op
             news.insert("total".to_owned(), json!(total(current)?.less(total(previous)?)?));
         }
         "histogram" => {
-            // As numbers: jsonb writes 1e16 without a point.
+            // Compared as numbers, because jsonb writes 1e16 without a decimal point.
             if bounds(previous) != bounds(current) {
                 return None;
             }
@@ -107,7 +109,7 @@ fn difference(previous: &Map<String, Value>, current: &Map<String, Value>) -> Op
             exponential::put_difference(&mut news, previous, current)?;
         }
     }
-    // The extremes since the start bound what is new, and may not be among it.
+    // The extremes since the start are bounds for the new observations, but may not be among them.
     for (bound, extreme) in [("least", "min"), ("most", "max")] {
         news.extend(current.get(extreme).map(|value| (bound.to_owned(), value.clone())));
     }
@@ -159,12 +161,6 @@ fn put_counts(
         news.insert((*key).to_owned(), json!(less));
     }
     Some(())
-}
-
-/// The counts of buckets, in order.
-pub(super) fn counts(buckets: &Map<String, Value>) -> Vec<u64> {
-    let list = buckets.get("bucket_counts").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    list.iter().map(|n| n.as_u64().unwrap_or_default()).collect()
 }
 
 fn each_less(before: &[u64], after: &[u64]) -> Option<Vec<u64>> {

@@ -1,16 +1,17 @@
-//! What a record inherits: service and environment from its resource, a subject, and the scope it was made in.
+//! A record (a row before it is returned), and what it inherits: service and environment from its resource, a subject,
+//! and its instrumentation scope.
 
 use std::rc::Rc;
 
 use super::evaluation;
 use super::fault::Result;
 use super::field::{Fields, unsigned};
-use super::row::{Record, Row};
-use super::value;
+use super::row::Row;
+use super::value::{self, named};
 use serde_json::{Map, Value};
 
-/// The attributes that say who was served, the most telling first: the flag's own targeting key, then a known
-/// person, then a pseudonym, then a session. The record is asked for all of them before the resource.
+/// Attributes that identify the subject, best first: the flag's own targeting key, then a known person, a pseudonym, a
+/// session. The record's attributes are searched before the resource's.
 pub const SUBJECT_KEYS: [&str; 5] =
     ["feature_flag.context.id", "enduser.id", "enduser.pseudo.id", "user.id", "session.id"];
 
@@ -18,7 +19,7 @@ const SERVICE: &[&str] = &["service.name"];
 /// The second was renamed to the first in semantic conventions 1.27.
 const ENVIRONMENT: &[&str] = &["deployment.environment.name", "deployment.environment"];
 
-/// A resource: two columns, a subject, the rest of its attributes, and what OTLP says beside them.
+/// A resource: two columns, a subject, the rest of its attributes, and OTLP's other fields.
 #[derive(Default)]
 pub(super) struct Resource {
     pub(super) service: Option<String>,
@@ -45,7 +46,7 @@ impl Resource {
     }
 }
 
-/// An instrumentation scope, as it stands under `attributes.scope`.
+/// An instrumentation scope, as stored under `attributes.scope`.
 #[derive(Default)]
 pub(super) struct Scope {
     pub(super) name: Option<String>,
@@ -71,7 +72,7 @@ impl Scope {
     }
 }
 
-/// What `read` gives; a fault is one of the field `key`.
+/// The result of `read`; a fault is located in the field `key`.
 fn within<T>(key: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     read().map_err(|fault| fault.at(key))
 }
@@ -93,7 +94,41 @@ impl Context<'_> {
     }
 }
 
-/// Puts the counts of what the sender dropped, in snake case, where they are not 0.
+/// A row whose resource and scope are shared with its neighbours, so that a request of many records holds each only
+/// once.
+pub(super) struct Record {
+    pub(super) row: Row,
+    pub(super) attributes: Map<String, Value>,
+    pub(super) otlp: Map<String, Value>,
+    pub(super) resource: Rc<Resource>,
+    pub(super) scope: Rc<Scope>,
+}
+
+/// Keys of `attributes` for our own objects. A record's attribute of such a name moves to `otlp.attributes`, so that
+/// `attributes->'resource'` is always ours, and nothing is lost.
+const RESERVED: [&str; 3] = ["resource", "scope", "otlp"];
+
+impl Record {
+    /// The row with everything it has from its resource and scope.
+    pub(super) fn finish(self) -> Row {
+        let Self { mut row, attributes, mut otlp, resource, scope } = self;
+        (row.service, row.environment) = (resource.service.clone(), resource.environment.clone());
+        let (moved, mut kept) = split(attributes);
+        put_object(&mut otlp, "attributes", moved);
+        put_object(&mut otlp, "resource", resource.otlp.clone());
+        put_object(&mut kept, "resource", resource.rest.clone());
+        put_object(&mut kept, "scope", scope.object.clone());
+        put_object(&mut kept, "otlp", otlp);
+        row.attributes = (!kept.is_empty()).then_some(Value::Object(kept));
+        row
+    }
+}
+
+fn split(attributes: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
+    attributes.into_iter().partition(|(key, _)| RESERVED.contains(&key.as_str()))
+}
+
+/// Adds the counts of what the sender dropped, in snake case, unless they are 0.
 pub(super) fn put_dropped(map: &mut Map<String, Value>, fields: Fields, keys: &[&str]) -> Result<()> {
     for key in keys {
         let name = match *key {
@@ -106,20 +141,20 @@ pub(super) fn put_dropped(map: &mut Map<String, Value>, fields: Fields, keys: &[
     Ok(())
 }
 
-/// Puts the flags of a span, a link or a log record (W3C trace flags and OTLP's own bits), where they are not 0.
+/// Adds the flags of a span, a link or a log record (W3C trace flags and OTLP's own bits), unless they are 0.
 pub(super) fn put_flags(map: &mut Map<String, Value>, fields: Fields) -> Result<()> {
     put(map, "flags", fields.read("flags", unsigned)?.filter(|&flags| flags != 0));
     Ok(())
 }
 
-/// Puts a value that is there; an absent one leaves no key.
+/// Adds a value if there is one.
 pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }
 }
 
-/// Puts an object that is not empty.
+/// Adds an object unless it is empty.
 pub(super) fn put_object(map: &mut Map<String, Value>, key: &str, object: Map<String, Value>) {
     put(map, key, (!object.is_empty()).then_some(object));
 }
@@ -133,9 +168,4 @@ fn take(map: &mut Map<String, Value>, keys: &[&str]) -> Option<String> {
     let (key, text) = keys.iter().find_map(|key| Some((key, named(map.get(*key)?)?)))?;
     map.remove(*key);
     Some(text)
-}
-
-/// The text of a scalar that names something: the empty text names nothing.
-pub(super) fn named(value: &Value) -> Option<String> {
-    value::scalar_text(value).filter(|text| !text.is_empty())
 }

@@ -1,28 +1,29 @@
-//! The point of a histogram in the fixed bins of [`Histogram`], so that quantiles of many points are one merge.
+//! The point of a histogram in the fixed bins of [`Histogram`], so that points can be merged to get quantiles.
 //!
-//! Counts are kept exactly. Where they go within a bucket is known only as well as the bucket is narrow:
-//! - an exponential histogram of scale 5 or more has buckets that lie within our bins: nothing is lost;
-//! - a coarser one is spread evenly over the logarithm, and explicit bounds evenly over the values, as Prometheus'
-//!   `histogram_quantile` does; the outermost buckets end at the point's minimum and maximum where it has them;
-//! - of a point with count and sum alone, which OpenTelemetry's data model allows, every value is taken for the mean.
+//! Counts are kept exactly. Positions within a bucket are known only as precisely as the bucket is narrow:
+//! - an exponential histogram of scale 5 or more has buckets within our bins: nothing is lost;
+//! - a coarser one is spread evenly over the logarithm, and explicit bounds evenly over the values, like Prometheus'
+//!   `histogram_quantile`; the outermost buckets end at the point's minimum and maximum if known;
+//! - for a point with count and sum only, which OpenTelemetry's data model allows, every value is taken to be the mean.
 //!
-//! What is not here: which counts (`change` makes differences of cumulative points).
+//! What is not here: the choice of counts (`change` computes differences of cumulative points).
 
 use serde_json::{Map, Value};
 
+use super::buckets::{bounds, counts};
 use super::exponential;
 use crate::sketch::Histogram;
 
 /// The bins of a default histogram: 2^5 to an octave.
 const CELLS_PER_OCTAVE: f64 = 32.0;
-/// How many cells one bucket is spread over at most; more would not be seen in a quantile.
+/// The largest number of cells that one bucket is spread over; more would not be visible in a quantile.
 const MOST_CELLS: f64 = 64.0;
-/// The logarithms of the least normal and the largest double: what lies beyond is put there.
+/// The logarithms of the least normal and the largest double, which limit the range.
 const LEAST: f64 = -1022.0;
 const LARGEST: f64 = 1_023.999_999;
 
-/// The distribution of a point, as it stands in `attributes.otlp`; none for other points, for one without
-/// observations, and for counts beyond what a histogram holds.
+/// The distribution of a point, as stored in `attributes.otlp`; None for other points, for one without observations,
+/// and for counts beyond the limits of a histogram.
 pub(super) fn distribution(point: &Map<String, Value>) -> Option<Histogram> {
     let cells = match point.get("type")?.as_str()? {
         "histogram" => explicit(point)?,
@@ -32,7 +33,7 @@ pub(super) fn distribution(point: &Map<String, Value>) -> Option<Histogram> {
     fill(cells, number(point, "min"), number(point, "max"), number(point, "sum"))
 }
 
-/// Values and how often each; not yet in order.
+/// Values and how often each occurs, in any order.
 type Cells = Vec<(f64, u64)>;
 
 fn fill(mut cells: Cells, min: Option<f64>, max: Option<f64>, sum: Option<f64>) -> Option<Histogram> {
@@ -41,7 +42,7 @@ fn fill(mut cells: Cells, min: Option<f64>, max: Option<f64>, sum: Option<f64>) 
         return None; // an empty point may have extremes, which nobody observed
     }
     cells.sort_by(|a, b| a.0.total_cmp(&b.0));
-    // The extremes are known exactly: one value of the outermost cells stands there.
+    // The extremes are known exactly: one value of each outermost cell is placed there.
     if let Some(min) = min {
         take_one(cells.iter_mut());
         cells.insert(0, (min, 1));
@@ -72,9 +73,9 @@ fn exponential(point: &Map<String, Value>) -> Option<Cells> {
     let mut cells = Vec::new();
     let mut side = |key: &str, sign: f64, least: Option<f64>, most: Option<f64>| {
         let (least, most) = (least.map_or(LEAST, f64::log2), most.map_or(LARGEST, f64::log2));
-        let Some(buckets) = point.get(key) else { return };
+        let Some(buckets) = point.get(key).and_then(Value::as_object) else { return };
         let offset = buckets.get("offset").and_then(Value::as_i64).unwrap_or_default();
-        for (index, n) in counts(buckets.get("bucket_counts")).enumerate().filter(|(_, n)| *n > 0) {
+        for (index, n) in counts(buckets).into_iter().enumerate().filter(|(_, n)| *n > 0) {
             let lower = (offset.saturating_add(index as i64) as f64 * width).clamp(LEAST, LARGEST);
             let bounds = (lower.max(least), (lower + width).min(most).min(LARGEST));
             spread(bounds, (width * CELLS_PER_OCTAVE).min(MOST_CELLS), n, |log, n| {
@@ -90,22 +91,15 @@ fn exponential(point: &Map<String, Value>) -> Option<Cells> {
     Some(if cells.is_empty() { means(point)? } else { cells })
 }
 
-/// As many values as were counted, each the mean: all that count and sum tell.
+/// As many values as were counted, each the mean: count and sum tell no more.
 fn means(point: &Map<String, Value>) -> Option<Cells> {
     let count = point.get("count").and_then(Value::as_u64).filter(|count| *count > 0)?;
     Some(vec![(number(point, "sum")? / count as f64, count)])
 }
 
-/// The bounds of a point. An infinite one is text, since JSON has no number for it.
-pub(super) fn bounds(point: &Map<String, Value>) -> Vec<f64> {
-    let bound = |bound: &Value| bound.as_f64().or_else(|| bound.as_str()?.parse().ok());
-    let list = point.get("explicit_bounds").and_then(Value::as_array);
-    list.map_or_else(Vec::new, |bounds| bounds.iter().filter_map(bound).collect())
-}
-
 fn explicit(point: &Map<String, Value>) -> Option<Cells> {
     let bounds = bounds(point);
-    let counted: Vec<u64> = counts(point.get("bucket_counts")).collect();
+    let counted = counts(point);
     let finite = |x: &&f64| x.is_finite();
     let (first, last) = (bounds.iter().find(finite), bounds.iter().rfind(finite));
     if counted.iter().all(|n| *n == 0) || (first.is_none() && number(point, "sum").is_some()) {
@@ -118,7 +112,7 @@ fn explicit(point: &Map<String, Value>) -> Option<Cells> {
     let (min, max) = bounds_of_values(point);
     let mut cells = Vec::new();
     for (index, n) in counted.into_iter().enumerate().filter(|(_, n)| *n > 0) {
-        // A bucket that has an infinite end is as open as the outermost ones; none is beyond all finite bounds.
+        // A bucket with an infinite end is as open as the outermost ones; nothing lies beyond all finite bounds.
         let upper = bounds
             .get(index)
             .filter(|x| **x < f64::INFINITY)
@@ -126,7 +120,7 @@ fn explicit(point: &Map<String, Value>) -> Option<Cells> {
         let upper = upper.copied();
         let lower = index.checked_sub(1).and_then(|before| bounds.get(before)).filter(|x| **x > f64::NEG_INFINITY);
         let lower = lower.and_then(|x| if x.is_finite() { Some(x) } else { last }).copied();
-        // Outside all bounds: from the minimum or 0, to the maximum; else at the bound itself.
+        // Outside of all bounds: from the minimum or 0, up to the maximum; else at the bound itself.
         let lower = lower.or(min).or(upper.filter(|upper| *upper > 0.0).map(|_| 0.0)).or(upper);
         let upper = upper.or(max).or(lower);
         let lower = lower.or(upper)?;
@@ -147,14 +141,10 @@ fn spread((lower, upper): (f64, f64), most: f64, n: u64, mut put: impl FnMut(f64
     }
 }
 
-/// Between which the values lie: their extremes, or else those of more values than these.
+/// The range of the values: their extremes, or else the extremes of a larger set of values.
 fn bounds_of_values(point: &Map<String, Value>) -> (Option<f64>, Option<f64>) {
     let either = |extreme, bound| number(point, extreme).or_else(|| number(point, bound));
     (either("min", "least"), either("max", "most"))
-}
-
-fn counts(list: Option<&Value>) -> impl Iterator<Item = u64> {
-    list.and_then(Value::as_array).into_iter().flatten().map(|n| n.as_u64().unwrap_or_default())
 }
 
 fn number(point: &Map<String, Value>, key: &str) -> Option<f64> {

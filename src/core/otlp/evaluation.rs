@@ -1,9 +1,8 @@
-//! Flag evaluations: however they arrive (log event, span event, whole span; old names or new), they leave as one
-//! kind of row, named `feature_flag.evaluation`, with the names of semantic conventions 1.44.0.
+//! Flag evaluations: they arrive in several forms (log event, span event, whole span; old names or new) and leave as
+//! one kind of row, named `feature_flag.evaluation`, with the names of semantic conventions 1.44.0.
 
-use super::context::named;
 use super::row::Row;
-use super::value::scalar_text;
+use super::value::{named, scalar_text};
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
 
@@ -20,7 +19,7 @@ const VALUE: &str = "feature_flag.result.value";
 const REASON: &str = "feature_flag.result.reason";
 const ERROR_TYPE: &str = "error.type";
 
-/// Old name and new one. Where both are there the new one stays; of two old ones the first.
+/// Old name and new one. If both are present, the new one is kept; of two old ones, the first.
 const RENAMED: [(&str, &str); 5] = [
     (OLD_VARIANT, VARIANT),
     ("feature_flag.provider_name", "feature_flag.provider.name"),
@@ -40,9 +39,9 @@ pub(super) fn tagged(attributes: &Map<String, Value>) -> Option<Value> {
     flags(attributes, variant)
 }
 
-/// Makes an evaluation of a row: renames the attributes, takes the value out of the body (where conventions before
-/// 1.32 put it), and says which variant was served. Without a variant a scalar value stands for it, but the default
-/// that an evaluation in error fell back to does not: nobody chose it.
+/// Turns a row into an evaluation: renames the attributes, takes the value out of the body (where conventions before
+/// 1.32 put it), and determines the served variant. Without a variant, a scalar value stands for it, except the default
+/// that a failed evaluation fell back to, which was not chosen by the flag.
 pub(super) fn complete(row: &mut Row, attributes: &mut Map<String, Value>, body: &mut Option<Value>) {
     rename(attributes);
     if let Some(value) = value_of_body(body) {
@@ -76,7 +75,7 @@ fn rename(attributes: &mut Map<String, Value>) {
     }
 }
 
-/// Takes `value` out of a body; a body of nothing else is gone then.
+/// Takes `value` out of a body; a body without anything else is removed.
 fn value_of_body(body: &mut Option<Value>) -> Option<Value> {
     let object = body.as_mut()?.as_object_mut()?;
     let value = object.remove("value")?;
@@ -86,8 +85,8 @@ fn value_of_body(body: &mut Option<Value>) -> Option<Value> {
     Some(value)
 }
 
-/// The value a JSON text stands for: Python's hook writes every value by `json.dumps`. Text that is not JSON, or
-/// would not come back with the same digits or without NUL, is a plain string and stays one.
+/// The value that a JSON text stands for: Python's hook writes every value by `json.dumps`. Text that is not JSON, or
+/// that would not be reproduced with the same digits and without NUL, stays a string.
 fn typed(value: &Value) -> Option<Value> {
     let text = value.as_str()?;
     let typed: Value = serde_json::from_str(text).ok()?;

@@ -1,18 +1,17 @@
-//! The difference of two cumulative points of an exponential histogram, which both become coarser where they must: an
-//! SDK halves its scale, and widens its zero bucket, when values come that would need too many buckets. Neither is a
-//! restart.
+//! The difference of two cumulative points of an exponential histogram, made coarser where necessary: an SDK halves its
+//! scale, and widens its zero bucket, when new values would need too many buckets. Neither is a restart.
 //!
 //! Source: OpenTelemetry's data model, "Exponential Histogram: Zero Count and Zero Threshold" and "Merging".
 
 use serde_json::{Map, Value, json};
 
-use super::change::counts;
+use super::buckets::counts;
 
-/// Scales beyond these have a base that no double holds, or one that no double tells from 1: what is outside is counted
-/// as if it were there. In use are -10 to 20.
+/// Scales beyond these have a base that a double cannot represent or distinguish from 1; they are limited to these. In
+/// use are -10 to 20.
 const SCALES: std::ops::RangeInclusive<i64> = -12..=60;
 
-/// Puts scale, zeros and buckets of `current` less `previous`; none when a count went down.
+/// Adds scale, zeros and buckets of `current` minus `previous`; None if a count decreased.
 pub(super) fn put_difference(
     news: &mut Map<String, Value>,
     previous: &Map<String, Value>,
@@ -31,13 +30,13 @@ pub(super) fn put_difference(
     Some(())
 }
 
-/// The scale of a point, within what has a meaning.
+/// The scale of a point, limited to meaningful ones.
 pub(super) fn scale(point: &Map<String, Value>) -> i64 {
     let scale = point.get("scale").and_then(Value::as_i64).unwrap_or_default();
     scale.clamp(*SCALES.start(), *SCALES.end())
 }
 
-/// Up to where values count as zeros.
+/// The threshold up to which values count as zeros.
 fn threshold(point: &Map<String, Value>) -> f64 {
     point.get("zero_threshold").and_then(Value::as_f64).filter(|x| *x > 0.0).unwrap_or_default()
 }
@@ -61,11 +60,11 @@ impl Point {
     }
 }
 
-/// The first bucket that lies above a threshold as a whole. The one that the threshold is in counts as zeros with
-/// those below it, as the data model says of points that are merged.
+/// The first bucket that lies completely above a threshold. The bucket that contains the threshold counts as zeros with
+/// those below it, as in the data model's rules for merging.
 fn first_above(threshold: f64, scale: i64) -> i64 {
     let place = threshold.log2() * (scale as f64).exp2();
-    // A logarithm errs by a few units in the last place: at a bound, the bucket above it is meant.
+    // A logarithm may be off by a few units in the last place: at a bound, the bucket above it is meant.
     let nearest = place.round();
     let first = if (place - nearest).abs() < 1e-6 { nearest } else { place.ceil() };
     first as i64
@@ -101,7 +100,7 @@ impl Buckets {
         self.counts[..below].iter_mut().map(std::mem::take).fold(0, u64::saturating_add)
     }
 
-    /// `later` less these; none when a count went down.
+    /// `later` minus these; None if a count decreased.
     fn taken_from(&self, later: &Self) -> Option<Self> {
         let mut left = Self { offset: later.offset, counts: later.counts.clone() };
         for (index, n) in self.counts.iter().enumerate().filter(|(_, n)| **n > 0) {

@@ -1,15 +1,15 @@
-//! Why a record was rejected, and where it stands in its request.
+//! Why a record was rejected, and its place in the request.
 //!
-//! Not `crate::Error`: a fault never leaves `decode` as an error, and it learns its path on the way out, so that a
-//! good record pays nothing for the path.
+//! Not `crate::Error`: a fault never leaves `decode` as an error, and its path is composed on the way out, so that good
+//! records do not pay for it.
 
 use serde_json::Value;
 use std::fmt;
 
-/// A payload is a stranger's text: a message quotes no more of it than this.
+/// The longest quote of client input in a message.
 const QUOTED_CHARS: usize = 60;
 
-/// How many unknown fields a message names.
+/// How many unknown fields a message lists.
 const MOST_NAMED: usize = 3;
 
 /// The reason, and the path from the request to the offending field.
@@ -27,8 +27,8 @@ impl Fault {
         Self { path: String::new(), reason: reason.into(), costs_a_record: true }
     }
 
-    /// An object has none of the fields that are `wanted` of it, but these others. How many records that cost, if any,
-    /// nobody can say: unknown fields are to be ignored, and an empty object is a good one.
+    /// An object has none of the `wanted` fields, but other ones. How many records that costs, if any, is unknown:
+    /// unknown fields must be ignored, and an empty object is valid.
     pub(super) fn not_understood(others: &[&str], wanted: &[&str]) -> Self {
         let list = |keys: &[&str], and: &str| {
             let keys: Vec<_> = keys.iter().map(|key| quoted(&Value::from(*key))).collect();
@@ -45,22 +45,22 @@ impl Fault {
         Self { costs_a_record: false, ..Self::new(reason) }
     }
 
-    /// Whether a record is lost for it.
+    /// Whether a record is lost because of it.
     pub(super) fn costs_a_record(&self) -> bool {
         self.costs_a_record
     }
 
-    /// `found` is not what the field demands.
+    /// `found` does not have the type that the field requires.
     pub(super) fn unlike(wanted: &str, found: &Value) -> Self {
         Self::new(format!("not {wanted}: {}", quoted(found)))
     }
 
-    /// The same fault, seen from the object that has it in the field `key`.
+    /// The same fault, located in the field `key` of an outer object.
     pub(super) fn at(self, key: &str) -> Self {
         self.under(key.to_owned())
     }
 
-    /// The same fault, seen from the object that has it in an element of the list `key`.
+    /// The same fault, located in an element of the list `key` of an outer object.
     pub(super) fn within(self, key: &str, index: usize) -> Self {
         self.under(format!("{key}[{index}]"))
     }

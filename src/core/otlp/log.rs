@@ -1,13 +1,13 @@
 //! Log records, and events: log records with a name.
 
-use super::context::{Context, named, put, put_dropped, put_flags};
+use super::context::{Context, Record, put, put_dropped, put_flags};
 use super::evaluation;
 use super::fault::{Fault, Result};
 use super::field::{Fields, unsigned};
 use super::id;
-use super::request::Emit;
-use super::row::{Record, Row};
-use super::value;
+use super::row::Row;
+use super::value::{self, named};
+use super::walk::Emit;
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
 

@@ -1,14 +1,14 @@
 //! Metrics: one row per data point. `point` reads what the five kinds of points have of their own.
 
-use super::context::{Context, put, put_object};
+use super::context::{Context, Record, put, put_object};
 use super::distribution::distribution;
 use super::fault::{Fault, Result};
 use super::field::{Fields, boolean, number, signed, unsigned};
 use super::id;
 use super::point::{self, Point};
-use super::request::{Emit, each, expect, reject};
-use super::row::{Record, Row};
+use super::row::Row;
 use super::value;
+use super::walk::{Emit, each, expect, reject};
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
 

@@ -3,17 +3,19 @@
 //! What is here: `payload` (text to request objects), `request` (a request to its records), one file per kind of
 //! record (`span`, `log`, `metric` with `point`), `evaluation` (the one form of every flag evaluation), `context`
 //! (what resource and scope give to a row), `distribution` (a histogram's point in fixed bins), `change` (cumulative
-//! points to differences), and the small readers `field`, `value`, `id`, `fault`.
+//! points to differences), `walk` (from an object to those below it), and the small readers `field`, `value`, `id`,
+//! `buckets`, `fault`.
 //!
-//! What is not: protobuf, compression, removal of evaluations that arrive by two roads.
+//! What is not: protobuf, compression, removal of duplicate evaluations.
 //!
 //! Source: opentelemetry-proto 1.11.0, "JSON Protobuf Encoding", and semantic conventions 1.44.0, `feature_flag`.
 //!
-//! Invariant: one bad record costs that record. A fault in a resource, scope or metric costs each record below it;
-//! a span takes its flag evaluations with it; text that is not JSON costs one. Where nothing is understood (names in
-//! snake_case, another protocol) no record is known to be lost, and the first error says so: OTLP's `partialSuccess`
-//! has a message beside no rejected records for that.
+//! Invariant: one bad record costs only that record. A fault in a resource, scope or metric costs each record below it;
+//! a span takes its flag evaluations with it; text that is not JSON counts as one record. If nothing is understood
+//! (names in snake_case, another protocol), no record is known to be lost, but the first error tells it: OTLP's
+//! `partialSuccess` allows a message without rejected records.
 
+mod buckets;
 mod change;
 mod context;
 mod distribution;
@@ -30,6 +32,7 @@ mod request;
 mod row;
 mod span;
 mod value;
+mod walk;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -40,25 +43,25 @@ pub use context::SUBJECT_KEYS;
 pub use evaluation::NAME as EVALUATION;
 pub use row::Row;
 
-/// What a payload gave: rows, and an account of what gave none. OTLP calls the second half `partialSuccess`.
+/// The result of a payload: rows, and an account of what gave none. OTLP calls the second part `partialSuccess`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decoded {
     /// One row per span, log record, metric point and flag evaluation, in the order of the payload.
     pub rows: Vec<Row>,
-    /// How many records, or lines that are no request, gave no row.
+    /// Number of records, or lines that are not requests, that gave no row.
     pub rejected: u64,
-    /// The first reason, with its place: `line 3: resourceSpans[0].scopeSpans[0].spans[2].traceId: ...`; of a payload
-    /// without rejected records the first object in which nothing was understood.
+    /// The first reason, with its place: `line 3: resourceSpans[0].scopeSpans[0].spans[2].traceId: ...`; for a payload
+    /// without rejected records, the first object in which nothing was understood.
     pub first_error: Option<String>,
     /// How many characters became U+FFFD: NUL, which PostgreSQL's text and jsonb cannot hold, and halves of surrogate
     /// pairs, which JavaScript writes when it cuts a text in the middle of a character.
     pub replaced: u64,
 }
 
-/// What a payload gave beside rows.
+/// The result of a payload besides rows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Account {
-    /// How many records, or lines that are no request, gave no row.
+    /// Number of records, or lines that are not requests, that gave no row.
     pub rejected: u64,
     /// The first reason, with its place; without one, what was not understood.
     pub first_error: Option<String>,
@@ -66,15 +69,15 @@ pub struct Account {
     pub replaced: u64,
 }
 
-/// The rows of a payload one by one. It holds one request at a time, parsed and as records that share their resource
-/// and scope, so its memory is bounded by the longest request and not by the payload.
+/// The rows of a payload one by one. Only one request at a time is held in memory, parsed and as records that share
+/// their resource and scope, so memory is bounded by the longest request instead of the payload.
 pub struct Rows<'p> {
     payload: Cow<'p, str>,
     place: payload::Place,
-    records: VecDeque<row::Record>,
+    records: VecDeque<context::Record>,
     /// The first object in which nothing was understood.
     not_understood: Option<String>,
-    /// Complete once there is no further row.
+    /// Complete after the last row.
     pub account: Account,
 }
 
@@ -120,7 +123,7 @@ impl Iterator for Rows<'_> {
                 return None;
             }
         }
-        self.records.pop_front().map(row::Record::finish)
+        self.records.pop_front().map(context::Record::finish)
     }
 }
 

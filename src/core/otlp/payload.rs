@@ -1,19 +1,20 @@
 //! Cuts a payload into JSON values: one per line, or one over many lines.
 //!
-//! Values are read one after the other, wherever they end, so that a file of lines and a pretty-printed request
-//! need no guess beforehand. Only after a fault it matters where the next value may begin:
+//! Values are read one after the other, wherever they end, so that neither a file of lines nor a pretty-printed request
+//! must be recognised beforehand. Only after a fault it matters where the next value may begin:
 //!
 //! - the fault is on the line where the value began: that line is lost, the next one is tried;
 //! - it is on a later line (a broken pretty-printed request, or a line cut short which ran into its successor):
 //!   the next line that begins with `{` is tried, so that neither every inner line nor the successor counts as lost.
 //!
-//! The second rule reads text again. It may do so for as many bytes as the payload has; then (only hostile text gets
-//! there) what was read is lost. So the work is linear: 7 MB of `{"a":[` lines took 14 s without that bound.
+//! The second rule reads text again, but at most as many bytes as the payload has; after that (which only hostile text
+//! reaches) what was read is lost. So the work is linear: 7 MB of `{"a":[` lines took 14 s without that bound.
 
 use super::fault::Fault;
 use serde_json::{Deserializer, Value};
 
-/// The longest request that is read: the Collector's receivers take 20 MiB too, and parsed it takes up to 16 times that.
+/// The longest request that is read: the Collector's receivers also accept 20 MiB, and a parsed request takes up to 16
+/// times that.
 const LONGEST: usize = 20 << 20;
 
 /// One value of the payload, the line it began on (from 1) and its text.

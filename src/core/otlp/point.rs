@@ -1,8 +1,8 @@
-//! What each kind of metric point has of its own: one number for the `value` column, and the whole point as JSON
-//! for `attributes.otlp`, so that percentiles and rates can still be made of it.
+//! The specific part of each kind of metric point: one number for the `value` column, and the whole point as JSON for
+//! `attributes.otlp`, so that percentiles and rates can still be computed.
 //!
-//! Absence: protobuf leaves out zeros, so an absent `count` or `scale` is 0. Fields it marks `optional` (sum, min
-//! and max of histograms) are truly absent.
+//! Absent fields: protobuf omits zeros, so an absent `count` or `scale` is 0. Fields marked `optional` (sum, min and
+//! max of histograms) are really absent.
 
 use super::context::{put, put_object};
 use super::fault::{Fault, Result};
@@ -42,9 +42,8 @@ pub(super) fn histogram(point: Fields) -> Result<Point> {
     Ok(distribution)
 }
 
-/// Bounds must rise, or nobody knows what was counted between them. Two that are equal have nothing between them (Go's
-/// SDK sorts what it is given and keeps both). An infinite one at the end may stand for the open bucket, as Prometheus
-/// writes it, or have one beyond it.
+/// Bounds must increase. Two equal ones have nothing between them (Go's SDK sorts its bounds and keeps both). An
+/// infinite bound at the end may stand for the open bucket, as in Prometheus, or be followed by one.
 fn check_bounds(bounds: &[f64], counts: usize) -> Result<()> {
     for (index, bound) in bounds.iter().enumerate() {
         let before = index.checked_sub(1).map_or(f64::NEG_INFINITY, |before| bounds[before]);
@@ -62,7 +61,7 @@ fn check_bounds(bounds: &[f64], counts: usize) -> Result<()> {
     Ok(())
 }
 
-/// Counts that no double holds exactly are those of a broken sender, and could not be added to others.
+/// Counts that a double cannot represent exactly come from a broken sender, and could not be added to others.
 fn check_counts(counts: &[u64]) -> Result<()> {
     let all = counts.iter().fold(0, |all: u64, n| all.saturating_add(*n));
     if all <= EXACT_INTEGERS { Ok(()) } else { Err(Fault::new(format!("more than 2^53 observations: {all}"))) }
@@ -108,7 +107,7 @@ pub(super) fn exemplar(exemplar: &Value) -> Result<Value> {
     Ok(Value::Object(exemplar))
 }
 
-/// Count and sum, and the mean of them; nothing observed has none, nor has a sum that is not finite.
+/// Count and sum, and their mean; there is none without observations or for a sum that is not finite.
 fn distribution(point: Fields, sum: Option<f64>) -> Result<Point> {
     let count = point.read("count", unsigned)?.unwrap_or_default();
     check_counts(&[count]).map_err(|fault| fault.at("count"))?;

@@ -3,14 +3,10 @@
 use std::rc::Rc;
 
 use super::context::{Context, Resource, Scope};
-use super::fault::{Fault, Result};
 use super::field::Fields;
-use super::row::Record;
+use super::walk::{Emit, each, expect, reject, visit};
 use super::{log, metric, span};
 use serde_json::Value;
-
-/// Takes each row, or the reason why a record gives none.
-pub(super) type Emit<'e> = &'e mut dyn FnMut(Result<Record>);
 
 /// The names of one signal's three levels, and the reader of its records.
 struct Shape {
@@ -34,31 +30,6 @@ pub(super) fn read(value: &Value, emit: Emit) {
             Ok(request) => one_request(request, emit),
             Err(fault) => emit(Err(fault)),
         },
-    }
-}
-
-/// Visits each object of the list `key`; faults that come out of it learn their place.
-pub(super) fn each(parent: Fields, key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
-    match parent.list(key) {
-        Ok(list) => visit(list, key, emit, inner),
-        Err(fault) => emit(Err(fault)),
-    }
-}
-
-fn visit(list: &[Value], key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
-    for (index, value) in list.iter().enumerate() {
-        let place = |fault: Fault| fault.within(key, index);
-        match Fields::of(value) {
-            Ok(fields) => inner(fields, &mut |row| emit(row.map_err(place))),
-            Err(fault) => emit(Err(place(fault))),
-        }
-    }
-}
-
-/// Tells of an object in which nothing is understood.
-pub(super) fn expect(fields: Fields, wanted: &[&str], known: &[&str], emit: Emit) {
-    if let Err(fault) = fields.expect(wanted, known) {
-        emit(Err(fault));
     }
 }
 
@@ -97,11 +68,4 @@ fn one_scope(shape: &Shape, resource: &Rc<Resource>, group: Fields, emit: Emit) 
 
 fn count(shape: &Shape, scope: Fields) -> usize {
     scope.list(shape.records).map_or(0, <[Value]>::len)
-}
-
-/// Rejects `records` records, and at least one, for the same reason.
-pub(super) fn reject(records: usize, fault: &Fault, emit: Emit) {
-    for _ in 0..records.max(1) {
-        emit(Err(fault.clone()));
-    }
 }

@@ -1,11 +1,8 @@
-//! A telemetry row: the columns of `flagscope.telemetry`; and a record, which is a row before it is handed out.
+//! A telemetry row: the columns of `flagscope.telemetry`.
 
-use std::rc::Rc;
-
-use super::context::{Resource, Scope, put_object};
 use crate::sketch::Histogram;
 use crate::telemetry::Signal;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// One decoded data point, in the columns of `flagscope.telemetry`.
@@ -13,22 +10,22 @@ use uuid::Uuid;
 pub struct Row {
     /// What kind of telemetry it is.
     pub signal: Signal,
-    /// Microseconds since 1970-01-01 UTC, all that timestamptz holds. OTLP's last one lies in the year 2554.
+    /// Microseconds since 1970-01-01 UTC, the precision of timestamptz. OTLP's last time is in the year 2554.
     pub ts: i64,
-    /// The nanoseconds `ts` has no room for, 0 to 999: they order the spans of a trace.
+    /// The nanoseconds beyond `ts`, 0 to 999: they order the spans of a trace.
     pub nanos: u16,
     /// The name of the metric, span or event; for a log record its scope's name, or `log`.
     pub name: String,
-    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite. Of a
-    /// cumulative point it is the total since its start: [`since`](super::since) makes the difference.
+    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite. For a
+    /// cumulative point, the total since its start: [`since`](super::since) computes the difference.
     pub value: Option<f64>,
-    /// The values that a histogram's point stands for, in fixed bins.
+    /// The values summarised by a histogram's point, in fixed bins.
     pub distribution: Option<Histogram>,
-    /// Whether the point counts from its series' start, so that only the difference to the point before it is news.
+    /// Whether the point counts from the start of its series, so that only the difference to the previous point is new.
     pub cumulative: bool,
     /// The unit of `value`, in UCUM.
     pub unit: Option<String>,
-    /// Who was served: the first of [`SUBJECT_KEYS`](super::SUBJECT_KEYS) that is known.
+    /// The subject: the first of [`SUBJECT_KEYS`](super::SUBJECT_KEYS) that is present.
     pub subject: Option<String>,
     /// The flags this row knows of, as an object of flag and variant.
     pub flags: Option<Value>,
@@ -78,37 +75,4 @@ impl Row {
             attributes: None,
         }
     }
-}
-
-/// A row whose resource and scope are shared with its neighbours: a request of many records holds each once.
-pub(super) struct Record {
-    pub(super) row: Row,
-    pub(super) attributes: Map<String, Value>,
-    pub(super) otlp: Map<String, Value>,
-    pub(super) resource: Rc<Resource>,
-    pub(super) scope: Rc<Scope>,
-}
-
-/// Keys of `attributes` that hold our objects. A record's attribute of such a name moves to `otlp.attributes`, so
-/// that `attributes->'resource'` never is a stranger's value, and nothing is lost.
-const RESERVED: [&str; 3] = ["resource", "scope", "otlp"];
-
-impl Record {
-    /// The row with everything it has from its resource and scope.
-    pub(super) fn finish(self) -> Row {
-        let Self { mut row, attributes, mut otlp, resource, scope } = self;
-        (row.service, row.environment) = (resource.service.clone(), resource.environment.clone());
-        let (moved, mut kept) = split(attributes);
-        put_object(&mut otlp, "attributes", moved);
-        put_object(&mut otlp, "resource", resource.otlp.clone());
-        put_object(&mut kept, "resource", resource.rest.clone());
-        put_object(&mut kept, "scope", scope.object.clone());
-        put_object(&mut kept, "otlp", otlp);
-        row.attributes = (!kept.is_empty()).then_some(Value::Object(kept));
-        row
-    }
-}
-
-fn split(attributes: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
-    attributes.into_iter().partition(|(key, _)| RESERVED.contains(&key.as_str()))
 }

@@ -1,13 +1,13 @@
 //! Spans, and the flag evaluations among their events.
 
-use super::context::{Context, put, put_dropped, put_flags, put_object};
+use super::context::{Context, Record, put, put_dropped, put_flags, put_object};
 use super::evaluation;
 use super::fault::{Fault, Result};
 use super::field::{Fields, signed, text};
 use super::id;
-use super::request::{Emit, each, reject};
-use super::row::{Record, Row};
+use super::row::Row;
 use super::value;
+use super::walk::{Emit, each, reject};
 use crate::telemetry::Signal;
 use serde_json::{Map, Value};
 
@@ -35,8 +35,8 @@ pub(super) fn read(span: Fields, context: Context, emit: Emit) {
     }
 }
 
-/// The value is the duration in seconds. A span without end (still open) or with an end before its start (a clock
-/// was set back) is a true observation without one, not a fault.
+/// The value is the duration in seconds. A span without end (still open) or with an end before its start (a clock was
+/// set back) is a valid observation without duration.
 fn span_row(span: Fields, context: Context) -> Result<Record> {
     let start = span.read("startTimeUnixNano", id::nanos)?.flatten();
     let start = start.ok_or_else(|| Fault::new("missing time").at("startTimeUnixNano"))?;
@@ -51,8 +51,8 @@ fn span_row(span: Fields, context: Context) -> Result<Record> {
     let (status, failed) = span.read("status", status)?.unwrap_or_default();
     row.is_error = Some(failed);
     let mut otlp = Map::new();
-    // What the duration does not tell: an end before the start, one whose digits a double does not hold, and the end
-    // of an evaluation, whose duration is not kept.
+    // What the duration does not tell: an end before the start, one with more digits than a double, and the end of an
+    // evaluation, whose duration is not stored.
     let told = row.name != evaluation::NAME && nanos.is_some_and(|n| n == (n as f64 / 1e9 * 1e9).round() as u64);
     put(&mut otlp, "end", end.filter(|_| !told).map(|end| end.to_string()));
     put(&mut otlp, "kind", span.read("kind", signed)?.filter(|&kind| kind != 0));
@@ -71,7 +71,7 @@ fn span_row(span: Fields, context: Context) -> Result<Record> {
     Ok(context.complete(row, attributes, otlp))
 }
 
-/// An evaluation within a span: whoever the span served is its subject, unless it says better.
+/// An evaluation within a span: its subject is the span's, unless it has one itself.
 fn evaluation_row(event: Fields, span: &Row, context: Context) -> Result<Record> {
     let time = event.read("timeUnixNano", id::nanos)?.flatten();
     let time = time.ok_or_else(|| Fault::new("missing time").at("timeUnixNano"))?;

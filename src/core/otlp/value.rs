@@ -14,8 +14,8 @@ pub(super) fn any(value: &Value) -> Result<Value> {
     nested(value, 0)
 }
 
-/// A list of key and value as an object. Keys must be unique (OTel common, "Attribute Collections"); where they are
-/// not, the first one stays.
+/// A list of keys and values as an object. Keys must be unique (OTel common, "Attribute Collections"); otherwise the
+/// first one is kept.
 pub(super) fn attributes(list: &Value) -> Result<Map<String, Value>> {
     pairs(list, 0)
 }
@@ -27,6 +27,11 @@ pub(super) fn scalar_text(value: &Value) -> Option<String> {
         Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+/// The text of a scalar that names something: the empty text names nothing.
+pub(super) fn named(value: &Value) -> Option<String> {
+    scalar_text(value).filter(|text| !text.is_empty())
 }
 
 fn nested(value: &Value, depth: usize) -> Result<Value> {
@@ -107,15 +112,15 @@ fn read_pair(pair: &Value, depth: usize) -> Result<(&str, Value)> {
     Ok((key, pair.read("value", |value| nested(value, depth))?.unwrap_or_default()))
 }
 
-/// Puts U+FFFD for every NUL in keys and texts and says how many. `source` is the JSON text `value` was read from:
-/// a NUL can only stand there as an escape, so the walk is rare.
+/// Replaces every NUL in keys and texts by U+FFFD and returns their number. `source` is the JSON text that `value` was
+/// read from: a NUL can only occur there as an escape, so the replacement is rarely needed.
 pub(super) fn replace_nul(value: &mut Value, source: &str) -> u64 {
     if source.contains("\\u0000") { replaced(value) } else { 0 }
 }
 
-/// Puts the escape of U+FFFD for every escape of half a surrogate pair and says how many. serde_json refuses such text,
-/// and a whole request would be lost for one attribute: JavaScript cuts texts by UTF-16 units (an SDK's
-/// `attributeValueLengthLimit` does), and its JSON.stringify writes the half that is left as an escape.
+/// Replaces every escape of half a surrogate pair by that of U+FFFD and returns their number. serde_json refuses such
+/// text, and a whole request would be lost because of one attribute: JavaScript cuts texts by UTF-16 units (an SDK's
+/// `attributeValueLengthLimit` does), and its JSON.stringify writes the remaining half as an escape.
 pub(super) fn replace_surrogates(source: Cow<str>) -> (Cow<str>, u64) {
     let halves = lone_surrogates(&source);
     if halves.is_empty() {
@@ -129,7 +134,7 @@ pub(super) fn replace_surrogates(source: Cow<str>) -> (Cow<str>, u64) {
     (String::from_utf8_lossy(&text).into_owned().into(), count)
 }
 
-/// Where the escapes stand that are half a pair.
+/// Positions of escapes that are half a pair.
 fn lone_surrogates(source: &str) -> Vec<usize> {
     let bytes = source.as_bytes();
     let unit = |at: usize| {
@@ -145,7 +150,7 @@ fn lone_surrogates(source: &str) -> Vec<usize> {
                 halves.push(at);
                 6
             }
-            // Whatever is escaped is one character, which may be a backslash.
+            // The escaped character, which may be a backslash.
             _ => 1 + source[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }

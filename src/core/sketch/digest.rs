@@ -3,7 +3,7 @@
 //! What is here: a checked state around the crate `tdigest` (Dunning and Ertl, arXiv 1902.04023).
 //!
 //! What is not: anything a test may read. The centroids depend on the data and on the merge order, so a t-digest has
-//! no exact count at any edge (statistics.md section 6); `Histogram` has.
+//! no exact count at any edge (src/core/stats/README.md, section 5); `Histogram` has.
 
 use std::borrow::Cow;
 

@@ -6,7 +6,7 @@
 //!
 //! What is not: tests and intervals (`stats`), the SQL types, and any knowledge of flags or telemetry.
 //!
-//! Which one for what: statistics.md section 6. A t-digest's centroids depend on the data and on the merge order, so
+//! Which one for what: src/core/stats/README.md, section 5. A t-digest's centroids depend on the data and on the merge order, so
 //! no test runs on one; a histogram's bins are fixed for ever, so its counts are exact at every edge.
 
 mod codec;

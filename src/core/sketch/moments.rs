@@ -2,8 +2,7 @@
 //!
 //! What is not here: winsorising (the caller caps a value before it is pushed) and intervals (`stats`).
 //!
-//! A plain sum of squares would cancel: for mean 1e5, sd 1 and n = 1e6 its variance loses 10 digits (statistics.md
-//! section 1). So the centred sum `m2` is kept, by Welford (Technometrics 4, 1962) for one value and by Chan, Golub
+//! A plain sum of squares would cancel: for mean 1e5, sd 1 and n = 1e6 its variance loses 10 digits. So the centred sum `m2` is kept, by Welford (Technometrics 4, 1962) for one value and by Chan, Golub
 //! and LeVeque (COMPSTAT 1982) for a merge.
 
 use serde::{Deserialize, Serialize};

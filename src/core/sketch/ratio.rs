@@ -4,7 +4,7 @@
 //!
 //! A unit is what was randomised (a user); each adds its totals once. Requests of one user resemble each other, so the
 //! variance of errors per request must be estimated between users: by the delta method, from means and centred
-//! products (statistics.md section 8), merged as in `moments`.
+//! products (src/core/stats/README.md, section 7), merged as in `moments`.
 
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ impl Ratio {
     }
 
     /// For x events among y trials of a unit: how much larger the variance of the event rate is than if all trials
-    /// were independent, [`Ratio::variance`] over p (1 - p) / trials, and at least 1 (statistics.md section 9). None of
+    /// were independent, [`Ratio::variance`] over p (1 - p) / trials, and at least 1 (src/core/stats/README.md, section 7). None of
     /// fewer than two units, and when no or every trial was an event.
     pub fn design_effect(&self) -> Option<f64> {
         let rate = self.value().filter(|p| 0.0 < *p && *p < 1.0)?;

@@ -1,6 +1,6 @@
 //! Several e-values at once: one verdict on a rollout with its culprits, and a list of findings over a fleet.
 //!
-//! What is here: statistics.md section 10. What is not: the tests, and how weights are chosen.
+//! What is here: README.md, section 6. What is not: the tests, and how weights are chosen.
 
 use super::mixture::weighted;
 use crate::{Error, Kind, Result};

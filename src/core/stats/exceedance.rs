@@ -1,4 +1,4 @@
-//! Test Q: how many values exceed a threshold that was known before the tick (statistics.md section 6).
+//! Test Q: how many values exceed a threshold that was known before the tick (README.md, section 5).
 //!
 //! What is here: thresholds from the control's past, and the 2x2 table of a tick, which test P then judges.
 //!
@@ -16,7 +16,7 @@ use crate::sketch::histogram::{bin, shift_for_margin};
 use crate::{Error, Kind, Result};
 
 /// The levels of the default latency guardrail: the mean of their four e-processes sees both a shift of all values and
-/// one of the tail, twice as fast as p95 alone for the former and as fast for the latter (statistics.md section 6).
+/// one of the tail, twice as fast as p95 alone for the former and as fast for the latter (README.md, section 5).
 pub const MIX4: [f64; 4] = [0.5, 0.9, 0.95, 0.99];
 
 /// The bins that hold the quantiles `ps` of the control's past; None when the past is empty, and then a tick tells
@@ -71,7 +71,7 @@ pub fn exceedances(h: &Histogram, thresholds: &[i32]) -> Vec<u64> {
 }
 
 /// The 2x2 table of a tick for each threshold of the control and the treatment's ([`moved`]). Invalid values are in no
-/// arm: pair a latency guardrail with one that counts errors or absences (statistics.md section 13).
+/// arm: pair a latency guardrail with one that counts errors or absences (README.md, section 10).
 pub fn arms(treatment: &Histogram, control: &Histogram, thresholds: &[i32], moved: &[i32]) -> Vec<Arms> {
     let (n_t, n_c) = (treatment.count(), control.count());
     let above = exceedances(treatment, moved).into_iter().zip(exceedances(control, thresholds));

@@ -5,7 +5,7 @@
 //! X ~ Hypergeometric: events among n_t draws of n_t + n_c, of which x are events.
 //!
 //! # Why not from one mode
-//! statistics.md section 3 sums exp(delta y) h(y) / h(mode) from the mode of h. That sum itself is exp(L - delta mode)
+//! One could sum exp(delta y) h(y) / h(mode) from the mode of h. That sum itself is exp(L - delta mode)
 //! and overflows a float8 from about 1,300 events at odds ratio 10 and equal arms on; a tick of an exceedance test has
 //! more. So every sum here starts at the mode of its own tilted law and the probability of that mode is computed
 //! directly by Loader's saddle-point expansion (C. Loader, Fast and accurate computation of binomial probabilities,

@@ -1,5 +1,5 @@
-//! Test H: whether two arms have the same distribution, by a score on the bins of their histograms (statistics.md
-//! section 7).
+//! Test H: whether two arms have the same distribution, by a score on the bins of their histograms (README.md,
+//! section 5).
 //!
 //! What is here: the default score and the increments of one stratum. What is not: a test of means. Equal means with
 //! other spreads are another distribution, and at a small share this test says so. It is nearly blind to changes of the
@@ -16,7 +16,7 @@
 //! 1). Over the permutations of fixed values, which is all that randomisation alone gives, it is at most 1 when all scores
 //! have one sign: with w = e^(l g), the mean of a product of w over k of the values is convex in k, because its second
 //! difference is the mean of products of w times (w_a - 1) (w_b - 1), and pi is the chance whose binomial k has the mean
-//! n_T. With scores of both signs, as [`LogScore`] has them, it is not, against what statistics.md says: by enumeration
+//! n_T. With scores of both signs, as [`LogScore`] has them, it is not: by enumeration
 //! 1.11 for two values, one standard deviation to either side. So P and Q, which are exact over permutations, stay the
 //! default where the values of a tick come from different endpoints.
 

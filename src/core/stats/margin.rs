@@ -4,7 +4,7 @@
 //! (`tilt`, `rate`, `mean`), which know ratios and lines, and the thresholds of quantiles (`exceedance`).
 //!
 //! The past must be of earlier strata alone: then what scores a stratum is known before it (a predictable conversion;
-//! statistics.md section 3). Means need none of it: their line has an absolute part, whatever the baseline is.
+//! README.md, sections 1 and 7). Means need none of it: their line has an absolute part, whatever the baseline is.
 
 use super::mean::Line;
 use super::mixture::{Grid, MAX_ODDS_RATIO};

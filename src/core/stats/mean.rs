@@ -1,4 +1,4 @@
-//! Test M: means of bounded values, by an empirical Bernstein bound for two samples (statistics.md section 5).
+//! Test M: means of bounded values, by an empirical Bernstein bound for two samples (README.md, section 4).
 //!
 //! What is here: the increments of one stratum. What is not: winsorising, which must happen when a value comes in (a sum
 //! cannot be winsorised later), and the choice of the centre, which must come from earlier strata.

@@ -20,8 +20,8 @@ pub struct Grid {
 }
 
 /// The grid for error rates and exceedances. Two thirds of the weight are where harm is slow to be seen and yet worth a fast
-/// answer, 30 to 50 % beyond the margin; the rest is spread, up to total outages. statistics.md section 3 spreads all of it
-/// more evenly ({.1, .2, .35, .5, 1, 2, 4, 9} with {.1, .2, .2, .2, .15, .08, .05, .02}). Measured against that, 4,000
+/// answer, 30 to 50 % beyond the margin; the rest is spread, up to total outages. An earlier grid spread
+/// all of it more evenly ({.1, .2, .35, .5, 1, 2, 4, 9} with {.1, .2, .2, .2, .15, .08, .05, .02}). Measured against that, 4,000
 /// rollouts on the same draws and grids near this one: 8 to 11 % less delay at an odds ratio of 1.23, 3 to 5 % at 1.5, up to
 /// a tick more from 3 on, 8 to 12 % more at 1.1, which is within the default margin.
 pub static ERROR_GRID: LazyLock<Grid> = LazyLock::new(|| Grid {
@@ -119,7 +119,7 @@ pub fn anytime_p(max_log_e: f64) -> f64 {
 }
 
 /// Divide log likelihood ratios by a design effect of at least 1, in place: the quasi-likelihood of clustered trials
-/// ([`super::ratio::Units::design_effect`]; statistics.md section 9).
+/// ([`super::ratio::Units::design_effect`]; README.md, section 7).
 ///
 /// # Errors
 /// [`Kind::InvalidParameter`] when the design effect is below 1 or not finite.
@@ -132,7 +132,7 @@ pub fn temper(ell: &mut [f64], design_effect: f64) -> Result<()> {
     Ok(())
 }
 
-/// The logarithm of the plain average of e-values (`mix4` of section 6); None of none.
+/// The logarithm of the plain average of e-values (the mean of four quantiles of test Q); None of none.
 pub fn mix(log_es: &[f64]) -> Option<f64> {
     let n = log_es.len() as f64;
     (!log_es.is_empty()).then(|| log_sum_exp(log_es.iter().copied()) - n.ln())

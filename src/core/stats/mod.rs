@@ -1,6 +1,6 @@
 //! Sequential tests: evidence that stays valid however often it is looked at.
 //!
-//! What is here, by the letters of statistics.md: P and P1 (`tilt`), R (`rate`), M (`mean`), Mt (`student`), Q
+//! What is here, by the letters of README.md: P and P1 (`tilt`), R (`rate`), M (`mean`), Mt (`student`), Q
 //! (`exceedance`), Qs (`strict`), H (`label`), T (`ratio`), S (`share`); the mixture that turns log likelihood ratios
 //! into one e-value, combinations of e-values, and the estimates and intervals that people look at. Apart
 //! from these stands `report`: classical tests for one look at the end.
@@ -11,7 +11,7 @@
 //! To show that a treatment is *safe*, test the other direction: the null "effect at least the margin". For P, R and Q
 //! that is the other [`tilt::Harm`] with the inverse margin, for M and T the other one with the same margin.
 //!
-//! Formulas, proofs, sources and measurements: statistics.md sections 2 to 10.
+//! Formulas, proofs, sources and measurements: README.md.
 
 pub mod answer;
 pub mod beta_binomial;

@@ -3,7 +3,7 @@
 //! What is here: adding increments, the e-value, its maximum, merging, copies. What is not: which test gives the
 //! increments, and when a copy begins.
 //!
-//! # Effects that appear late (statistics.md section 10)
+//! # Effects that appear late (README.md, section 6)
 //! An effect that appears late has to win back what the null won before, which after a million healthy rows is hundreds
 //! of nats. So a part of the stake is held back, and some of it is put in each time that a copy begins (with a stage of a
 //! ramp, or after a time): E = (1 - R) E_0 + sum over s of w_s E_s + rest, where E_s has seen only what came since copy s
@@ -11,7 +11,7 @@
 //! fixed before, so each E_s is an e-process, and so is their mean, however many copies there are.
 //!
 //! It costs log(1 / (1 - R)) = 0.05 nats while there is none (a hundredth of a delay), and copy s starts 3.7, 4.8, 5.5 ...
-//! nats behind. The design's weights (1/2, then 1/8, 1/16 ...) cost 0.29 nats. Measured: tests/simulate, cells B8.
+//! nats behind. Weights of 1/2, then 1/8, 1/16 ... would cost 0.29 nats. Measured: tests/simulate, cells B8.
 //!
 //! All copies add the same increments, so ((1 - R) e^ell_0 + sum w_s e^ell_s) / (1 - rest) is one number for each point
 //! of the grid, and the state does not grow: its logarithm is what the sums are. While there is no copy they are the plain

@@ -1,4 +1,4 @@
-//! Test R: counts per exposure (statistics.md section 4).
+//! Test R: counts per exposure (README.md, section 3).
 //!
 //! What is here: the increments of one stratum. What is not: the sum over strata and the mixture (`mixture`).
 //!

@@ -1,4 +1,4 @@
-//! Test T: ratios of sums over units, where one unit (a user, a host) has many rows (statistics.md sections 8 and 9).
+//! Test T: ratios of sums over units, where one unit (a user, a host) has many rows (README.md, section 7).
 //!
 //! What is here: the mergeable sums of an arm, the delta method, the e-value and the interval of a ratio of ratios, and
 //! the design effect. What is not: which unit a row belongs to.
@@ -8,7 +8,7 @@
 //! With v = var_T + (1 + r)^2 var_C, pool the ratio of both arms, d = (R_T - (1 + r) R_C) / pool and information
 //! I = pool^2 / v, the log e-value is the one-sided normal mixture of (d I, I) with precision 1 / 0.4^2. Asymptotic:
 //! it waits for 100 units and a numerator of 20 in each arm. A unit's totals may change as it returns only if the sums
-//! are those of closed windows (statistics.md section 8).
+//! are those of closed windows.
 
 use super::normal::{self, check_alpha};
 use super::tilt::Harm;
@@ -81,7 +81,7 @@ impl Units {
 
     /// How much larger the variance of a share of events x among trials y is than if all trials were independent,
     /// at least 1. Divide every log likelihood ratio of request-level tests by it ([`super::mixture::temper`]); take
-    /// it from the control before the rollout, since the first minutes are unprotected otherwise (section 9).
+    /// it from the control before the rollout, since the first minutes are unprotected otherwise (README.md, section 7).
     pub fn design_effect(&self) -> Option<f64> {
         let (p, variance) = (self.ratio()?, self.variance()?);
         let independent = p * (1.0 - p) / (self.y * self.n as f64);

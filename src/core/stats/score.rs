@@ -1,7 +1,7 @@
 //! The score of the common odds ratio: the estimate and the interval that a dashboard shows beside test P.
 //!
 //! What is here: sums over strata. What is not: the decision. The interval is asymptotic; measured in its one-sided
-//! form it errs in 1.8 to 5.8 % at 5 % (statistics.md table 11.2), so no verdict rests on it.
+//! form it errs in 1.8 to 5.8 % at 5 %, so no verdict rests on it.
 
 use super::normal::{self, check_alpha};
 use super::tilt::Arms;

@@ -1,4 +1,4 @@
-//! Test S: sample ratio mismatch, that units arrive in other shares than were asked for (statistics.md section 10).
+//! Test S: sample ratio mismatch, that units arrive in other shares than were asked for (README.md, section 8).
 //!
 //! What is here: the increments of one stratum for two groups, and the e-value of counts of many groups at once.
 //!

@@ -1,5 +1,4 @@
-//! Test Qs: that a quantile itself got worse, not only the share above the control's usual one (statistics.md
-//! section 6).
+//! Test Qs: that a quantile itself got worse, not only the share above the control's usual one (README.md, section 5).
 //!
 //! What is here: the e-value of all strata at once. What is not: a running state. The set of edges that are possible
 //! for the control's quantile shrinks, so every look is computed from the strata's histograms.
@@ -8,7 +7,7 @@
 //! A confidence sequence of the control's quantile at alpha / 10 leaves a set of bins. In each of them, test P compares
 //! the shares above its edge, stratum by stratum; the null is rejected when all of them reject, at the rest of alpha.
 //! Exact up to one bin in the level of the quantile: the edge above the quantile has level p* >= p. It takes 1.7 to 1.9
-//! times as long as test Q (statistics.md section 6) and assumes that the control's distribution stays what it is:
+//! times as long as test Q and assumes that the control's distribution stays what it is:
 //! under drift the set of edges can exclude the true one. The default guardrail is test Q.
 
 use super::beta_binomial::BetaBinomial;

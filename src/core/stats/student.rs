@@ -1,10 +1,10 @@
-//! Test Mt: the stratified t mixture of a difference of means (statistics.md section 5).
+//! Test Mt: the stratified t mixture of a difference of means (README.md, section 4).
 //!
 //! What is here: estimate, interval and e-values from sums over strata. The interval is what people look at beside
 //! test M, in the metric's unit.
 //!
 //! What is not: the default decision. It assumes that means are nearly normal: measured on A/A data, its one-sided
-//! form errs in 12 to 47 % for decreases of skewed values at small shares (statistics.md 11.5).
+//! form errs in 12 to 47 % for decreases of skewed values at small shares.
 //!
 //! Source: the two-sided e-value is the anytime-valid t of Lindon, Ham, Tingley and Bojinov (arXiv 2210.08589, package
 //! savvi); the one-sided closed form is its half-normal counterpart, checked by quadrature (tests/data/stat-vectors).

@@ -4,7 +4,7 @@
 //!
 //! What is not: the sum over ticks, the mixture (`mixture`), thresholds of a histogram (`exceedance`).
 //!
-//! # Formula (statistics.md section 3)
+//! # Formula (README.md, section 2)
 //! In a stratum with n_T and n_C trials and y_T and y_C events, given x = y_T + y_C, the number y_T is hypergeometric
 //! under the null, whatever the base rate is. With margin m (an odds ratio) and L(t) = log E exp(t y_T), the increment
 //! of the point d is d y_T - [L(d + log m) - L(log m)]: the log likelihood ratio of Fisher's noncentral hypergeometric

@@ -1,4 +1,4 @@
-//! Warnings about rules that work, but give null where their author surely wanted an answer: flagd's own operators
+//! Warnings about rules that work, but yield null where their author probably expected an answer: flagd's own operators
 //! never fail, they just do not match.
 
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::operator::MAX_WEIGHT;
 use super::version;
 
-/// What is odd about an operator's arguments, as far as it shows in the rule.
+/// What is suspicious about an operator's arguments, as far as the rule shows it.
 pub(super) fn on(operator: &str, args: &Value) -> Option<String> {
     let list = args.as_array().map_or(std::slice::from_ref(args), Vec::as_slice);
     match operator {
@@ -17,7 +17,7 @@ pub(super) fn on(operator: &str, args: &Value) -> Option<String> {
     }
 }
 
-/// Whether an argument stands in the rule as it is.
+/// Whether an argument is a literal in the rule.
 fn literal(value: &Value) -> bool {
     !value.is_object() && !value.is_array()
 }

@@ -1,7 +1,7 @@
 //! flagd's bucketing, versions 2 and 3: a stable, uniform place for every targeting key.
 //!
-//! Source: flagd core 0.15 and later (v2), ADR fractional-non-string-rand-units (v3); the facts stand in
-//! ecosystem.md 1.4 of the design. Checked against vectors made by openfeature-flagd-core 1.0.0 and 2.0.0.
+//! Source: flagd core 0.15 and later (v2), ADR fractional-non-string-rand-units (v3).
+//! Checked against vectors made by openfeature-flagd-core 1.0.0 and 2.0.0.
 
 use std::io::Read;
 

@@ -1,7 +1,7 @@
 //! Checks a targeting rule and prepares it for the engine: what is wrong with it, and where.
 //!
-//! Preparing puts segments in place of `$ref`, gives `fractional` its flag and bucketing, and lets loops pay
-//! (`meter.rs`). Paths are JSON pointers (RFC 6901) into the rule; inside a segment they begin with `/$evaluators/`.
+//! Preparing replaces `$ref` by segments, gives `fractional` its flag and bucketing, and makes loops pay (`meter.rs`).
+//! Paths are JSON pointers (RFC 6901) into the rule; inside a segment they begin with `/$evaluators/`.
 
 use datalogic_rs::datavalue::{NumberValue, OwnedDataValue};
 use serde_json::{Map, Value};
@@ -9,21 +9,22 @@ use serde_json::{Map, Value};
 use super::{Bucketing, advice, loose, operator};
 use crate::Kind;
 
-/// A rule with its segments in place may be this long (bytes of JSON, about): far beyond any written by hand, yet
-/// compiled in 5 ms, and without loops evaluated in 2 s at worst (measured: 1,000 comparisons of large objects).
+/// Limit of a rule with its segments (bytes of JSON, approximately): far beyond any written by hand, but compiled in 5
+/// ms, and without loops evaluated in at most 2 s (measured: 1,000 comparisons of large objects).
 pub const MAX_RULE_BYTES: usize = 64 * 1024;
 
-/// Operators and arrays may nest this deep, segments in place. Compiling and evaluating recurse: measured, this
-/// depth takes 0.15 MB of stack at most (5.5 MB without optimisation); PostgreSQL allows 2 MB by default.
+/// Limit of the nesting of operators and arrays, including segments. Compiling and evaluating recurse: this depth takes
+/// at most 0.15 MB of stack (measured; 5.5 MB without optimisation); PostgreSQL allows 2 MB by default.
 pub const MAX_RULE_DEPTH: usize = 64;
 
-/// A list of problems ends here: a hostile rule has tens of thousands.
+/// The longest list of problems: a hostile rule has tens of thousands.
 const MAX_PROBLEMS: usize = 100;
 
-/// A rule that reads the context more often pays for what it copies, as loops do.
+/// A rule that reads the context more often than this pays for what it copies, like loops.
 const MAX_FREE_READS: usize = 64;
 
-/// flagd's operators with the least and most arguments that make sense. `?:` is another name of `if` that
+/// flagd's operators with the minimum and maximum number of reasonable arguments. `?:` is another name of `if` that
+/// flagd's engines accept but its schema does not.
 /// flagd's engines know and its schema does not.
 const OPERATORS: [(&str, usize, usize); 38] = [
     ("var", 0, 2),
@@ -73,11 +74,11 @@ pub struct Problem {
     pub path: String,
     /// What.
     pub message: String,
-    /// The kind of error that using it gives; none for a warning: it works, but surely not as it was meant.
+    /// The kind of error that using it causes; None for a warning: it works, but probably not as intended.
     pub error: Option<Kind>,
 }
 
-/// Checks a targeting rule against the segments it may refer to. Nothing found: every client of flagd takes it.
+/// Checks a targeting rule against the segments that it may refer to. No problems: every flagd client accepts it.
 pub fn check(targeting: &Value, segments: &Map<String, Value>) -> Vec<Problem> {
     let mut walk = Walk::new(segments, "", Bucketing::V2);
     walk.rule(targeting);
@@ -91,7 +92,7 @@ pub(super) struct Prepared {
     pub(super) bytes: usize,
 }
 
-/// Prepares a rule for the engine, or tells the first thing that makes it impossible.
+/// Prepares a rule for the engine, or returns the first problem that makes it impossible.
 pub(super) fn prepare(
     targeting: &Value,
     segments: &Map<String, Value>,
@@ -159,7 +160,7 @@ impl<'r> Walk<'r> {
         self.node(targeting, 0)
     }
 
-    /// One value of the rule; null where it is in excess, with the problem noted.
+    /// One value of the rule; null for what exceeds a limit, with the problem noted.
     fn node(&mut self, value: &'r Value, depth: usize) -> OwnedDataValue {
         if self.bytes > MAX_RULE_BYTES {
             return OwnedDataValue::Null;
@@ -189,7 +190,7 @@ impl<'r> Walk<'r> {
             .collect()
     }
 
-    /// Walks something one step further down.
+    /// Walks one step deeper.
     fn within<T>(&mut self, step: &str, visit: impl FnOnce(&mut Self) -> T) -> T {
         let length = self.path.len();
         self.path.push('/');
@@ -261,14 +262,14 @@ impl<'r> Walk<'r> {
         if let Some(own) = loose::name(name, single, built.len()) {
             return call(own, built);
         }
-        // `and`, `or` and `if` want a list; for others a lone argument may itself stand for the list.
+        // `and`, `or` and `if` need a list; for others, a single argument may replace it.
         match (single, built.len()) {
             (true, 1) => OwnedDataValue::Object(vec![(name.to_owned(), built.remove(0))]),
             _ => call(name, built),
         }
     }
 
-    /// The arguments of an operator; of a loop, the body pays for each turn.
+    /// The arguments of an operator; of a loop, the body pays for each iteration.
     fn arguments(&mut self, name: &str, items: &'r [Value], depth: usize) -> Vec<OwnedDataValue> {
         let turns = matches!(name, "map" | "filter" | "reduce" | "all" | "some" | "none");
         self.costly |= turns;
@@ -330,7 +331,7 @@ fn variable(mut built: Vec<OwnedDataValue>, single: bool) -> OwnedDataValue {
         value = call(loose::MEMBER, inside);
     }
     match default {
-        // Evaluated where it is needed only: it may fail.
+        // Evaluated only where it is needed, because it may fail.
         Some(default) if reads(&default) => {
             let is_null = call("===", vec![value.clone(), OwnedDataValue::Null]);
             call("if", vec![is_null, default, value])
@@ -340,7 +341,7 @@ fn variable(mut built: Vec<OwnedDataValue>, single: bool) -> OwnedDataValue {
     }
 }
 
-/// Whether a value has operators in it.
+/// Whether a value contains operators.
 fn reads(value: &OwnedDataValue) -> bool {
     match value {
         OwnedDataValue::Array(items) => items.iter().any(reads),
@@ -349,7 +350,7 @@ fn reads(value: &OwnedDataValue) -> bool {
     }
 }
 
-/// The same value, paid for; literals are free.
+/// The same value with payment; literals are free.
 fn charged(operator: &str, units: i64, value: OwnedDataValue) -> OwnedDataValue {
     if !reads(&value) {
         return value;

@@ -1,5 +1,5 @@
-//! The order of decisions of an evaluation, with flagd's answers (ecosystem.md 1.3 of the design):
-//! no such flag, disabled, prerequisites, rule, split of a live rollout, default variant, type asked for.
+//! The order of decisions of an evaluation, with flagd's answers (its `json.go`, core 0.16, and its testbed): no
+//! such flag, disabled, prerequisites, rule, split of a live rollout, default variant, type asked for.
 
 use std::cell::Cell;
 

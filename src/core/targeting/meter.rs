@@ -1,15 +1,16 @@
-//! What one evaluation may cost. JsonLogic has loops, so a rule of 200 bytes can ask for hours of work or for
-//! gigabytes (a `reduce` that doubles a text, a `map` in a `map` in a `map`); a backend that does it cannot be
-//! cancelled. So loops pay for each turn and for what they build, and an evaluation that runs out ends in an error.
+//! Limits the cost of an evaluation. JsonLogic has loops, so a rule of 200 bytes can cause hours of work or gigabytes
+//! of memory (a `reduce` that doubles a text, a `map` in a `map` in a `map`), and the backend could not be cancelled
+//! meanwhile. So loops pay for each iteration and for what they build, and an evaluation that runs out of units ends
+//! with an error.
 //!
-//! The meter is a thread's own because the engine's operators are shared and get no state of ours.
+//! The meter is thread-local because the engine's operators are shared and get no state of ours.
 
 use std::cell::Cell;
 
 use datalogic_rs::{DataValue, Error};
 
-/// Units of an evaluation; a unit is about one operator. Measured: spending them all takes 5 ms in plain loops and
-/// 0.3 s with the dearest operators, and a loop over 10,000 elements with ten operators each needs a tenth.
+/// Units of an evaluation; a unit is roughly one operator. Measured: using up all takes 5 ms in plain loops and 0.3 s
+/// with the most expensive operators; a loop over 10,000 elements with ten operators each needs a tenth.
 const BUDGET: u64 = 1_000_000;
 
 /// Operators scan their texts and lists, so above this many bytes of rule and context a unit costs more.
@@ -27,7 +28,7 @@ const HEADROOM: usize = 4096;
 /// Deeper values are refused: rendering, comparing and hashing them recurse.
 const MAX_DEPTH: usize = 160;
 
-/// Where a `fractional` inside a rule put its key: what an explanation shows.
+/// The bucket of the last `fractional` inside a rule, for explanations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) bucket: u32,
@@ -57,7 +58,7 @@ pub(super) fn start(bytes: usize, squares: usize) {
     });
 }
 
-/// Whether the evaluation ran out.
+/// Whether the evaluation has used up its units.
 pub(super) fn exhausted() -> bool {
     METER.with(|meter| meter.left.get() == 0)
 }
@@ -96,7 +97,7 @@ pub(super) fn charge_value(value: &DataValue) -> Result<(), Error> {
     pay(((largest - room) / BYTES_PER_UNIT) as u64)
 }
 
-/// Takes the size of a value from the room there is.
+/// Subtracts the size of a value from the remaining room.
 fn fits(value: &DataValue, room: &mut usize, depth: usize) -> bool {
     let size = match value {
         DataValue::String(text) => text.len(),

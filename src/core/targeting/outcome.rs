@@ -1,5 +1,5 @@
-//! Which variants a rule can give, as far as it shows in the rule: a rollout must know whether targeting serves its arms,
-//! since whom a rule decides for is not assigned by chance; and a flag must have them.
+//! Which variants a rule can yield, as far as the rule shows it: a rollout must know whether targeting serves its arms,
+//! because users assigned by a rule are not assigned at random; and a flag must have these variants.
 
 use std::collections::BTreeSet;
 
@@ -52,7 +52,8 @@ pub fn outcomes(rule: &Value) -> Outcomes {
     found
 }
 
-/// The results of a rule, with the segments it may refer to, that are none of the variants: who gets one gets an error.
+/// The results of a rule, given the segments that it may refer to, that are not among the variants: users for whom it
+/// yields one get an error.
 pub fn unknown_variants(rule: &Value, segments: &Map<String, Value>, variants: &Map<String, Value>) -> Vec<Problem> {
     let mut walk = Walk { segments, path: String::new(), depth: 0, found: Vec::new() };
     walk.collect(rule, Kept::All);
@@ -65,7 +66,7 @@ pub fn unknown_variants(rule: &Value, segments: &Map<String, Value>, variants: &
     unknown.collect()
 }
 
-/// Which results of a part are results of the whole: `or` hands on what is true, `and` what is not, but for their last.
+/// Which results of a part are results of the whole: `or` returns true values, `and` false ones, and both their last.
 #[derive(Clone, Copy, PartialEq)]
 enum Kept {
     All,

@@ -1,5 +1,5 @@
-//! Prerequisites: other flags that must serve a variant first. Cycles are refused when flags are stored; here they
-//! end in an error instead of in endless recursion.
+//! Prerequisites: other flags that must serve a given variant. Cycles are refused when flags are stored; here they end
+//! with an error instead of endless recursion.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -10,14 +10,14 @@ use super::{Context, Flag, Prerequisite};
 /// Finds another flag of the same environment.
 pub type Lookup<'l> = dyn Fn(&str) -> Option<Rc<Flag>> + 'l;
 
-/// How deep prerequisites may go; each level evaluates a rule on the stack of the one above (measured: 4 KB without
-/// optimisation, rules themselves have returned by then).
+/// The maximum depth of prerequisites; each level evaluates a rule on the stack of the one above (measured: 4 KB
+/// without optimisation; rules themselves have returned by then).
 const MAX_DEPTH: usize = 16;
 
-/// How many flags an evaluation may look at: prerequisites that share prerequisites multiply.
+/// The maximum number of flags that an evaluation may look at, because shared prerequisites multiply.
 const MAX_FLAGS: u32 = 256;
 
-/// The way from the flag asked for to the one being decided.
+/// The path from the requested flag to the one being decided.
 pub(super) struct Path<'p> {
     flags: &'p Lookup<'p>,
     left: &'p Cell<u32>,
@@ -26,7 +26,7 @@ pub(super) struct Path<'p> {
     above: Option<&'p Path<'p>>,
 }
 
-/// A prerequisite that cannot be decided.
+/// A prerequisite that cannot be evaluated.
 pub(super) enum Endless {
     /// A flag needs itself.
     Cycle,
@@ -35,7 +35,7 @@ pub(super) enum Endless {
 }
 
 impl<'p> Path<'p> {
-    /// The way's beginning.
+    /// The beginning of the path.
     pub(super) fn new(flags: &'p Lookup<'p>, left: &'p Cell<u32>, key: &'p str) -> Self {
         left.set(MAX_FLAGS);
         Self { flags, left, key, depth: 0, above: None }

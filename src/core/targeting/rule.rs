@@ -27,14 +27,14 @@ impl Rule {
             let place = if problem.path.is_empty() { String::new() } else { format!(" at {}", problem.path) };
             Error::new(problem.error.unwrap_or(Kind::InvalidParameter), format!("{}{place}", problem.message))
         })?;
-        // What the engine refuses beyond our own checks is a mistake in them; its word is better than none.
+        // If the engine refuses what our own checks accepted, the checks are wrong; its message is better than none.
         let logic = ENGINE
             .compile(prepared.logic)
             .map_err(|error| Error::new(Kind::InvalidParameter, format!("the rule cannot be compiled: {error}")))?;
         Ok(Self { logic, bytes: prepared.bytes })
     }
 
-    /// What the rule gives for a context.
+    /// The result of the rule for a context.
     pub(super) fn run<'a>(
         &'a self,
         flag: &'a str,
@@ -59,17 +59,17 @@ impl Rule {
     }
 }
 
-/// Why a rule gave nothing.
+/// Why a rule yielded nothing.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// An operator cannot work on its arguments.
+    /// An operator cannot handle its arguments.
     Operator(String),
-    /// It ran out of what an evaluation may cost.
+    /// It exceeded the cost limit of an evaluation.
     TooMuch(String),
 }
 
 impl Fault {
-    /// What happened, in words.
+    /// What happened, as text.
     pub(super) fn into_text(self) -> String {
         match self {
             Self::Operator(text) | Self::TooMuch(text) => text,

@@ -1,7 +1,7 @@
 //! flagd's `sem_ver`: versions as people write them, compared as SemVer 2.0 does.
 //!
-//! A leading `v` is dropped, `1` and `1.2` are padded, numbers are read as text and build metadata is ignored; what
-//! is no version then gives no answer.
+//! A leading `v` is dropped, `1` and `1.2` are padded, numbers are read as text and build metadata is ignored; anything
+//! that is not a version then yields no answer.
 
 use datalogic_rs::DataValue;
 use semver::{BuildMetadata, Version};

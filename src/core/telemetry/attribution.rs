@@ -1,13 +1,13 @@
-//! Attribution: the flags of a row that came without any, from the evaluations in its trace, else of its subject.
+//! Attribution: flags for a row without any, from the evaluations in its trace, else from those of its subject.
 //!
-//! Here is the choice among evaluations. Not here: finding them (`sql/api/attribution.sql`) and writing rows. Rows of one
-//! statement share few traces and subjects, so each of these is merged once for each run of evaluations that counts.
+//! Here: the choice among evaluations. Not here: finding them (`sql/api/attribution.sql`) and writing rows. Rows of one
+//! statement share few traces and subjects, so the evaluations of each are merged only once for each range that counts.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::value::RawValue;
 
-/// How far evaluations reach, in microseconds.
+/// The windows of attribution, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reach {
     /// Before and after a row of the same trace.
@@ -16,26 +16,26 @@ pub struct Reach {
     pub subject: i64,
 }
 
-/// A busy subject is evaluated thousands of times a day: so many of the latest count.
+/// A busy subject is evaluated thousands of times a day: only this many of the latest evaluations count.
 pub const SUBJECT_EVALUATIONS: usize = 100;
 
-/// One stored or coming flag evaluation.
+/// A flag evaluation that is stored or being stored.
 #[derive(Debug)]
 pub struct Evaluation {
     /// Microseconds, and nanoseconds beyond them.
     at: (i64, i16),
-    /// Variants as they were written: JSON that nobody needs to look into.
+    /// Variants as JSON text, which is not interpreted here.
     flags: BTreeMap<String, Box<RawValue>>,
 }
 
 impl Evaluation {
-    /// From its time and its flags, a JSON object; what is no object has no flags.
+    /// From its time and its flags, a JSON object; anything else has no flags.
     pub fn new(ts: i64, nanos: i16, flags: &str) -> Self {
         Self { at: (ts, nanos), flags: serde_json::from_str(flags).unwrap_or_default() }
     }
 }
 
-/// By what a row is tied.
+/// What a row's flags come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum By {
     /// An evaluation in its trace.
@@ -65,7 +65,7 @@ pub struct Loose<'a> {
     pub subject: Option<(&'a str, &'a str)>,
 }
 
-/// The evaluations that a statement's rows may be tied to.
+/// The evaluations that may apply to a statement's rows.
 #[derive(Debug)]
 pub struct Evaluated {
     reach: Reach,
@@ -73,7 +73,7 @@ pub struct Evaluated {
     by_trace: HashMap<[u8; 16], usize>,
     /// environment key -> subject -> its list
     by_subject: HashMap<String, HashMap<String, usize>>,
-    /// Evaluations of a list, from and to -> their answer.
+    /// Ranges of evaluations in a list -> the number of their answer.
     known: HashMap<(usize, usize, usize), Option<usize>>,
     answers: Vec<(String, By)>,
 }
@@ -104,14 +104,14 @@ impl Evaluated {
         self.lists[list].push(evaluation);
     }
 
-    /// Puts the evaluations in order, once all are there.
+    /// Sorts the evaluations, once all are added.
     #[must_use]
     pub fn sorted(mut self) -> Self {
         self.lists.iter_mut().for_each(|list| list.sort_by_key(|e| e.at));
         self
     }
 
-    /// The number of the row's answer, if anything is known of it.
+    /// The number of the row's answer, if there is one.
     pub fn find(&mut self, row: &Loose) -> Option<usize> {
         let in_trace = row.trace.and_then(|trace| self.by_trace.get(&trace).copied());
         let around = (row.ts.saturating_sub(self.reach.trace), row.ts.saturating_add(self.reach.trace));
@@ -123,18 +123,18 @@ impl Evaluated {
         })
     }
 
-    /// The answers by their numbers: flags as a JSON object, and by what.
+    /// The answers by number: flags as a JSON object, and where they come from.
     pub fn answers(&self) -> &[(String, By)] {
         &self.answers
     }
 
-    /// What the latest evaluations of a list within a range of time say.
+    /// The merged flags of the latest evaluations of a list within a range of time.
     fn answer(&mut self, list: usize, (from, to): (i64, i64), most: usize, by: By) -> Option<usize> {
         let evaluations = &self.lists[list];
         let end = evaluations.partition_point(|e| e.at.0 <= to);
         let begin = evaluations.partition_point(|e| e.at.0 < from).max(end.saturating_sub(most));
         *self.known.entry((list, begin, end)).or_insert_with(|| {
-            // Of a flag that was evaluated twice, the latest.
+            // If a flag was evaluated twice, the latest counts.
             let merged: BTreeMap<_, _> = evaluations[begin..end].iter().flat_map(|e| &e.flags).collect();
             let text = serde_json::to_string(&merged).ok().filter(|_| !merged.is_empty())?;
             self.answers.push((text, by));

@@ -1,11 +1,11 @@
-//! Exposures: which subject was served which variant of a flag that is being rolled out, or on watch after its rollout.
+//! Exposures: which subject was served which variant of a flag that is being rolled out, or watched after its rollout.
 //!
-//! Here are the exposures of one statement, each (flag, variant, subject) once. Not here: who is new, which the tick
-//! finds out (`sql/api/health.sql`).
+//! Here: the exposures of one statement, each (flag, variant, subject) once. Not here: who is new, which the tick
+//! determines (`sql/api/health.sql`).
 
 use std::collections::{BTreeMap, HashMap};
 
-/// OpenTelemetry's name of the event that says a flag was evaluated.
+/// OpenTelemetry's name of the event that reports a flag evaluation.
 pub const EXPOSURE: &str = "feature_flag.evaluation";
 
 /// Variants of the flags that are being rolled out, by environment.
@@ -17,7 +17,7 @@ pub struct RolledOut {
     names: Vec<[String; 3]>,
 }
 
-/// A variant that is being rolled out, or that one is rolled out against.
+/// The treatment or the control of a rollout.
 #[derive(Debug)]
 struct Arm {
     number: u32,
@@ -26,8 +26,8 @@ struct Arm {
 }
 
 impl RolledOut {
-    /// Adds a flag with treatment and control. Of a rollout that is over `until` is the end of its watch (microseconds
-    /// since 2000): exposures say themselves when they were, so nobody has to be told when a watch ends.
+    /// Adds a flag with treatment and control. For a completed rollout `until` is the end of its watch (microseconds
+    /// since 2000): exposures have times, so the end of a watch needs no notification.
     pub fn add(&mut self, environment: &str, flag: &str, variants: [&str; 2], until: Option<i64>) {
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
         let until = until.unwrap_or(i64::MAX);
@@ -52,8 +52,8 @@ impl RolledOut {
 #[derive(Debug)]
 pub struct Exposures<'p> {
     rolled_out: &'p RolledOut,
-    /// subject -> arm -> earliest time. One fixed order, in which a subject's exposures lie together: who consumes them by
-    /// parts sees them together, too.
+    /// subject -> arm -> earliest time. In a fixed order that keeps a subject's exposures together, so that they are
+    /// usually consumed together.
     seen: BTreeMap<String, BTreeMap<u32, i64>>,
     /// How many they are.
     number: usize,
@@ -93,7 +93,7 @@ impl<'p> Exposures<'p> {
         self.number
     }
 
-    /// Flag, environment, variant, subject, earliest time.
+    /// Flag, environment, variant, subject and earliest time of each.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str, &str, &str, i64)> {
         let rolled_out = self.rolled_out;
         self.seen.iter().flat_map(move |(subject, arms)| {
@@ -104,7 +104,7 @@ impl<'p> Exposures<'p> {
         })
     }
 
-    /// Forgets those so far: they were written.
+    /// Forgets the exposures so far, after they were written.
     pub fn clear(&mut self) {
         self.seen.clear();
         self.number = 0;

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 /// The keys of a filter, as they are listed in errors.
 const KEYS: &str = "name, name_matches, service, is_error, severity_at_least, value_above, value_below, attributes";
 
-/// Bound of a compiled name pattern; a backend keeps one per metric.
+/// Limit of a compiled name pattern; a backend keeps one for each metric.
 const PATTERN_BYTES: usize = 1 << 20;
 
 /// An attribute's value to compare with: a JSON scalar.
@@ -69,7 +69,7 @@ impl Filter {
         self.name.as_ref().is_none_or(|name| name == row.name())
             && self.name_matches.as_ref().is_none_or(|pattern| pattern.is_match(row.name()))
             && self.service.as_ref().is_none_or(|service| row.service() == Some(service))
-            // A row that does not say is no error: only failures are marked by most SDKs.
+            // A row that does not say is not an error: most SDKs mark failures only.
             && self.is_error.is_none_or(|wanted| row.is_error().unwrap_or(false) == wanted)
             && self.severity_at_least.is_none_or(|least| row.severity().is_some_and(|s| s >= least))
             && self.value_above.is_none_or(|limit| row.value().is_some_and(|v| v > limit))

@@ -1,8 +1,8 @@
-//! The fold of one statement's rows: from rows to one state per (flag, environment, variant, metric, time bucket).
+//! Counts the rows of one statement: from rows to one state for each flag, environment, variant, metric and time
+//! bucket.
 //!
-//! A statement's rows share few distinct `flags` values, so what a value resolves to is found once and kept; what
-//! a row costs then is one look-up and the metrics of its flags. Every metric is matched once a row, however many
-//! flags watch it.
+//! The rows of a statement have few distinct values of `flags`, so each value is resolved once; a row then costs one
+//! look-up and the metrics of its flags. Every metric is matched once for a row, regardless of how many flags use it.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use super::{Plan, Row, State, Watch};
 /// Width of a rollup bucket, in microseconds.
 pub const BUCKET_MICROS: i64 = 10_000_000;
 
-/// What a row counts for: a watch and the variant that the row is tied to, and the state that its last row went to.
+/// What a row counts for: a watched metric with the variant of the row, and the state that the last row was added to.
 #[derive(Debug)]
 struct Target {
     watch: usize,
@@ -27,7 +27,7 @@ struct Target {
 #[derive(Debug, Default)]
 pub struct Targets {
     list: Vec<Target>,
-    /// How often the fold had been emptied when the states were those of now.
+    /// How often the fold had been emptied when these states were current.
     taken: u32,
 }
 
@@ -79,7 +79,7 @@ impl<'p> Fold<'p> {
         }
     }
 
-    /// What rows with these tags count for: every watch of every (flag, variant) in the environment.
+    /// What rows with these tags count for: the watched metrics of each flag and variant in the environment.
     pub fn targets<'a>(&mut self, environment: &str, tags: impl Iterator<Item = (&'a str, &'a str)>) -> Targets {
         let plan = self.plan;
         let flags = plan.environments.get(environment).and_then(|key| plan.by_flag.get(key));
@@ -136,7 +136,7 @@ impl<'p> Fold<'p> {
                 continue;
             }
             let matched = *matched;
-            // Rows come in time order, mostly: the last row's state is this one's.
+            // Rows mostly come in the order of time, so this row's state is usually that of the last one.
             if target.state == NOWHERE || target.bucket != bucket {
                 (target.bucket, target.state) = (bucket, self.state(target.watch, target.variant, bucket, ts));
             }
@@ -151,7 +151,7 @@ impl<'p> Fold<'p> {
         })
     }
 
-    /// How many groups there are: each takes some hundred bytes, of a quantile up to some thousand.
+    /// The number of groups: each takes some hundred bytes, for a quantile up to some thousand.
     pub fn groups(&self) -> usize {
         self.groups.len()
     }
@@ -161,8 +161,8 @@ impl<'p> Fold<'p> {
         self.take()
     }
 
-    /// The groups so far, in one fixed order; the fold goes on without any. The newest buckets come first, and of a bucket
-    /// all variants together: who consumes groups by parts has both arms of a comparison in each.
+    /// The groups so far, in a fixed order; the fold continues without them. Newest buckets first, with all variants of
+    /// a bucket together, so that a partly consumed list has both arms of a comparison.
     pub fn take(&mut self) -> Vec<Group<'p>> {
         self.taken += 1;
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();

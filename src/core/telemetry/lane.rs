@@ -1,24 +1,24 @@
-//! Lanes: which deltas a tick consumes first.
+//! Lanes: the order in which ticks consume deltas.
 //!
-//! One statement may bring days of past telemetry. Its deltas must not stand before those of now, which breaches are
-//! decided by. Which lane a delta goes to says how soon it is read and nothing else: each one is counted once.
+//! One statement may insert days of past telemetry. Its deltas must not delay current ones, on which breaches are
+//! decided. The lane of a delta determines only how soon it is read; each delta is counted once.
 
 use std::collections::HashMap;
 
 use super::BUCKET_MICROS;
 
-/// How long before the writer's clock a bucket may be to count as of now, in microseconds. Exporters send every few
+/// How long before the writer's clock a bucket may be to count as current, in microseconds. Exporters send every few
 /// seconds, at most every minute or so.
 const NOW_MICROS: i64 = 600_000_000;
 
 /// The lanes, in the order in which a tick consumes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
-    /// Of the running stage of a rollout, and of now.
+    /// Current, of the running stage of a rollout.
     Now,
-    /// Of the running stage of a rollout, and late.
+    /// Late, of the running stage of a rollout.
     Late,
-    /// From before the running stage, or of a flag that nothing is rolled out of.
+    /// From before the running stage, or of a flag without a rollout.
     Past,
 }
 
@@ -27,7 +27,7 @@ impl Lane {
     pub const ALL: [Self; 3] = [Self::Now, Self::Late, Self::Past];
 }
 
-/// Since when the stages of rollouts run that are live or on watch.
+/// The starts of the stages of live and watched rollouts.
 #[derive(Debug, Default)]
 pub struct Stages {
     /// environment -> flag -> start of the stage in microseconds
@@ -35,7 +35,7 @@ pub struct Stages {
 }
 
 impl Stages {
-    /// Adds the stage of a flag's rollout in an environment, given by its key. Of two the earlier one counts.
+    /// Adds the stage of a flag's rollout in an environment, given by its key. Of two, the earlier one counts.
     pub fn add(&mut self, environment: &str, flag: &str, since: i64) {
         let flags = self.since.entry(environment.to_owned()).or_default();
         let earliest = flags.entry(flag.to_owned()).or_insert(since);

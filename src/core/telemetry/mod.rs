@@ -1,5 +1,5 @@
-//! Telemetry as the rollups see it: which rows a metric matches, and the fold of one statement's rows into states;
-//! what rows without flags are tied to, which tags count for nobody, and who counts within a conversion window.
+//! Telemetry from the point of view of rollups: which rows a metric matches, and counting the rows of a statement;
+//! attribution of rows without flags, tags that do not count, and conversion windows.
 //!
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
@@ -66,7 +66,7 @@ impl Signal {
     }
 }
 
-/// One telemetry row, as far as filters look at it. Methods are called only when a filter asks.
+/// One telemetry row as seen by filters. Methods are called only when a filter needs them.
 pub trait Row {
     /// The row's signal.
     fn signal(&self) -> Signal;

@@ -1,4 +1,4 @@
-//! What a rate or a ratio is per: the rows of its denominator, written as a filter with two keys more.
+//! The denominator of a rate or a ratio: its rows, written as a filter with two additional keys.
 
 use serde_json::Value;
 
@@ -12,12 +12,12 @@ pub struct Per {
     pub signal: Option<Signal>,
     /// Which of them.
     pub filter: Filter,
-    /// Whether each adds its value (seconds, a counter's increment), not 1.
+    /// Whether each row counts its value (seconds, a counter's increment) instead of 1.
     pub sum_values: bool,
 }
 
 impl Per {
-    /// Reads the JSON form: a filter, and `signal` and `sum_values` beside its keys.
+    /// Reads the JSON form: a filter with the additional keys `signal` and `sum_values`.
     ///
     /// # Errors
     /// [`Kind::InvalidParameter`] naming the key and what it should be.

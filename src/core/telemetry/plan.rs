@@ -1,4 +1,4 @@
-//! What is on watch, compiled: metrics, and which flags and environments read them.
+//! The compiled configuration: metrics, and which flags and environments use them.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,15 +12,15 @@ pub struct Definition {
     pub kind: MetricKind,
     /// The signal of its rows.
     pub signal: Signal,
-    /// Which rows of it; of rates and ratios those of the numerator.
+    /// The filter of its rows; of rates and ratios, of the numerator's rows.
     pub filter: Filter,
     /// Which of these are events; of proportions.
     pub event: Option<Filter>,
     /// The denominator of rates and ratios.
     pub per: Option<Per>,
-    /// Of means: values are counted as if they lay between 0 and this.
+    /// Of means: values are limited to between 0 and this.
     pub cap: Option<f64>,
-    /// Of rates: an event counts its value, not 1.
+    /// Of rates: an event counts its value instead of 1.
     pub sum_values: bool,
     /// How long after its subject's first exposure a row counts, in microseconds; for [`Fold::row_of_subject`] alone.
     pub window: Option<i64>,
@@ -37,8 +37,8 @@ impl Definition {
         self.examine(row) != Match::No
     }
 
-    /// Whether a row that it matches is an event; `None` where it does not match. Of rates and ratios, a row of the
-    /// numerator is one.
+    /// Whether a row that it matches is an event; `None` if it does not match. For rates and ratios, a row of the
+    /// numerator is an event.
     pub fn event_of(&self, row: &impl Row) -> Option<bool> {
         match self.examine(row) {
             Match::No | Match::Unknown => None,
@@ -57,13 +57,13 @@ impl Definition {
     }
 }
 
-/// A metric, compiled.
+/// A compiled metric.
 #[derive(Debug, Clone)]
 pub(super) struct Metric {
     pub name: String,
     pub definition: Definition,
     pub counting: Counting,
-    /// Number of the row name that the filter demands, in [`Plan::row_names`].
+    /// Number in [`Plan::row_names`] of the row name that the filter requires.
     pub row_name: Option<u32>,
 }
 
@@ -78,23 +78,23 @@ pub struct Watch {
     pub(super) metric: usize,
 }
 
-/// What is on watch of one flag.
+/// The watched metrics of one flag.
 #[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// Its variants: telemetry is written by many, and a name that is none of these must not become a rollup.
+    /// Its variants: telemetry comes from many senders, and unknown names must not become rollups.
     pub variants: HashSet<String>,
     pub watches: Vec<usize>,
 }
 
-/// Everything that is on watch, compiled: made when configuration changes, used by every statement.
+/// The whole compiled configuration: built when the configuration changes, used by every statement.
 #[derive(Debug, Default)]
 pub struct Plan {
     pub(super) metrics: Vec<Metric>,
-    /// Row names that some metric demands, numbered: a row's own is looked up once, and then most metrics are ruled out
-    /// by comparing numbers (measured with 50 metrics: 5 us a row before).
+    /// Row names required by some metric, numbered: a row's own name is looked up once, and most metrics are then ruled
+    /// out by comparing numbers (measured with 50 metrics: 5 us a row before).
     pub(super) row_names: HashMap<String, u32>,
     pub(super) watches: Vec<Watch>,
-    /// environment key -> flag key -> what is watched of it
+    /// environment key -> flag key -> its watched metrics
     pub(super) by_flag: HashMap<String, HashMap<String, Watched>>,
     /// environment key or alias -> environment key
     pub(super) environments: HashMap<String, String>,
@@ -122,7 +122,7 @@ impl Plan {
             return known;
         }
         let next = self.row_names.len() as u32;
-        // A denominator has other rows than the filter's.
+        // The rows of a denominator are not those of the filter.
         let wanted = definition.filter.exact_name().filter(|_| definition.per.is_none());
         let row_name = wanted.map(|wanted| *self.row_names.entry(wanted.to_owned()).or_insert(next));
         let counting = Counting::of(&definition);
@@ -130,7 +130,7 @@ impl Plan {
         self.metrics.len() - 1
     }
 
-    /// Puts a metric of a flag, which has these variants, on watch in an environment.
+    /// Adds a metric to a flag with these variants in an environment.
     pub fn watch(&mut self, flag: &str, environment: &str, variants: &[String], metric: usize) {
         self.watches.push(Watch { flag: flag.to_owned(), environment: environment.to_owned(), metric });
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
@@ -139,7 +139,7 @@ impl Plan {
         watched.watches.push(self.watches.len() - 1);
     }
 
-    /// Whether nothing is on watch, so that no row can count.
+    /// Whether nothing is watched, so that no row can count.
     pub fn is_empty(&self) -> bool {
         self.watches.is_empty()
     }

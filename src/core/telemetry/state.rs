@@ -1,14 +1,15 @@
-//! The state of one group of rows, and what a row adds to it by the kind of metric.
+//! The state of a group of rows, and what a row adds to it for each kind of metric.
 
 use super::Row;
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments, Sketch};
 
-/// What a row of a rate may count at most: a million million. More is no count, but a time or an address.
+/// The largest count that a row of a rate may add: a million million. Larger values are not counts but times or
+/// addresses.
 const MAX_ADDEND: f64 = 1e12;
 
-/// What a row that stands for many values may stand for. Sketches count to 2^53 and refuse more: a row of that size would
-/// leave no room, and every later tick would fail of it.
+/// The largest number of values that one row may stand for. Sketches count to 2^53 and refuse more: a row of that size
+/// would leave no room, and every later tick would fail.
 const MAX_VALUES: u64 = 1_000_000_000;
 
 /// What a metric reads from its rows.
@@ -44,7 +45,7 @@ impl MetricKind {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Counting {
     pub kind: MetricKind,
-    /// Bounds of the values: one beyond is counted as the bound (winsorising). Infinite where there are none.
+    /// Limits of the values: one beyond counts as the limit (winsorising). Infinite if there are none.
     pub floor: f64,
     pub cap: f64,
     /// Of a rate: an event counts its value, not 1.
@@ -67,7 +68,7 @@ pub(super) enum Match {
 }
 
 impl Match {
-    /// From what the row is to both parts.
+    /// From the role of a row in both parts.
     pub fn of(in_denominator: bool, is_event: bool) -> Self {
         match (in_denominator, is_event) {
             (false, false) => Self::No,
@@ -78,11 +79,11 @@ impl Match {
     }
 }
 
-/// The state of one group: what its kind of metric needs and nothing more.
+/// The state of a group: what its kind of metric needs and nothing more.
 #[derive(Debug, Clone, Default)]
 pub struct State {
-    /// Rows that match, or the values that they stand for; rows without a finite value do not count. Of rates and ratios
-    /// those of the denominator.
+    /// Number of matching rows, or of the values that they stand for, without rows that lack a finite value. Of rates
+    /// and ratios, that of the denominator.
     pub n: u64,
     /// Rows that are events.
     pub events: u64,
@@ -103,7 +104,7 @@ impl State {
         } else if let Some(values) = row.distribution() {
             self.add_many(counting, matched, &values);
         } else {
-            // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
+            // A missing value is invalid, like NaN: the sketch counts it separately, never as zero.
             self.add_one(counting, matched, row.value().unwrap_or(f64::NAN));
         }
     }
@@ -111,7 +112,7 @@ impl State {
     fn add_one(&mut self, counting: &Counting, matched: Match, value: f64) {
         match counting.kind {
             MetricKind::Mean => {
-                // What is not finite stays so: a bound would make a value of it.
+                // A value that is not finite stays so, instead of becoming the limit.
                 let value = if value.is_finite() { value.clamp(counting.floor, counting.cap) } else { value };
                 self.moments.get_or_insert_default().push(value);
                 self.n += u64::from(value.is_finite());
@@ -128,7 +129,7 @@ impl State {
             }
             MetricKind::Rate | MetricKind::Proportion => {
                 if matched != Match::Lone && counting.sum_exposure {
-                    // An exposure below 0 is as wrong as none.
+                    // A negative exposure is as wrong as none.
                     let exposure = if value >= 0.0 { value } else { f64::NAN };
                     self.moments.get_or_insert_default().push(exposure);
                     self.n += u64::from(exposure.is_finite());
@@ -149,12 +150,12 @@ impl State {
         } else if (0.0..=MAX_ADDEND).contains(&value) && value.fract() == 0.0 {
             self.events = self.events.saturating_add(value as u64);
         } else {
-            // Not a count: told by the state's number of invalid values.
+            // Not a count: added to the state's number of invalid values.
             self.moments.get_or_insert_default().push(f64::NAN);
         }
     }
 
-    /// Counts every value of a row that stands for many. One whose counts would not fit is left out as invalid.
+    /// Counts every value of a row that stands for many. A row whose counts would not fit is counted as invalid.
     fn add_many(&mut self, counting: &Counting, matched: Match, values: &Histogram) {
         let (moments, histogram) = (&mut self.moments, &mut self.histogram);
         let merges_moments = match counting.kind {

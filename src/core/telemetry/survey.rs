@@ -1,6 +1,6 @@
-//! What a metric's definition matches among some rows, before anybody relies on it.
+//! What a metric's definition matches among some rows, to be checked before it is used.
 //!
-//! What is here: the counts. What is not: what they mean, in words (`sql/api/check_metric.sql`).
+//! Here: the counts. Not here: their interpretation as text (`sql/api/check_metric.sql`).
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::state::{Counting, Match};
 use super::{Definition, MetricKind, Row, State};
 use crate::sketch::{Histogram, Moments, Sketch};
 
-/// Distinct names and variants that are told apart; the rest is counted as one.
+/// Distinct names and variants that are counted separately; the rest is counted together.
 const MOST_KEYS: usize = 1000;
 /// Rows shown.
 const EXAMPLES: usize = 3;
@@ -53,7 +53,7 @@ impl Survey {
         }
     }
 
-    /// Looks at a row with its tags, and when it was (microseconds).
+    /// Adds a row with its tags and time (microseconds).
     pub fn row(&mut self, ts: i64, row: &impl Row, tags: &[(&str, &str)]) {
         if row.signal() == self.definition.signal
             && (self.names.len() < MOST_KEYS || self.names.contains_key(row.name()))
@@ -87,7 +87,7 @@ impl Survey {
     fn value(&mut self, row: &impl Row) {
         let value = row.value().unwrap_or(f64::NAN);
         match row.distribution() {
-            // Counts that do not fit are beyond what a survey can tell.
+            // Counts that do not fit are too large for a survey.
             Some(many) => {
                 let _ = self.values.merge(&many);
                 let _ = self.raw.merge(&many.moments());

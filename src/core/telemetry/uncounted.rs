@@ -1,23 +1,23 @@
-//! Tags that count for nobody: of an environment, a flag or a variant that is not known, or a variant that is no text.
-//! Nothing is wrong with the row, and it is stored; but whoever sent it believes that it is judged.
+//! Tags that do not count: of an unknown environment, flag or variant, or a variant that is not text. The row is
+//! stored, but its sender believes that it is judged.
 //!
-//! What is here: which tags these are, and how often they came in one statement. Most are found good by the plan alone;
-//! flags that it does not watch are noted, and looked up together at the statement's end. Not here: the look-up.
+//! Here: which tags these are, and how often they occur in one statement. Most tags are known by the plan; other flags
+//! are noted and looked up together at the end of the statement. Not here: the look-up.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Plan;
 
-/// Rows that one statement writes at most; what is beyond counts for its cause alone.
+/// Entries that one statement writes at most; the rest is counted by cause only.
 const MOST_ROWS: usize = 64;
-/// Tags noted before they are settled, and flags remembered: both bound the memory of a statement.
+/// Tags noted before they are settled, and flags remembered: both limit the memory of a statement.
 const MOST_TAGS: usize = 4_096;
 const MOST_KNOWN: usize = 20_000;
-/// A flag's key is no longer (in bytes); and no example.
+/// The longest key of a flag (in bytes); examples are cut to it.
 const LONGEST_KEY: usize = 255;
 const LONGEST_VARIANT: usize = 1_000;
 
-/// Why a tag counts for nobody.
+/// Why a tag does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Cause {
     /// No environment has this key or alias.
@@ -26,7 +26,7 @@ pub enum Cause {
     Flag,
     /// The flag has no such variant.
     Variant,
-    /// What stands for the variant is no text.
+    /// The value that should be a variant is not text.
     NotText,
 }
 
@@ -42,7 +42,7 @@ impl Cause {
     }
 }
 
-/// What a row's `flags` say of one flag.
+/// What a row's `flags` contain for a flag.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Said<'a> {
     /// A variant.
@@ -51,12 +51,12 @@ pub enum Said<'a> {
     Other(String),
 }
 
-/// Flags that were looked up: their variants, or that there is no such flag.
+/// Flags that were looked up: their variants, or that they do not exist.
 #[derive(Debug, Default)]
 pub struct KnownFlags(HashMap<String, Option<HashSet<String>>>);
 
 impl KnownFlags {
-    /// Remembers what a look-up of some flags gave; those that it did not find do not exist.
+    /// Stores the result of a look-up of some flags; those not found do not exist.
     pub fn learn(&mut self, wanted: Vec<String>, mut found: HashMap<String, HashSet<String>>) {
         if self.0.len() + wanted.len() > MOST_KNOWN {
             self.0.clear();
@@ -90,7 +90,7 @@ pub struct Uncounted {
 }
 
 impl Uncounted {
-    /// Numbers of those of a row's tags that count for nobody, as far as is known.
+    /// Numbers of those of a row's tags that do not count, as far as is known.
     pub fn note<'a>(
         &mut self,
         plan: &Plan,
@@ -107,7 +107,7 @@ impl Uncounted {
         noted
     }
 
-    /// The number of an environment that is not known, for its rows without any tag: nobody can tie them to a flag.
+    /// The number of an unknown environment, for its rows without tags, which cannot be attributed.
     pub fn note_environment(&mut self, plan: &Plan, environment: &str) -> Option<usize> {
         let unknown = plan.environment_key(environment).is_none();
         unknown.then(|| self.number(Some(Cause::Environment), environment, "", &Said::Other(String::new())))
@@ -120,7 +120,7 @@ impl Uncounted {
         }
     }
 
-    /// Whether the tags should be settled before others are noted. Numbers given out before are void then.
+    /// Whether the tags should be settled before more are noted. Numbers given out before become invalid.
     pub fn is_full(&self) -> bool {
         self.tags.len() >= MOST_TAGS
     }
@@ -132,8 +132,8 @@ impl Uncounted {
         flags.into_iter().cloned().collect()
     }
 
-    /// Adds up all tags noted so far, now that their flags are known, and forgets them. A flag that is still not known
-    /// could not be looked up: nothing is said of it.
+    /// Adds up all tags noted so far, now that their flags are known, and forgets them. If a flag is still unknown, the
+    /// look-up failed: nothing is reported about it.
     pub fn settle(&mut self, known: &KnownFlags) {
         self.numbers.clear();
         for tag in std::mem::take(&mut self.tags) {
@@ -152,8 +152,8 @@ impl Uncounted {
         }
     }
 
-    /// Cause, environment, flag, an example and the number of rows of all that was settled; environment and flag are
-    /// empty where they are too many.
+    /// Cause, environment, flag, an example and the number of rows of everything that was settled; environment and flag
+    /// are empty if there are too many.
     pub fn iter(&self) -> impl Iterator<Item = (Cause, &str, &str, &str, u64)> {
         self.settled.iter().map(|((cause, environment, flag), (rows, example))| {
             (*cause, environment.as_str(), flag.as_str(), example.as_str(), *rows)
@@ -179,7 +179,7 @@ impl Uncounted {
     }
 }
 
-/// Why the tag counts for nobody; `Some(None)`: its flag has to be looked up; `None`: it counts, or could.
+/// Why the tag does not count; `Some(None)`: its flag must be looked up; `None`: it counts, or may count.
 fn cause(plan: &Plan, known: &KnownFlags, environment: &str, flag: &str, said: &Said) -> Option<Option<Cause>> {
     let Some(key) = plan.environment_key(environment) else { return Some(Some(Cause::Environment)) };
     let Said::Text(variant) = said else { return Some(Some(Cause::NotText)) };

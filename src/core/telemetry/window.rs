@@ -1,6 +1,6 @@
-//! Conversion windows: rows that count by who their subject is, from his first exposure to a while after it.
+//! Conversion windows: rows that count by their subject, from the subject's first exposure until some time later.
 //!
-//! Here is which unit a row is of, and its way into the fold. Not here: finding units, and when rows are read
+//! Here: which units a row belongs to, and how it is counted. Not here: finding units, and when rows are read
 //! (`sql/api/window.sql`, `sql/api/poll.sql`).
 
 use std::collections::HashMap;
@@ -53,13 +53,13 @@ impl Units {
         self.by_subject.contains_key(subject)
     }
 
-    /// Notes that a subject was looked up, also if it is no unit.
+    /// Notes that a subject was looked up, even if it is not a unit.
     pub fn note(&mut self, subject: &str) -> &mut Vec<Unit> {
         self.by_subject.entry(subject.to_owned()).or_default()
     }
 
-    /// Flags and variants that a subject's row of this time counts for: from its first exposure to before the end of a
-    /// window (without one: for ever), and for the treatment as soon as it had it.
+    /// Flags and variants that a subject's row of this time counts for: from its first exposure to before the end of
+    /// the window, if any, and for the treatment once the subject was exposed to it.
     pub fn tags<'a>(
         &'a self,
         environment: &'a str,
@@ -83,7 +83,7 @@ impl Units {
 pub struct Counts {
     /// Rows that match.
     pub given: u64,
-    /// How many of them counted, one for each rollout.
+    /// How many of them counted, once for each rollout.
     pub counted: u64,
 }
 
@@ -93,8 +93,8 @@ impl Fold<'_> {
         self.plan.metrics.iter().any(|metric| metric.definition.matches(row))
     }
 
-    /// Counts one row for its subject's units instead of the flags that it carries, in an environment given by its key;
-    /// `counts` has one place for each metric of the plan.
+    /// Counts one row for its subject's units instead of its own flags, in an environment given by its key; `counts`
+    /// has one entry for each metric of the plan.
     pub fn row_of_subject(
         &mut self,
         units: &Units,

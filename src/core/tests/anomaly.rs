@@ -186,7 +186,7 @@ fn a_season_is_no_anomaly_and_a_step_is() {
     );
     let found = alarms.iter().filter(|m| **m >= 23 * 1440 + 600).min().expect("the step is found");
     let false_alarms = alarms.iter().filter(|m| **m < 23 * 1440 + 600).count();
-    // 16 quiet days: at most 0.15 a day (statistics.md 11.7); 8 deviations within 5 minutes.
+    // 16 quiet days: at most 0.15 a day; 8 deviations within 5 minutes.
     assert!(false_alarms <= 2, "{alarms:?}");
     assert!(*found < 23 * 1440 + 605, "{found}");
     assert!(unusual < 16 * 1440 / 100, "{unusual} beyond three deviations");

@@ -14,7 +14,7 @@ use flagscope_core::stats::{normal, rate, share};
 use serde_json::Value;
 use vectors::{number, numbers, run};
 
-/// Suites of the design that no test answers, with the reason. Those of sketches, reports and anomalies are answered in
+/// Suites of the vectors that no test answers, with the reason. Those of sketches, reports and anomalies are answered in
 /// their own tests, rivals of the simulation in tests/simulate.
 const NOT_ANSWERED: [(&str, &str); 8] = [
     ("confseq_gamma_exponential", "a sub-exponential mixture; test M uses a grid, which needs no tuning of v"),
@@ -27,7 +27,7 @@ const NOT_ANSWERED: [(&str, &str); 8] = [
     ("statsmodels_holt_winters", "a forecast by smoothing; test A compares with the median of earlier days"),
 ];
 
-/// All suites of the design.
+/// All suites of the vectors.
 const SUITES: usize = 53;
 
 fn count(value: &Value) -> u64 {

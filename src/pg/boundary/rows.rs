@@ -94,7 +94,7 @@ fn a_subtransaction_that_is_rolled_back_leaves_nothing() -> Outcome {
 }
 
 #[pg_test(schema = "tests")]
-fn a_statement_that_fails_between_a_row_and_its_end_leaves_nothing_noted() -> Outcome {
+fn a_statement_that_fails_after_its_rows_leaves_nothing_noted() -> Outcome {
     prepare()?;
     // Fails after note_row() has noted the row, and before the statement's own trigger takes it.
     Spi::run(

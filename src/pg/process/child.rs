@@ -1,4 +1,4 @@
-//! A worker as the launcher sees it: start, watch, stop.
+//! A worker from the launcher's point of view: start, watch, stop.
 
 use super::{LIBRARY, WORKER};
 use pgrx::bgworkers::BackgroundWorkerBuilder;

@@ -1,4 +1,4 @@
-//! The list of databases, as a process that is connected to none can read it.
+//! The list of databases, read by a process that is not connected to any.
 
 use super::lock;
 use pgrx::prelude::*;
@@ -7,7 +7,7 @@ use std::ptr::null_mut;
 /// A database that a worker may connect to.
 pub struct Database {
     pub oid: u32,
-    /// Somebody is dropping, copying or renaming it just now.
+    /// It is being dropped, copied or renamed.
     pub busy: bool,
 }
 

@@ -1,9 +1,10 @@
-//! The heap of a process that lives for months.
+//! The heap of a process that runs for months.
 
 /// Give free memory back to the operating system.
 ///
-/// PostgreSQL frees its memory contexts at the end of a tick, but glibc keeps what a large tick needed: each large block
-/// that is freed raises the size from which blocks are mapped apart (to 32 MB), so from then on they stay in the heap.
+/// PostgreSQL frees its memory contexts at the end of a tick, but glibc keeps what a large tick needed: each large
+/// block that is freed raises the threshold above which blocks are mapped separately (to 32 MB), so that later ones
+/// stay in the heap.
 pub fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

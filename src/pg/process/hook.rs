@@ -1,8 +1,9 @@
-//! Clears the way for the four statements that need a database without sessions, and tells the worker of others.
+//! Stops workers for the four statements that need a database without sessions, and tells the worker of others.
 //!
 //! DROP DATABASE, CREATE DATABASE .. TEMPLATE, ALTER DATABASE .. RENAME and .. SET TABLESPACE give up after five
 //! seconds if a background worker stays connected. So the workers of that database are stopped first. The launcher
-//! starts them again after a second, and by then the statement holds its lock, at which new workers wait uncounted.
+//! restarts them after a second; by then the statement holds its lock, on which new workers wait without being counted
+//! as sessions.
 
 use super::peer;
 use crate::pg::wake;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for workers to end; an idle one needs about a millisecond, a tick ends at its next interrupt check.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Pause between two looks, in microseconds.
+/// Pause between two checks, in microseconds.
 const LOOK: std::ffi::c_long = 1000;
 
 type Utility = unsafe extern "C-unwind" fn(
@@ -29,7 +30,7 @@ type Utility = unsafe extern "C-unwind" fn(
     *mut pg_sys::QueryCompletion,
 );
 
-/// The hook that was there before ours, or PostgreSQL's own function.
+/// The hook that was installed before ours, or PostgreSQL's own function.
 static NEXT: OnceLock<Utility> = OnceLock::new();
 
 // Not pgrx's binding: its guard turns every error of every utility statement into a Rust panic and reports it anew,
@@ -48,7 +49,7 @@ unsafe extern "C-unwind" {
     );
 }
 
-/// Put the hook in place, in front of those that are there. Called once, in the postmaster.
+/// Install the hook, in front of existing ones. Called once, in the postmaster.
 pub fn install() {
     // SAFETY: `_PG_init` runs in the only thread; the hook has the signature PostgreSQL asks for.
     unsafe {
@@ -115,16 +116,16 @@ fn is_about_databases(tag: NodeTag) -> bool {
     )
 }
 
-/// Stop the workers of the database that the statement wants for itself, and wait until they are gone.
+/// Stop the workers of the database that the statement needs exclusively, and wait until they have ended.
 ///
-/// They must be gone, not only signalled: DROP DATABASE .. WITH (FORCE) by an owner who is no superuser fails when
-/// it meets a superuser's process.
+/// They must have ended, not only been signalled: DROP DATABASE .. WITH (FORCE) by an owner who is not a superuser
+/// fails when it meets a superuser's process.
 #[pg_guard]
 extern "C-unwind" fn make_way(statement: *mut pg_sys::Node) {
     // SAFETY: the statement is one of the four kinds, see `process_utility`.
     let (name, creates) = unsafe { (database_name(statement), (*statement).type_ == NodeTag::T_CreatedbStmt) };
     if creates || !name.is_null() {
-        // So that the stopped workers come back, and one comes for a copy of a database with the extension.
+        // So that the stopped workers are restarted, and a copy of a database with the extension gets one.
         peer::wake_launcher_on_commit();
     }
     // SAFETY: a name of a statement is a C string.
@@ -138,7 +139,7 @@ extern "C-unwind" fn make_way(statement: *mut pg_sys::Node) {
     }
 }
 
-/// The database of that name, if the user owns it: else the statement will fail, and no worker need suffer.
+/// The database of that name, if the user owns it; otherwise the statement will fail, and no worker needs to stop.
 unsafe fn owned_database(name: *const c_char) -> Option<pg_sys::Oid> {
     if name.is_null() {
         return None;
@@ -148,7 +149,7 @@ unsafe fn owned_database(name: *const c_char) -> Option<pg_sys::Oid> {
     (database != pg_sys::InvalidOid && is_owner(database)).then_some(database)
 }
 
-/// The name in the statement; NULL if it needs no lonely database.
+/// The database named in the statement; NULL if the statement does not need exclusive access.
 unsafe fn database_name(statement: *mut pg_sys::Node) -> *const c_char {
     // SAFETY: each cast follows the node's tag.
     unsafe {

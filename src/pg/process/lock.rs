@@ -1,22 +1,22 @@
-//! Heavyweight locks, taken only if free: the worker waits for nobody.
+//! Heavyweight locks, taken only if they are free: the worker never waits.
 
 use pgrx::prelude::*;
 
-/// The fourth field of an advisory lock's tag tells who made it: 1 and 2 are the SQL functions. 3 is ours, so no
+/// The fourth field of an advisory lock's tag tells its origin: 1 and 2 are the SQL functions. 3 is ours, so that no
 /// session can take the worker's lock by `pg_advisory_lock`.
 const ADVISORY_FLAGSCOPE: u16 = 3;
 
-/// What a look at the extension found.
+/// The result of looking for the extension.
 pub enum Extension {
     /// There is none in this database.
     Absent,
-    /// DROP EXTENSION is at work.
+    /// DROP EXTENSION is running.
     Changing,
-    /// It is there, and stays until the end of this transaction.
+    /// It exists, and stays until the end of this transaction.
     Shared,
 }
 
-/// Become the only worker of this database, until the process ends. False: there is one already.
+/// Become the only worker of this database until the process ends. False: there already is one.
 pub fn claim_database() -> bool {
     // SAFETY: MyDatabaseId is a plain variable, set by the connection.
     let database = unsafe { pg_sys::MyDatabaseId };
@@ -31,13 +31,14 @@ pub fn claim_database() -> bool {
     try_lock(&tag, pg_sys::ExclusiveLock, true)
 }
 
-/// Does nobody want our database for himself (DROP, RENAME, SET TABLESPACE, or CREATE DATABASE .. TEMPLATE)?
+/// Is no statement waiting for exclusive access to our database (DROP, RENAME, SET TABLESPACE, or CREATE DATABASE ..
+/// TEMPLATE)?
 pub fn database_is_free() -> bool {
     // SAFETY: MyDatabaseId is a plain variable, set by the connection.
     is_free(unsafe { pg_sys::MyDatabaseId })
 }
 
-/// The same of any database: could a session connect now? Inside a transaction.
+/// The same for any database: could a session connect now? Inside a transaction.
 pub fn is_free(database: pg_sys::Oid) -> bool {
     // RowExclusiveLock is what a connecting session takes; those statements hold Share or AccessExclusive.
     let mode = pg_sys::RowExclusiveLock;
@@ -50,10 +51,10 @@ pub fn is_free(database: pg_sys::Oid) -> bool {
     free
 }
 
-/// Hold the extension until the end of the transaction, unless it is being dropped.
+/// Keep the extension until the end of the transaction, unless it is being dropped.
 ///
-/// DROP EXTENSION locks the extension before its tables. A tick that takes the same lock first, and only if free,
-/// never waits for it at a table, so the two cannot deadlock.
+/// DROP EXTENSION locks the extension before its tables. A tick takes the same lock first, and only if it is free, so
+/// it never waits for a table that is being dropped, and the two cannot deadlock.
 pub fn share_extension() -> Extension {
     let Some(extension) = extension() else { return Extension::Absent };
     // SAFETY: MyDatabaseId is a plain variable, set by the connection.
@@ -85,7 +86,7 @@ fn object_tag(database: pg_sys::Oid, class: pg_sys::Oid, object: pg_sys::Oid) ->
     }
 }
 
-/// Take a lock if that needs no waiting.
+/// Take a lock if that needs no wait.
 fn try_lock(tag: &pg_sys::LOCKTAG, mode: u32, for_session: bool) -> bool {
     // SAFETY: the tag is well formed; a transaction lock is asked for only inside a transaction.
     let result = unsafe { pg_sys::LockAcquire(tag, mode as _, for_session, true) };

@@ -1,9 +1,9 @@
-//! Processes: what the background worker needs of PostgreSQL that pgrx does not wrap safely.
+//! Processes: what the background worker needs from PostgreSQL and pgrx does not wrap safely.
 //!
-//! Here: preload, registration, signals and the sleep. `child` starts and watches workers, `session` is a worker's
-//! connection (transactions, locks, catalog look-ups), `database` lists the databases, `heap` gives memory back, `peer`
-//! finds flagscope's processes from any backend, and `hook` clears the way for DROP DATABASE and its kin. No decision
-//! about flags.
+//! Here: preloading, registration, signals and sleeping. `child` starts and watches workers, `session` is a worker's
+//! connection (transactions, locks, catalog look-ups), `database` lists the databases, `heap` returns memory, `peer`
+//! finds flagscope's processes from any backend, and `hook` stops workers for DROP DATABASE and similar statements. No
+//! decisions about flags.
 
 mod child;
 mod database;
@@ -33,9 +33,9 @@ pub const WORKER: &str = "flagscope worker";
 /// The name of the shared library.
 const LIBRARY: &str = "flagscope";
 
-/// Set in the postmaster before it forks, so every backend knows.
+/// Set in the postmaster before it forks, so that every backend knows.
 static PRELOADED: AtomicBool = AtomicBool::new(false);
-/// The configuration was read again since somebody last asked.
+/// The configuration was reloaded since the last query of this flag.
 static RELOADED: AtomicBool = AtomicBool::new(false);
 
 // PostgreSQL's own handlers. pgrx's bindings wrap each function in an error guard; a signal handler must run bare.
@@ -45,7 +45,7 @@ unsafe extern "C-unwind" {
     fn reload(signal: c_int);
 }
 
-/// Remember whether this is `shared_preload_libraries` at work, and say so.
+/// Note whether the library is being loaded by `shared_preload_libraries`, and return it.
 pub fn note_preload() -> bool {
     // SAFETY: a plain flag of the postmaster, read in the only thread.
     let preloading = unsafe { pg_sys::process_shared_preload_libraries_in_progress };
@@ -58,13 +58,13 @@ pub fn preloaded() -> bool {
     PRELOADED.load(Ordering::Relaxed)
 }
 
-/// Was the server started by pg_upgrade? Then nothing but pg_upgrade may write.
+/// Was the server started by pg_upgrade? Then only pg_upgrade may write.
 pub fn in_binary_upgrade() -> bool {
     // SAFETY: a plain flag of the postmaster, read in the only thread.
     unsafe { pg_sys::IsBinaryUpgrade }
 }
 
-/// Refuse settings `flagscope.x` that do not exist, so that a typing error is told.
+/// Refuse unknown settings `flagscope.x`, so that typing errors are reported.
 pub fn reserve_settings() {
     // SAFETY: the prefix is a static C string; called from `_PG_init`.
     unsafe { pg_sys::MarkGUCPrefixReserved(c"flagscope".as_ptr()) }
@@ -72,7 +72,7 @@ pub fn reserve_settings() {
 
 /// Register the launcher; only while `shared_preload_libraries` are loaded.
 pub fn register_launcher(main: &str) {
-    // A restart time makes the postmaster bring it back after SIGTERM (exit code 1) and after a crash.
+    // With a restart time, the postmaster restarts it after SIGTERM (exit code 1) and after a crash.
     BackgroundWorkerBuilder::new(LAUNCHER)
         .set_library(LIBRARY)
         .set_function(main)
@@ -83,11 +83,11 @@ pub fn register_launcher(main: &str) {
 
 /// The OID in a worker's argument.
 pub fn oid_argument(argument: pg_sys::Datum) -> pg_sys::Oid {
-    // The launcher put a 32-bit OID into the datum: the cut loses nothing.
+    // The launcher put a 32-bit OID into the datum, so nothing is lost.
     pg_sys::Oid::from(argument.value() as u32)
 }
 
-/// Take PostgreSQL's handlers for SIGTERM and SIGHUP and begin to receive signals.
+/// Install PostgreSQL's handlers for SIGTERM and SIGHUP and begin to receive signals.
 ///
 /// `die` lets SIGTERM interrupt a long tick. The other signals have the right handlers from the start.
 fn receive_signals() {
@@ -103,9 +103,9 @@ fn receive_signals() {
     }
 }
 
-/// Sleep on the latch for at most `time`, then serve interrupts and reload the configuration if asked.
+/// Sleep on the latch for at most `time`, then process interrupts and reload the configuration if requested.
 ///
-/// False: SIGTERM has come, the process must end. A dead postmaster ends it right here.
+/// False: SIGTERM was received and the process must end. If the postmaster has died, the process ends here.
 pub fn wait(time: Duration) -> bool {
     // Rounded up: a sleep of 0 ms for the last 0.9 ms would be a busy loop.
     let ms = time.as_micros().div_ceil(1000).min(i32::MAX as u128) as i64;
@@ -128,12 +128,12 @@ pub fn wait(time: Duration) -> bool {
     true
 }
 
-/// Was the configuration read again since the last call?
+/// Was the configuration reloaded since the last call?
 pub fn take_reload() -> bool {
     RELOADED.swap(false, Ordering::Relaxed)
 }
 
-/// End the process with code 1, the code that means "start me again" to the postmaster.
+/// End the process with code 1, which tells the postmaster to restart it.
 pub fn exit_for_restart() {
     // SAFETY: runs PostgreSQL's exit callbacks and ends the process; nothing in Rust waits to be dropped.
     unsafe { pg_sys::proc_exit(1) }

@@ -1,4 +1,4 @@
-//! A worker's connection: begin, transactions that survive errors, activity reports, look-ups.
+//! A worker's connection: transactions that survive errors, activity reports, look-ups.
 
 use super::{WORKER, receive_signals};
 use pgrx::bgworkers::BackgroundWorker;
@@ -8,8 +8,8 @@ use std::ffi::{CStr, CString};
 use std::panic::AssertUnwindSafe;
 use std::ptr::null;
 
-/// Settings by which a server, a database or a role could keep ticks from working, or change what they find: a session
-/// starts with what ALTER DATABASE, ALTER ROLE and the configuration files say.
+/// Settings of a server, database or role that could keep ticks from working or change their results: a session starts
+/// with the settings of ALTER DATABASE, ALTER ROLE and the configuration files.
 const PINNED: [(&CStr, &CStr); 32] = [
     // Whose rights, which objects, which triggers.
     (c"role", c"none"),
@@ -60,7 +60,7 @@ pub struct Failure {
 pub fn connect(database: pg_sys::Oid) {
     receive_signals();
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
-    // In a transaction, since some look names up in the catalogs.
+    // In a transaction, because some settings look up names in the catalogs.
     let pinned = transaction(|| {
         pin_own_user();
         PINNED.iter().filter(|(name, _)| is_known(name)).for_each(|(name, value)| pin(name, value));
@@ -81,13 +81,13 @@ pub fn connect_to_nothing() {
     BackgroundWorker::connect_worker_to_spi(None, None);
 }
 
-/// Whether the setting exists: later versions have more, and those of plpgsql only once somebody has set or used them.
+/// Whether the setting exists: later versions have more, and those of plpgsql exist only once they have been used.
 fn is_known(name: &CStr) -> bool {
     // SAFETY: a look-up by name; the result is only compared.
     !unsafe { pg_sys::GetConfigOption(name.as_ptr(), true, false) }.is_null()
 }
 
-/// Undo a `session_authorization` that a database or role has set: the worker is who it was started as.
+/// Undo a `session_authorization` set for a database or role: the worker keeps the identity it was started with.
 fn pin_own_user() {
     // SAFETY: a catalog look-up inside a transaction; the name is a palloc'ed C string that the callee copies.
     unsafe {
@@ -104,7 +104,7 @@ fn pin(name: &CStr, value: &CStr) {
     unsafe { pg_sys::SetConfigOption(name.as_ptr(), value.as_ptr(), PGC_SUSET, PGC_S_OVERRIDE) }
 }
 
-/// Run a body in a transaction of its own; an error rolls it back and is returned, the process lives on.
+/// Run a body in a transaction of its own; an error rolls it back and is returned, and the process continues.
 pub fn transaction<R>(body: impl FnOnce() -> Result<R, spi::Error>) -> Result<R, Failure> {
     PgTryBuilder::new(AssertUnwindSafe(|| {
         begin();
@@ -140,7 +140,7 @@ fn commit() {
     }
 }
 
-/// Roll back, and pass the reason through.
+/// Roll back and return the reason.
 fn abort(failure: Failure) -> Failure {
     // SAFETY: pgrx has taken the error off PostgreSQL's stack; rolling back frees locks, memory and snapshots.
     unsafe {

@@ -45,7 +45,7 @@ SELECT n_control, events_control FROM flagscope.guardrail_status ORDER BY guardr
 
 CREATE TEMP TABLE grid (odds float8, weight float8);
 INSERT INTO grid VALUES (1.1, 0.08), (1.2, 0.03), (1.3, 0.35), (1.5, 0.30), (2, 0.10), (3, 0.08), (5, 0.04), (10, 0.02);
--- statistics.md P1: d y - n ln(1 - p0 + p0 e^d), summed over strata and mixed over the grid.
+-- Test P1 of src/core/stats/README.md: d y - n ln(1 - p0 + p0 e^d), summed over strata and mixed over the grid.
 CREATE FUNCTION pg_temp.ln_e(guardrail bigint, p0 float8, decrease boolean DEFAULT false) RETURNS float8 LANGUAGE sql AS $$
     WITH arm AS (
         SELECT n_treatment AS n, CASE WHEN decrease THEN n_treatment - events_treatment[1] ELSE events_treatment[1] END AS y,

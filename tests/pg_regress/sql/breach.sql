@@ -58,7 +58,7 @@ SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control,
         FROM stratum s WHERE s.minute = extract(minute FROM e.at) - 1) AS as_in_raw_rows
 FROM flagscope.evaluation e WHERE guardrail_id = 1 ORDER BY at;
 
--- ln e of test P by its formula (statistics.md 3): the noncentral hypergeometric likelihood ratio over a grid of odds ratios.
+-- ln e of test P by its formula (src/core/stats/README.md): the noncentral hypergeometric likelihood ratio over a grid of odds ratios.
 CREATE TEMP TABLE lnf AS SELECT n, sum(ln(greatest(n, 1)::float8)) OVER (ORDER BY n) AS f FROM generate_series(0, 5000) n;
 ALTER TABLE lnf ADD PRIMARY KEY (n);
 CREATE FUNCTION pg_temp.increment(nt bigint, yt bigint, nc bigint, yc bigint, margin float8, odds float8) RETURNS float8 LANGUAGE sql STABLE AS $$

@@ -33,7 +33,7 @@ SELECT * FROM pg_temp.lanes;
 SELECT strata, decisions, waiting FROM flagscope.tick('2040-01-05 12:34');
 SELECT flag, action FROM flagscope.decision WHERE actor = 'flagscope';
 SELECT lane, sum(rows) < 62004 AS some_are_done, sum(rows) > 50000 AS most_wait FROM pg_temp.lanes GROUP BY 1;
-SELECT says ~ '^the last tick was out of time \(setting tick.budget, 1 microsecond\) and left to the next ones: [0-9]+ deltas of metrics, open buckets to be settled$' AS told FROM flagscope.status() WHERE item = 'waiting';
+SELECT says ~ '^the last tick ran out of time \(setting tick.budget, 1 microsecond\); left for the next ones: [0-9]+ deltas of metrics, open buckets to be settled$' AS told FROM flagscope.status() WHERE item = 'waiting';
 SELECT waiting FROM _flagscope.tick_state;
 -- Of a running stage before the rest of the past; and both arms of a bucket together.
 SELECT pg_temp.pay('old', '2040-01-05 11:00', 420);

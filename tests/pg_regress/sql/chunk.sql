@@ -36,7 +36,7 @@ SELECT flagscope.confirm_time('2040-11-14 13:00');
 SELECT dropped FROM flagscope.maintain('2040-11-14 13:00');
 SELECT count(*) FROM flagscope.telemetry WHERE ts < '2040-03-11 06:00';
 SELECT c.relname, c.relispartition, (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = c.oid) AS triggers FROM pg_class c WHERE relname LIKE 'detached%' AND relkind = 'r';
-SELECT what, at FROM _flagscope.horizon WHERE what = 'telemetry';
+SELECT what, at FROM _flagscope.removal WHERE what = 'telemetry';
 -- Rollups cannot be computed from rows that are gone.
 SELECT * FROM flagscope.rebuild_rollup('2040-03-11');
 

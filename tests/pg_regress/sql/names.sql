@@ -75,7 +75,7 @@ SELECT ts::time, variant, n, events_of FROM (SELECT ts, variant, n, round(n * va
     FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00', until => '2040-01-02 12:01', bucket_width => '15 seconds')) s;
 SELECT count(*), sum(n) FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00', until => '2040-01-02 12:01', bucket_width => '1 millisecond');
 SELECT made >= 0 AS maintained FROM flagscope.maintain('2040-01-02 12:05');
-UPDATE _flagscope.horizon SET at = '2040-01-03' WHERE what = 'rollup fine';
+UPDATE _flagscope.removal SET at = '2040-01-03' WHERE what = 'rollup fine';
 SELECT ts::time, variant, n FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00', until => '2040-01-02 12:20', bucket_width => '1 minute');
 SELECT * FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00', until => '2040-01-02 12:20', bucket_width => '1 month');
 SELECT * FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00', until => '2040-01-02 12:20', bucket_width => '0');

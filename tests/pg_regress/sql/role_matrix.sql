@@ -38,7 +38,7 @@ INSERT INTO decided_relation VALUES
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 variant_delta_past_1 variant_delta_past_2 variant_delta_past_3', 'r', '', '', 'r'),
     ('alert arrival delta_place health incarnation manifest restore setting_default uncounted uncounted_delta uncounted_total', 'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 variant_rollup variant_history watch', 'r', '', '', 'r'),
-    ('rollout_subject subject_delta horizon metric_run tick_state late_trace late_trace_state otlp_series otlp_evaluation', 'r', '', '', 'r'),
+    ('rollout_subject subject_delta removal metric_run tick_state late_trace late_trace_state otlp_series otlp_evaluation', 'r', '', '', 'r'),
     ('allocation chunk event exposure log metric_point span span_summary tagged variant_state', 'r', '', '', 'r'),
     ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq change_freeze_id_seq guardrail_id_seq guardrail_policy_id_seq outbox_id_seq rollout_id_seq', '', '', '', '');
 CREATE TEMP TABLE relation AS
@@ -71,7 +71,7 @@ INSERT INTO decided_function VALUES
     ('_flagscope', 'nobody reader writer deliverer admin', 'configuration load_changes load_environment load_flag_keys load_flags load_flags_after message refuse variants_of'),
     ('_flagscope', 'reader admin', 'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states session_words store_states table_holders waiting_words'),
     ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'), ('_flagscope', 'writer admin', 'record'),
-    ('_flagscope', 'admin', 'by_hand change_flag_state set_archived import_alike import_flag import_in_bulk import_segments import_set');
+    ('_flagscope', 'admin', 'decide_manually change_flag_state set_archived import_alike import_flag import_in_bulk import_segments import_set');
 CREATE TEMP TABLE function AS
 SELECT p.oid, p.pronamespace, p.proname, p.prorettype, p.provolatile, p.prosecdef, p.prokind, p.proargtypes, p.proisstrict,
     (SELECT coalesce(string_agg(r.short, ' ' ORDER BY array_position('{nobody,reader,writer,deliverer,admin}', r.short)), '') FROM role r WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')) AS may

@@ -104,7 +104,7 @@ SELECT widest, count(*) AS states, sum(n) AS n FROM unnest('{10 seconds, 10 minu
 -- Retention by level: what is left answers, in its own width.
 SELECT flagscope.set_setting('rollup.fine.retention', '"1 day"');
 SELECT count(flagscope.maintain('2040-03-04 09:15'));
-SELECT what, at FROM _flagscope.horizon ORDER BY 1;
+SELECT what, at FROM _flagscope.removal ORDER BY 1;
 SELECT widest, count(*) AS states, sum(n) AS n FROM unnest('{10 seconds, 10 minutes, 1 day}'::interval[]) widest, flagscope.variant_states('cart', since => '2040-03-01', until => '2040-03-04 09:15', bucket_width => widest) GROUP BY 1 ORDER BY 1;
 SELECT * FROM flagscope.verify_rollup('-infinity');
 SELECT flagscope.set_setting('rollup.medium.retention', '"2 days"'), flagscope.set_setting('rollup.coarse.retention', '"3 days"');

@@ -1,4 +1,4 @@
-//! The cells of the protocol, with the targets of statistics.md 11.7.
+//! The cells of the protocol, with the targets that prototypes of the tests set.
 
 use flagscope_core::stats::tilt::Harm;
 use rand::rngs::SmallRng;

@@ -1,4 +1,4 @@
-//! The decision tests beside their rivals on simulated rollouts: the protocol of the design's statistics.md, section 11.
+//! The decision tests beside their rivals on simulated rollouts.
 //!
 //! A tick is 5 seconds, every tick is looked at, alpha is 0.05, an alarm is latched. The increments are those of
 //! `flagscope_core::stats`, the rivals see the same draws. What the worker adds around them (SQL, transactions) is

@@ -1,7 +1,7 @@
 //! Bins: from a value to its bin and back, for every scale, in integer arithmetic.
 //!
-//! What is not here: counts. This file is the fixed map that makes every count-based test exact (statistics.md
-//! section 6), so it must give the same bin on every machine and in every version: no logarithm is taken.
+//! What is not here: counts. This file is the fixed map that makes every count-based test exact
+//! (src/core/stats/README.md, section 5), so it must give the same bin on every machine and in every version: no logarithm is taken.
 //!
 //! # The map
 //! At scale s the base is 2^(2^-s), and bin i covers (base^i, base^(i+1)], i = ceil(log2(x) 2^s) - 1, as in the

@@ -4,7 +4,7 @@
 //! `form` holds the two written forms and `otlp` that of OpenTelemetry.
 //!
 //! What is not: tests (`stats::exceedance`), and collapsing: a bin, once fixed, never moves, because edges that depend
-//! on the data break the exactness of the counts (statistics.md section 6). Only a merge with a coarser histogram
+//! on the data break the exactness of the counts (src/core/stats/README.md, section 5). Only a merge with a coarser histogram
 //! coarsens, and the coarse edges are some of the fine ones.
 //!
 //! Bins are one vector sorted by key. A group mostly has 50 to 300 bins and often just a few, which 64 bytes hold.
@@ -157,7 +157,7 @@ fn saturate(sum: f64) -> f64 {
 }
 
 /// How many bins a relative margin is wide: ceil(log(1 + margin) / log(base)). Rounding up is conservative, it adds at
-/// most one bin to the margin (statistics.md section 6).
+/// most one bin to the margin.
 ///
 /// # Errors
 /// [`Kind::InvalidParameter`] for a margin that is negative or not finite, and for an unknown scale.

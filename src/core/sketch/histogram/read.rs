@@ -1,7 +1,7 @@
 //! The questions that a histogram answers.
 //!
 //! What is not here: tests. Exact are the counts, the extremes and everything in units of bins; what is interpolated
-//! inside a bin is for people (statistics.md section 6, vi).
+//! inside a bin is for people (src/core/stats/README.md, section 5).
 
 use super::{Histogram, ZERO_KEY, bin};
 use crate::sketch::{Moments, quantile};
@@ -56,7 +56,7 @@ impl Histogram {
     ///
     /// The spread is at least the largest that is possible where all values but the extremes are the same: mostly that
     /// is a sender's count and sum, and nothing is known of the spread. The test of means is valid with any that is not
-    /// less than the true one (statistics.md section 5).
+    /// less than the true one.
     pub fn bounded_moments(&self, floor: f64, cap: f64) -> Moments {
         let within = |x: f64| x.clamp(floor, cap);
         let n = self.count as f64;

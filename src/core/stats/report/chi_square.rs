@@ -21,7 +21,7 @@ pub struct ChiSquare {
 pub fn goodness_of_fit(counts: &[u64], weights: &[f64]) -> Result<Option<ChiSquare>> {
     if counts.len() != weights.len() || counts.len() < 2 {
         let message = format!(
-            "counts and weights must be as many, and at least two, got \"{}\" and \"{}\"",
+            "there must be as many counts as weights, at least two, got \"{}\" and \"{}\"",
             counts.len(),
             weights.len()
         );

@@ -2,7 +2,7 @@
 //!
 //! What is here: means and ratios of sums over units (Welch), two proportions, two rates, ranks (Mann-Whitney on
 //! histograms), counts against shares (chi-square), and corrections for many tests. What is not: anything that a guardrail acts on. Looked at again and again until it is
-//! significant, each of these errs in 30 to 60 % of healthy rollouts (statistics.md tables 11.2); the sequential tests
+//! significant, each of these errs in 30 to 60 % of healthy rollouts (the README.md above, section 9); the sequential tests
 //! of the parent module do not.
 //!
 //! All effects are treatment minus control. `p_value` is two-sided; `p_greater` is that of the treatment being greater.

@@ -1,6 +1,6 @@
 //! Two distributions by ranks: Mann-Whitney's U on histograms, and the largest distance of the two shares.
 //!
-//! A bin is a tie. So the answer is exactly that of the test on the binned values (statistics.md section 6, i); against
+//! A bin is a tie. So the answer is exactly that of the test on the binned values (the README.md above, section 5); against
 //! the raw values it is off by what happens inside bins, 2.2 % wide at the default scale.
 
 use super::distribution::normal_tail;

@@ -1,6 +1,6 @@
--- What people do with rollouts. Each names its actor and reason, and may say from when it holds (for replay and tests).
+-- Actions of people on rollouts. Each records its actor and reason, and can be given a time (for replay and tests).
 
-CREATE FUNCTION _flagscope.by_hand(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
+CREATE FUNCTION _flagscope.decide_manually(rollout_id bigint, action flagscope.action, reason text, actor text, at timestamptz DEFAULT NULL,
     override boolean DEFAULT false, stage integer DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -13,12 +13,12 @@ DECLARE
     decided bigint;
 BEGIN
     IF NOT isfinite(moment) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('a decision needs a finite time, got "%s"', moment);
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('the time of a decision must be finite, got "%s"', moment);
     END IF;
-    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = by_hand.rollout_id FOR NO KEY UPDATE;
-    IF r.stage <> by_hand.stage THEN
+    SELECT * INTO r FROM flagscope.rollout x WHERE x.id = decide_manually.rollout_id FOR NO KEY UPDATE;
+    IF r.stage <> decide_manually.stage THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s is at stage %s, not at stage %s: it has been moved meanwhile', r.id, r.stage, by_hand.stage),
+            MESSAGE = _flagscope.message('rollout %s is at stage %s, not at stage %s: it was moved in the meantime', r.id, r.stage, decide_manually.stage),
             HINT = _flagscope.message('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
     END IF;
     IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
@@ -27,71 +27,71 @@ BEGIN
     BEGIN
         decided := _flagscope.decide(rollout_id, action, person, coalesce(given, 'by hand'), moment, NULL::bigint, false, evidence);
     EXCEPTION WHEN unique_violation THEN
-        -- Of two that start at once neither saw the other.
+        -- Two rollouts that start concurrently do not see each other.
         IF r.exclusion_group IS NULL THEN
             RAISE;
         END IF;
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('another rollout of group "%s" has started at the same time, and excludes rollout %s', r.exclusion_group, r.id),
+            MESSAGE = _flagscope.message('another rollout of exclusion group "%s" was started at the same time as rollout %s', r.exclusion_group, r.id),
             HINT = _flagscope.message('See SELECT id, flag, status FROM flagscope.rollout WHERE exclusion_group = %s.', quote_literal(r.exclusion_group));
     END;
     IF action = 'resume' THEN
-        PERFORM _flagscope.renew_health(rollout_id);  -- he has looked at it; a rest of the ramp has not
+        PERFORM _flagscope.renew_health(rollout_id);  -- a person has looked at it, unlike when the ramp resumes by itself
     END IF;
     RETURN decided;
 END $$;
-COMMENT ON FUNCTION _flagscope.by_hand(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
-    'a decision of a person; what widens is refused while frozen, unless overridden with a reason, and all is refused at another stage than the one given';
+COMMENT ON FUNCTION _flagscope.decide_manually(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
+    'makes a person''s decision; what widens a rollout is refused during a freeze, unless overridden with a reason; refused if the rollout is at another stage than the one given';
 
 CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'start', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'start', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.start_rollout(bigint, boolean, text, text, timestamptz) IS
-    'starts a drafted rollout at its first stage; from here its guardrails look at it; returns the decision''s id';
+    'starts a drafted rollout at its first stage; from now on its guardrails are judged; returns the decision''s id';
 
 CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'pause', reason, actor, at);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'pause', reason, actor, at);
 COMMENT ON FUNCTION flagscope.pause_rollout(bigint, text, text, timestamptz) IS
-    'stops the ramp where it is; guardrails go on looking; returns the decision''s id';
+    'stops the ramp at its present stage; guardrails are still judged; returns the decision''s id';
 
 CREATE FUNCTION flagscope.resume_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'resume', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'resume', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.resume_rollout(bigint, boolean, text, text, timestamptz) IS
-    'lets a paused or held ramp go on; its stage starts anew, and so does the evidence of breached guardrails; returns the decision''s id';
+    'resumes a paused or held ramp; its stage starts again, and so does the evidence of breached guardrails; returns the decision''s id';
 
 CREATE FUNCTION flagscope.advance_rollout(rollout_id bigint, stage integer DEFAULT NULL,
     override boolean DEFAULT false, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'advance', reason, actor, at, override, stage);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'advance', reason, actor, at, override, stage);
 COMMENT ON FUNCTION flagscope.advance_rollout(bigint, integer, boolean, text, text, timestamptz) IS
-    'goes to the next stage without waiting for its gates; from the last stage completes, and is recorded as that; with stage only if that is the present one, so that a second call, or the worker''s own step, is not followed by another; returns the decision''s id';
+    'moves to the next stage without waiting for the gates of the present one; from the last stage it completes the rollout, and is recorded as that; if stage is given, only if it is the present one, so that two callers, or a caller and the worker, do not advance twice; returns the decision''s id';
 
 CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, stage integer DEFAULT NULL, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'step_back', reason, actor, at, false, stage);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'step_back', reason, actor, at, false, stage);
 COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, integer, text, text, timestamptz) IS
-    'goes back one stage and holds there until resumed; with stage only if that is the present one; returns the decision''s id';
+    'moves back one stage and holds there until resumed; if stage is given, only if it is the present one; returns the decision''s id';
 
 CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'rollback', reason, actor, at);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'rollback', reason, actor, at);
 COMMENT ON FUNCTION flagscope.rollback_rollout(bigint, text, text, timestamptz) IS
-    'serves everyone what was served before the rollout; returns the decision''s id';
+    'ends the rollout and serves everyone what was served before it; returns the decision''s id';
 
 CREATE FUNCTION flagscope.complete_rollout(rollout_id bigint, override boolean DEFAULT false,
     reason text DEFAULT NULL, actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
-LANGUAGE sql RETURN _flagscope.by_hand(rollout_id, 'complete', reason, actor, at, override);
+LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'complete', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.complete_rollout(bigint, boolean, text, text, timestamptz) IS
-    'makes the treatment the flag''s default variant for everyone; returns the decision''s id';
+    'ends the rollout and makes the treatment the flag''s default variant; returns the decision''s id';
 
 CREATE FUNCTION flagscope.approve_stage(rollout_id bigint, stage integer DEFAULT NULL, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    decided bigint := _flagscope.by_hand(rollout_id, 'approve'::flagscope.action, reason, actor, at, false, stage);
+    decided bigint := _flagscope.decide_manually(rollout_id, 'approve'::flagscope.action, reason, actor, at, false, stage);
 BEGIN
     UPDATE flagscope.rollout_stage s SET approved_by = d.actor, approved_at = d.at
     FROM flagscope.decision d JOIN flagscope.rollout r ON r.id = d.rollout_id
@@ -99,7 +99,7 @@ BEGIN
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION flagscope.approve_stage(bigint, integer, text, text, timestamptz) IS
-    'lets the ramp leave its present stage once the other gates are clear; with stage only if that is the present one, so that nobody approves what he has not seen; returns the decision''s id';
+    'allows the ramp to leave its present stage once the other gates are clear; if stage is given, only if it is the present one, so that nobody approves a stage they have not seen; returns the decision''s id';
 
 CREATE FUNCTION _flagscope.check_rest(r flagscope.rollout, at timestamptz, override boolean, reason text) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -109,16 +109,16 @@ DECLARE
         WHERE d.rollout_id = r.id AND d.actor = 'flagscope' AND d.to_status = 'rolled_back' AND d.from_status <> 'rolled_back');
 BEGIN
     IF r.status <> 'rolled_back' THEN
-        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('rollout %s is %s: only one that was rolled back can be restarted', r.id, r.status),
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state', MESSAGE = _flagscope.message('rollout %s is %s: only a rollout that was rolled back can be restarted', r.id, r.status),
             HINT = CASE WHEN r.status IN ('paused', 'held') THEN _flagscope.message('Resume it with flagscope.resume_rollout(%s).', r.id) ELSE 'Create another rollout.' END;
     ELSIF at < until AND NOT (coalesce(override, false) AND coalesce(reason, '') <> '') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s was rolled back by a guardrail and rests until %s', r.id, _flagscope.utc(until)),
-            HINT = 'Wait (setting rollout.retry_after), or give override => true with a reason.';
+            MESSAGE = _flagscope.message('rollout %s was rolled back by a guardrail and cannot be restarted before %s', r.id, _flagscope.utc(until)),
+            HINT = 'Wait (setting rollout.retry_after), or pass override => true and a reason.';
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_rest(flagscope.rollout, timestamptz, boolean, text) IS
-    'raises unless the rollout was rolled back, and long enough ago';
+    'raises unless the rollout was rolled back long enough ago';
 
 CREATE FUNCTION flagscope.restart_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
@@ -141,9 +141,9 @@ BEGIN
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent, s.min_duration, s.min_sample, s.approval_needed
     FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id ORDER BY s.ordinal;
-    PERFORM _flagscope.by_hand(new_id, 'start'::flagscope.action, coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override,
+    PERFORM _flagscope.decide_manually(new_id, 'start'::flagscope.action, coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override,
         NULL::integer);
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION flagscope.restart_rollout(bigint, boolean, text, text, timestamptz) IS
-    'tries a rollout that was rolled back once more, from its first stage and with evidence of its own; returns the new rollout''s id';
+    'starts a copy of a rollout that was rolled back, from the first stage and with new evidence; returns the new rollout''s id';

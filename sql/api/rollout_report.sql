@@ -3,9 +3,9 @@
 CREATE FUNCTION _flagscope.time_words(at timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') $$;
-COMMENT ON FUNCTION _flagscope.time_words(timestamptz) IS 'a time in UTC, to the second, for people';
+COMMENT ON FUNCTION _flagscope.time_words(timestamptz) IS 'a time in UTC, to the second, as text';
 
-CREATE FUNCTION _flagscope.story_stages(r flagscope.rollout) RETURNS SETOF text
+CREATE FUNCTION _flagscope.report_stages(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('  %s %s %s %s%s', CASE WHEN s.ordinal = r.stage AND r.status IN ('running', 'paused', 'held') THEN '>' ELSE ' ' END,
@@ -17,25 +17,25 @@ AS $$
         WHERE d.rollout_id = r.id AND d.to_stage = s.ordinal AND d.from_stage <> s.ordinal AND NOT d.shadow) e ON true
     WHERE s.rollout_id = r.id ORDER BY s.ordinal;
 $$;
-COMMENT ON FUNCTION _flagscope.story_stages(flagscope.rollout) IS 'a rollout''s stages: share, when it was entered or what it asks for';
+COMMENT ON FUNCTION _flagscope.report_stages(flagscope.rollout) IS 'a rollout''s stages as text: percent, when it was entered, or its conditions';
 
-CREATE FUNCTION _flagscope.story_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, r flagscope.rollout) RETURNS text
+CREATE FUNCTION _flagscope.report_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, r flagscope.rollout) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN g.test = 'anomaly' THEN 'score ' || round(s.value::numeric, 2) ELSE
         coalesce(_flagscope.effect_words(_flagscope.effect(g, s, m, r), m.kind::text, m.unit),
-            -- Its rollups are gone: the value is left.
+            -- The rollups are gone; the stored value is left.
             CASE WHEN g.test = 'threshold' THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END) END;
 $$;
-COMMENT ON FUNCTION _flagscope.story_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, flagscope.rollout) IS
-    'what a guardrail estimates, with its interval; of an anomaly its score';
+COMMENT ON FUNCTION _flagscope.report_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, flagscope.rollout) IS
+    'a guardrail''s estimate with its interval; for an anomaly its score';
 
-CREATE FUNCTION _flagscope.story_guardrails(r flagscope.rollout) RETURNS SETOF text
+CREATE FUNCTION _flagscope.report_guardrails(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH line AS (
         SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state, s.n_treatment::text AS n_t, s.n_control::text AS n_c,
-            coalesce(_flagscope.story_effect(s, g, m, r), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
+            coalesce(_flagscope.report_effect(s, g, m, r), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
         WHERE s.rollout_id = r.id
         UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect (interval at every look)', 'in words'
@@ -43,12 +43,12 @@ AS $$
     SELECT format('  %s  %s  %s  %s  %s  %s', rpad(l.name, w.name), rpad(l.state, w.state), lpad(l.n_t, w.n_t), lpad(l.n_c, w.n_c), rpad(l.effect, w.effect), l.reason)
     FROM line l, width w WHERE (SELECT count(*) FROM line) > 1 ORDER BY l.id;
 $$;
-COMMENT ON FUNCTION _flagscope.story_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
+COMMENT ON FUNCTION _flagscope.report_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
 
-CREATE FUNCTION _flagscope.story_charts(r flagscope.rollout, until timestamptz) RETURNS SETOF text
+CREATE FUNCTION _flagscope.report_charts(r flagscope.rollout, until timestamptz) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- 60 characters over the rollout's time, in steps of whole buckets.
+    -- 60 characters for the duration of the rollout, in steps of whole buckets.
     WITH span AS (SELECT _flagscope.series_bucket(greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz), r.started_at) AS step)
     SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
     FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
@@ -58,7 +58,7 @@ AS $$
             WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
     ORDER BY m.metric, x.variant <> r.treatment;
 $$;
-COMMENT ON FUNCTION _flagscope.story_charts(flagscope.rollout, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.report_charts(flagscope.rollout, timestamptz) IS
     'each metric of treatment and control over a rollout''s time: rate, mean or p95';
 
 CREATE FUNCTION flagscope.rollout_report(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS SETOF text
@@ -73,17 +73,17 @@ BEGIN
         CASE WHEN r.status IN ('running', 'paused', 'held') THEN coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
         'on watch until ' || _flagscope.time_words(r.follow_up_until) || ' UTC', 'could not be decided: ' || r.problem);
     RETURN NEXT 'stages';
-    RETURN QUERY SELECT _flagscope.story_stages(r);
+    RETURN QUERY SELECT _flagscope.report_stages(r);
     RETURN NEXT 'timeline (UTC)';
     RETURN QUERY SELECT format('  %s  %s%s%s by %s: %s', _flagscope.time_words(d.at), CASE WHEN d.shadow THEN 'shadow ' END, replace(d.action::text, '_', ' '),
         CASE WHEN d.from_percent <> d.to_percent THEN format(' %s %% -> %s %%', trim_scale(d.from_percent), trim_scale(d.to_percent)) END, d.actor, d.reason)
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
-    RETURN QUERY SELECT _flagscope.story_guardrails(r);
+    RETURN QUERY SELECT _flagscope.report_guardrails(r);
     RETURN NEXT 'health';
     RETURN QUERY SELECT format('  %s: %s: %s', h.rule, h.state, h.reason) FROM flagscope.rollout_health h WHERE h.rollout_id = r.id ORDER BY h.rule;
     RETURN NEXT 'charts';
-    RETURN QUERY SELECT _flagscope.story_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
+    RETURN QUERY SELECT _flagscope.report_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.rollout_report(bigint, timestamptz) IS
-    'a rollout as a page of text: where it stands, stages, timeline, guardrails with estimates and intervals, health, charts';
+    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, health, charts';
