@@ -77,7 +77,7 @@ BEGIN
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
               evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
               explain_evaluation,export_flagd,flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,
-              ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
+              plan_rollout,ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
               variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;

@@ -15,7 +15,6 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::error::Report;
-use crate::pg::document::Document;
 use crate::pg::{cache, latest};
 
 /// The compiled configuration, and how this database stores the four signals.
@@ -37,18 +36,6 @@ pub struct Compiled {
 
 thread_local! {
     static COMPILED: RefCell<Option<Rc<Compiled>>> = const { RefCell::new(None) };
-}
-
-/// Raises unless the JSON is a filter.
-#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
-fn require_filter(filter: Document) -> Result<(), ErrorReport> {
-    filter.0.and_then(|json| Filter::parse(&json)).report().map(|_| ())
-}
-
-/// Raises unless the JSON is a denominator.
-#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
-fn require_per(per: Document) -> Result<(), ErrorReport> {
-    per.0.and_then(|json| Per::parse(&json)).report().map(|_| ())
 }
 
 /// The configuration as last committed.

@@ -237,8 +237,10 @@ extension_sql_file!(
         stats::design_effect,
         stats::combine_e,
         stats::e_bh,
-        plan::require_filter,
-        plan::require_per,
+        filter::check_filter,
+        filter::check_per,
+        filter::require_filter,
+        filter::require_per,
         query::require_query,
         query::query_rows,
         query::own_query_rows,
@@ -350,7 +352,8 @@ extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effec
 extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
-extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["report_api"]);
+extension_sql_file!("../sql/api/plan.sql", name = "plan_api", requires = ["report_api", planner::forecast_ramp]);
+extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["plan_api"]);
 extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);
 extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);

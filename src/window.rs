@@ -140,7 +140,7 @@ impl<'c> Exposed<'c> {
     }
 
     /// Looks up the subjects of some rows, except known ones.
-    pub fn find<'r>(&mut self, rows: impl Iterator<Item = &'r TelemetryRow<'r>>) -> CoreResult<()> {
+    pub fn find<'r, 't: 'r>(&mut self, rows: impl Iterator<Item = &'r TelemetryRow<'t>>) -> CoreResult<()> {
         let new = rows.filter_map(TelemetryRow::subject).filter(|subject| !self.units.knows(subject));
         let new: Vec<_> = new.collect::<BTreeSet<_>>().into_iter().collect();
         if new.is_empty() {

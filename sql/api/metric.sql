@@ -60,13 +60,9 @@ CREATE FUNCTION _flagscope.check_metric_row() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM _flagscope.require_filter(NEW.filter);
-    IF NEW.event IS NOT NULL THEN
-        PERFORM _flagscope.require_filter(NEW.event);
-    END IF;
-    IF NEW.per IS NOT NULL THEN
-        PERFORM _flagscope.require_per(NEW.per);
-    END IF;
+    PERFORM _flagscope.require_filter(NEW.filter, _flagscope.message('filter of metric "%s"', NEW.name)),
+        _flagscope.require_filter(NEW.event, _flagscope.message('event of metric "%s"', NEW.name)),
+        _flagscope.require_per(NEW.per, _flagscope.message('per of metric "%s"', NEW.name));
     IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
         PERFORM _flagscope.check_query_owner(NEW);
     END IF;

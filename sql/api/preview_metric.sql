@@ -2,8 +2,8 @@
 
 CREATE TYPE flagscope.metric_preview AS (topic text, flag text, variant text, n bigint, events bigint, value float8, detail text);
 COMMENT ON TYPE flagscope.metric_preview IS
-    'one line of preview_metric(): rows, variant, values, example or warning; value: what the metric says of them, of quantiles p95';
-COMMENT ON COLUMN flagscope.metric_preview.topic IS 'rows, variant, values, example or warning';
+    'one line of preview_metric(): rows, variant, values, example, warning, or error (a filter that cannot be read: nothing else is told then); value: what the metric says of them, of quantiles p95';
+COMMENT ON COLUMN flagscope.metric_preview.topic IS 'rows, variant, values, example, warning or error';
 COMMENT ON COLUMN flagscope.metric_preview.flag IS 'key of the flag; of a line about a variant';
 COMMENT ON COLUMN flagscope.metric_preview.variant IS 'the variant';
 COMMENT ON COLUMN flagscope.metric_preview.n IS 'how many rows or values';
@@ -43,6 +43,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.survey_query(flagscope.metric_definition, timestamptz, timestamptz) IS
     'what a metric''s query returns for a range of time, with the caller''s own rights, and which units of live rollouts it concerns';
+
+CREATE FUNCTION _flagscope.filter_problems(m flagscope.metric_definition) RETURNS TABLE (part text, path text, problem text, hint text, is_error boolean)
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'filter', f.* FROM flagscope.check_filter(m.filter) f
+    UNION ALL SELECT 'event', e.* FROM flagscope.check_filter(m.event) e
+    UNION ALL SELECT 'per', p.* FROM flagscope.check_per(m.per) p;
+$$;
+COMMENT ON FUNCTION _flagscope.filter_problems(flagscope.metric_definition) IS 'what is wrong with a metric''s filters, and with which';
 
 CREATE FUNCTION _flagscope.survey_warnings(m flagscope.metric_definition, s jsonb) RETURNS SETOF text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -89,6 +98,11 @@ BEGIN
     END IF;
     m := jsonb_populate_record(NULL::flagscope.metric_definition, '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
     PERFORM _flagscope.check_window(m.name, m.conversion_window);
+    RETURN QUERY SELECT CASE WHEN f.is_error THEN 'error' ELSE 'warning' END, NULL::text, NULL::text, NULL::bigint, NULL::bigint, NULL::float8,
+            format('%s%s: %s. %s', f.part, f.path, f.problem, f.hint) FROM _flagscope.filter_problems(m) f;
+    IF EXISTS (SELECT FROM _flagscope.filter_problems(m) f WHERE f.is_error) THEN
+        RETURN;
+    END IF;
     s := CASE WHEN m.query IS NOT NULL THEN _flagscope.survey_query(m, since, until)
         ELSE _flagscope.survey(_flagscope.metric_definition(m), _flagscope.arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
     RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,

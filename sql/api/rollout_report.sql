@@ -61,6 +61,24 @@ $$;
 COMMENT ON FUNCTION _flagscope.report_charts(flagscope.rollout, timestamptz) IS
     'each metric of treatment and control over a rollout''s time: rate, mean or p95';
 
+CREATE FUNCTION _flagscope.report_plan(r flagscope.rollout, at timestamptz) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- The present stage lasts at least as long as is left of it; what its guardrails know already is not counted.
+    WITH left_over AS (
+        SELECT array_agg(s.percent ORDER BY s.ordinal) AS percents, array_agg(s.min_sample::float8 ORDER BY s.ordinal) AS samples,
+            array_agg(greatest(extract(epoch FROM s.min_duration - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 1)::float8 ORDER BY s.ordinal) AS seconds
+        FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal >= r.stage
+    ), plan AS (
+        SELECT p.* FROM left_over l, LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, at, 1.5::float8, 0.2::float8, NULL::float8, NULL::float8, true) p
+        WHERE l.percents IS NOT NULL
+    )
+    SELECT format('  %s: %s; %s', w.guardrail, 'finds ' || coalesce(_flagscope.times_words(w.smallest_effect) || ' and worse', 'no effect below 100 times'), w.words)
+    FROM plan w WHERE w.stage IS NULL AND w.rows_treatment IS NOT NULL;
+$$;
+COMMENT ON FUNCTION _flagscope.report_plan(flagscope.rollout, timestamptz) IS
+    'what the stages that are left can find, by guardrail whose metric has a past: as plan_rollout() says, from now on';
+
 CREATE FUNCTION flagscope.rollout_report(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS SETOF text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres' SET extra_float_digits = 1
 AS $$
@@ -80,10 +98,14 @@ BEGIN
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
     RETURN QUERY SELECT _flagscope.report_guardrails(r);
+    IF r.status IN ('running', 'paused', 'held') THEN
+        RETURN NEXT 'what the ramp can still find';
+        RETURN QUERY SELECT _flagscope.report_plan(r, at);
+    END IF;
     RETURN NEXT 'health';
     RETURN QUERY SELECT format('  %s: %s: %s', h.rule, h.state, h.reason) FROM flagscope.rollout_health h WHERE h.rollout_id = r.id ORDER BY h.rule;
     RETURN NEXT 'charts';
     RETURN QUERY SELECT _flagscope.report_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.rollout_report(bigint, timestamptz) IS
-    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, health, charts';
+    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, what the stages that are left can find, health, charts';

@@ -1,10 +1,17 @@
 -- Comments of the statistics that Rust implements (src/guardrail.rs, src/stats/), and of the checks of metrics (src/plan.rs,
 -- src/query.rs, src/survey.rs).
 
-COMMENT ON FUNCTION _flagscope.require_filter(jsonb) IS
-    'raises unless the JSON is a filter of telemetry rows: {"name", "name_matches", "service", "is_error", "severity_at_least", "value_above", "value_below", "attributes": {key: scalar}}';
-COMMENT ON FUNCTION _flagscope.require_per(jsonb) IS
-    'raises unless the JSON is a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
+COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
+    'what is wrong with a filter of telemetry rows, where (a JSON pointer) and what to do; no rows: nothing; a problem that is no error '
+    'works, but hardly as it was meant. A filter is an object of which all must hold: name, service, body (texts), value, severity (numbers), '
+    'attributes {key: condition}, is_error (true, false), and, or (lists of filters), not (a filter), and in short name_matches, '
+    'severity_at_least, value_above, value_below. A condition is a value to be equal to (a number is also found where it was stored as text), '
+    'null for absent, a list of which one must hold, or an object of >, >=, <, <= (numbers), prefix, suffix, contains, matches (texts; a regular '
+    'expression in linear time) and not: {"attributes": {"http.response.status_code": {">=": 500}, "http.route": {"not": ["/health", "/ready"]}}}';
+COMMENT ON FUNCTION flagscope.check_per(jsonb) IS
+    'what is wrong with a denominator of a rate or ratio: a filter as in check_filter(), with "signal" (metric, log, span, event) and "sum_values" (true, false)';
+COMMENT ON FUNCTION _flagscope.require_filter(jsonb, text) IS 'raises unless the JSON is a filter; the text says which one it is';
+COMMENT ON FUNCTION _flagscope.require_per(jsonb, text) IS 'raises unless the JSON is a denominator of a rate or ratio';
 COMMENT ON FUNCTION _flagscope.survey(jsonb, jsonb, timestamptz, timestamptz) IS
     'what a metric''s definition (as metric_definition()) matches among the rows stored from since to before until; attributed by their flags, or with a window by the units of rollouts (as arms())';
 COMMENT ON FUNCTION _flagscope.require_query(text) IS

@@ -78,7 +78,7 @@ COMMENT ON COLUMN flagscope.metric_definition.unit IS 'UCUM unit of its values, 
 COMMENT ON COLUMN flagscope.metric_definition.description IS 'for people';
 COMMENT ON COLUMN flagscope.metric_definition.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.metric_definition.filter IS
-    'which rows count, as JSON: name, name_matches (regular expression), service, is_error, severity_at_least, value_above, value_below, attributes {key: value}; all conditions must hold';
+    'which rows count, as JSON of which all must hold: name, service, body, value, severity, attributes {key: condition}, is_error, and, or, not ...; check_filter() says the form and what is wrong with one';
 COMMENT ON COLUMN flagscope.metric_definition.event IS 'of a proportion: which of the matching rows are events, as JSON like filter';
 COMMENT ON COLUMN flagscope.metric_definition.per IS
     'of a rate or ratio: the denominator, JSON like filter with signal (default: the metric''s) and, for rates, sum_values: true to add up values (seconds, a counter''s increments) instead of counting rows';

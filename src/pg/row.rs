@@ -1,14 +1,16 @@
 //! One telemetry row as it is counted: its values in place, detoasted only when a filter needs them.
 
+use std::cell::OnceCell;
+
 use flagscope_core::sketch::Histogram;
-use flagscope_core::telemetry::{Row, Scalar, Signal};
+use flagscope_core::telemetry::{Found, Row, Signal};
 use pgrx::{FromDatum, pg_sys};
 
 use super::jsonb::{Jsonb, plain_at, text_at};
 use super::value::Stored;
 
 /// The columns of telemetry that are read, in the order of [`Columns`].
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "ts",
     "signal",
     "name",
@@ -21,6 +23,7 @@ const NAMES: [&str; 12] = [
     "attributes",
     "subject",
     "distribution",
+    "body",
 ];
 
 /// Zero-based positions of [`NAMES`] in the tuple.
@@ -36,6 +39,8 @@ pub struct TelemetryRow<'t> {
     nulls: &'t [bool],
     columns: Columns,
     signal: Signal,
+    /// Its attributes, unpacked once however many conditions ask.
+    attributes: OnceCell<Option<Jsonb<'t>>>,
 }
 
 impl Columns {
@@ -71,7 +76,8 @@ impl<'t> TelemetryRow<'t> {
         // An enum is its label's OID.
         let label = pg_sys::Oid::from_u32(values[signal].value() as u32);
         let signal = labels.iter().find(|(oid, _)| *oid == label)?.1;
-        Some((values[ts].value() as i64, Self { values, nulls, columns, signal }))
+        let attributes = OnceCell::new();
+        Some((values[ts].value() as i64, Self { values, nulls, columns, signal, attributes }))
     }
 
     fn text(&self, column: usize) -> Option<&str> {
@@ -80,9 +86,9 @@ impl<'t> TelemetryRow<'t> {
         unsafe { text_at(self.values[i], self.nulls[i]) }
     }
 
-    fn jsonb(&self, column: usize) -> Option<Jsonb<'_>> {
+    fn jsonb(&self, column: usize) -> Option<Jsonb<'t>> {
         let i = self.columns.0[column];
-        // SAFETY: the column is a jsonb; the row outlives the borrow.
+        // SAFETY: the column is a jsonb; it stays where it is as long as the row's values.
         (!self.nulls[i]).then(|| unsafe { Jsonb::new(self.values[i]) })
     }
 
@@ -139,7 +145,11 @@ impl Row for TelemetryRow<'_> {
         unsafe { plain_at(self.values[i], self.nulls[i]) }
     }
 
-    fn has_attribute(&self, key: &str, value: &Scalar) -> bool {
-        self.jsonb(9).is_some_and(|attributes| attributes.has(key, value))
+    fn body(&self) -> Option<&str> {
+        self.text(12)
+    }
+
+    fn attribute(&self, key: &str) -> Option<Found<'_>> {
+        self.attributes.get_or_init(|| self.jsonb(9)).as_ref()?.get(key)
     }
 }

@@ -46,12 +46,13 @@ thread_local! {
 /// Ask for the shared memory; only while `shared_preload_libraries` are loaded.
 #[allow(unexpected_cfgs)] // pgrx's macro asks for versions of PostgreSQL that this crate has no feature for.
 pub fn reserve() {
-    pg_shmem_init!(BOARD = Board([const { Slot::EMPTY }; SLOTS]));
+    pg_shmem_init!(BOARD = Board([const { Slot::free() }; SLOTS]));
 }
 
 impl Slot {
-    const EMPTY: Self =
-        Self { database: AtomicU32::new(0), pending: AtomicBool::new(false), latch: AtomicPtr::new(null_mut()) };
+    const fn free() -> Self {
+        Self { database: AtomicU32::new(0), pending: AtomicBool::new(false), latch: AtomicPtr::new(null_mut()) }
+    }
 }
 
 /// The slots in the order in which a database's is looked for: its own place first.

@@ -182,7 +182,7 @@ impl<'p> Fold<'p> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Definition, Filter, MetricKind, Per, Scalar, Signal};
+    use super::super::{Definition, Filter, MetricKind, Per, Signal};
     use super::*;
     use serde_json::json;
 
@@ -206,9 +206,6 @@ mod tests {
         }
         fn is_error(&self) -> Option<bool> {
             self.3
-        }
-        fn has_attribute(&self, _: &str, _: &Scalar) -> bool {
-            false
         }
     }
 

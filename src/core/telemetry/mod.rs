@@ -17,7 +17,7 @@ mod window;
 
 pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
-pub use filter::{Filter, Scalar};
+pub use filter::{Filter, Found, Problem, Scalar};
 pub use fold::{BUCKET_MICROS, Fold, Group, Targets};
 pub use lane::{Lane, Stages};
 pub use per::Per;
@@ -84,6 +84,12 @@ pub trait Row {
     fn severity(&self) -> Option<i16>;
     /// Whether the row is an error.
     fn is_error(&self) -> Option<bool>;
-    /// Whether the row has the attribute with exactly this value.
-    fn has_attribute(&self, key: &str, value: &Scalar) -> bool;
+    /// The row's text, such as a log's message.
+    fn body(&self) -> Option<&str> {
+        None
+    }
+    /// The value of one of the row's attributes; JSON's null is none.
+    fn attribute(&self, _key: &str) -> Option<Found<'_>> {
+        None
+    }
 }

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::{Filter, Signal};
+use super::{Filter, Problem, Signal};
 use crate::error::{Error, Kind, Result};
+use crate::names;
 
 /// The rows of a denominator.
 #[derive(Debug, Clone)]
@@ -20,32 +21,55 @@ impl Per {
     /// Reads the JSON form: a filter with the additional keys `signal` and `sum_values`.
     ///
     /// # Errors
-    /// [`Kind::InvalidParameter`] naming the key and what it should be.
+    /// The first thing that is wrong with it, where it stands, and what it should be.
     pub fn parse(json: &Value) -> Result<Self> {
-        let mut rest = json.clone();
-        let (mut signal, mut sum_values) = (None, false);
-        if let Value::Object(map) = &mut rest {
-            signal = map.remove("signal").as_ref().map(read_signal).transpose()?;
-            sum_values = map.remove("sum_values").as_ref().map(read_boolean).transpose()?.unwrap_or(false);
+        let (per, problems) = read(json);
+        match problems.into_iter().find(|problem| problem.error.is_some()) {
+            Some(problem) => Err(Error::from(problem)),
+            None => Ok(Self { filter: Filter::parse(&rest(json))?, ..per }),
         }
-        Ok(Self { signal, filter: Filter::parse(&rest)?, sum_values })
+    }
+
+    /// Everything that is wrong with the JSON form, and what works but is hardly meant.
+    pub fn check(json: &Value) -> Vec<Problem> {
+        let mut problems = read(json).1;
+        problems.extend(Filter::check(&rest(json)));
+        problems
     }
 }
 
-fn read_signal(value: &Value) -> Result<Signal> {
-    value.as_str().and_then(|label| Signal::from_label(label).ok()).ok_or_else(|| {
-        wrong(format!("key \"signal\" of a denominator must be metric, log, span or event, got {value}"))
-    })
+/// The keys of a filter alone.
+fn rest(json: &Value) -> Value {
+    let mut rest = json.clone();
+    if let Value::Object(map) = &mut rest {
+        map.retain(|key, _| !matches!(key.as_str(), "signal" | "sum_values"));
+    }
+    rest
 }
 
-fn read_boolean(value: &Value) -> Result<bool> {
-    let message = || format!("key \"sum_values\" of a denominator must be true or false, got {value}");
-    value.as_bool().ok_or_else(|| wrong(message()))
-}
-
-fn wrong(message: String) -> Error {
-    Error::new(Kind::InvalidParameter, message)
-        .hint("For example {\"signal\": \"span\", \"name\": \"POST /checkout\"}: one for each such span.")
+/// What stands beside the filter.
+fn read(json: &Value) -> (Per, Vec<Problem>) {
+    let mut problems = Vec::new();
+    let mut wrong = |key: &str, wanted: &str, got: &Value| {
+        let message =
+            format!("key \"{key}\" of a denominator must be {wanted}, got {}", names::shown(&got.to_string()));
+        let hint =
+            "For example {\"signal\": \"span\", \"name\": \"POST /checkout\"}: one for each such span.".to_owned();
+        problems.push(Problem { path: format!("/{key}"), message, hint, error: Some(Kind::InvalidParameter) });
+    };
+    let mut per = Per { signal: None, filter: Filter::default(), sum_values: false };
+    if let Some(label) = json.get("signal") {
+        per.signal = label.as_str().and_then(|label| Signal::from_label(label).ok());
+        if per.signal.is_none() {
+            wrong("signal", "metric, log, span or event", label);
+        }
+    }
+    match json.get("sum_values") {
+        Some(Value::Bool(sums)) => per.sum_values = *sums,
+        Some(other) => wrong("sum_values", "true or false", other),
+        None => {}
+    }
+    (per, problems)
 }
 
 #[cfg(test)]

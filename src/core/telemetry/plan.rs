@@ -49,11 +49,11 @@ impl Definition {
 
     /// The names that its rows can have; `None`: any.
     fn row_names(&self) -> Option<Vec<&str>> {
-        let own = self.filter.exact_name()?;
-        match &self.per {
-            Some(per) => Some(vec![own, per.filter.exact_name()?]),
-            None => Some(vec![own]),
+        let mut names = self.filter.names()?;
+        if let Some(per) = &self.per {
+            names.extend(per.filter.names()?);
         }
+        Some(names)
     }
 }
 

@@ -126,7 +126,7 @@ impl Fold<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Definition, Filter, MetricKind, Plan, Scalar, Signal};
+    use super::super::{Definition, Filter, MetricKind, Plan, Signal};
     use super::*;
     use serde_json::json;
 
@@ -150,9 +150,6 @@ mod tests {
         }
         fn is_error(&self) -> Option<bool> {
             None
-        }
-        fn has_attribute(&self, _: &str, _: &Scalar) -> bool {
-            false
         }
     }
 

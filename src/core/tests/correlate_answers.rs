@@ -62,9 +62,6 @@ impl Row for Request {
     fn is_error(&self) -> Option<bool> {
         Some(self.failed)
     }
-    fn has_attribute(&self, _: &str, _: &Scalar) -> bool {
-        false
-    }
 }
 
 impl Seen for Request {

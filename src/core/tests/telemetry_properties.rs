@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use flagscope_core::sketch::{Histogram, Sketch};
 use flagscope_core::telemetry::{
-    Arms, BUCKET_MICROS, Counts, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Scalar, Signal, State, Unit,
-    Units,
+    Arms, BUCKET_MICROS, Counts, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Signal, State, Unit, Units,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -44,9 +43,6 @@ impl Row for Point {
     }
     fn is_error(&self) -> Option<bool> {
         self.is_error
-    }
-    fn has_attribute(&self, _: &str, _: &Scalar) -> bool {
-        false
     }
 }
 

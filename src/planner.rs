@@ -1,0 +1,126 @@
+//! SQL face of `core::planner`; where its numbers come from stands in `sql/api/plan.sql`.
+
+use flagscope_core::planner::{Against, Forecast, Measure, Question, Stage, Watched, forecast};
+use flagscope_core::sketch::Histogram;
+use flagscope_core::stats::exceedance::MIX4;
+use flagscope_core::stats::margin::Margin;
+use flagscope_core::stats::tilt::Harm;
+use flagscope_core::{Error, Kind, Result as CoreResult};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use serde::Deserialize;
+
+use crate::error::Report;
+use crate::pg::document::Document;
+use crate::pg::value::Stored;
+
+/// A guardrail, its traffic and what is asked, as `sql/api/plan.sql` writes it.
+#[derive(Deserialize)]
+struct Request {
+    kind: String,
+    harm: String,
+    margin: Option<f64>,
+    margin_absolute: Option<f64>,
+    limit_value: Option<f64>,
+    quantile: Option<f64>,
+    alpha: f64,
+    design_effect: f64,
+    rows_per_second: f64,
+    baseline: Option<f64>,
+    deviation: Option<f64>,
+    cap: Option<f64>,
+    effect: f64,
+    safe_margin: f64,
+    copy_after: f64,
+    stages: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+struct Step {
+    percent: f64,
+    seconds: f64,
+}
+
+/// What a ramp will see; documented in `sql/api/plan.sql`. The first row, of stage 0, is of all stages together.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn forecast_ramp(
+    request: Option<Document>,
+    values: Option<Stored<Histogram>>,
+    searches: Option<bool>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(stage, i32),
+            name!(rows_treatment, f64),
+            name!(rows_control, f64),
+            name!(smallest_effect, Option<f64>),
+            name!(found, f64),
+            name!(found_after, Option<f64>),
+            name!(safe_after, Option<f64>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let Some(request) = request else { return Ok(TableIterator::empty()) };
+    let request = request.0.and_then(read).report()?;
+    let (watched, ramp, question) = request.asked(values.map(|values| values.0)).report()?;
+    let question = Question { searches: searches.unwrap_or(true), ..question };
+    let Forecast { stages, found_after, slips, safe_after } = forecast(&watched, &ramp, &question).report()?;
+    let sum = |rows: fn(&flagscope_core::planner::Seen) -> f64| stages.iter().map(rows).sum::<f64>();
+    let last = ramp.iter().rposition(|stage| stage.share < 1.0 || watched.is_alone());
+    let smallest = last.and_then(|last| stages[last].smallest);
+    let whole =
+        (0, sum(|s| s.rows_treatment), sum(|s| s.rows_control), smallest, 1.0 - slips, found_after, safe_after);
+    let each = stages.iter().zip(1..);
+    let each = each.map(|(s, stage)| (stage, s.rows_treatment, s.rows_control, s.smallest, s.found, None, None));
+    Ok(TableIterator::new(std::iter::once(whole).chain(each).collect::<Vec<_>>()))
+}
+
+fn read(json: serde_json::Value) -> CoreResult<Request> {
+    serde_json::from_value(json).map_err(|problem| {
+        Error::new(Kind::InvalidParameter, format!("a plan cannot be read: {problem}"))
+            .hint("Its numbers must be finite.")
+    })
+}
+
+impl Request {
+    fn asked(self, values: Option<Histogram>) -> CoreResult<(Watched, Vec<Stage>, Question)> {
+        let against = match (self.limit_value, self.margin_absolute) {
+            (Some(limit), _) => Against::Limit(limit),
+            (None, Some(units)) => Against::Control(Margin::Absolute(units)),
+            (None, None) => Against::Control(Margin::Relative(self.margin.unwrap_or_default())),
+        };
+        let watched = Watched {
+            measure: self.measure(values)?,
+            harm: if self.harm == "decrease" { Harm::Decrease } else { Harm::Increase },
+            against,
+            alpha: self.alpha,
+            design_effect: self.design_effect,
+            rows_per_second: self.rows_per_second,
+        };
+        let ramp = self.stages.iter().map(|s| Stage { share: s.percent / 100.0, seconds: s.seconds }).collect();
+        let (effect, safe, copy_after) = (self.effect, 1.0 + self.safe_margin, self.copy_after);
+        Ok((watched, ramp, Question { effect, safe, copy_after, waits: true, searches: true }))
+    }
+
+    fn measure(&self, values: Option<Histogram>) -> CoreResult<Measure> {
+        let missing =
+            |what: &str| Error::new(Kind::InvalidParameter, format!("a plan of a {} needs {what}", self.kind));
+        let baseline = || self.baseline.ok_or_else(|| missing("a baseline"));
+        Ok(match self.kind.as_str() {
+            "proportion" => Measure::Proportion(baseline()?),
+            "rate" => Measure::Rate(baseline()?),
+            "mean" => {
+                let (mean, cap) = (baseline()?, self.cap.ok_or_else(|| missing("a cap"))?);
+                Measure::Mean { mean, deviation: self.deviation.unwrap_or(mean), cap }
+            }
+            "quantile" => {
+                let levels = self.quantile.map_or_else(|| MIX4.to_vec(), |level| vec![level]);
+                Measure::Quantile { values: values.ok_or_else(|| missing("values"))?, levels }
+            }
+            _ => return Err(missing("another kind: it has no sequential test").hint("Plan a rate or a mean.")),
+        })
+    }
+}
