@@ -49,6 +49,9 @@ simulate: ## play the decision tests and their rivals on simulated rollouts, wit
 simulate-sql: build ## play whole rollouts through SQL, an hour: telemetry in, tick, decision: make simulate-sql RUNS=100 TICKS=360
 	@tools/simulate "$(or $(RUNS),60)" "$(or $(TICKS),240)"
 
+simulate-why: build ## data sets with and without a cause through correlate(), half an hour: make simulate-why RUNS=20 ROWS=60000
+	@tools/simulate-why "$(or $(RUNS),20)" "$(or $(ROWS),60000)"
+
 fuzz: ## look for inputs that break the pure half: make fuzz SECONDS=60 TARGETS="targeting otlp sketch"
 	@tools/fuzz "$(or $(SECONDS),60)" $(TARGETS)
 

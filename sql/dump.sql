@@ -61,6 +61,7 @@ SELECT pg_extension_config_dump('_flagscope.anomaly_point', '');
 SELECT pg_extension_config_dump('_flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');
 SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');
+SELECT pg_extension_config_dump('flagscope.correlation', '');
 SELECT pg_extension_config_dump('_flagscope.subject_delta', '');
 SELECT pg_extension_config_dump('flagscope.rollout_subject', '');
 SELECT pg_extension_config_dump('_flagscope.uncounted_delta', '');

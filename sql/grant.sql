@@ -69,6 +69,11 @@ BEGIN
               sequential_mean_t_test,sequential_mean_test,sequential_proportion_test,
               sequential_quantile_strict_test,sequential_quantile_test,sequential_rate_test,
               sequential_ratio_test,sequential_share_test}'::text[]),
+        -- why, and log lines
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{coincident_changes,compare_metrics,compare_patterns,compare_spans,correlate,correlate_decision,
+              correlate_rollout,explain_rollout,log_patterns,log_template,lost,patterns,segment_test,
+              weigh_segment,weigh_symptom}'::text[]),
         -- definitions, before anything is made of them
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{check_export,check_filter,check_per,check_query,check_targeting,preview_metric}'::text[]),

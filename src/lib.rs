@@ -10,6 +10,7 @@ mod attribution;
 mod calendar;
 mod chart;
 mod comparison;
+mod correlate;
 mod error;
 mod filter;
 mod flag;

@@ -35,7 +35,18 @@ extension_sql_file!(
     name = "setting_state",
     requires = ["sketch_state", refusal::refuse]
 );
-extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["setting_state"]);
+extension_sql_file!(
+    "../sql/schema/patterns.sql",
+    name = "patterns_state",
+    requires = [
+        "setting_state",
+        correlate::patterns::patterns_in,
+        correlate::patterns::patterns_out,
+        correlate::patterns::patterns_recv,
+        correlate::patterns::patterns_send,
+    ]
+);
+extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["patterns_state"]);
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
 extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["telemetry_state"]);
@@ -44,7 +55,8 @@ extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", req
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["guardrail_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
-extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/correlate.sql", name = "correlation_state", requires = ["decision_state"]);
+extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["correlation_state"]);
 extension_sql_file!("../sql/schema/uncounted.sql", name = "uncounted_state", requires = ["health_state"]);
 extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["uncounted_state"]);
 extension_sql_file!("../sql/schema/restore.sql", name = "restore_state", requires = ["worker_state"]);
@@ -187,10 +199,29 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!(
+    "../sql/aggregate/patterns.sql",
+    name = "patterns_aggregate",
+    requires = [
+        "anomaly_aggregate",
+        correlate::patterns::patterns_accum,
+        correlate::patterns::patterns_accum_ts,
+        correlate::patterns::patterns_absorb,
+        correlate::patterns::patterns_combine,
+        correlate::patterns::patterns_serialize,
+        correlate::patterns::patterns_deserialize,
+        correlate::patterns::patterns_final,
+        correlate::patterns::patterns_merge,
+        correlate::patterns::patterns_count,
+        correlate::patterns::patterns_lost,
+        correlate::patterns::patterns,
+        correlate::weigh::log_template,
+    ]
+);
+extension_sql_file!(
     "../sql/api/comparison.sql",
     name = "comparison_api",
     requires = [
-        "anomaly_aggregate",
+        "patterns_aggregate",
         comparison::mean_test,
         comparison::ratio_test,
         comparison::proportion_test,
@@ -351,7 +382,26 @@ extension_sql_file!("../sql/api/effect.sql", name = "effect_api", requires = ["a
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
 extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
-extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["reading_api"]);
+extension_sql_file!("../sql/api/question.sql", name = "question_api", requires = ["reading_api"]);
+extension_sql_file!(
+    "../sql/api/weigh.sql",
+    name = "weigh_api",
+    requires =
+        ["question_api", correlate::weigh::weigh, correlate::weigh::segment_test, correlate::weigh::symptom_p_value,]
+);
+extension_sql_file!(
+    "../sql/api/compare.sql",
+    name = "compare_api",
+    requires = ["weigh_api", correlate::compare_spans, correlate::compare_patterns]
+);
+extension_sql_file!("../sql/api/change.sql", name = "change_api", requires = ["compare_api"]);
+extension_sql_file!(
+    "../sql/api/correlate.sql",
+    name = "correlate_api",
+    requires = ["change_api", correlate::correlate]
+);
+extension_sql_file!("../sql/api/explain.sql", name = "explain_api", requires = ["correlate_api"]);
+extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["explain_api"]);
 extension_sql_file!("../sql/api/plan.sql", name = "plan_api", requires = ["report_api", planner::forecast_ramp]);
 extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["plan_api"]);
 extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);

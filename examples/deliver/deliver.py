@@ -67,6 +67,8 @@ def alert_of(kind, payload):
     """What Alertmanager is told; None: nothing."""
     if kind == "health":
         return health_alert(payload)
+    if kind == "correlation":
+        return None  # why: for people, not another alert
     own = payload["actor"] == "flagscope" and not payload["shadow"]
     return alert(payload) if own and payload["action"] in ALERTING else None
 
@@ -74,6 +76,8 @@ def alert_of(kind, payload):
 def words(kind, payload):
     if kind == "health":
         return f'{payload["name"]} is {payload["state"]}'
+    if kind == "correlation":
+        return f'why {payload["flag"]}: {payload["finding"]}'
     return f'{payload["action"]} of {payload["flag"]}'
 
 

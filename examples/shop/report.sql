@@ -4,8 +4,9 @@
 -- truth, which no guardrail reads.
 CREATE VIEW shop.request AS
 SELECT t.ts, pg_xact_commit_timestamp(t.xmin) AS committed_at, t.subject, t.flags ->> 'new-checkout' AS variant,
-    t.value AS duration, t.is_error, (t.attributes ->> 'batch')::integer AS batch,
-    (t.attributes ->> 'percent')::numeric AS percent, (t.attributes ->> 'load')::float8 > 1 AS overloaded
+    t.value AS duration, t.is_error, (t.attributes #>> '{shop,run,batch}')::integer AS batch,
+    (t.attributes #>> '{shop,run,percent}')::numeric AS percent, (t.attributes #>> '{shop,run,percent}')::numeric > 15 AND t.flags ->> 'new-checkout' = 'on'
+        AND t.attributes @> '{"country": "DE", "app_version": "2.4"}' AS overloaded
 FROM flagscope.telemetry t
 WHERE t.signal = 'span' AND t.service = 'shop';
 

@@ -11,6 +11,7 @@ BEGIN
     WHILE most <= CASE part
         WHEN 'expired series of OTLP' THEN _flagscope.forget_ingest(at, most)
         WHEN 'delivered notifications' THEN _flagscope.forget_deliveries(at, most)
+        WHEN 'findings about decisions' THEN _flagscope.forget_correlations(at, most)
         WHEN 'subjects of ended rollouts' THEN _flagscope.forget_subjects(at, most)
         WHEN 'rows with an impossible time' THEN _flagscope.forget_strays(at, most) END
     LOOP
@@ -57,7 +58,7 @@ CREATE FUNCTION _flagscope.maintain_parts(parts text[], at timestamptz, until ti
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    retention constant text[] := '{expired rollups,delivered notifications,subjects of ended rollouts,rows with an impossible time,
+    retention constant text[] := '{expired rollups,delivered notifications,findings about decisions,subjects of ended rollouts,rows with an impossible time,
         expired telemetry,expired evaluations}';
     may_forget boolean := _flagscope.may_forget(at);
     part text;

@@ -185,7 +185,8 @@ BEGIN
         format('change      %s %% (stage %s, %s) -> %s %% (stage %s, %s)', trim_scale(d.from_percent), d.from_stage, d.from_status,
             trim_scale(d.to_percent), d.to_stage, d.to_status),
         'because     ' || d.reason,
-        CASE WHEN d.guardrail_id IS NOT NULL THEN _flagscope.explain_evidence(d) END);
+        CASE WHEN d.guardrail_id IS NOT NULL THEN _flagscope.explain_evidence(d) END,
+        _flagscope.explained(d));
 END $$;
 COMMENT ON FUNCTION flagscope.explain_decision(bigint) IS
-    'a decision as text: what changed, why, based on which numbers, and the query that recomputes them';
+    'a decision as text: what changed, why, based on which numbers, the query that recomputes them, and where the harm is once the worker has looked';

@@ -44,6 +44,20 @@ $$;
 COMMENT ON FUNCTION _flagscope.forget_deliveries(timestamptz, integer) IS
     'deletes delivered notifications past their retention, up to a limit; returns their number';
 
+CREATE FUNCTION _flagscope.forget_correlations(at timestamptz, most integer) RETURNS bigint
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH gone AS (
+        DELETE FROM flagscope.correlation c WHERE (c.decision_id, c.rank) IN (SELECT x.decision_id, x.rank FROM flagscope.correlation x
+            -- The newest one says up to where decisions were looked into.
+            WHERE x.computed_at < at - _flagscope.setting_interval('correlate.retention') AND x.decision_id < (SELECT max(y.decision_id) FROM flagscope.correlation y)
+            ORDER BY x.decision_id LIMIT most)
+        RETURNING 1
+    )
+    SELECT count(*) FROM gone;
+$$;
+COMMENT ON FUNCTION _flagscope.forget_correlations(timestamptz, integer) IS 'deletes findings that are past their retention, so many at most; returns how many';
+
 CREATE FUNCTION _flagscope.forget_subjects(at timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$

@@ -52,7 +52,10 @@ AS $$
         (18, '%.max_automatic', '0', '1e6', true, '{}'),
         (19, 'telemetry.chunk_bytes', '1', '1e15', false, '{}'),
         (20, 'tick.budget', '1 microsecond', '1 hour', false, '{}'),
-        (21, '%', NULL, NULL, false, '{}')
+        (21, 'correlate.rows', '1000', '1e9', true, '{}'),
+        (22, 'correlate.memory', '8e6', '4e9', false, '{}'),
+        (23, 'correlate.timeout', '10 milliseconds', '1 hour', false, '{}'),
+        (24, '%', NULL, NULL, false, '{}')
     ) b(place, pattern, lowest, highest, is_whole, words)
     WHERE setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
 $$;

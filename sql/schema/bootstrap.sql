@@ -27,3 +27,4 @@ CREATE TYPE flagscope.moments;
 CREATE TYPE flagscope.histogram;
 CREATE TYPE flagscope.tdigest;
 CREATE TYPE flagscope.ratio;
+CREATE TYPE flagscope.patterns;

@@ -19,16 +19,16 @@ use crate::error::{Report, error_report};
 use crate::pg::aggregate::{read, update};
 use crate::pg::value::Stored;
 
-fn input<S: Sketch>(text: &CStr) -> Result<Stored<S>, ErrorReport> {
+pub fn input<S: Sketch>(text: &CStr) -> Result<Stored<S>, ErrorReport> {
     let text = text.to_str().map_err(|_| Error::new(Kind::InvalidText, "text is not valid UTF-8"));
     text.and_then(S::from_text).report().map(Stored)
 }
 
-fn output<S: Sketch>(sketch: &S) -> Result<CString, ErrorReport> {
+pub fn output<S: Sketch>(sketch: &S) -> Result<CString, ErrorReport> {
     CString::new(sketch.to_text()).map_err(|_| Error::new(Kind::Corrupted, "text form holds a NUL")).report()
 }
 
-fn receive<S: Sketch>(message: Internal) -> Result<Stored<S>, ErrorReport> {
+pub fn receive<S: Sketch>(message: Internal) -> Result<Stored<S>, ErrorReport> {
     crate::pg::value::read_message(message, S::decode).report().map(Stored)
 }
 
@@ -47,7 +47,11 @@ fn accumulate<A>(
 }
 
 /// Merges a sketch into an aggregate's state; NULL changes nothing.
-fn absorb<A: Accumulate>(state: Internal, other: Option<&A::Sketch>, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+pub fn absorb<A: Accumulate>(
+    state: Internal,
+    other: Option<&A::Sketch>,
+    fcinfo: pg_sys::FunctionCallInfo,
+) -> Internal {
     let Some(other) = other else { return state };
     if read::<A>(&state).is_none() {
         return update(state, fcinfo, || A::start(other.clone()), |_| ());
@@ -61,27 +65,27 @@ fn absorb<A: Accumulate>(state: Internal, other: Option<&A::Sketch>, fcinfo: pg_
 }
 
 /// Merges the state of another worker.
-fn combine<A: Accumulate>(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
+pub fn combine<A: Accumulate>(state: Internal, other: Internal, fcinfo: pg_sys::FunctionCallInfo) -> Internal {
     let other = read::<A>(&other).map(Accumulate::sketch);
     absorb::<A>(state, other.as_deref(), fcinfo)
 }
 
-fn serialize<A: Accumulate>(state: &Internal) -> Vec<u8> {
+pub fn serialize<A: Accumulate>(state: &Internal) -> Vec<u8> {
     read::<A>(state).map(|state| state.sketch().encode()).unwrap_or_default()
 }
 
-fn deserialize<A: Accumulate>(bytes: &[u8], fcinfo: pg_sys::FunctionCallInfo) -> Result<Internal, ErrorReport> {
+pub fn deserialize<A: Accumulate>(bytes: &[u8], fcinfo: pg_sys::FunctionCallInfo) -> Result<Internal, ErrorReport> {
     let sketch = A::Sketch::decode(bytes).report()?;
     Ok(update(Internal::default(), fcinfo, || A::start(sketch), |_| ()))
 }
 
 /// The sketch of a state, which is kept: a window function asks for it at every row.
-fn finish<A: Accumulate>(state: &Internal) -> Option<Stored<A::Sketch>> {
+pub fn finish<A: Accumulate>(state: &Internal) -> Option<Stored<A::Sketch>> {
     read::<A>(state).map(|state| Stored(state.sketch().into_owned()))
 }
 
 /// Merges two sketches, either of which may be missing.
-fn merge<S: Sketch>(a: Option<Stored<S>>, b: Option<Stored<S>>) -> Result<Option<Stored<S>>, ErrorReport> {
+pub fn merge<S: Sketch>(a: Option<Stored<S>>, b: Option<Stored<S>>) -> Result<Option<Stored<S>>, ErrorReport> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
             a.0.merge(&b.0).report()?;

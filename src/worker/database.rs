@@ -4,9 +4,10 @@
 //! turn while DROP EXTENSION runs, ends when the extension is gone, and survives every error of a tick, which it
 //! records for status() and the view health.
 
+use super::explainer::{self, Explainer};
 use super::limiter::Limiter;
 use crate::guc;
-use crate::pg::process::{self, Extension, Failure};
+use crate::pg::process::{self, Extension, Failure, WORKER};
 use crate::pg::wake;
 use flagscope_core::pace::{Limits, Next, Pace};
 use pgrx::prelude::*;
@@ -26,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 enum Turn {
     /// It ticked, or looked around; there will be more to do.
     Stay,
+    /// The tick decided something.
+    Decided,
     /// It was time for a tick, and another session is ticking, or DROP EXTENSION is under way.
     Skipped,
     /// Nothing to do: no extension, or a statement wants the database for itself.
@@ -34,14 +37,16 @@ enum Turn {
 
 /// Work for a database until there is nothing left to do (exit code 0) or the process is told to end (1).
 pub fn run(database: pg_sys::Oid) {
-    process::connect(database);
-    if process::claim_database() && !Worker::new().work() {
+    process::connect(database, WORKER);
+    if process::claim_database() && !Worker::new(database).work() {
         process::exit_for_restart();
     }
 }
 
 /// What a worker remembers.
 struct Worker {
+    database: pg_sys::Oid,
+    explainer: Explainer,
     pace: Pace,
     /// Can commits wake it?
     is_wakeable: bool,
@@ -55,9 +60,11 @@ struct Worker {
 }
 
 impl Worker {
-    fn new() -> Self {
+    fn new(database: pg_sys::Oid) -> Self {
         let now = Instant::now();
         Worker {
+            database,
+            explainer: Explainer::new(),
             pace: Pace::default(),
             is_wakeable: wake::claim(),
             woken: false,
@@ -85,6 +92,7 @@ impl Worker {
             }
             // Also when there is no time to sleep: signals are served there.
             if !process::wait(left.min(NAP_MAX.saturating_sub(self.looked.elapsed()))) {
+                self.explainer.stop();
                 return false;
             }
         }
@@ -115,8 +123,12 @@ impl Worker {
         let next = match turn {
             Ok(Turn::Leave) => return true,
             Ok(_) if !is_due => Next::Nothing,
-            Ok(Turn::Stay) => {
+            Ok(turn @ (Turn::Stay | Turn::Decided)) => {
                 self.skipping = None;
+                if matches!(turn, Turn::Decided) {
+                    self.explainer.notice_decision();
+                }
+                self.explain();
                 self.next(since)
             }
             Ok(Turn::Skipped) => {
@@ -136,6 +148,14 @@ impl Worker {
         }
         process::report_idle();
         false
+    }
+
+    /// Have decisions looked into by a process of their own.
+    fn explain(&mut self) {
+        if self.explainer.is_to_ask() {
+            let due = process::transaction(|| if is_ready() { explainer::is_due() } else { Ok(false) });
+            self.explainer.take(self.database, due.unwrap_or(false));
+        }
     }
 
     /// What is due after a tick that began then; not asked for when a commit has asked for the next tick already.
@@ -182,9 +202,13 @@ fn turn(is_due: bool) -> Result<Turn, spi::Error> {
     if is_due {
         process::report_running(c"SELECT flagscope.tick()");
         // With every argument and of its exact type, so that no better matching overload can be called instead.
-        if Spi::get_one::<bool>("SELECT flagscope.tick(pg_catalog.clock_timestamp()) IS NULL")? == Some(true) {
-            return Ok(Turn::Skipped);
-        }
+        let decisions =
+            Spi::get_one::<i32>("SELECT t.decisions FROM flagscope.tick(pg_catalog.clock_timestamp()) t")?;
+        return Ok(match decisions {
+            None => Turn::Skipped,
+            Some(0) => Turn::Stay,
+            Some(_) => Turn::Decided,
+        });
     }
     Ok(Turn::Stay)
 }
@@ -195,6 +219,11 @@ fn due(since: TimestampWithTimeZone) -> Result<Option<f64>, spi::Error> {
         return Ok(None);
     }
     Spi::get_one_with_args("SELECT _flagscope.next_due($1)", &[since.into()])
+}
+
+/// May this transaction use the extension: it is there, and stays to its end.
+pub fn is_ready() -> bool {
+    look_around().is_none()
 }
 
 /// What there is to be done instead of a tick; none: the extension is there, and stays to the end of the transaction.

@@ -5,7 +5,7 @@
 //! code, which a handle does not tell, but by how long the worker lived.
 
 use super::limiter::Limiter;
-use crate::pg::process::{self, Child, Database};
+use crate::pg::process::{self, Child, Database, WORKER};
 use pgrx::prelude::*;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -102,7 +102,7 @@ impl Launcher {
         let room = YOUNG_MAX.saturating_sub(self.young(now));
         let due = self.wards.iter_mut().filter(|(_, ward)| ward.worker.is_none() && ward.due <= now);
         for (oid, ward) in due.take(room) {
-            match Child::start(*oid, "flagscope_worker_main") {
+            match Child::start(*oid, "flagscope_worker_main", WORKER) {
                 Some(worker) => {
                     self.starved = false;
                     ward.worker = Some(worker);

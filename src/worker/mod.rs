@@ -1,10 +1,12 @@
 //! The background worker: a launcher for the cluster, one worker for each database that has the extension.
 //!
 //! It decides nothing about flags: a worker sleeps and calls `flagscope.tick()`. Here are the entry points and what
-//! both processes share; `launcher` keeps the workers alive, `database` is the life of one worker, `core::pace` says when
-//! it ticks. The unsafe half (signals, latches, handles, locks) is `pg::process`, and `pg::wake` is what wakes a worker.
+//! the processes share; `launcher` keeps the workers alive, `database` is the life of one worker, `core::pace` says when
+//! it ticks, `explainer` looks into what it decided. The unsafe half (signals, latches, handles, locks) is `pg::process`,
+//! and `pg::wake` is what wakes a worker.
 
 mod database;
+mod explainer;
 mod launcher;
 mod limiter;
 
@@ -58,4 +60,12 @@ pub extern "C-unwind" fn flagscope_launcher_main(_argument: pg_sys::Datum) {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn flagscope_worker_main(argument: pg_sys::Datum) {
     database::run(process::oid_argument(argument));
+}
+
+/// An explainer's process starts here; the argument is the OID of its database.
+#[allow(unsafe_code)] // no_mangle: PostgreSQL finds it by name.
+#[pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn flagscope_explainer_main(argument: pg_sys::Datum) {
+    explainer::run(process::oid_argument(argument));
 }

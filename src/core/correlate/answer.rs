@@ -2,14 +2,16 @@
 //!
 //! What is here: which values are results of a request, what the others explain, and who shows it. What is not: words.
 
-use std::collections::HashMap;
-
+use super::Map;
 use super::attribute::Known;
 use super::candidate::Predicate;
+use super::counts::Dispersion;
 use super::gather::{Gather, Witness};
-use super::search::{Explanation, Found, Search, search};
-use super::store::{NONE, OTHER, Row, Store};
+use super::question::Mark;
+use super::search::{Explanation, Found, Search, dispersion_of, search};
+use super::store::{NONE, OTHER, Row, Store, Sums};
 use super::symptom::{Judged, Occurrence, Symptom, comes_with_arm, is_of_failures, is_the_event, judge};
+use crate::telemetry::Scalar;
 
 /// Attributes that OpenTelemetry defines as results of a request.
 const RESULTS: [&str; 9] = [
@@ -26,6 +28,8 @@ const RESULTS: [&str; 9] = [
 /// Examples that are shown of an explanation, and subjects by events.
 const EXAMPLES: usize = 3;
 const SUBJECTS: usize = 5;
+/// A result has the event so many times as often as all rows, or is none of it.
+const TELLING: f64 = 1.5;
 /// A subject with more than this share of the events of a segment is the finding itself.
 const MOST: f64 = 0.5;
 
@@ -78,20 +82,21 @@ pub struct Answer {
 }
 
 /// Occurrences of every value of an attribute; the store is sorted.
-fn occurrences(store: &Store, place: usize, codes: usize) -> Vec<Occurrence> {
+fn occurrences(store: &Store, place: usize) -> Vec<Occurrence> {
+    let (column, weights) = (store.column(place), store.weights());
+    let codes = column.iter().max().map_or(0, |code| usize::from(*code) + 1);
     let mut found = vec![Occurrence::default(); codes];
     // The rows of one subject lie side by side: per value the subject last seen and its rows so far.
     let mut running: Vec<(u64, f64)> = vec![(0, 0.0); codes];
-    for at in 0..store.len() as u32 {
-        let (row, code) = (store.row(at), usize::from(store.code(place, at)));
-        let weight = store.weight(row);
+    for ((at, row), code) in (0..).zip(store.rows()).zip(column) {
+        let code = usize::from(*code);
+        let weight = weights[usize::from(store.class(at))];
         let value = &mut found[code];
-        if row.treated {
-            value.n_t += weight
-        } else {
-            value.n_c += weight
-        }
-        value.events += if row.event { weight } else { 0.0 };
+        let (n, is_event) =
+            (if row.treated { &mut value.n_t } else { &mut value.n_c }, f64::from(u8::from(row.event)));
+        *n += weight;
+        value.events += weight * is_event;
+        value.events_t += if row.treated { weight * is_event } else { 0.0 };
         let (subject, n) = &mut running[code];
         if *subject != row.subject {
             (*subject, *n) = (row.subject, 0.0);
@@ -103,59 +108,137 @@ fn occurrences(store: &Store, place: usize, codes: usize) -> Vec<Occurrence> {
     found
 }
 
+/// A value that is a result of the request.
+#[derive(Debug, Clone, Copy)]
+struct Outcome {
+    value: Value,
+    is_confounded: bool,
+    /// Goes with the event: else, as status 200, it is no symptom of it.
+    is_telling: bool,
+    occurrence: Occurrence,
+}
+
 /// The values that are results of the request, and whether each comes with its arm.
-fn results(gathered: &Gather) -> Vec<(Value, bool)> {
+fn results(gathered: &Gather) -> Vec<Outcome> {
     let store = &gathered.store;
     let share_t = gathered.all.n_t / (gathered.all.n_t + gathered.all.n_c);
     let without = gathered.all.n_t + gathered.all.n_c - gathered.all.events();
+    let rate = gathered.all.events() / (gathered.all.n_t + gathered.all.n_c);
     let mut found = Vec::new();
     for (place, attribute) in gathered.attributes.iter().enumerate() {
-        let codes =
-            (0..store.len() as u32).map(|at| store.code(place, at)).max().map_or(0, |code| usize::from(code) + 1);
-        let values = occurrences(store, place, codes);
+        let values = occurrences(store, place);
         let is_known = RESULTS.iter().any(|name| attribute.name.starts_with(name));
         let present: f64 = values.iter().skip(1).map(|v| v.n_t + v.n_c - v.events).sum();
         let all_results = is_known || is_of_failures(present, without);
-        for (code, value) in values.iter().enumerate().skip(1) {
-            let confounded = comes_with_arm(value, share_t);
-            if all_results || confounded || is_the_event(value) {
-                found.push(((place, code as u16), confounded && !all_results));
+        for (code, occurrence) in (0..).zip(values) {
+            let confounded = comes_with_arm(&occurrence, share_t);
+            // To lack what only one arm has comes with the arm, too.
+            if all_results || confounded || code != NONE && is_the_event(&occurrence) {
+                let is_confounded = code == NONE || confounded && !all_results;
+                let n = occurrence.n_t + occurrence.n_c;
+                let is_telling = confounded || occurrence.events >= TELLING * n * rate;
+                found.push(Outcome { value: (place, code), is_confounded, is_telling, occurrence });
             }
-        }
-        // To lack what only one arm has comes with the arm, too.
-        if values.first().is_some_and(|none| all_results || comes_with_arm(none, share_t)) {
-            found.push(((place, NONE), true));
         }
     }
     found
 }
 
-fn judge_results(gathered: &Gather, results: &[(Value, bool)]) -> (Vec<Sign>, usize) {
+/// How far the events of each value of an attribute come in series of the same subject, in the arm where they do so more.
+fn dispersions(store: &Store, place: usize, codes: usize) -> Vec<f64> {
+    let column = store.column(place);
+    let mut greatest = vec![1.0_f64; codes];
+    let first = store.first_treated();
+    for (treated, range) in [(false, 0..first), (true, first..store.len())] {
+        let (mut all, mut sums) = (Sums::default(), vec![Sums::default(); codes]);
+        let mut of_subject: Vec<(u16, f64)> = Vec::new();
+        let rows = &store.rows()[range.clone()];
+        let mut begin = range.start;
+        for subject in rows.chunk_by(|a, b| a.subject == b.subject) {
+            let (n, places) = (subject.len() as f64, begin..begin + subject.len());
+            begin = places.end;
+            if !store.keeps_all_of(subject[0].subject, treated) {
+                continue;
+            }
+            all.close(&Sums { n, ..Sums::default() });
+            of_subject.clear();
+            for code in places.zip(subject).filter(|(_, row)| row.event).map(|(at, _)| column[at]) {
+                match of_subject.iter_mut().find(|(known, _)| *known == code) {
+                    Some((_, events)) => *events += 1.0,
+                    None => of_subject.push((code, 1.0)),
+                }
+            }
+            for (code, e) in &of_subject {
+                sums[usize::from(*code)].close(&Sums { n, e: *e, ..Sums::default() });
+            }
+        }
+        for (greatest, sums) in greatest.iter_mut().zip(sums) {
+            *greatest = greatest.max(Sums { n: all.n, nn: all.nn, ..sums }.dispersion());
+        }
+    }
+    greatest
+}
+
+fn judge_results(gathered: &Gather, results: &[Outcome], ln_alpha: f64) -> (Vec<Sign>, usize) {
     let store = &gathered.store;
-    let asked: Vec<&(Value, bool)> =
-        results.iter().filter(|((_, code), _)| *code != NONE && *code != OTHER).collect();
-    let symptom = |((place, code), _): &&(Value, bool)| {
-        let is_event = |at: u32, row: Row| row.event && store.code(*place, at) == *code;
-        let rows = || 0..store.len() as u32;
-        let counts = store.counts(rows().filter(|at| is_event(*at, store.row(*at))));
-        let dispersion = [false, true].map(|arm| store.dispersion_of(arm, rows(), is_event));
-        Symptom { e_t: counts.e_t, e_c: counts.e_c, dispersion: dispersion[0].max(dispersion[1]).max(1.0) }
-    };
-    let symptoms: Vec<Symptom> = asked.iter().map(symptom).collect();
+    let is_asked = |r: &&Outcome| r.value.1 != NONE && r.value.1 != OTHER && r.is_telling;
+    let asked: Vec<&Outcome> = results.iter().filter(is_asked).collect();
+    let mut symptoms: Vec<Symptom> = Vec::with_capacity(asked.len());
+    for of_attribute in asked.chunk_by(|a, b| a.value.0 == b.value.0) {
+        let place = of_attribute[0].value.0;
+        let codes = of_attribute.iter().map(|r| usize::from(r.value.1) + 1).max().unwrap_or_default();
+        let all = store.column(place).iter().max().map_or(0, |code| usize::from(*code) + 1);
+        let dispersion = dispersions(store, place, codes.max(all));
+        symptoms.extend(of_attribute.iter().map(|r| Symptom {
+            e_t: r.occurrence.events_t,
+            e_c: r.occurrence.events - r.occurrence.events_t,
+            dispersion: dispersion[usize::from(r.value.1)],
+        }));
+    }
     let judged = judge(&symptoms, gathered.all.n_t, gathered.all.n_c);
-    let signs = judged.into_iter().map(|judged| {
-        let (value, is_confounded) = *asked[judged.place];
-        let predicate = Predicate(vec![value]);
-        Sign { value, symptom: symptoms[judged.place], judged, is_confounded, shown: show(gathered, &predicate) }
+    let is_shown = |judged: &Judged| {
+        symptoms[judged.place].e_t >= super::candidate::EVENTS
+            && judged.excess > 0.0
+            && judged.ln_p_adjusted <= ln_alpha
+    };
+    let signs = judged.into_iter().filter(is_shown).map(|judged| {
+        let Outcome { value, is_confounded, .. } = *asked[judged.place];
+        let shown = show(gathered, &Predicate(vec![value]));
+        Sign { value, symptom: symptoms[judged.place], judged, is_confounded, shown }
     });
     (signs.collect(), asked.len())
+}
+
+/// By what the counts of one finding are divided.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Marked {
+    /// As a segment.
+    pub segment: Dispersion,
+    /// As a symptom.
+    pub symptom: f64,
+}
+
+/// The dispersions of rows that were gathered by marks.
+pub fn marked(gathered: &mut Gather) -> Marked {
+    gathered.store.sort();
+    let store = &gathered.store;
+    let code = |mark: Mark| {
+        let number = Known::Value(Scalar::Number(f64::from(mark as u8)));
+        gathered.attributes.first().and_then(|a| (0..4).find(|code| *a.known(*code) == number))
+    };
+    let Some(inside) = code(Mark::Inside) else { return Marked { segment: Dispersion::NONE, symptom: 1.0 } };
+    // OTHER, which no row has here, where no row has left.
+    let left = Predicate(vec![(0, code(Mark::Left).unwrap_or(OTHER))]);
+    let segment = dispersion_of(store, &Predicate(vec![(0, inside)]), &left);
+    let symptom = dispersions(store, 0, 5)[usize::from(inside)];
+    Marked { segment, symptom }
 }
 
 /// Who shows the events of a segment.
 fn show(gathered: &Gather, predicate: &Predicate) -> Shown {
     let store = &gathered.store;
     let witness = |row: Row| (row.witness as usize).checked_sub(1).and_then(|at| gathered.witnesses.get(at));
-    let mut by_subject: HashMap<u64, (u64, Option<Box<str>>)> = HashMap::new();
+    let mut by_subject: Map<u64, (u64, Option<Box<str>>)> = Map::default();
     let mut seen: Vec<&Witness> = Vec::new();
     let mut control: Option<&Witness> = None;
     for row in (0..store.len() as u32).filter(|at| predicate.matches(store, *at)).map(|at| store.row(at)) {
@@ -199,27 +282,22 @@ fn spread(mut seen: Vec<&Witness>) -> Vec<Witness> {
     chosen
 }
 
-/// Answers from gathered rows, whose pass has ended (`Gather::finish`).
-pub fn answer(gathered: &Gather, how: &Search) -> Answer {
+/// Answers from gathered rows, whose pass has ended (`Gather::finish`). Values that are results of a request are no longer
+/// told apart in the store after it.
+pub fn answer(gathered: &mut Gather, how: &Search) -> Answer {
     let results = results(gathered);
-    let (mut signs, signs_tried) = judge_results(gathered, &results);
-    signs.retain(|sign| {
-        sign.symptom.e_t >= super::candidate::EVENTS
-            && sign.judged.excess > 0.0
-            && sign.judged.ln_p_adjusted <= how.alpha.ln()
-    });
-    let mut store = gathered.store.clone();
-    for place in 0..store.attributes() {
+    (how.pause)();
+    let (signs, signs_tried) = judge_results(gathered, &results, how.alpha.ln());
+    for of_attribute in results.chunk_by(|a, b| a.value.0 == b.value.0) {
         let mut map: Vec<u16> = (0..=u16::MAX).collect();
-        for ((_, code), _) in results.iter().filter(|((attribute, _), _)| *attribute == place) {
-            map[usize::from(*code)] = OTHER;
-        }
-        store.recode(place, &map);
+        of_attribute.iter().for_each(|r| map[usize::from(r.value.1)] = OTHER);
+        gathered.store.recode(of_attribute[0].value.0, &map);
     }
-    let found = search(&store, how);
+    let store = &gathered.store;
+    let found = search(store, how);
     let shown = found.explanations.iter().map(|e| show(gathered, &e.predicate)).collect();
-    let largest =
-        if found.explanations.is_empty() { super::search::largest(&store, how, EXAMPLES) } else { Vec::new() };
+    let is_unexplained = found.explanations.is_empty() && !found.is_cut;
+    let largest = if is_unexplained { super::search::largest(store, how, EXAMPLES) } else { Vec::new() };
     Answer { found, shown, signs, signs_tried, largest }
 }
 

@@ -6,10 +6,9 @@
 //! (`/orders/4711` becomes `/orders/<n>`), not before: a mask would make one of all versions. From 1,001 different numbers
 //! on they are rounded to two digits, and at the end those with more than 20 values are ten bins at the control's deciles.
 
-use std::collections::HashMap;
-
 use super::mask;
 use super::store::{NONE, OTHER, Store};
+use super::{Map, Value};
 use crate::telemetry::Scalar;
 
 /// Texts that are told apart before they are masked.
@@ -23,6 +22,8 @@ const VALUES_OF_EVENTS: usize = VALUES + 8_192;
 const FEW_NUMBERS: usize = 20;
 /// Bins of numbers.
 const BINS: usize = 10;
+/// Texts of a masked attribute whose masks are remembered.
+const REMEMBERED: usize = 1_024;
 /// An attribute whose so many most frequent values cover less than half of its rows is one of ids.
 const FREQUENT: usize = 1_000;
 
@@ -39,44 +40,30 @@ pub enum Known {
     Range(f64, f64),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Text(String),
-    Number(u64),
-    Bool(bool),
-}
-
-impl Key {
-    fn scalar(&self) -> Scalar {
-        match self {
-            Self::Text(text) => Scalar::Text(text.clone()),
-            Self::Number(bits) => Scalar::Number(f64::from_bits(*bits)),
-            Self::Bool(bool) => Scalar::Bool(*bool),
-        }
-    }
-}
-
 /// An attribute and its values.
 #[derive(Debug, Clone)]
 pub struct Attribute {
     /// What it is called.
     pub name: String,
-    codes: HashMap<Key, u16>,
+    texts: Map<Box<str>, u16>,
+    numbers: Map<u64, u16>,
+    bools: [Option<u16>; 2],
+    /// Of a masked attribute: texts as they came, with the codes of their masks.
+    remembered: Map<Box<str>, u16>,
     known: Vec<Known>,
     rows: Vec<u64>,
-    texts: usize,
-    numbers: usize,
     is_masked: bool,
     is_rounded: bool,
 }
 
-/// A number to two significant digits; 0 and what is not finite stay.
+/// A number to two significant digits, downwards, so that it lies above a bound of two digits exactly when the number does;
+/// 0 and what is not finite stay.
 fn rounded(x: f64) -> f64 {
     if x == 0.0 || !x.is_finite() {
         return x;
     }
     let unit = 10_f64.powf(x.abs().log10().floor() - 1.0);
-    (x / unit).round() * unit
+    (x / unit).floor() * unit
 }
 
 impl Attribute {
@@ -84,54 +71,82 @@ impl Attribute {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
-            codes: HashMap::new(),
+            texts: Map::default(),
+            numbers: Map::default(),
+            bools: [None; 2],
+            remembered: Map::default(),
             known: vec![Known::None, Known::Other],
             rows: vec![0, 0],
-            texts: 0,
-            numbers: 0,
             is_masked: false,
             is_rounded: false,
         }
     }
 
-    fn key(&self, value: &Scalar) -> Key {
-        match value {
-            Scalar::Text(text) if self.is_masked => Key::Text(mask::template(text)),
-            Scalar::Text(text) => Key::Text(text.clone()),
-            Scalar::Number(x) => Key::Number(if self.is_rounded { rounded(*x) } else { *x }.to_bits()),
-            Scalar::Bool(bool) => Key::Bool(*bool),
-        }
-    }
-
     /// The code of a row's value; `is_event` where the row is one of the treatment with the event. True beside it: some
     /// values have become one, and the rows so far are to be told by `recode`.
-    pub fn code(&mut self, value: &Scalar, is_event: bool) -> (u16, bool) {
+    pub fn code(&mut self, value: Value, is_event: bool) -> (u16, bool) {
         let mut recode = false;
-        if self.texts > PLAIN_TEXTS && !self.is_masked {
+        if self.texts.len() > PLAIN_TEXTS && !self.is_masked {
             (self.is_masked, recode) = (true, true);
         }
-        if self.numbers > EXACT_NUMBERS && !self.is_rounded {
+        if self.numbers.len() > EXACT_NUMBERS && !self.is_rounded {
             (self.is_rounded, recode) = (true, true);
         }
-        let key = self.key(value);
-        let code = self.codes.get(&key).copied().unwrap_or_else(|| self.admit(key, is_event));
+        let code = self.find(value, is_event);
         self.rows[usize::from(code)] += 1;
         (code, recode)
     }
 
-    fn admit(&mut self, key: Key, is_event: bool) -> u16 {
+    fn find(&mut self, value: Value, is_event: bool) -> u16 {
+        let known = match value {
+            Value::Text(text) if self.is_masked => return self.masked(text, is_event),
+            Value::Text(text) => self.texts.get(text).copied(),
+            Value::Number(x) => self.numbers.get(&self.number(x).to_bits()).copied(),
+            Value::Bool(bool) => self.bools[usize::from(bool)],
+        };
+        known.unwrap_or_else(|| self.admit(value, is_event))
+    }
+
+    fn number(&self, x: f64) -> f64 {
+        if self.is_rounded { rounded(x) } else { x }
+    }
+
+    fn masked(&mut self, text: &str, is_event: bool) -> u16 {
+        if let Some(code) = self.remembered.get(text) {
+            return *code;
+        }
+        let mask = mask::template(text);
+        let known = self.texts.get(mask.as_str()).copied();
+        let code = known.unwrap_or_else(|| self.admit(Value::Text(&mask), is_event));
+        if code != OTHER && self.remembered.len() < REMEMBERED {
+            self.remembered.insert(text.into(), code);
+        }
+        code
+    }
+
+    /// Gives a new value, of a masked attribute a mask, a code while there is room.
+    fn admit(&mut self, value: Value, is_event: bool) -> u16 {
         if self.known.len() >= if is_event { VALUES_OF_EVENTS } else { VALUES } {
             return OTHER;
         }
-        match key {
-            Key::Text(_) => self.texts += 1,
-            Key::Number(_) => self.numbers += 1,
-            Key::Bool(_) => {}
-        }
-        self.known.push(Known::Value(key.scalar()));
+        let code = self.known.len() as u16;
+        let scalar = match value {
+            Value::Text(text) => {
+                self.texts.insert(text.into(), code);
+                Scalar::Text(text.to_owned())
+            }
+            Value::Number(x) => {
+                let x = self.number(x);
+                self.numbers.insert(x.to_bits(), code);
+                Scalar::Number(x)
+            }
+            Value::Bool(bool) => {
+                self.bools[usize::from(bool)] = Some(code);
+                Scalar::Bool(bool)
+            }
+        };
+        self.known.push(Known::Value(scalar));
         self.rows.push(0);
-        let code = (self.known.len() - 1) as u16;
-        self.codes.insert(key, code);
         code
     }
 
@@ -142,8 +157,7 @@ impl Attribute {
         let mut map = vec![NONE, OTHER];
         for (known, rows) in self.known.iter().zip(&self.rows).skip(2) {
             let Known::Value(value) = known else { continue };
-            let key = fresh.key(value);
-            let code = fresh.codes.get(&key).copied().unwrap_or_else(|| fresh.admit(key, true));
+            let code = fresh.find(Value::of(value), true);
             fresh.rows[usize::from(code)] += rows;
             map.push(code);
         }
@@ -210,7 +224,7 @@ mod tests {
     fn filled(values: impl Iterator<Item = Scalar>) -> (Attribute, Store) {
         let (mut attribute, mut store) = (Attribute::new("a"), Store::new(1, 100_000));
         for (subject, value) in values.enumerate() {
-            let (code, recode) = attribute.code(&value, false);
+            let (code, recode) = attribute.code(Value::of(&value), false);
             store.push(Row { subject: subject as u64, treated: false, event: false, witness: 0 }, &[code]);
             if recode {
                 attribute.recode(0, &mut store);

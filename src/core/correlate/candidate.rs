@@ -7,12 +7,14 @@
 //! correction over it is exact. (Choosing by the treatment's events, as a prototype did, tries fewer and is not.)
 
 use super::counts::Counts;
-use super::store::{OTHER, Store};
+use super::store::{OTHER, Store, Tally};
 
 /// A segment with fewer events in both arms is not tried.
 pub const EVENTS: f64 = 5.0;
 /// So many values, those with most events, are tried in pairs.
 const PAIRED: usize = 40;
+/// No value of those.
+const NOT_PAIRED: u8 = u8::MAX;
 
 /// One value of an attribute, by its place among the attributes and its code.
 pub type Value = (usize, u16);
@@ -23,6 +25,7 @@ pub struct Predicate(pub Vec<Value>);
 
 impl Predicate {
     /// Has a row all the values.
+    #[inline]
     pub fn matches(&self, store: &Store, at: u32) -> bool {
         self.0.iter().all(|(attribute, code)| store.code(*attribute, at) == *code)
     }
@@ -45,67 +48,99 @@ pub struct Candidate {
 }
 
 impl Candidate {
+    fn new(values: Vec<Value>, tally: Tally, weights: [f64; 4]) -> Self {
+        Self { predicate: Predicate(values), counts: tally.counts(weights), kept: f64::from(tally.kept()) }
+    }
+
     fn is_tried(&self) -> bool {
         self.counts.events() >= EVENTS && self.counts.n_t > 0.0 && self.counts.n_c > 0.0
     }
 }
 
-fn add(candidate: &mut Candidate, store: &Store, at: u32) {
-    let row = store.row(at);
-    candidate.counts.add(row.treated, row.event, store.weight(row));
-    candidate.kept += 1.0;
-}
-
-fn empty(values: Vec<Value>) -> Candidate {
-    Candidate { predicate: Predicate(values), counts: Counts::default(), kept: 0.0 }
-}
-
 /// All values that are tried, in the order of attributes and codes.
-fn values(store: &Store, rows: &[u32]) -> Vec<Candidate> {
+fn values(store: &Store, rows: &[u32], pause: &mut dyn FnMut()) -> Vec<Candidate> {
     let mut found = Vec::new();
     for attribute in 0..store.attributes() {
-        let mut by_code: Vec<Candidate> = Vec::new();
+        pause();
+        let column = store.column(attribute);
+        let mut by_code: Vec<Tally> = Vec::new();
         for at in rows {
-            let code = usize::from(store.code(attribute, *at));
-            while by_code.len() <= code {
-                by_code.push(empty(vec![(attribute, by_code.len() as u16)]));
+            let code = usize::from(column[*at as usize]);
+            if code >= by_code.len() {
+                by_code.resize(code + 1, Tally::default());
             }
-            add(&mut by_code[code], store, *at);
+            by_code[code].add(store.class(*at));
         }
-        found.extend(by_code.into_iter().filter(|c| c.predicate.0[0].1 != OTHER && c.is_tried()));
+        let of_code = |(code, tally)| Candidate::new(vec![(attribute, code)], tally, store.weights());
+        let all = (0..).zip(by_code).filter(|(code, _)| *code != OTHER).map(of_code);
+        found.extend(all.filter(Candidate::is_tried));
     }
     found
 }
 
-/// Pairs of the values with most events, of different attributes.
-fn pairs(store: &Store, rows: &[u32], singles: &[Candidate]) -> Vec<Candidate> {
+/// The values with most events, by attribute: for each code its number among them.
+fn paired(singles: &[Candidate]) -> (Vec<Value>, Vec<(usize, Vec<u8>)>) {
     let mut by_events: Vec<&Candidate> = singles.iter().collect();
     by_events.sort_by(|a, b| b.counts.events().total_cmp(&a.counts.events()).then(a.predicate.cmp(&b.predicate)));
     by_events.truncate(PAIRED);
     let mut chosen: Vec<Value> = by_events.iter().map(|c| c.predicate.0[0]).collect();
     chosen.sort_unstable();
+    let mut attributes: Vec<(usize, Vec<u8>)> = Vec::new();
+    for (number, (attribute, code)) in (0..).zip(&chosen) {
+        if attributes.last().is_none_or(|(last, _)| last != attribute) {
+            attributes.push((*attribute, Vec::new()));
+        }
+        if let Some((_, numbers)) = attributes.last_mut() {
+            numbers.resize(usize::from(*code) + 1, NOT_PAIRED);
+            numbers[usize::from(*code)] = number;
+        }
+    }
+    (chosen, attributes)
+}
+
+/// Pairs of the values with most events, of different attributes.
+fn pairs(store: &Store, rows: &[u32], singles: &[Candidate], pause: &mut dyn FnMut()) -> Vec<Candidate> {
+    let (chosen, attributes) = paired(singles);
+    let columns: Vec<(&[u16], &[u8])> =
+        attributes.iter().map(|(attribute, numbers)| (store.column(*attribute), numbers.as_slice())).collect();
     let size = chosen.len();
-    let mut table: Vec<Candidate> =
-        (0..size * size).map(|cell| empty(vec![chosen[cell / size], chosen[cell % size]])).collect();
+    let mut table = vec![Tally::default(); size * size];
     let mut present = Vec::with_capacity(size);
-    for at in rows {
-        present.clear();
-        present.extend((0..size).filter(|i| store.code(chosen[*i].0, *at) == chosen[*i].1));
-        for (place, i) in present.iter().enumerate() {
-            for j in &present[place + 1..] {
-                add(&mut table[i * size + j], store, *at);
+    for part in rows.chunks(PART) {
+        pause();
+        for at in part {
+            present.clear();
+            let number =
+                |(column, numbers): &(&[u16], &[u8])| numbers.get(usize::from(column[*at as usize])).copied();
+            present.extend(columns.iter().filter_map(number).filter(|n| *n != NOT_PAIRED).map(usize::from));
+            let class = store.class(*at);
+            for (place, i) in present.iter().enumerate() {
+                for j in &present[place + 1..] {
+                    table[i * size + j].add(class);
+                }
             }
         }
     }
-    table.retain(Candidate::is_tried);
+    let of_cell = |(cell, tally): (usize, Tally)| {
+        Candidate::new(vec![chosen[cell / size], chosen[cell % size]], tally, store.weights())
+    };
     table
+        .into_iter()
+        .enumerate()
+        .filter(|(_, tally)| tally.kept() > 0)
+        .map(of_cell)
+        .filter(Candidate::is_tried)
+        .collect()
 }
 
-/// Everything that is tried among these rows: values, then pairs where `order` is 2.
-pub fn candidates(store: &Store, rows: &[u32], order: usize) -> Vec<Candidate> {
-    let mut all = values(store, rows);
+/// Rows between two looks at whether to go on.
+const PART: usize = 16_384;
+
+/// Everything that is tried among these rows: values, then pairs where `order` is 2. `pause` is called now and then.
+pub fn candidates(store: &Store, rows: &[u32], order: usize, pause: &mut dyn FnMut()) -> Vec<Candidate> {
+    let mut all = values(store, rows, pause);
     if order > 1 {
-        let pairs = pairs(store, rows, &all);
+        let pairs = pairs(store, rows, &all, pause);
         all.extend(pairs);
     }
     all

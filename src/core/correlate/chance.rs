@@ -69,6 +69,16 @@ pub fn ln_p_absolute(split: &Split, dispersion: Dispersion, kept: f64) -> f64 {
     negative_binomial_tail((i.e_t / d.inside).floor(), mean, mean * mean / unknown)
 }
 
+/// log p of a segment: the greater of both, since an interaction that vanishes on another scale is none. Where the control has
+/// no event at all the relative scale says nothing (the treatment multiplied nothing), and the absolute one decides.
+pub fn ln_p_segment(split: &Split, dispersion: Dispersion, kept: f64) -> f64 {
+    let absolute = ln_p_absolute(split, dispersion, kept);
+    if split.inside.e_c + split.outside.e_c == 0.0 {
+        return absolute;
+    }
+    ln_p_relative(split, dispersion).max(absolute)
+}
+
 /// log p of a symptom: events among all requests of an arm, `e_t` of `rows_t` against `e_c` of `rows_c`, if each event
 /// came to an arm by its share of requests.
 pub fn ln_p_symptom(e_t: f64, e_c: f64, rows_t: f64, rows_c: f64, dispersion: f64) -> f64 {

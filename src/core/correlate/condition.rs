@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use super::mask;
+use super::{Value as Said, mask};
 use crate::error::{Error, Kind, Result};
 use crate::telemetry::Scalar;
 
@@ -72,17 +72,26 @@ impl Conditions {
         Ok(Self(conditions))
     }
 
-    /// Do all hold for a row with these values (`Question::values`).
-    pub fn match_values(&self, values: &[(String, Scalar)]) -> bool {
-        self.0.iter().all(|(name, wanted)| {
-            let value = values.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value);
-            match (wanted, value) {
-                (Wanted::Absent, value) => value.is_none(),
-                (Wanted::Equal(wanted), Some(value)) => wanted == value,
-                (Wanted::Template(wanted), Some(Scalar::Text(text))) => mask::template(text) == *wanted,
-                (Wanted::Range(from, below), Some(Scalar::Number(x))) => (*from..*below).contains(x),
-                _ => false,
+    /// Do all hold for a row, whose values `each` gives to what it is called with (`Question::each_value`). Of a name
+    /// that comes twice the last value counts.
+    pub fn hold(&self, each: impl FnOnce(&mut dyn FnMut(&str, Said<'_>))) -> bool {
+        let mut met: Vec<bool> = self.0.iter().map(|(_, wanted)| *wanted == Wanted::Absent).collect();
+        each(&mut |name, value| {
+            for (met, (_, wanted)) in met.iter_mut().zip(&self.0).filter(|(_, (known, _))| known == name) {
+                *met = wanted.is_met_by(value);
             }
-        })
+        });
+        met.into_iter().all(|met| met)
+    }
+}
+
+impl Wanted {
+    fn is_met_by(&self, value: Said<'_>) -> bool {
+        match (self, value) {
+            (Self::Equal(wanted), value) => value.is(wanted),
+            (Self::Template(wanted), Said::Text(text)) => mask::template(text) == *wanted,
+            (Self::Range(from, below), Said::Number(x)) => (*from..*below).contains(&x),
+            _ => false,
+        }
     }
 }

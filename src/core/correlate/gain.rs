@@ -33,6 +33,9 @@ fn divergence(x: f64, n: f64, q: f64) -> f64 {
 /// The gain in nats; 0 for a segment in which the treatment does not fail more than elsewhere, or that cannot be compared.
 pub fn gain(split: &Split) -> f64 {
     let theta = common_ratio(split);
+    if theta == f64::INFINITY {
+        return gain_without_control(split);
+    }
     if !theta.is_finite() || theta == 0.0 {
         return 0.0;
     }
@@ -45,4 +48,11 @@ pub fn gain(split: &Split) -> f64 {
         return 0.0;
     }
     part(&split.inside) + part(&split.outside)
+}
+
+/// Where the control has no event: how much better the segment explains the treatment's events than its rows do.
+fn gain_without_control(split: &Split) -> f64 {
+    let (inside, outside) = (&split.inside, &split.outside);
+    let (events, share) = (inside.e_t + outside.e_t, inside.n_t / (inside.n_t + outside.n_t));
+    if inside.e_t <= events * share { 0.0 } else { divergence(inside.e_t, events, share) }
 }

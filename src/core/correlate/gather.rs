@@ -2,12 +2,12 @@
 //!
 //! What is here: one pass over the rows of a question. What is not: what follows from them (`answer`).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::attribute::Attribute;
 use super::counts::Counts;
 use super::store::{CLASS_ROWS, NONE, Row, Store};
-use crate::telemetry::Scalar;
+use super::{Map, Value};
 
 /// Attributes that are searched: those that most rows with the event have.
 pub const SEARCHED: usize = 64;
@@ -29,19 +29,6 @@ pub struct Witness {
     pub at: i64,
 }
 
-/// A row of the question.
-#[derive(Debug, Clone)]
-pub struct Sighting {
-    /// Hash of who it belongs to, spread evenly.
-    pub subject: u64,
-    /// Of the treatment, not the control.
-    pub treated: bool,
-    /// Has the event.
-    pub event: bool,
-    /// What shows it, where it may be asked for: rows of the treatment with the event, some of the control without.
-    pub witness: Option<Witness>,
-}
-
 /// Rows as they come in.
 #[derive(Debug)]
 pub struct Gather {
@@ -57,8 +44,14 @@ pub struct Gather {
     pub with_subject: u64,
     /// Attributes for which there was no room, and how many rows with the event had them.
     pub without_room: BTreeMap<String, u64>,
-    places: HashMap<String, usize>,
+    places: Map<String, usize>,
+    /// Places in the order in which the last row had them: the next row most likely has the same.
+    order: Vec<usize>,
+    /// How many attributes of this row were seen.
+    seen: usize,
     codes: Vec<u16>,
+    is_event: bool,
+    is_harm: bool,
     memory: usize,
 }
 
@@ -77,46 +70,67 @@ impl Gather {
             witnesses: Vec::new(),
             with_subject: 0,
             without_room: BTreeMap::new(),
-            places: HashMap::new(),
+            places: Map::default(),
+            order: Vec::new(),
+            seen: 0,
             codes: Vec::new(),
+            is_event: false,
+            is_harm: false,
             memory,
         }
     }
 
-    /// Adds a row with its attributes; an attribute that comes twice has its last value.
-    pub fn add<'v>(&mut self, row: Sighting, values: impl Iterator<Item = (&'v str, Scalar)>) {
-        self.all.add(row.treated, row.event, 1.0);
+    /// Counts a row. True: it is to be kept, by `value` for each of its attributes and then `keep`.
+    pub fn count(&mut self, subject: u64, treated: bool, event: bool) -> bool {
+        self.all.add(treated, event, 1.0);
         self.codes.clear();
         self.codes.resize(self.attributes.len(), NONE);
-        let is_event = row.treated && row.event;
-        for (name, value) in values {
-            let Some(place) = self.place(name, row.event) else { continue };
-            let (code, recode) = self.attributes[place].code(&value, is_event);
-            self.codes[place] = code;
-            if recode {
-                self.codes[place] = NONE;
-                self.attributes[place].recode(place, &mut self.store);
-                self.codes[place] = self.attributes[place].code(&value, is_event).0;
-            }
+        self.seen = 0;
+        (self.is_event, self.is_harm) = (event, treated && event);
+        self.store.keeps(subject, treated, event)
+    }
+
+    /// An attribute of the row that was counted; one that comes twice has its last value.
+    pub fn value(&mut self, name: &str, value: Value) {
+        let Some(place) = self.place(name) else { return };
+        let (code, recode) = self.attributes[place].code(value, self.is_harm);
+        self.codes[place] = code;
+        if recode {
+            self.codes[place] = NONE;
+            self.attributes[place].recode(place, &mut self.store);
+            self.codes[place] = self.attributes[place].code(value, self.is_harm).0;
         }
-        let witness = row.witness.map_or(0, |witness| {
+    }
+
+    /// Keeps the row that was counted, and what shows it.
+    pub fn keep(&mut self, row: Row, witness: Option<Witness>) {
+        let witness = witness.map_or(0, |witness| {
             self.witnesses.push(witness);
             self.witnesses.len() as u32
         });
-        let kept = Row { subject: row.subject, treated: row.treated, event: row.event, witness };
-        self.store.push(kept, &self.codes);
+        self.store.push(Row { witness, ..row }, &self.codes);
         if self.witnesses.len() > 4 * CLASS_ROWS.min(self.store.len().max(LEAST_ROWS)) {
             self.forget_witnesses();
         }
     }
 
-    fn place(&mut self, name: &str, event: bool) -> Option<usize> {
-        if let Some(place) = self.places.get(name) {
-            return Some(*place);
+    fn place(&mut self, name: &str) -> Option<usize> {
+        let expected = self.order.get(self.seen).copied();
+        if let Some(place) = expected.filter(|place| self.attributes[*place].name == name) {
+            self.seen += 1;
+            return Some(place);
         }
+        let place = self.places.get(name).copied().or_else(|| self.admit(name))?;
+        self.order.truncate(self.seen);
+        self.order.push(place);
+        self.seen += 1;
+        Some(place)
+    }
+
+    fn admit(&mut self, name: &str) -> Option<usize> {
         if self.attributes.len() >= FOLLOWED {
             if self.without_room.len() < FOLLOWED || self.without_room.contains_key(name) {
-                *self.without_room.entry(name.to_owned()).or_default() += u64::from(event);
+                *self.without_room.entry(name.to_owned()).or_default() += u64::from(self.is_event);
             }
             return None;
         }

@@ -6,8 +6,6 @@
 //! Thresholds are the control's quantiles within the row's own operation, so that a slow endpoint is no explanation. The
 //! level is chosen on the totals of both arms and not by segment, so it adds no comparison.
 
-use std::collections::HashMap;
-
 use super::counts::Counts;
 use crate::error::Result;
 use crate::sketch::{Histogram, Sketch};
@@ -37,10 +35,10 @@ pub fn choose(exceedances: &[Counts]) -> Option<usize> {
     (0..exceedances.len()).max_by(|a, b| z(&exceedances[*a]).total_cmp(&z(&exceedances[*b])).then(b.cmp(a)))
 }
 
-/// Values by operation and arm, control first.
+/// Values by operation, as `Operations` numbers them, and arm, control first.
 #[derive(Debug, Default)]
-pub struct Operations {
-    values: HashMap<String, [Histogram; 2]>,
+pub struct Values {
+    by_operation: Vec<[Histogram; 2]>,
 }
 
 /// What a slow request is.
@@ -50,31 +48,30 @@ pub struct Thresholds {
     pub level: f64,
     /// How far the treatment exceeds it more often, over all rows.
     pub z: f64,
-    by_operation: HashMap<String, f64>,
+    by_operation: Vec<Option<f64>>,
     others: Option<f64>,
 }
 
-impl Operations {
+impl Values {
     /// Adds a row's value.
-    pub fn add(&mut self, operation: &str, treated: bool, value: f64) {
-        if !self.values.contains_key(operation) {
-            self.values.insert(operation.to_owned(), Default::default());
+    pub fn add(&mut self, operation: u32, treated: bool, value: f64) {
+        let operation = operation as usize;
+        if operation >= self.by_operation.len() {
+            self.by_operation.resize_with(operation + 1, Default::default);
         }
-        if let Some(arms) = self.values.get_mut(operation) {
-            arms[usize::from(treated)].push(value);
-        }
+        self.by_operation[operation][usize::from(treated)].push(value);
     }
 
     /// The thresholds at a level: the control's quantile within each operation, and of the small ones together.
     fn at(&self, level: f64) -> Result<Thresholds> {
         let mut others = Histogram::default();
-        let mut by_operation = HashMap::new();
-        for (operation, [control, _]) in &self.values {
-            if control.count() < FEW as u64 {
+        let mut by_operation = Vec::with_capacity(self.by_operation.len());
+        for [control, _] in &self.by_operation {
+            let is_small = control.count() < FEW as u64;
+            if is_small {
                 others.merge(control)?;
-            } else if let Some(threshold) = control.quantile(level)? {
-                by_operation.insert(operation.clone(), threshold);
             }
+            by_operation.push(if is_small { None } else { control.quantile(level)? });
         }
         let mut thresholds = Thresholds { level, z: 0.0, by_operation, others: others.quantile(level)? };
         thresholds.z = z(&self.exceeding(&thresholds));
@@ -83,9 +80,9 @@ impl Operations {
 
     fn exceeding(&self, thresholds: &Thresholds) -> Counts {
         let mut counts = Counts::default();
-        for (operation, [control, treatment]) in &self.values {
+        for (operation, [control, treatment]) in self.by_operation.iter().enumerate() {
             let above = |values: &Histogram| {
-                thresholds.of(operation).map_or(0, |threshold| values.count_above_value(threshold)) as f64
+                thresholds.of(operation as u32).map_or(0, |threshold| values.count_above_value(threshold)) as f64
             };
             let (n_t, n_c) = (treatment.count() as f64, control.count() as f64);
             counts = counts.plus(&Counts::new(n_t, above(treatment), n_c, above(control)));
@@ -113,12 +110,12 @@ impl Operations {
 }
 
 impl Thresholds {
-    fn of(&self, operation: &str) -> Option<f64> {
-        self.by_operation.get(operation).copied().or(self.others)
+    fn of(&self, operation: u32) -> Option<f64> {
+        self.by_operation.get(operation as usize).copied().flatten().or(self.others)
     }
 
     /// Is a row slow; never where the control has no values to compare with.
-    pub fn is_exceeded(&self, operation: &str, value: f64) -> bool {
+    pub fn is_exceeded(&self, operation: u32, value: f64) -> bool {
         self.of(operation).is_some_and(|threshold| value > threshold)
     }
 }

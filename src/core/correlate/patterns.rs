@@ -3,8 +3,8 @@
 //! What is here: a state that merges, and the templates that are read from it. What is not: masks (`mask`), and whether a
 //! difference could be chance (`symptom`).
 //!
-//! Below its cap a state is exact and merges exactly in any order. Above it, the lines seen least go, and how many went
-//! is kept (as in the space-saving sketch).
+//! Below its caps (lines and bytes) a state is exact and merges exactly in any order. Above them, the lines seen least go,
+//! and how many went is kept (as in the space-saving sketch).
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,13 @@ use super::mask::has_mask;
 
 /// Masked lines that a state keeps, and up to how many it grows before it forgets.
 pub const KEPT: usize = 2_000;
-const GROWN: usize = 2_500;
+pub(super) const GROWN: usize = 2_500;
+/// Bytes up to which it grows, and what an entry takes beside its texts (measured: 10 million lines of random words of 100
+/// bytes are 1.1 MB).
+const BYTES: usize = 1_500_000;
+const ENTRY_BYTES: usize = 160;
+/// Time of a line that has none.
+pub const NO_TIME: (i64, i64) = (i64::MAX, i64::MIN);
 /// Longest example, in bytes.
 const EXAMPLE: usize = 200;
 /// From so many different words on a place in a template is a variable.
@@ -23,7 +29,7 @@ const VARIABLE: usize = 8;
 pub struct Entry {
     /// Lines of the control and of the treatment.
     pub lines: [u64; 2],
-    /// The earliest, in microseconds.
+    /// The earliest, in microseconds; of lines without times `NO_TIME`.
     pub first: i64,
     /// The latest.
     pub last: i64,
@@ -54,6 +60,13 @@ impl Entry {
 pub struct Patterns {
     entries: BTreeMap<String, Entry>,
     lost: u64,
+    bytes: usize,
+}
+
+/// The beginning of a line, as an example.
+fn beginning(line: &str) -> &str {
+    let line = line.trim_start();
+    &line[..line.floor_char_boundary(EXAMPLE)]
 }
 
 /// A template that lines have in common.
@@ -69,18 +82,28 @@ pub struct Template {
 
 impl Patterns {
     /// Adds a line by its template (`mask::template`).
-    pub fn add(&mut self, template: String, line: &str, treated: bool, at: i64) {
+    pub fn add(&mut self, template: &str, line: &str, treated: bool, (first, last): (i64, i64)) {
+        let example = beginning(line);
+        if let Some(entry) = self.entries.get_mut(template) {
+            let lines = &mut entry.lines[usize::from(treated)];
+            *lines = lines.saturating_add(1);
+            if (first, example) < (entry.first, entry.example.as_str()) {
+                self.bytes = self.bytes + example.len() - entry.example.len();
+                example.clone_into(&mut entry.example);
+            }
+            (entry.first, entry.last) = (entry.first.min(first), entry.last.max(last));
+            return;
+        }
         let mut lines = [0; 2];
         lines[usize::from(treated)] = 1;
-        let example = line.trim_start()[..line.trim_start().floor_char_boundary(EXAMPLE)].to_owned();
-        self.absorb(template, &Entry { lines, first: at, last: at, example });
+        self.absorb(template, &Entry { lines, first, last, example: example.to_owned() });
         self.bound();
     }
 
     /// Adds another state.
-    pub fn merge(&mut self, other: &Self) {
+    pub(super) fn absorb_all(&mut self, other: &Self) {
         for (template, entry) in &other.entries {
-            self.absorb(template.clone(), entry);
+            self.absorb(template, entry);
         }
         self.lost = self.lost.saturating_add(other.lost);
         self.bound();
@@ -90,7 +113,7 @@ impl Patterns {
     pub fn from_parts(entries: impl IntoIterator<Item = (String, Entry)>, lost: u64) -> Self {
         let mut state = Self { lost, ..Self::default() };
         for (template, entry) in entries {
-            state.absorb(template, &entry);
+            state.absorb(&template, &entry);
         }
         state.bound();
         state
@@ -106,22 +129,50 @@ impl Patterns {
         self.lost
     }
 
-    fn absorb(&mut self, template: String, entry: &Entry) {
-        self.entries.entry(template).and_modify(|mine| mine.absorb(entry)).or_insert_with(|| entry.clone());
+    fn absorb(&mut self, template: &str, entry: &Entry) {
+        match self.entries.get_mut(template) {
+            Some(mine) => {
+                self.bytes -= mine.example.len();
+                mine.absorb(entry);
+                self.bytes += mine.example.len();
+            }
+            None => {
+                self.bytes += ENTRY_BYTES + template.len() + entry.example.len();
+                self.entries.insert(template.to_owned(), entry.clone());
+            }
+        }
     }
 
+    /// Forgets the lines seen least, and of those the ones that sort last.
     fn bound(&mut self) {
-        if self.entries.len() <= GROWN {
+        if self.entries.len() <= GROWN && self.bytes <= BYTES {
             return;
         }
-        let mut by_count: Vec<(u64, &String)> =
-            self.entries.iter().map(|(text, entry)| (entry.total(), text)).collect();
-        by_count.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-        let gone: Vec<(u64, String)> =
-            by_count[KEPT..].iter().map(|(count, text)| (*count, (*text).clone())).collect();
-        for (count, text) in gone {
-            self.entries.remove(&text);
-            self.lost = self.lost.saturating_add(count);
+        let mut order: Vec<(std::cmp::Reverse<u64>, &str, usize)> = self
+            .entries
+            .iter()
+            .map(|(text, entry)| {
+                (std::cmp::Reverse(entry.total()), text.as_str(), ENTRY_BYTES + text.len() + entry.example.len())
+            })
+            .collect();
+        let mut kept = order.len().min(KEPT);
+        if self.bytes > BYTES {
+            order.sort_unstable();
+            let mut bytes = 0;
+            let mut fits = |(_, _, size): &(_, _, usize)| {
+                bytes += size;
+                bytes <= BYTES / 4 * 3
+            };
+            kept = kept.min(order.iter().take_while(|entry| fits(entry)).count());
+        } else {
+            order.select_nth_unstable(kept);
+        }
+        let gone: Vec<String> = order[kept..].iter().map(|(_, text, _)| (*text).to_owned()).collect();
+        for text in gone {
+            if let Some(entry) = self.entries.remove(&text) {
+                self.bytes -= ENTRY_BYTES + text.len() + entry.example.len();
+                self.lost = self.lost.saturating_add(entry.total());
+            }
         }
     }
 

@@ -6,15 +6,31 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 pub use uuid::Uuid;
 
-use super::gather::{Gather, Sighting, Witness};
-use super::latency::{Operations, Thresholds};
-use super::mask;
-use crate::telemetry::{Definition, MetricKind, Row, Scalar};
+use super::Value;
+use super::gather::{Gather, Witness};
+use super::latency::{Thresholds, Values};
+use super::operation::Operations;
+use super::store;
+use crate::telemetry::{Definition, MetricKind, Row};
 
 /// Rows of the control without the event, of which one may be shown: those of every so many-th subject.
 const SHOWN_OF: u64 = 16;
 /// Attributes that are never one: OTLP's own account of a point.
 const NEVER: &str = "otlp.";
+
+/// The attribute of `Question::gather_mark`.
+pub(super) const MARK: &str = "mark";
+
+/// Where a row stands when one finding is computed anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Outside of the segment.
+    Outside,
+    /// In it.
+    Inside,
+    /// In one that was found before it.
+    Left,
+}
 
 /// A row of telemetry, as far as a question looks at it.
 pub trait Seen: Row {
@@ -22,12 +38,17 @@ pub trait Seen: Row {
     fn subject(&self) -> Option<&str>;
     /// Its trace.
     fn trace(&self) -> Option<Uuid>;
-    /// The variant of a flag that was active.
-    fn variant(&self, flag: &str) -> Option<&str>;
-    /// Its flags and their variants.
-    fn variants(&self) -> Vec<(&str, &str)>;
-    /// Its attributes that are scalars, those of nested objects by dotted names.
-    fn scalars(&self) -> Vec<(String, Scalar)>;
+    /// Calls back with each attribute that is a scalar, those of nested objects by dotted names.
+    fn each_attribute(&self, visit: impl FnMut(&str, Value<'_>));
+}
+
+/// What a row's flags say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tags {
+    /// Which arm it belongs to: `true` for the treatment.
+    pub treated: Option<bool>,
+    /// The other flags ("flag:" before their keys) with their variants.
+    others: Vec<(String, String)>,
 }
 
 /// What is asked.
@@ -47,8 +68,15 @@ pub struct Question {
     pub attributes: Option<Vec<String>>,
 }
 
-fn operation(row: &impl Row) -> String {
-    format!("{}\0{}", row.service().unwrap_or_default(), mask::template(row.name()))
+/// Who is randomised is who decides together: a user, else a trace, else the row, which `otherwise` tells from others.
+pub fn unit(subject: Option<&str>, trace: Option<Uuid>, otherwise: impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    match (subject, trace) {
+        (Some(subject), _) => subject.hash(&mut hasher),
+        (None, Some(trace)) => trace.hash(&mut hasher),
+        (None, None) => otherwise.hash(&mut hasher),
+    }
+    hasher.finish()
 }
 
 impl Question {
@@ -57,16 +85,25 @@ impl Question {
         matches!(self.metric.kind, MetricKind::Quantile | MetricKind::Mean)
     }
 
-    /// Which arm a row belongs to: `true` for the treatment.
-    pub fn arm(&self, row: &impl Seen) -> Option<bool> {
-        let variant = row.variant(&self.flag)?;
-        if variant == self.treatment { Some(true) } else { (variant == self.control).then_some(false) }
+    /// What the flags of a row say, of which many rows have the same.
+    pub fn tags<'f>(&self, flags: impl Iterator<Item = (&'f str, &'f str)>) -> Tags {
+        let mut tags = Tags::default();
+        for (flag, variant) in flags {
+            if flag != self.flag {
+                tags.others.push((format!("flag:{flag}"), variant.to_owned()));
+            } else if variant == self.treatment {
+                tags.treated = Some(true);
+            } else if variant == self.control {
+                tags.treated = Some(false);
+            }
+        }
+        tags
     }
 
     /// Notes a value for the thresholds of `is_event`.
-    pub fn note_value(&self, row: &impl Seen, operations: &mut Operations) {
-        if let (Some(treated), Some(value), true) = (self.arm(row), self.value(row), self.metric.matches(row)) {
-            operations.add(&operation(row), treated, value);
+    pub fn note_value(&self, row: &impl Seen, tags: &Tags, operations: &mut Operations, values: &mut Values) {
+        if let (Some(treated), Some(value), true) = (tags.treated, self.value(row), self.metric.matches(row)) {
+            values.add(operations.number(row.service(), row.name()), treated, value);
         }
     }
 
@@ -77,46 +114,74 @@ impl Question {
     }
 
     /// Is a row one of the question, and then an event.
-    pub fn is_event(&self, row: &impl Seen, thresholds: Option<&Thresholds>) -> Option<bool> {
+    pub fn is_event(
+        &self,
+        row: &impl Seen,
+        limits: Option<&Thresholds>,
+        operations: &mut Operations,
+    ) -> Option<bool> {
         let event = self.metric.event_of(row)?;
-        match thresholds {
-            Some(thresholds) => Some(thresholds.is_exceeded(&operation(row), self.value(row)?)),
+        match limits {
+            Some(limits) => {
+                let value = self.value(row)?;
+                Some(limits.is_exceeded(operations.number(row.service(), row.name()), value))
+            }
             None => Some(event != self.harm_is_less),
         }
     }
 
-    /// Adds a row to what is gathered, if it is one of the question.
-    pub fn gather(&self, at: i64, row: &impl Seen, thresholds: Option<&Thresholds>, gather: &mut Gather) {
-        let (Some(treated), Some(event)) = (self.arm(row), self.is_event(row, thresholds)) else { return };
-        let (subject, trace) = (row.subject(), row.trace());
-        gather.with_subject += u64::from(subject.is_some());
-        let mut hasher = DefaultHasher::new();
-        // Who is randomised is who decides together: a user, else a trace, else the row.
-        match (subject, trace) {
-            (Some(subject), _) => subject.hash(&mut hasher),
-            (None, Some(trace)) => trace.hash(&mut hasher),
-            (None, None) => (at, gather.all.n_t.to_bits(), gather.all.n_c.to_bits()).hash(&mut hasher),
-        }
-        let hash = hasher.finish();
-        let is_shown = if treated { event } else { !event && hash.is_multiple_of(SHOWN_OF) };
-        let witness = is_shown.then(|| Witness { subject: subject.map(Into::into), trace, at });
-        let values = self.values(row);
-        let values = values.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        gather.add(Sighting { subject: hash, treated, event, witness }, values);
+    /// Adds a row of the question to what is gathered.
+    pub fn gather(&self, at: i64, row: &impl Seen, tags: &Tags, event: bool, gather: &mut Gather) {
+        self.gather_by(at, row, tags, event, gather, |gather| {
+            self.each_value(row, tags, |name, value| gather.value(name, value));
+        });
     }
 
-    /// What a row can be told by.
-    pub fn values(&self, row: &impl Seen) -> Vec<(String, Scalar)> {
-        let text = |name: &str, value: &str| (name.to_owned(), Scalar::Text(value.to_owned()));
-        let mut values: Vec<(String, Scalar)> =
-            row.service().map(|service| text("service", service)).into_iter().collect();
-        values.push(text("name", row.name()));
-        let flags = row.variants().into_iter().filter(|(flag, _)| *flag != self.flag);
-        values.extend(flags.map(|(flag, variant)| text(&format!("flag:{flag}"), variant)));
-        values.extend(row.scalars().into_iter().filter(|(name, _)| !name.starts_with(NEVER)));
-        if let Some(wanted) = &self.attributes {
-            values.retain(|(name, _)| wanted.contains(name));
+    /// The same with one attribute in place of all: a mark.
+    pub fn gather_mark(&self, at: i64, row: &impl Seen, tags: &Tags, event: bool, gather: &mut Gather, mark: Mark) {
+        self.gather_by(at, row, tags, event, gather, |gather| {
+            gather.value(MARK, Value::Number(f64::from(mark as u8)))
+        });
+    }
+
+    fn gather_by(
+        &self,
+        at: i64,
+        row: &impl Seen,
+        tags: &Tags,
+        event: bool,
+        gather: &mut Gather,
+        values: impl FnOnce(&mut Gather),
+    ) {
+        let Some(treated) = tags.treated else { return };
+        let (name, trace) = (row.subject(), row.trace());
+        gather.with_subject += u64::from(name.is_some());
+        let subject = unit(name, trace, (at, gather.all.n_t.to_bits(), gather.all.n_c.to_bits()));
+        if !gather.count(subject, treated, event) {
+            return;
         }
-        values
+        values(gather);
+        let is_shown = if treated { event } else { !event && subject.is_multiple_of(SHOWN_OF) };
+        let witness = is_shown.then(|| Witness { subject: name.map(Into::into), trace, at });
+        gather.keep(store::Row { subject, treated, event, witness: 0 }, witness);
+    }
+
+    /// Calls back with all that a row can be told by.
+    pub fn each_value(&self, row: &impl Seen, tags: &Tags, mut visit: impl FnMut(&str, Value<'_>)) {
+        let mut wanted = |name: &str, value: Value<'_>| {
+            if self.attributes.as_ref().is_none_or(|wanted| wanted.iter().any(|w| w == name)) {
+                visit(name, value);
+            }
+        };
+        if let Some(service) = row.service() {
+            wanted("service", Value::Text(service));
+        }
+        wanted("name", Value::Text(row.name()));
+        tags.others.iter().for_each(|(flag, variant)| wanted(flag, Value::Text(variant)));
+        row.each_attribute(|name, value| {
+            if !name.starts_with(NEVER) {
+                wanted(name, value);
+            }
+        });
     }
 }

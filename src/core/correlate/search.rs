@@ -6,7 +6,7 @@
 //! "Nothing concentrates this harm" is an answer: then there is no explanation.
 
 use super::candidate::{Candidate, Predicate, candidates};
-use super::chance::{ln_p_absolute, ln_p_relative};
+use super::chance::ln_p_segment;
 use super::counts::{Counts, Dispersion, Split};
 use super::gain::gain;
 use super::store::Store;
@@ -20,18 +20,23 @@ pub struct Search {
     pub order: usize,
     /// Explanations at the most.
     pub most: usize,
-    /// Called now and then, so that the caller can end a long search.
+    /// Called now and then, so that the caller can end a long search by unwinding.
     pub pause: fn(),
+    /// Asked before another explanation is looked for: is there time left.
+    pub has_time: fn() -> bool,
 }
 
 impl Default for Search {
     fn default() -> Self {
-        Self { alpha: 0.05, order: 2, most: 5, pause: || {} }
+        Self { alpha: 0.05, order: 2, most: 5, pause: || {}, has_time: || true }
     }
 }
 
 /// A pair, and every further explanation, is about at least this share of the excess.
 const LEAST_SHARE: f64 = 0.05;
+/// How far beyond the line, in nats, a segment's chance may be before its own dispersion is known: dispersion makes it
+/// greater, but for the rounding of counts.
+const SLACK: f64 = 2.0;
 /// Two segments that share so much of their rows and of their events are one under two names.
 const SAME: f64 = 0.9;
 
@@ -71,6 +76,8 @@ pub struct Found {
     pub all: Counts,
     /// Dispersion of the control.
     pub control_dispersion: f64,
+    /// Did the time end before the search did.
+    pub is_cut: bool,
 }
 
 /// A candidate with its numbers.
@@ -107,34 +114,59 @@ impl<'s> Round<'s> {
     /// Dispersions of a segment and the rest: of the control, or the treatment's own where that is greater (the treatment
     /// as a whole would not do: the harm itself inflates it).
     fn dispersion(&self, predicate: &Predicate) -> Dispersion {
-        let of = |inside: bool| {
-            let rows = self.rows.iter().copied().filter(|at| predicate.matches(self.store, *at) == inside);
-            let d = self.store.dispersion(true, rows).max(self.control_dispersion);
+        let first = self.store.first_treated() as u32;
+        let treated = &self.rows[self.rows.partition_point(|at| *at < first)..];
+        let rows = treated.iter().copied();
+        let [inside, outside] = match predicate.0.as_slice() {
+            [(attribute, code)] => {
+                let column = self.store.column(*attribute);
+                self.store.dispersions(true, rows, |at| column[at as usize] == *code)
+            }
+            [(a, code_a), (b, code_b)] => {
+                let (a, b) = (self.store.column(*a), self.store.column(*b));
+                self.store.dispersions(true, rows, |at| a[at as usize] == *code_a && b[at as usize] == *code_b)
+            }
+            _ => self.store.dispersions(true, rows, |at| predicate.matches(self.store, at)),
+        };
+        let at_least = |d: f64| {
+            let d = d.max(self.control_dispersion);
             if d > 0.0 { d } else { 1.0 }
         };
-        Dispersion { inside: of(true), outside: of(false) }
+        Dispersion { inside: at_least(inside), outside: at_least(outside) }
     }
 
-    /// The numbers of a candidate; None where the treatment fails no more in it than elsewhere.
-    fn weigh(&self, candidate: &Candidate) -> Option<Weighed> {
+    fn ln_p(&self, candidate: &Candidate, split: &Split, dispersion: Dispersion) -> f64 {
+        let kept = if self.store.is_sampled() { candidate.kept } else { f64::INFINITY };
+        ln_p_segment(split, dispersion, kept)
+    }
+
+    /// The numbers of a candidate; None where the treatment fails no more in it than elsewhere, and where its log p is
+    /// surely beyond a line.
+    fn weigh(&self, candidate: &Candidate, line: f64) -> Option<Weighed> {
         (self.pause)();
         let split = Split::new(candidate.counts, self.all);
         let gain = gain(&split);
         if gain <= 0.0 {
             return None;
         }
+        let least = self.control_dispersion;
+        let at_least = Dispersion { inside: least, outside: least };
+        if least > 0.0 && self.ln_p(candidate, &split, at_least) > line + SLACK {
+            return None;
+        }
         let dispersion = self.dispersion(&candidate.predicate);
-        let kept = if self.store.is_sampled() { candidate.kept } else { f64::INFINITY };
-        let ln_p = ln_p_relative(&split, dispersion).max(ln_p_absolute(&split, dispersion, kept));
+        let ln_p = self.ln_p(candidate, &split, dispersion);
         Some(Weighed { candidate: candidate.clone(), gain, ln_p, dispersion })
     }
 
-    /// Candidates that could be shown: enough events of the treatment, and a pair is about enough of the excess.
-    fn weigh_all(&self, candidates: &[Candidate], excess: f64) -> Vec<Weighed> {
+    /// Candidates that could be shown, where their log p is up to a line: enough events of the treatment, and a pair is
+    /// about enough of the excess.
+    fn weigh_all(&self, candidates: &[Candidate], excess: f64, line: f64) -> Vec<Weighed> {
         let least = super::candidate::EVENTS.max(LEAST_SHARE * excess);
         let shown =
             |c: &&Candidate| c.counts.e_t >= if c.predicate.0.len() > 1 { least } else { super::candidate::EVENTS };
-        let mut weighed: Vec<Weighed> = candidates.iter().filter(shown).filter_map(|c| self.weigh(c)).collect();
+        let weighed = candidates.iter().filter(shown).filter_map(|c| self.weigh(c, line));
+        let mut weighed: Vec<Weighed> = weighed.filter(|w| w.ln_p <= line).collect();
         // Equal gain: fewer values first, then the order of the attributes.
         let order = |w: &Weighed| (w.candidate.predicate.0.len(), w.candidate.predicate.clone());
         weighed.sort_by(|a, b| b.gain.total_cmp(&a.gain).then_with(|| order(a).cmp(&order(b))));
@@ -144,11 +176,20 @@ impl<'s> Round<'s> {
     /// Does a pair stand out among the rows of one of its values, too: else the value says it all.
     fn beats(&self, pair: &Weighed, parent: &Weighed, tried: usize, ln_alpha: f64) -> bool {
         let within = self.part(|at| parent.candidate.predicate.matches(self.store, at));
-        within.weigh(&pair.candidate).is_some_and(|w| w.ln_p + (tried as f64).ln() <= ln_alpha)
+        let line = ln_alpha - (tried as f64).ln();
+        within.weigh(&pair.candidate, line).is_some_and(|w| w.ln_p <= line)
     }
 
     /// Do two segments have the same rows, and the same events of the treatment.
-    fn is_same(&self, one: &Predicate, other: &Predicate) -> bool {
+    fn is_same(&self, one: &Candidate, other: &Candidate) -> bool {
+        (self.pause)();
+        let [a, b] = [one.counts, other.counts];
+        let sizes = [(a.n_t + a.n_c, b.n_t + b.n_c), (a.e_t, b.e_t)];
+        // What both have is at most the smaller one, what one of them has at least the greater.
+        if sizes.iter().any(|(a, b)| a.min(*b) < SAME * a.max(*b)) {
+            return false;
+        }
+        let (one, other) = (&one.predicate, &other.predicate);
         let mut both = [0.0; 2];
         let mut any = [0.0; 2];
         for at in &self.rows {
@@ -162,6 +203,12 @@ impl<'s> Round<'s> {
         }
         (0..2).all(|kind| both[kind] >= SAME * any[kind])
     }
+}
+
+/// Dispersions of a segment and the rest among the rows outside of `left`. The store must be sorted.
+pub fn dispersion_of(store: &Store, predicate: &Predicate, left: &Predicate) -> Dispersion {
+    let all = Round::of_all(store, || {});
+    all.part(|at| !left.matches(store, at)).dispersion(predicate)
 }
 
 /// The significant candidate that explains most, once pairs have been held against their parents.
@@ -186,24 +233,26 @@ fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_a
 pub fn search(store: &Store, how: &Search) -> Found {
     let mut round = Round::of_all(store, how.pause);
     let (all, excess) = (round.all, round.all.excess());
-    let mut list = candidates(store, &round.rows, how.order);
+    let mut pause = how.pause;
+    let mut list = candidates(store, &round.rows, how.order, &mut pause);
     let tests = list.len();
     let ln_alpha = how.alpha.ln();
-    let is_significant = |w: &Weighed| w.ln_p + (tests as f64).ln() <= ln_alpha;
-    let mut found = Found { explanations: Vec::new(), tests, all, control_dispersion: round.control_dispersion };
-    let mut significant: Vec<Weighed> = round.weigh_all(&list, excess).into_iter().filter(is_significant).collect();
+    let line = ln_alpha - (tests as f64).ln();
+    let control_dispersion = round.control_dispersion;
+    let mut found = Found { explanations: Vec::new(), tests, all, control_dispersion, is_cut: false };
+    let mut significant = round.weigh_all(&list, excess, line);
     while found.explanations.len() < how.most && round.all.excess() >= LEAST_SHARE * excess {
+        if !(how.has_time)() {
+            found.is_cut = !significant.is_empty();
+            break;
+        }
         let Some(best) = choose(&round, &significant, &list, ln_alpha) else { break };
         let chosen = best.candidate.predicate.clone();
-        let others = significant.iter().map(|w| &w.candidate.predicate);
-        let same_as: Vec<Predicate> = others
-            .filter(|p| **p != chosen && p.0.len() == chosen.0.len() && round.is_same(&chosen, p))
-            .cloned()
-            .collect();
+        let same_as = same_as(&round, &best, &significant);
         let rest = round.part(|at| !chosen.matches(store, at));
         let before = std::mem::replace(&mut round, rest);
-        list = candidates(store, &round.rows, how.order);
-        let left: Vec<Weighed> = round.weigh_all(&list, excess).into_iter().filter(is_significant).collect();
+        list = candidates(store, &round.rows, how.order, &mut pause);
+        let left = round.weigh_all(&list, excess, line);
         let goes_with = significant
             .iter()
             .map(|w| &w.candidate.predicate)
@@ -217,16 +266,28 @@ pub fn search(store: &Store, how: &Search) -> Found {
     found
 }
 
+fn same_as(round: &Round, best: &Weighed, significant: &[Weighed]) -> Vec<Predicate> {
+    let chosen = &best.candidate.predicate;
+    let others = significant.iter().map(|w| &w.candidate);
+    others
+        .filter(|c| c.predicate != *chosen && c.predicate.0.len() == chosen.0.len())
+        .filter(|c| round.is_same(&best.candidate, c))
+        .map(|c| c.predicate.clone())
+        .collect()
+}
+
 /// The values with the greatest shares of the excess, whether they are significant or not: for display only.
 pub fn largest(store: &Store, how: &Search, most: usize) -> Vec<Explanation> {
     let round = Round::of_all(store, how.pause);
     let excess = round.all.excess();
-    let list = candidates(store, &round.rows, 1);
+    let mut pause = how.pause;
+    let mut list = candidates(store, &round.rows, 1, &mut pause);
     let tests = list.len();
-    let mut weighed = round.weigh_all(&list, excess);
-    weighed.sort_by(|a, b| b.candidate.counts.excess().total_cmp(&a.candidate.counts.excess()));
-    let most = if excess > 0.0 { most.min(how.most) } else { 0 };
-    weighed.into_iter().take(most).map(|w| explain(w, round.all, excess, tests, Vec::new(), Vec::new())).collect()
+    list.retain(|c| c.counts.e_t >= super::candidate::EVENTS && gain(&Split::new(c.counts, round.all)) > 0.0);
+    list.sort_by(|a, b| b.counts.excess().total_cmp(&a.counts.excess()).then(a.predicate.cmp(&b.predicate)));
+    list.truncate(if excess > 0.0 { most.min(how.most) } else { 0 });
+    let weighed = list.iter().filter_map(|c| round.weigh(c, f64::INFINITY));
+    weighed.map(|w| explain(w, round.all, excess, tests, Vec::new(), Vec::new())).collect()
 }
 
 fn explain(

@@ -16,6 +16,29 @@ pub const NONE: u16 = 0;
 /// Code of all values for which there was no room: counted, never an explanation.
 pub const OTHER: u16 = 1;
 
+/// Kept rows by class.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Tally([u32; 4]);
+
+impl Tally {
+    /// Adds a row of a class.
+    #[inline]
+    pub fn add(&mut self, class: u8) {
+        self.0[usize::from(class & 3)] += 1;
+    }
+
+    /// Kept rows of all classes.
+    pub fn kept(&self) -> u32 {
+        self.0.iter().sum()
+    }
+
+    /// The counts that they stand for, by the weights of `Store::weights`.
+    pub fn counts(&self, weights: [f64; 4]) -> Counts {
+        let of = |class: usize| f64::from(self.0[class]) * weights[class];
+        Counts::new(of(2) + of(3), of(3), of(0) + of(1), of(1))
+    }
+}
+
 /// One row as it comes in; `subject` is a hash that is spread evenly (of the targeting key, else the trace, else the row).
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -34,6 +57,8 @@ pub struct Row {
 pub struct Store {
     rows: Vec<Row>,
     columns: Vec<Vec<u16>>,
+    /// Of each row its class, once they are sorted.
+    classes: Vec<u8>,
     cap: usize,
     /// Halvings of each class, and its rows.
     halved: [u32; 4],
@@ -46,7 +71,8 @@ fn class(treated: bool, event: bool) -> usize {
 }
 
 /// Is a subject among the 1 / 2^halved that are kept.
-fn is_kept(subject: u64, halved: u32) -> bool {
+#[inline]
+pub(super) fn is_kept(subject: u64, halved: u32) -> bool {
     halved == 0 || (halved < 64 && subject >> (64 - halved) == 0)
 }
 
@@ -54,7 +80,19 @@ impl Store {
     /// An empty store of so many attributes, that keeps at most `cap` rows of each class.
     pub fn new(attributes: usize, cap: usize) -> Self {
         let columns = vec![Vec::new(); attributes];
-        Self { rows: Vec::new(), columns, cap: cap.max(1), halved: [0; 4], held: [0; 4], sorted: true }
+        let classes = Vec::new();
+        Self { rows: Vec::new(), columns, classes, cap: cap.max(1), halved: [0; 4], held: [0; 4], sorted: true }
+    }
+
+    /// Would a row be kept.
+    #[inline]
+    pub fn keeps(&self, subject: u64, treated: bool, event: bool) -> bool {
+        is_kept(subject, self.halved[class(treated, event)])
+    }
+
+    /// Is every row of a subject in an arm kept, with the event or without.
+    pub fn keeps_all_of(&self, subject: u64, treated: bool) -> bool {
+        self.keeps(subject, treated, false) && self.keeps(subject, treated, true)
     }
 
     /// Adds a row, with one code an attribute.
@@ -136,17 +174,18 @@ impl Store {
         self.held[full] = self.rows.iter().filter(|r| class(r.treated, r.event) == full).count();
     }
 
-    /// Puts the rows of each subject side by side, control first: what `dispersion` needs.
+    /// Puts the rows of each subject side by side, control first: what everything that reads them needs.
     pub fn sort(&mut self) {
-        if self.sorted {
+        if self.sorted && self.classes.len() == self.rows.len() {
             return;
         }
         let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
-        order.sort_by_key(|at| (self.rows[*at as usize].treated, self.rows[*at as usize].subject));
+        order.sort_unstable_by_key(|at| (self.rows[*at as usize].treated, self.rows[*at as usize].subject, *at));
         self.rows = order.iter().map(|at| self.rows[*at as usize]).collect();
         for column in &mut self.columns {
             *column = order.iter().map(|at| column[*at as usize]).collect();
         }
+        self.classes = self.rows.iter().map(|r| class(r.treated, r.event) as u8).collect();
         self.sorted = true;
     }
 
@@ -166,11 +205,13 @@ impl Store {
     }
 
     /// A row by its place.
+    #[inline]
     pub fn row(&self, at: u32) -> Row {
         self.rows[at as usize]
     }
 
     /// The code of a row's attribute.
+    #[inline]
     pub fn code(&self, attribute: usize, at: u32) -> u16 {
         self.columns[attribute][at as usize]
     }
@@ -180,14 +221,38 @@ impl Store {
         2.0_f64.powi(self.halved[class(row.treated, row.event)] as i32)
     }
 
+    /// How many rows a kept one stands for, by class: control, control with the event, treatment, treatment with it.
+    pub fn weights(&self) -> [f64; 4] {
+        self.halved.map(|halved| 2.0_f64.powi(halved as i32))
+    }
+
+    /// The class of a row, in the order of `weights`.
+    #[inline]
+    pub fn class(&self, at: u32) -> u8 {
+        self.classes[at as usize]
+    }
+
+    /// The codes of an attribute, of all rows.
+    #[inline]
+    pub fn column(&self, attribute: usize) -> &[u16] {
+        &self.columns[attribute]
+    }
+
+    /// Where the rows of the treatment begin.
+    pub fn first_treated(&self) -> usize {
+        self.rows.partition_point(|row| !row.treated)
+    }
+
+    /// The rows, in their order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     /// Counts of some rows.
     pub fn counts(&self, rows: impl Iterator<Item = u32>) -> Counts {
-        let mut counts = Counts::default();
-        for at in rows {
-            let row = self.row(at);
-            counts.add(row.treated, row.event, self.weight(row));
-        }
-        counts
+        let mut tally = Tally::default();
+        rows.for_each(|at| tally.add(self.class(at)));
+        tally.counts(self.weights())
     }
 
     /// Were rows let go, so that counts are estimates.
@@ -202,50 +267,71 @@ impl Store {
     ///
     /// Not sum e_u^2 / sum e_u, which takes mere activity for clustering.
     pub fn dispersion(&self, treated: bool, rows: impl Iterator<Item = u32>) -> f64 {
-        self.dispersion_of(treated, rows, |_, row| row.event)
+        let of_arm = rows.filter(|at| self.row(*at).treated == treated);
+        self.dispersions(treated, of_arm, |_| true)[0]
     }
 
-    /// The same of an event that the caller names.
-    pub fn dispersion_of(
+    /// The same of those of an arm's rows that are inside of something, and of the others.
+    pub fn dispersions(
         &self,
         treated: bool,
         rows: impl Iterator<Item = u32>,
-        is_event: impl Fn(u32, Row) -> bool,
-    ) -> f64 {
+        inside: impl Fn(u32) -> bool,
+    ) -> [f64; 2] {
         let halved = self.halved[class(treated, false)].max(self.halved[class(treated, true)]);
-        let mut sums = Sums::default();
-        let mut subject = Sums::default();
+        let mut sums = [Sums::default(); 2];
+        let mut of_subject = [(0_u32, 0_u32); 2];
         let mut last = None;
-        let of_arm = |(_, r): &(u32, Row)| r.treated == treated && is_kept(r.subject, halved);
-        for (at, row) in rows.map(|at| (at, self.row(at))).filter(of_arm) {
-            if last != Some(row.subject) {
-                sums.close(&subject);
-                (subject, last) = (Sums::default(), Some(row.subject));
+        let mut close = |of_subject: &mut [(u32, u32); 2]| {
+            for (sums, (n, e)) in sums.iter_mut().zip(std::mem::take(of_subject)).filter(|(_, (n, _))| *n > 0) {
+                sums.close(&Sums { n: f64::from(n), e: f64::from(e), ..Sums::default() });
             }
-            subject.n += 1.0;
-            subject.e += f64::from(u8::from(is_event(at, row)));
+        };
+        for at in rows {
+            let row = self.row(at);
+            if !is_kept(row.subject, halved) {
+                continue;
+            }
+            if last != Some(row.subject) {
+                close(&mut of_subject);
+                last = Some(row.subject);
+            }
+            let (n, e) = &mut of_subject[usize::from(!inside(at))];
+            *n += 1;
+            *e += u32::from(row.event);
         }
-        sums.close(&subject);
-        if sums.e == 0.0 {
-            return 0.0;
-        }
-        let p = sums.e / sums.n;
-        (sums.ee - 2.0 * p * sums.en + p * p * sums.nn) / sums.e
+        close(&mut of_subject);
+        sums.map(|sums| sums.dispersion())
     }
 }
 
 /// Sums of rows and events over subjects.
-#[derive(Debug, Default)]
-struct Sums {
-    n: f64,
-    e: f64,
-    ee: f64,
-    en: f64,
-    nn: f64,
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sums {
+    /// Rows.
+    pub n: f64,
+    /// Events.
+    pub e: f64,
+    /// Squares of the events of a subject.
+    pub ee: f64,
+    /// Events of a subject times its rows.
+    pub en: f64,
+    /// Squares of the rows of a subject.
+    pub nn: f64,
 }
 
 impl Sums {
-    fn close(&mut self, subject: &Self) {
+    /// What `Store::dispersion` says of them.
+    pub fn dispersion(&self) -> f64 {
+        if self.e == 0.0 {
+            return 0.0;
+        }
+        let p = self.e / self.n;
+        (self.ee - 2.0 * p * self.en + p * p * self.nn) / self.e
+    }
+
+    /// Adds the rows and events of one subject.
+    pub fn close(&mut self, subject: &Self) {
         self.n += subject.n;
         self.e += subject.e;
         self.ee += subject.e * subject.e;

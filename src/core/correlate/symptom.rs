@@ -75,6 +75,8 @@ pub struct Occurrence {
     pub n_c: f64,
     /// Its rows with the event, in both arms.
     pub events: f64,
+    /// Those of the treatment.
+    pub events_t: f64,
     /// Sum over subjects of the square of its rows.
     pub squares: f64,
 }

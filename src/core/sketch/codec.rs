@@ -41,6 +41,11 @@ impl Writer {
         self.0.extend_from_slice(&value.to_le_bytes());
     }
 
+    pub fn text(&mut self, text: &str) {
+        self.varint(text.len() as u64);
+        self.0.extend_from_slice(text.as_bytes());
+    }
+
     pub fn finish(self) -> Vec<u8> {
         self.0
     }
@@ -101,6 +106,13 @@ impl<'a> Reader<'a> {
         let items = self.varint()?;
         let fits = usize::try_from(items).is_ok_and(|n| n <= self.rest.len() / least_item_bytes);
         if fits { Ok(items as usize) } else { Err(format!("\"{items}\" items do not fit into the bytes")) }
+    }
+
+    pub fn text(&mut self) -> Check<String> {
+        let length = self.length(1)?;
+        let (text, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        String::from_utf8(text.to_vec()).map_err(|_| "a text is not valid UTF-8".into())
     }
 
     /// Refuse bytes after the end.

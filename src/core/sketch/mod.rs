@@ -9,7 +9,7 @@
 //! Which one for what: src/core/stats/README.md, section 5. A t-digest's centroids depend on the data and on the merge order, so
 //! no test runs on one; a histogram's bins are fixed for ever, so its counts are exact at every edge.
 
-mod codec;
+pub(crate) mod codec;
 pub mod digest;
 pub mod histogram;
 pub mod moments;

@@ -4,10 +4,12 @@ use flagscope_core::correlate::answer::{Answer, answer, named};
 use flagscope_core::correlate::candidate::Predicate;
 use flagscope_core::correlate::condition::Conditions;
 use flagscope_core::correlate::gather::Gather;
+use flagscope_core::correlate::operation::Operations;
 use flagscope_core::correlate::patterns::Patterns;
 use flagscope_core::correlate::question::{Question, Seen, Uuid};
 use flagscope_core::correlate::search::Search;
-use flagscope_core::correlate::{mask, words};
+use flagscope_core::correlate::{Value, mask, words};
+use flagscope_core::sketch::Sketch;
 use flagscope_core::telemetry::{Definition, Filter, MetricKind, Row, Scalar, Signal};
 use serde_json::json;
 
@@ -71,14 +73,8 @@ impl Seen for Request {
     fn trace(&self) -> Option<Uuid> {
         Some(self.trace)
     }
-    fn variant(&self, flag: &str) -> Option<&str> {
-        (flag == "checkout").then_some(self.variant)
-    }
-    fn variants(&self) -> Vec<(&str, &str)> {
-        vec![("checkout", self.variant)]
-    }
-    fn scalars(&self) -> Vec<(String, Scalar)> {
-        self.attributes.clone()
+    fn each_attribute(&self, mut visit: impl FnMut(&str, Value<'_>)) {
+        self.attributes.iter().for_each(|(name, value)| visit(name, Value::of(value)));
     }
 }
 
@@ -128,11 +124,14 @@ fn question() -> Question {
 
 fn ask(requests: &[Request], memory: usize) -> (Gather, Answer) {
     let (question, mut gather) = (question(), Gather::new(memory));
+    let mut operations = Operations::default();
     for (at, request) in requests.iter().enumerate() {
-        question.gather(at as i64, request, None, &mut gather);
+        let tags = question.tags([("checkout", request.variant)].into_iter());
+        let event = question.is_event(request, None, &mut operations).expect("a row of the question");
+        question.gather(at as i64, request, &tags, event, &mut gather);
     }
     gather.finish();
-    let found = answer(&gather, &Search::default());
+    let found = answer(&mut gather, &Search::default());
     (gather, found)
 }
 
@@ -150,7 +149,10 @@ fn a_planted_cause_is_the_one_finding() {
     let json = words::predicate(&named(&gather, &explanation.predicate));
     assert_eq!(json, json!({"attributes": {"country": "DE", "app_version": "2.4"}}));
     let (conditions, question) = (Conditions::parse(&json).expect("a predicate"), question());
-    let inside = requests.iter().filter(|r| conditions.match_values(&question.values(*r)));
+    let is_inside = |request: &&Request| {
+        conditions.hold(|visit| question.each_value(*request, &Default::default(), |name, value| visit(name, value)))
+    };
+    let inside = requests.iter().filter(is_inside);
     let [treated, failed] = inside.fold([0.0, 0.0], |[n, e], r| {
         let treated = f64::from(u8::from(r.variant == "on"));
         [n + treated, e + treated * f64::from(u8::from(r.failed))]
@@ -161,7 +163,7 @@ fn a_planted_cause_is_the_one_finding() {
     assert!(shown.examples.len() == 3 && shown.subjects > 50 && !shown.is_one_subject, "{shown:?}");
     for example in &shown.examples {
         let request = requests.iter().find(|r| Some(r.trace) == example.trace).expect("a request");
-        assert!(request.failed && request.variant == "on" && conditions.match_values(&question.values(request)));
+        assert!(request.failed && request.variant == "on" && is_inside(&request));
     }
     let sign = &answer.signs[0];
     assert_eq!(words::segment(&named(&gather, &Predicate(vec![sign.value]))), "error.type = CardDeclined");
@@ -210,14 +212,15 @@ fn parts_of_log_lines_add_up_to_the_whole() {
     let fold = |lines: &[String], first: usize| {
         let mut state = Patterns::default();
         for (at, line) in lines.iter().enumerate() {
-            state.add(mask::template(line), line, at % 2 == 0, (first + at) as i64);
+            let at_time = (first + at) as i64;
+            state.add(&mask::template(line), line, at % 2 == 0, (at_time, at_time));
         }
         state
     };
     let whole = fold(&lines, 0);
     let mut parts = fold(&lines[1000..2000], 1000);
-    parts.merge(&fold(&lines[2000..], 2000));
-    parts.merge(&fold(&lines[..1000], 0));
+    parts.merge(&fold(&lines[2000..], 2000)).expect("a sum");
+    parts.merge(&fold(&lines[..1000], 0)).expect("a sum");
     assert_eq!(parts, whole);
     assert_eq!(Patterns::from_parts(whole.entries().map(|(t, e)| (t.to_owned(), e.clone())), 0), whole);
     assert_eq!(whole.templates().iter().map(|t| t.entry.total()).sum::<u64>(), 3000);
@@ -231,7 +234,7 @@ fn a_state_of_log_lines_is_bounded() {
     let n = 20_000;
     for at in 0..n {
         let word: String = (0..12).map(|_| char::from(b'g' + (random.below(20)) as u8)).collect();
-        state.add(mask::template(&word), &word, false, at);
+        state.add(&mask::template(&word), &word, false, (at, at));
     }
     assert!(state.entries().count() <= 2_500);
     let kept: u64 = state.entries().map(|(_, entry)| entry.total()).sum();

@@ -264,7 +264,7 @@ fn log_templates_agree_with_the_reference() {
         let body = |line: &[&str]| line[3].trim_matches('"').replace("\"\"", "\"");
         let mut patterns = Patterns::default();
         for line in &lines {
-            patterns.add(mask::template(&body(line)), &body(line), line[1] == "1", 0);
+            patterns.add(&mask::template(&body(line)), &body(line), line[1] == "1", (0, 0));
         }
         let templates = patterns.templates();
         let group: HashMap<&str, usize> = templates

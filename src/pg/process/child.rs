@@ -1,6 +1,6 @@
 //! A worker from the launcher's point of view: start, watch, stop.
 
-use super::{LIBRARY, WORKER};
+use super::LIBRARY;
 use pgrx::bgworkers::BackgroundWorkerBuilder;
 use pgrx::prelude::*;
 use std::ptr::{NonNull, null_mut};
@@ -9,12 +9,12 @@ use std::ptr::{NonNull, null_mut};
 pub struct Child(NonNull<pg_sys::BackgroundWorkerHandle>);
 
 impl Child {
-    /// Start a worker for a database; none if there is no free worker slot.
-    pub fn start(database: u32, main: &str) -> Option<Child> {
+    /// Start a process of a kind for a database; none if there is no free worker slot.
+    pub fn start(database: u32, main: &str, kind: &str) -> Option<Child> {
         // SAFETY: MyProcPid is a plain number. With it as notify_pid the postmaster sets our latch when the worker
         // starts or ends.
         let own_pid = unsafe { pg_sys::MyProcPid };
-        let builder = BackgroundWorkerBuilder::new(WORKER)
+        let builder = BackgroundWorkerBuilder::new(kind)
             .set_library(LIBRARY)
             .set_function(main)
             .enable_spi_access()

@@ -27,9 +27,10 @@ use std::ffi::c_int;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Types of the two processes in pg_stat_activity, by which they are found.
+/// Types of the processes in pg_stat_activity, by which they are found.
 pub const LAUNCHER: &str = "flagscope launcher";
 pub const WORKER: &str = "flagscope worker";
+pub const EXPLAINER: &str = "flagscope explainer";
 /// The name of the shared library.
 const LIBRARY: &str = "flagscope";
 
@@ -43,6 +44,11 @@ unsafe extern "C-unwind" {
     fn die(signal: c_int);
     #[link_name = "SignalHandlerForConfigReload"]
     fn reload(signal: c_int);
+}
+
+// Of POSIX's unistd.h.
+unsafe extern "C" {
+    safe fn nice(increment: c_int) -> c_int;
 }
 
 /// Note whether the library is being loaded by `shared_preload_libraries`, and return it.
@@ -126,6 +132,12 @@ pub fn wait(time: Duration) -> bool {
         }
     }
     true
+}
+
+/// Give way to all other processes of the machine, to the end of this one.
+pub fn give_way() {
+    // What is asked for is always allowed.
+    nice(10);
 }
 
 /// Was the configuration reloaded since the last call?

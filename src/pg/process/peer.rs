@@ -1,6 +1,6 @@
 //! Flagscope's processes seen from another backend: find them, signal them. Needs no privilege and no SQL.
 
-use super::{LAUNCHER, WORKER};
+use super::{EXPLAINER, LAUNCHER, WORKER};
 use pgrx::prelude::*;
 use pgrx::{PgXactCallbackEvent, register_xact_callback};
 use std::ffi::{CStr, c_int};
@@ -22,9 +22,10 @@ pub fn wake_launcher_on_commit() {
     });
 }
 
-/// Send SIGTERM to the workers of a database and return their pids.
+/// Send SIGTERM to the workers and explainers of a database and return their pids.
 pub fn stop_workers(database: pg_sys::Oid) -> Vec<c_int> {
-    let workers = pids(WORKER, Some(database));
+    let mut workers = pids(WORKER, Some(database));
+    workers.extend(pids(EXPLAINER, Some(database)));
     for pid in &workers {
         kill(*pid, pg_sys::SIGTERM as c_int);
     }

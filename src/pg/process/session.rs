@@ -1,6 +1,6 @@
 //! A worker's connection: transactions that survive errors, activity reports, look-ups.
 
-use super::{WORKER, receive_signals};
+use super::receive_signals;
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::pg_sys::panic::CaughtError;
 use pgrx::{direct_function_call, prelude::*};
@@ -56,8 +56,8 @@ pub struct Failure {
     pub detail: Option<String>,
 }
 
-/// Connect a worker to its database as the bootstrap superuser.
-pub fn connect(database: pg_sys::Oid) {
+/// Connect a process of a kind to its database as the bootstrap superuser.
+pub fn connect(database: pg_sys::Oid, kind: &str) {
     receive_signals();
     BackgroundWorker::connect_worker_to_spi_by_oid(Some(database), None);
     // In a transaction, because some settings look up names in the catalogs.
@@ -69,7 +69,7 @@ pub fn connect(database: pg_sys::Oid) {
     if let Err(failure) = pinned {
         warning!("flagscope cannot set what its worker depends on: {}", failure.message);
     }
-    if let Ok(name) = CString::new(WORKER) {
+    if let Ok(name) = CString::new(kind) {
         pin(c"application_name", &name);
     }
     report_idle();

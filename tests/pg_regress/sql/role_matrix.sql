@@ -34,7 +34,7 @@ INSERT INTO decided_relation VALUES
     ('telemetry', 'r', 'a', '', 'ra'), ('telemetry_stray', 'r', '', '', 'rd'),
     ('outbox', 'r', '', 'r(w)', 'r(w)d'),
     -- kept by the extension alone: books, rollups, what the worker notes
-    ('served_flag decision environment_history evaluation evaluation_stray flag_change flag_state_history guardrail_status rollout_health anomaly_point', 'r', '', '', 'r'),
+    ('served_flag correlation decision environment_history evaluation evaluation_stray flag_change flag_state_history guardrail_status rollout_health anomaly_point', 'r', '', '', 'r'),
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 variant_delta_past_1 variant_delta_past_2 variant_delta_past_3', 'r', '', '', 'r'),
     ('alert arrival delta_place health incarnation manifest restore setting_default uncounted uncounted_delta uncounted_total', 'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 variant_rollup variant_history watch', 'r', '', '', 'r'),
@@ -63,6 +63,8 @@ CREATE TEMP TABLE decided_function (schema text, who text, names text);
 INSERT INTO decided_function VALUES
     ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_reader grant_writer'),
     ('flagscope', 'reader admin', 'anomaly_score anomaly_z bar buckets count count_above design_effect ewma ewma_z histogram histogram_from_otlp invalid max mean merge min moments quantile quantile_interval quantile_rank ratio robust_z rollup sparkline standard_error stddev sum tdigest to_otlp trimmed_mean value variance'),
+    ('flagscope', 'reader admin', 'coincident_changes compare_metrics compare_patterns compare_spans correlate correlate_decision correlate_rollout explain_rollout log_patterns'),
+    ('flagscope', 'reader admin', 'log_template lost patterns segment_test weigh_segment weigh_symptom'),
     ('flagscope', 'reader admin', 'adjust_p_values anomalies chi_square_test combine_e e_bh mean_test odds_ratio proportion_test rank_test rate_test ratio_test sequential_distribution_test sequential_limit_test sequential_mean_t_test sequential_mean_test sequential_proportion_test sequential_quantile_strict_test sequential_quantile_test sequential_rate_test sequential_ratio_test sequential_share_test'),
     ('flagscope', 'reader admin', 'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision metric_series plan_rollout preview_metric ramp_gate replay rollout_chart rollout_report status suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
     ('flagscope', 'reader writer admin', 'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object evaluate_string explain_evaluation export_flagd check_export flag_changes ofrep_evaluate ofrep_evaluate_all'),
@@ -116,7 +118,7 @@ CREATE FUNCTION pg_temp.some_call(f oid) RETURNS text LANGUAGE sql AS $$
         WHEN y.typtype = 'e' THEN format('%L::%s', (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t ORDER BY e.enumsortorder LIMIT 1), t)
         WHEN t = 'oid'::regtype THEN '1::oid' WHEN t = 'tid'::regtype THEN '''(0,1)''::tid' WHEN t = 'regrole'::regtype THEN 'current_user::regrole' WHEN t = 'regclass'::regtype THEN '''flagscope.telemetry''::regclass'
         WHEN y.typcategory = 'A' THEN format('''{}''::%s', t)
-        WHEN t::text ~ '^flagscope\.(moments|histogram|tdigest)$' THEN format('(SELECT %s(1.0::float8))', t) WHEN t::text = 'flagscope.ratio' THEN '(SELECT flagscope.ratio(1.0::float8, 1.0::float8))'
+        WHEN t::text ~ '^flagscope\.(moments|histogram|tdigest)$' THEN format('(SELECT %s(1.0::float8))', t) WHEN t::text = 'flagscope.patterns' THEN '(SELECT flagscope.log_patterns(''f''))' WHEN t::text = 'flagscope.ratio' THEN '(SELECT flagscope.ratio(1.0::float8, 1.0::float8))'
         ELSE format('NULL::%s', t) END, ', ' ORDER BY o))
     FROM pg_proc p LEFT JOIN unnest(p.proargtypes::regtype[]) WITH ORDINALITY u(t, o) ON true LEFT JOIN pg_type y ON y.oid = t WHERE p.oid = f GROUP BY p.oid;
 $$;

@@ -58,7 +58,7 @@ WHERE a.name = 'until' AND a.mode = 'i' AND pg_get_function_arg_default(p.oid, a
 -- What functions return: a creation its key or id, a change of a flag the version, a verb on a rollout a number; a check rows.
 SELECT p.oid::regprocedure, p.prorettype::regtype FROM pg_proc p JOIN member m ON m.objid = p.oid WHERE p.pronamespace = 'flagscope'::regnamespace
     AND (p.proname ~ '^create_' AND p.prorettype NOT IN ('text'::regtype, 'bigint'::regtype)
-        OR p.proname ~ '_rollout$' AND p.proname !~ '^(create|plan)_' AND p.prorettype <> 'bigint'::regtype
+        OR p.proname ~ '_rollout$' AND p.proname !~ '^(create|correlate|explain|plan)_' AND p.prorettype <> 'bigint'::regtype
         OR p.proname ~ '^(enable_flag|disable_flag|archive_flag|unarchive_flag|add_variant|set_default_variant|set_targeting|set_prerequisites)$' AND p.prorettype <> 'bigint'::regtype);
 SELECT p.oid::regprocedure FROM pg_proc p JOIN member m ON m.objid = p.oid WHERE p.pronamespace = 'flagscope'::regnamespace AND p.proname ~ '^check_'
     AND (SELECT string_agg(a.name, ' ' ORDER BY a.place) FROM argument a WHERE a.function = p.oid AND a.mode = 't') IS DISTINCT FROM 'path problem hint is_error';

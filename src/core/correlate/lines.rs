@@ -1,0 +1,184 @@
+//! Log lines of both arms: which templates the treatment writes more often than its requests explain.
+//!
+//! What is here: lines by template and by who wrote them, in bounded memory, and the test. What is not: masks and
+//! templates (`mask`, `patterns`).
+//!
+//! Lines are held against *requests*, not against lines: a treatment that writes more of everything would hide in shares.
+
+use std::hash::BuildHasher;
+
+use uuid::Uuid;
+
+use super::Map;
+use super::counts::Counts;
+use super::mask;
+use super::patterns::{Patterns, Template};
+use super::store::{Store, Sums, is_kept};
+use super::symptom::{Judged, Symptom, judge};
+
+/// Counts by template and unit that are kept; above, units are let go by their hash.
+const UNITS: usize = 200_000;
+/// Templates of which more than counts is kept.
+const KNOWN: usize = 10_000;
+
+/// What is known of a masked line beside its counts.
+#[derive(Debug, Clone, Copy, Default)]
+struct Beside {
+    severity: Option<i16>,
+    trace: Option<(i64, Uuid)>,
+}
+
+/// A log line as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'l> {
+    /// Its text.
+    pub body: &'l str,
+    /// Of the treatment.
+    pub treated: bool,
+    /// Who it is about (`question::unit`).
+    pub unit: u64,
+    /// When, in microseconds.
+    pub at: i64,
+    /// OpenTelemetry's severity number.
+    pub severity: Option<i16>,
+    /// Its trace.
+    pub trace: Option<Uuid>,
+}
+
+/// Lines as they come in.
+#[derive(Debug, Default)]
+pub struct Lines {
+    patterns: Patterns,
+    units: Map<(u64, u64, bool), u32>,
+    halved: u32,
+    beside: Map<u64, Beside>,
+    /// Lines by arm, control first.
+    pub seen: [u64; 2],
+}
+
+/// A template with its numbers.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Its text, counts, times and an example.
+    pub template: Template,
+    /// Excess and probabilities, Holm over all templates.
+    pub judged: Judged,
+    /// By which counts were divided.
+    pub dispersion: f64,
+    /// Subjects of the treatment, among those that are followed.
+    pub subjects: usize,
+    /// The greatest severity.
+    pub severity: Option<i16>,
+    /// The trace of its newest line of the treatment.
+    pub trace: Option<Uuid>,
+}
+
+impl Told {
+    /// Does no line of the control have it.
+    pub fn is_new(&self) -> bool {
+        self.template.entry.lines[0] == 0
+    }
+}
+
+impl Lines {
+    /// Adds a line.
+    pub fn add(&mut self, line: Line) {
+        let template = mask::template(line.body);
+        let hash = self.hash(&template);
+        self.seen[usize::from(line.treated)] += 1;
+        self.patterns.add(&template, line.body, line.treated, (line.at, line.at));
+        if self.beside.len() < KNOWN || self.beside.contains_key(&hash) {
+            let beside = self.beside.entry(hash).or_default();
+            beside.severity = beside.severity.max(line.severity);
+            if line.treated {
+                beside.trace = beside.trace.max(line.trace.map(|trace| (line.at, trace)));
+            }
+        }
+        if is_kept(line.unit, self.halved) {
+            *self.units.entry((hash, line.unit, line.treated)).or_default() += 1;
+            while self.units.len() > UNITS && self.halved < 63 {
+                self.halved += 1;
+                let halved = self.halved;
+                self.units.retain(|(_, unit, _), _| is_kept(*unit, halved));
+            }
+        }
+    }
+
+    fn hash(&self, template: &str) -> u64 {
+        self.units.hasher().hash_one(template)
+    }
+
+    /// Lines that were forgotten for want of room.
+    pub fn lost(&self) -> u64 {
+        self.patterns.lost()
+    }
+
+    /// Every template with its numbers, by excess; `requests` of the question, and its rows by unit in the store.
+    pub fn judge(&self, requests: &Counts, store: &Store) -> Vec<Told> {
+        let templates = self.patterns.templates();
+        let mut numbers: Map<u64, usize> = Map::default();
+        for (number, template) in templates.iter().enumerate() {
+            numbers.extend(template.members.iter().map(|member| (self.hash(member), number)));
+        }
+        let by_unit = self.by_unit(&numbers);
+        let dispersions = self.dispersions(&by_unit, store, templates.len());
+        let symptom = |(template, dispersion): (&Template, &f64)| {
+            let [e_c, e_t] = template.entry.lines.map(|n| n as f64);
+            Symptom { e_t, e_c, dispersion: *dispersion }
+        };
+        let symptoms: Vec<Symptom> = templates.iter().zip(&dispersions).map(symptom).collect();
+        let told = |judged: Judged| {
+            let template = templates[judged.place].clone();
+            let beside = template.members.iter().filter_map(|member| self.beside.get(&self.hash(member)));
+            let beside = beside.fold(Beside::default(), |a, b| Beside {
+                severity: a.severity.max(b.severity),
+                trace: a.trace.max(b.trace),
+            });
+            let subjects = by_unit.keys().filter(|(n, _, treated)| *n == judged.place && *treated).count();
+            let trace = beside.trace.map(|(_, trace)| trace);
+            let dispersion = dispersions[judged.place];
+            Told { template, judged, dispersion, subjects, severity: beside.severity, trace }
+        };
+        judge(&symptoms, requests.n_t, requests.n_c).into_iter().map(told).collect()
+    }
+
+    /// Lines by template, unit and arm.
+    fn by_unit(&self, numbers: &Map<u64, usize>) -> Map<(usize, u64, bool), f64> {
+        let mut found: Map<(usize, u64, bool), f64> = Map::default();
+        for ((hash, unit, treated), n) in &self.units {
+            if let Some(number) = numbers.get(hash) {
+                *found.entry((*number, *unit, *treated)).or_default() += f64::from(*n);
+            }
+        }
+        found
+    }
+
+    /// How far lines of each template come in series of the same unit, in the arm where they do so more; 1 at least.
+    fn dispersions(&self, by_unit: &Map<(usize, u64, bool), f64>, store: &Store, templates: usize) -> Vec<f64> {
+        let followed = |unit: u64, treated: bool| is_kept(unit, self.halved) && store.keeps_all_of(unit, treated);
+        let mut requests: Map<(u64, bool), f64> =
+            by_unit.keys().map(|(_, unit, treated)| ((*unit, *treated), 0.0)).collect();
+        let mut all = [Sums::default(); 2];
+        for rows in store.rows().chunk_by(|a, b| a.subject == b.subject && a.treated == b.treated) {
+            let (unit, treated, n) = (rows[0].subject, rows[0].treated, rows.len() as f64);
+            if followed(unit, treated) {
+                all[usize::from(treated)].close(&Sums { n, ..Sums::default() });
+                if let Some(of_unit) = requests.get_mut(&(unit, treated)) {
+                    *of_unit = n;
+                }
+            }
+        }
+        let mut sums = vec![[Sums::default(); 2]; templates];
+        for ((number, unit, treated), e) in by_unit {
+            if followed(*unit, *treated) {
+                let n = requests.get(&(*unit, *treated)).copied().unwrap_or_default();
+                sums[*number][usize::from(*treated)].close(&Sums { n, e: *e, ..Sums::default() });
+            }
+        }
+        let of_arm = |sums: Sums, all: Sums| {
+            let d = Sums { n: all.n, nn: all.nn, ..sums }.dispersion();
+            if d.is_finite() { d } else { 1.0 }
+        };
+        sums.into_iter().map(|[c, t]| of_arm(c, all[0]).max(of_arm(t, all[1])).max(1.0)).collect()
+    }
+}
