@@ -17,6 +17,7 @@ mod flag;
 mod guardrail;
 mod guc;
 mod health;
+mod kind;
 mod lock;
 mod message;
 mod otlp;

@@ -1,12 +1,19 @@
 //! SQL face of metrics that are queries (`pg::query`); the use of their rows is documented in `sql/api/query.sql`.
 
+use std::collections::BTreeMap;
+
+use flagscope_core::kind::{MetricKind, QueryRows, State};
+use flagscope_core::sketch::{Histogram, Moments};
+use flagscope_core::telemetry::BUCKET_MICROS;
 use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
+use crate::argument::given;
 use crate::error::Report;
 use crate::pg::query::{self, Limits};
 use crate::pg::reading::Given;
+use crate::pg::value::Stored;
 
 /// Runs a query as its owner. Not for users: its caller could choose any role.
 #[pg_extern(schema = "_flagscope")]
@@ -63,6 +70,50 @@ fn own_query_rows(
 #[pg_extern(stable, strict, schema = "_flagscope")]
 fn require_query(query: &str) -> Result<(), ErrorReport> {
     query::check(query).report()
+}
+
+/// The states of a metric's rows by a key (of a rollout's arm) and bucket: what telemetry's rows would be as deltas.
+#[pg_extern(immutable, schema = "_flagscope")]
+#[allow(clippy::type_complexity)] // the columns of one SQL row
+fn fold_query(
+    kind: Option<&str>,
+    cap: Option<f64>,
+    keys: Option<Array<'_, i64>>,
+    at: Option<Array<'_, TimestampWithTimeZone>>,
+    values: Option<Array<'_, f64>>,
+    exposures: Option<Array<'_, f64>>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(key, i64),
+            name!(bucket, TimestampWithTimeZone),
+            name!(n, i64),
+            name!(events, i64),
+            name!(moments, Option<Stored<Moments>>),
+            name!(histogram, Option<Stored<Histogram>>),
+            name!(last_ts, TimestampWithTimeZone),
+        ),
+    >,
+    ErrorReport,
+> {
+    let rows = QueryRows::new(given("a kind of metric", kind).and_then(MetricKind::from_label).report()?, cap);
+    let (Some(keys), Some(at), Some(values), Some(exposures)) = (keys, at, values, exposures) else {
+        return Ok(TableIterator::empty());
+    };
+    let mut states: BTreeMap<(i64, i64), State> = BTreeMap::new();
+    for (((key, at), value), exposure) in keys.iter().zip(at.iter()).zip(values.iter()).zip(exposures.iter()) {
+        let (Some(key), Some(at)) = (key, at.map(i64::from)) else { continue };
+        let first = || State { last_ts: at, ..State::default() };
+        let state = states.entry((key, at.div_euclid(BUCKET_MICROS))).or_insert_with(first);
+        rows.add(state, at, value, exposure);
+    }
+    Ok(TableIterator::new(states.into_iter().filter_map(|((key, bucket), state)| {
+        let time = |micros| TimestampWithTimeZone::try_from(micros).ok();
+        let (n, events) = (state.n.min(i64::MAX as u64) as i64, state.events.min(i64::MAX as u64) as i64);
+        let (moments, histogram) = (state.moments.map(Stored), state.histogram.map(Stored));
+        Some((key, time(bucket.saturating_mul(BUCKET_MICROS))?, n, events, moments, histogram, time(state.last_ts)?))
+    })))
 }
 
 fn rows(

@@ -243,18 +243,8 @@ extension_sql_file!(
     name = "stats_api",
     requires = [
         "setting_api",
-        guardrail::weigh_stratum,
-        guardrail::weigh_counts,
-        guardrail::log_e,
-        guardrail::next_centre,
-        guardrail::next_past,
-        guardrail::centre_of_past,
-        guardrail::quantile_bins,
-        guardrail::gather_evidence,
-        guardrail::add_counts,
-        guardrail::verdict,
-        guardrail::odds_ratio,
-        guardrail::rate_interval,
+        guardrail::estimate::odds_ratio,
+        guardrail::estimate::rate_interval,
         stats::counts::sequential_proportion_test,
         stats::counts::sequential_limit_test,
         stats::counts::sequential_rate_test,
@@ -299,10 +289,32 @@ extension_sql_file!("../sql/api/variant.sql", name = "variant_api", requires = [
 extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["variant_api"]);
 extension_sql_file!("../sql/api/rollout.sql", name = "rollout_api", requires = ["segment_api"]);
 extension_sql_file!("../sql/api/freeze.sql", name = "freeze_api", requires = ["rollout_api", calendar::week_ends]);
-extension_sql_file!("../sql/api/metric.sql", name = "metric_api", requires = ["freeze_api"]);
+extension_sql_file!(
+    "../sql/api/metric.sql",
+    name = "metric_api",
+    requires = [
+        "freeze_api",
+        kind::kind_value,
+        kind::kind_interval,
+        kind::is_tested,
+        kind::counts_events,
+        kind::margin_setting,
+        kind::tested_levels,
+        kind::kind_problem,
+    ]
+);
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
 extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
-extension_sql_file!("../sql/api/evidence.sql", name = "evidence_api", requires = ["policy_api"]);
+extension_sql_file!(
+    "../sql/api/evidence.sql",
+    name = "evidence_api",
+    requires = [
+        "policy_api",
+        guardrail::scalar::alpha_share,
+        guardrail::scalar::alpha_left_at_start,
+        guardrail::scalar::alpha_half,
+    ]
+);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
 extension_sql_file!("../sql/api/rollout_action.sql", name = "rollout_action_api", requires = ["decision_api"]);
 extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["rollout_action_api"]);
@@ -355,14 +367,29 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/uncounted.sql", name = "uncounted_api", requires = ["otlp_api"]);
 extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["uncounted_api"]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
-extension_sql_file!("../sql/api/judge.sql", name = "judge_api", requires = ["tick_api"]);
-extension_sql_file!("../sql/api/joint.sql", name = "joint_api", requires = ["judge_api"]);
+extension_sql_file!(
+    "../sql/api/judge.sql",
+    name = "judge_api",
+    requires = [
+        "tick_api",
+        guardrail::judge::step,
+        guardrail::scalar::is_due,
+        guardrail::scalar::newest_point,
+        guardrail::scalar::is_eventless,
+        kind::looks_back,
+    ]
+);
+extension_sql_file!(
+    "../sql/api/joint.sql",
+    name = "joint_api",
+    requires = ["judge_api", guardrail::together::may_reach_together, guardrail::together::blamed_together]
+);
 extension_sql_file!(
     "../sql/api/health.sql",
     name = "health_api",
     requires = ["joint_api", health::share_increment, health::share_log_e]
 );
-extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api"]);
+extension_sql_file!("../sql/api/query.sql", name = "query_api", requires = ["health_api", query::fold_query]);
 extension_sql_file!("../sql/api/window.sql", name = "window_api", requires = ["query_api", window::count_telemetry]);
 extension_sql_file!("../sql/api/poll.sql", name = "poll_api", requires = ["window_api"]);
 extension_sql_file!("../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
@@ -377,8 +404,16 @@ extension_sql_file!("../sql/api/chunk.sql", name = "chunk_api", requires = ["wat
 extension_sql_file!("../sql/api/retention.sql", name = "retention_api", requires = ["chunk_api"]);
 extension_sql_file!("../sql/api/maintain.sql", name = "maintain_api", requires = ["retention_api"]);
 extension_sql_file!("../sql/api/budget.sql", name = "budget_api", requires = ["maintain_api"]);
-extension_sql_file!("../sql/api/anomaly.sql", name = "anomaly_api", requires = ["budget_api"]);
-extension_sql_file!("../sql/api/effect.sql", name = "effect_api", requires = ["anomaly_api"]);
+extension_sql_file!(
+    "../sql/api/anomaly.sql",
+    name = "anomaly_api",
+    requires = ["budget_api", kind::alarm_score, kind::anomaly_x, kind::anomaly_value]
+);
+extension_sql_file!(
+    "../sql/api/effect.sql",
+    name = "effect_api",
+    requires = ["anomaly_api", kind::compared, kind::limited, kind::stage_quantile, kind::quantile_ratios]
+);
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
 extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
@@ -401,12 +436,16 @@ extension_sql_file!(
     requires = ["change_api", correlate::correlate]
 );
 extension_sql_file!("../sql/api/explain.sql", name = "explain_api", requires = ["correlate_api"]);
-extension_sql_file!("../sql/api/report.sql", name = "report_api", requires = ["explain_api"]);
-extension_sql_file!("../sql/api/plan.sql", name = "plan_api", requires = ["report_api", planner::forecast_ramp]);
+extension_sql_file!(
+    "../sql/api/report.sql",
+    name = "report_api",
+    requires = ["explain_api", guardrail::replay::replay_strata]
+);
+extension_sql_file!("../sql/api/plan.sql", name = "plan_api", requires = ["report_api", planner::forecast_ramp, kind::worse]);
 extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["plan_api"]);
 extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);
-extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api"]);
+extension_sql_file!("../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api", kind::noise]);
 extension_sql_file!("../sql/api/check.sql", name = "check_api", requires = ["margin_api"]);
 extension_sql_file!("../sql/api/preview_metric.sql", name = "preview_metric_api", requires = ["check_api"]);
 extension_sql_file!("../sql/api/restore.sql", name = "restore_api", requires = ["preview_metric_api"]);

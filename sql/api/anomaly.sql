@@ -4,31 +4,17 @@
 -- be ten times that of the past it is compared with. The control's series beside it tells whose doing an anomaly is: what
 -- both show comes from elsewhere. Evidence counts from the start of the rollout: what was wrong before is not its doing.
 
+COMMENT ON FUNCTION _flagscope.alarm_score(float8, float8) IS
+    'the score that is an alarm: log10 of how many points there are between two false ones, at most 4; seconds between false ones, width of a point in seconds';
+COMMENT ON FUNCTION _flagscope.anomaly_x(text, text, float8, bigint, bigint, flagscope.moments) IS
+    'a metric''s value on the scale that it is judged on, larger is worse (src/core/kind/): kind, harm, value and the state; a quantile of 0 or below counts as 1e-9; NULL without data';
+COMMENT ON FUNCTION _flagscope.anomaly_value(text, text, float8) IS 'back from the scale of anomaly_x() to the metric''s unit';
+
 CREATE FUNCTION _flagscope.anomaly_line(width interval, every interval) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Above 4 the detector begins anew (src/core/anomaly/detector.rs).
-RETURN least(4, log(greatest(extract(epoch FROM every) / extract(epoch FROM width), 10))::float8);
+RETURN _flagscope.alarm_score(extract(epoch FROM every)::float8, extract(epoch FROM width)::float8);
 COMMENT ON FUNCTION _flagscope.anomaly_line(interval, interval) IS
-    'the score that is an alarm: log10 of how many points of this width there are between two false ones';
-
-CREATE FUNCTION _flagscope.anomaly_x(m flagscope.metric_definition, value float8, n bigint, events bigint, moments flagscope.moments) RETURNS float8
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Anscombe, Biometrika 35 (1948): transforms that make the variance of a binomial or Poisson count nearly constant.
-RETURN CASE WHEN value IS NOT NULL THEN CASE m.harm WHEN 'increase' THEN 1 ELSE -1 END * CASE m.kind
-    WHEN 'proportion' THEN asin(sqrt((events + 0.375) / (n + 0.75)))
-    WHEN 'rate' THEN sqrt((events + 0.375) / coalesce(flagscope.sum(moments), n::float8))
-    WHEN 'quantile' THEN ln(greatest(value, 1e-9))
-    ELSE value END END;
-COMMENT ON FUNCTION _flagscope.anomaly_x(flagscope.metric_definition, float8, bigint, bigint, flagscope.moments) IS
-    'a metric''s value on the scale that it is judged on, larger is worse; a quantile of 0 or below counts as 1e-9; NULL without data';
-
-CREATE FUNCTION _flagscope.anomaly_value(m flagscope.metric_definition, x float8) RETURNS float8
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE m.kind WHEN 'proportion' THEN sin(y) ^ 2 WHEN 'rate' THEN y ^ 2 WHEN 'quantile' THEN exp(least(y, 700)) ELSE y END
-    FROM (SELECT CASE m.harm WHEN 'increase' THEN x ELSE -x END AS y) s;
-END;
-COMMENT ON FUNCTION _flagscope.anomaly_value(flagscope.metric_definition, float8) IS 'back from the scale of anomaly_x() to the metric''s unit';
+    'the score that is an alarm for points of this width, when one false alarm in so much time is tolerated';
 
 CREATE FUNCTION _flagscope.anomaly_kept_since(width interval) RETURNS timestamptz
 LANGUAGE sql STABLE
@@ -63,7 +49,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 BEGIN
     RETURN QUERY
-    SELECT p.variant, p.at, p.n, p.value, _flagscope.anomaly_x(m, p.value, p.n, p.events, p.moments) FROM (
+    SELECT p.variant, p.at, p.n, p.value, _flagscope.anomaly_x(m.kind::text, m.harm::text, p.value, p.n, p.events, p.moments) FROM (
         SELECT s.*, _flagscope.metric_value(m, g.quantile, s.n, s.events, s.moments, s.histogram) AS value FROM (
             SELECT k.variant, _flagscope.floor(width, v.bucket) AS at, sum(v.n)::bigint AS n, sum(v.events)::bigint AS events,
                 flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
@@ -110,7 +96,7 @@ CREATE FUNCTION _flagscope.score_points(g flagscope.guardrail, m flagscope.metri
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    UPDATE _flagscope.anomaly_point p SET usual = _flagscope.anomaly_value(m, s.usual), score = s.score
+    UPDATE _flagscope.anomaly_point p SET usual = _flagscope.anomaly_value(m.kind::text, m.harm::text, s.usual), score = s.score
     FROM _flagscope.judged_points(g.id, score_points.variant, since, newest) s
     WHERE p.guardrail_id = g.id AND p.variant = score_points.variant AND p.at = s.at AND p.at > newest - interval '1 day' AND p.score IS NULL;
 END $$;
@@ -126,43 +112,49 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.is_free(flagscope.guardrail_status) IS 'takes the lock of a guardrail''s status, unless somebody has it';
 
-CREATE FUNCTION _flagscope.look_for_anomaly(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
-    alone boolean, setting _flagscope.tick_setting, at timestamptz, OUT status flagscope.guardrail_status, OUT facts jsonb)
+CREATE FUNCTION _flagscope.look_at_series(setting _flagscope.tick_setting, at timestamptz) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    width interval := g.time_window;
-    newest timestamptz := _flagscope.newest_point(g, setting.pairing, at);
-    -- A resume begins anew; and what was wrong before the rollout is not its doing.
-    since timestamptz := greatest(r.started_at, st.since);
-    -- In the point that is judged, not now.
-    was_alone boolean := alone AND newest >= CASE WHEN r.status = 'completed' AND _flagscope.percent(r.id, r.stage) < 100 THEN r.ended_at ELSE r.stage_started_at END;
-    point _flagscope.anomaly_point;
+    work record;
+    looked jsonb := '{}';
 BEGIN
-    status := st;
-    -- Whoever changes the guardrail has its status, too: then the look waits for the next tick, and nobody for him.
-    IF newest >= since AND status.looked_at IS DISTINCT FROM newest THEN
-        IF _flagscope.is_free(st) THEN
-            PERFORM _flagscope.extend_points(g, m, CASE WHEN NOT was_alone THEN r.control END, newest, width);
-            PERFORM _flagscope.score_points(g, m, v, since, newest) FROM unnest(ARRAY['', CASE WHEN NOT was_alone THEN r.control END]) v WHERE v IS NOT NULL;
-            status.looked_at := newest;
-        END IF;
-    ELSE
-        status.looked_at := newest;
-    END IF;
-    SELECT * INTO point FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = newest AND newest >= since;
-    status.value := point.score;
-    -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
-    status.centre := CASE WHEN NOT was_alone THEN coalesce((SELECT max(p.score) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = r.control
-        AND p.at > newest - 6 * width AND p.at <= newest), 'Infinity') END;
-    facts := jsonb_build_object('value', point.value, 'usual', point.usual, 'score', point.score, 'control_score', nullif(status.centre, 'Infinity'), 'alone', was_alone,
-        'has_begun', newest >= since, 'in_stage', newest >= r.stage_started_at,
-        'days', extract(epoch FROM newest - (SELECT min(p.at) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '')) / 86400,
-        'minutes', extract(epoch FROM width) / 60, 'at', to_char(newest AT TIME ZONE 'UTC', 'HH24:MI'));
+    FOR work IN
+        SELECT st, g, m, n.newest, greatest(r.started_at, st.since) AS since,
+            -- In the point that is judged, not now: where no control was left there is none to look at.
+            CASE WHEN NOT ((step.percent = 100 OR r.status = 'completed') AND n.newest >= CASE
+                WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at ELSE r.stage_started_at END) THEN r.control END AS control
+        FROM flagscope.guardrail g JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment
+            JOIN flagscope.metric_definition m ON m.name = g.metric
+            JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
+            JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
+            CROSS JOIN LATERAL (SELECT _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) AS newest) n
+        WHERE g.test = 'anomaly' AND g.enabled AND _flagscope.is_watched(r, at)
+            AND n.newest >= greatest(r.started_at, st.since) AND st.point IS DISTINCT FROM n.newest
+        ORDER BY r.id, g.id
+    LOOP
+        -- Whoever changes the guardrail has its status, too: then the look waits for the next tick, and nobody for him.
+        CONTINUE WHEN NOT _flagscope.is_free(work.st);
+        looked := looked || jsonb_build_object((work.g).id::text,
+            _flagscope.look_at_points(work.g, work.m, work.control, work.since, work.newest));
+    END LOOP;
+    RETURN looked;
 END $$;
-COMMENT ON FUNCTION _flagscope.look_for_anomaly(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, boolean,
-    _flagscope.tick_setting, timestamptz) IS
-    'judges the newest points of a guardrail''s series, and of the control''s unless it is alone; what the verdict wants to know';
+COMMENT ON FUNCTION _flagscope.look_at_series(_flagscope.tick_setting, timestamptz) IS
+    'keeps and scores the newest points of anomaly guardrails, and of the control beside them while there is one; returns whose by id, with what went wrong';
+
+CREATE FUNCTION _flagscope.look_at_points(g flagscope.guardrail, m flagscope.metric_definition, control text, since timestamptz, newest timestamptz) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM _flagscope.extend_points(g, m, control, newest, g.time_window);
+    PERFORM _flagscope.score_points(g, m, v, since, newest) FROM unnest(ARRAY['', control]) v WHERE v IS NOT NULL;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLERRM;
+END $$;
+COMMENT ON FUNCTION _flagscope.look_at_points(flagscope.guardrail, flagscope.metric_definition, text, timestamptz, timestamptz) IS
+    'keeps and scores the points of one anomaly guardrail up to the newest one, of the flag and of the control unless it is NULL; returns what went wrong, NULL: nothing';
 
 CREATE FUNCTION _flagscope.forget_points() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -11,10 +11,10 @@ AS $$ SELECT CASE WHEN share >= 0 THEN '+' ELSE '' END || round((100 * share)::n
     CASE WHEN abs(share) >= 0.1 THEN 0 ELSE 1 END) || ' %' $$;
 COMMENT ON FUNCTION _flagscope.percent_words(float8) IS 'a relative change for people: +23 %, -0.4 %';
 
-CREATE FUNCTION _flagscope.seconds_words(s float8) RETURNS text
+CREATE FUNCTION _flagscope.distance_words(s float8) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT round(abs(s)::numeric) || CASE WHEN s < 0 THEN ' s before' ELSE ' s after' END $$;
-COMMENT ON FUNCTION _flagscope.seconds_words(float8) IS 'a distance in time for people: 20 s before';
+COMMENT ON FUNCTION _flagscope.distance_words(float8) IS 'a distance in time for people: 20 s before';
 
 CREATE FUNCTION _flagscope.metric_findings(q jsonb, OUT findings jsonb, OUT began timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -28,7 +28,7 @@ AS $$
         SELECT c.place, format('%s moved by %s (%s to %s)%s', c.metric, _flagscope.percent_words(c.effect),
             _flagscope.percent_words(c.lower),
             _flagscope.percent_words(c.upper),
-                ', ' || _flagscope.seconds_words(extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8)) AS
+                ', ' || _flagscope.distance_words(extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8)) AS
                 words,
             c.p_value, c.n_treatment, c.n_control
         FROM c WHERE c.verdict = 'moved' AND c.metric <> q ->> 'metric_name' AND c.place <= 20
@@ -54,7 +54,7 @@ AS $$
     SELECT jsonb_agg(jsonb_build_object('kind', 'change', 'finding', format('%s, at %s UTC%s%s%s', c.what,
             to_char(c.ts AT TIME ZONE 'UTC', 'HH24:MI:SS'), ' by ' || c.who,
             CASE WHEN began IS NOT NULL THEN format(', %s the harm began',
-                _flagscope.seconds_words(extract(epoch FROM c.closeness)::float8)) END,
+                _flagscope.distance_words(extract(epoch FROM c.closeness)::float8)) END,
             CASE c.control_moved WHEN true THEN '; the control moved there, too' ELSE '' END),
         'recompute',
         format('SELECT * FROM flagscope.coincident_changes(%L, %L, %L, since => %L, until => %L, at => %L)',

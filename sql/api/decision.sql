@@ -132,7 +132,8 @@ BEGIN
             state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
             state_since = CASE WHEN g.state IN ('ok', 'inconclusive') THEN at ELSE g.state_since END,
             reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
-        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR g.limit_value IS NOT NULL);  -- after completion there is no control: those verdicts stay
+        -- After completion there is no control: verdicts against it stay.
+        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR num_nonnulls(g.limit_value, g.alarm_score) > 0);
         -- An approval is for one visit of a stage: entered again, the stage needs another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';

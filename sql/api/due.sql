@@ -48,7 +48,7 @@ COMMENT ON FUNCTION _flagscope.freeze_due(timestamptz) IS
 CREATE FUNCTION _flagscope.verdict_due(st flagscope.guardrail_status, g flagscope.guardrail,
     stage_started_at timestamptz, setting _flagscope.tick_setting, began timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
--- The times at which needs_verdict() becomes true without data, or a reason changes. LEAST takes NULL for absent.
+-- The times at which is_due() becomes true without data, or a reason changes. LEAST takes NULL for absent.
 RETURN least(
     st.retry_at,
     -- A bucket leaves the window: each lies at ten seconds.
@@ -57,7 +57,7 @@ RETURN least(
             + interval '10 seconds' + coalesce(g.time_window, setting.time_window) END,
     CASE WHEN g.of_looks > 1 AND st.state IN ('ok', 'inconclusive', 'breached') THEN
         st.looked_at + coalesce(g.time_window, setting.time_window) END,
-    CASE WHEN g.test = 'anomaly' THEN _flagscope.newest_point(g, setting.pairing, began) + 2 * g.time_window
+    CASE WHEN g.test = 'anomaly' THEN _flagscope.newest_point(g.id, g.time_window, setting.pairing, began) + 2 * g.time_window
         + setting.pairing + g.id % 60 * interval '1 second' END,
     CASE WHEN st.last_data_at IS NULL AND st.state NOT IN ('no_data', 'breached') THEN
         stage_started_at + coalesce(g.grace, setting.grace) END,

@@ -1,77 +1,26 @@
 -- What a guardrail estimates, with its interval: for decisions and reports. Verdicts come from the evidence alone.
 
-CREATE FUNCTION _flagscope.odds_ratio(evidence_id bigint, alpha float8) RETURNS jsonb
+COMMENT ON FUNCTION _flagscope.compared(text, float8, float8, bigint[], bigint[], flagscope.moments[], bigint[], bigint[], flagscope.moments[]) IS
+    'what is estimated of treatment against control over all strata, as {what: {estimate, lower, upper}} (src/core/kind/): kind, cap, alpha, and of each arm data points, events, moments; NULL where a kind has no such estimate';
+COMMENT ON FUNCTION _flagscope.limited(text, float8, bigint, bigint, flagscope.moments) IS
+    'what is estimated of the treatment beside a limit, likewise: kind, alpha, and the sums of data points, events, moments';
+COMMENT ON FUNCTION _flagscope.stage_quantile(flagscope.histogram, float8, float8) IS
+    'quantile of an arm as {estimate, lower, upper}, with the interval of sequential_quantile_test(), which is valid at every look while the arm''s law stays the same: values, quantile, alpha; NULL without values';
+COMMENT ON FUNCTION _flagscope.quantile_ratios(flagscope.histogram, flagscope.histogram, float8, text, float8) IS
+    'quantiles of the treatment by those of the control with intervals that all hold together, the one most surely worse first: values of both, quantile (NULL: four), harm, alpha; NULL where no quantile is positive';
+
+CREATE FUNCTION _flagscope.strata_effect(evidence_id bigint, kind text, cap float8, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'lower', x.lower, 'upper', x.upper)
-    FROM (
-        SELECT array_agg(e.n_treatment ORDER BY e.stratum) AS nt, array_agg(e.events_treatment[1] ORDER BY e.stratum) AS yt,
-            array_agg(e.n_control ORDER BY e.stratum) AS nc, array_agg(e.events_control[1] ORDER BY e.stratum) AS yc
-        FROM flagscope.evaluation e
-        WHERE e.evidence_id = odds_ratio.evidence_id AND e.events_treatment <> '{}'
-    ) a, LATERAL flagscope.odds_ratio(a.nt, a.yt, a.nc, a.yc, alpha) x;
+    SELECT _flagscope.compared(strata_effect.kind, strata_effect.cap, strata_effect.alpha, array_agg(e.n_treatment ORDER BY e.stratum),
+        array_agg(e.events_treatment[1] ORDER BY e.stratum), array_agg(e.moments_treatment ORDER BY e.stratum),
+        array_agg(e.n_control ORDER BY e.stratum), array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum))
+    FROM flagscope.evaluation e
+    -- What gave a past only is an estimate of counts all the same, and none of means.
+    WHERE e.evidence_id = strata_effect.evidence_id AND (e.events_treatment <> '{}' OR (e.increment <> '{}' AND e.events_treatment = '{}'));
 END;
-COMMENT ON FUNCTION _flagscope.odds_ratio(bigint, float8) IS
-    'odds ratio of a proportion against control over all strata, with its anytime-valid interval';
-
-CREATE FUNCTION _flagscope.mean_difference(m flagscope.metric_definition, evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'lower', x.lower, 'upper', x.upper)
-    FROM (
-        SELECT coalesce(array_agg(e.moments_treatment ORDER BY e.stratum), '{}') AS t, coalesce(array_agg(e.moments_control ORDER BY e.stratum), '{}') AS c
-        FROM flagscope.evaluation e WHERE e.evidence_id = mean_difference.evidence_id AND e.increment <> '{}'
-    ) a, LATERAL flagscope.sequential_mean_test(a.t, a.c, m.cap, 0, safe_margin => NULL, harm => 'increase', alpha => alpha) x;
-END;
-COMMENT ON FUNCTION _flagscope.mean_difference(flagscope.metric_definition, bigint, float8) IS
-    'difference of the means of treatment and control over all strata, in the metric''s unit, with the asymptotic interval of test Mt';
-
-CREATE FUNCTION _flagscope.rate_ratio(evidence_id bigint, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', x.estimate, 'lower', x.lower, 'upper', x.upper)
-    FROM (
-        SELECT coalesce(array_agg(s.et ORDER BY s.stratum), '{}') AS et, coalesce(array_agg(s.yt ORDER BY s.stratum), '{}') AS yt,
-            coalesce(array_agg(s.ec ORDER BY s.stratum), '{}') AS ec, coalesce(array_agg(s.yc ORDER BY s.stratum), '{}') AS yc
-        FROM (SELECT e.stratum, coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8) AS et, e.events_treatment[1] AS yt,
-                coalesce(flagscope.sum(e.moments_control), e.n_control::float8) AS ec, e.events_control[1] AS yc
-            FROM flagscope.evaluation e WHERE e.evidence_id = rate_ratio.evidence_id AND e.events_treatment <> '{}') s
-        WHERE s.et > 0 AND s.ec > 0
-    ) a, LATERAL flagscope.sequential_rate_test(a.et, a.yt, a.ec, a.yc, 0, safe_margin => NULL, harm => 'increase', design_effect => 1, alpha => alpha) x;
-END;
-COMMENT ON FUNCTION _flagscope.rate_ratio(bigint, float8) IS
-    'ratio of the rates of treatment and control over all strata, with its anytime-valid interval';
-
-CREATE FUNCTION _flagscope.limited_share(s flagscope.guardrail_status, limit_share float8) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF s.n_treatment > 0 AND s.events_treatment <> '{}' THEN
-        -- An interval of all that was counted: over strata it is the same as over their sum.
-        RETURN (SELECT jsonb_build_object('estimate', x.estimate, 'lower', x.lower, 'upper', x.upper)
-            FROM flagscope.sequential_limit_test(ARRAY[s.n_treatment], ARRAY[s.events_treatment[1]], limit_share, alpha => s.alpha) x);
-    END IF;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION _flagscope.limited_share(flagscope.guardrail_status, float8) IS
-    'share of events of the treatment over all strata, with the beta-binomial interval of sequential_limit_test()';
-
-CREATE FUNCTION _flagscope.limited_rate(s flagscope.guardrail_status) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    counted record;
-BEGIN
-    SELECT sum(coalesce(flagscope.sum(e.moments_treatment), e.n_treatment::float8)) AS exposure, sum(e.events_treatment[1])::bigint AS y INTO counted
-    FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}';
-    IF counted.exposure > 0 THEN
-        RETURN (SELECT jsonb_build_object('estimate', counted.y / counted.exposure, 'lower', x.lower, 'upper', x.upper)
-            FROM _flagscope.rate_interval(counted.exposure, counted.y, s.alpha) x);
-    END IF;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION _flagscope.limited_rate(flagscope.guardrail_status) IS
-    'rate of the treatment over all strata, with the interval of the rates that test R against a limit leaves possible';
+COMMENT ON FUNCTION _flagscope.strata_effect(bigint, text, float8, float8) IS
+    'what is estimated of treatment against control over the strata of some evidence';
 
 CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.rollout, variant text) RETURNS flagscope.histogram
 LANGUAGE sql STABLE
@@ -85,59 +34,18 @@ END;
 COMMENT ON FUNCTION _flagscope.stage_histogram(flagscope.guardrail, flagscope.rollout, text) IS
     'values of a variant since the present stage, the last one of a rollout that is over, began';
 
-CREATE FUNCTION _flagscope.stage_quantile(sketch flagscope.histogram, quantile float8, alpha float8, OUT estimate float8, OUT lower float8, OUT upper float8)
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF sketch IS NOT NULL THEN
-        SELECT x.estimate, x.lower, x.upper INTO estimate, lower, upper
-        FROM flagscope.sequential_quantile_test(ARRAY[sketch], ARRAY[NULL::flagscope.histogram], quantile, alpha => stage_quantile.alpha) x;
-    END IF;
-END $$;
-COMMENT ON FUNCTION _flagscope.stage_quantile(flagscope.histogram, float8, float8) IS
-    'quantile of an arm with the interval of test_quantile(), which is valid at every look while the arm''s law stays the same';
-
-CREATE FUNCTION _flagscope.quantile_ratios(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, alpha float8) RETURNS jsonb
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    -- The arms' intervals, each at half of a level's part of alpha, hold together; so does what their ends give.
-    WITH ratio AS (
-        SELECT p.level, t.estimate / c.estimate AS estimate, CASE WHEN t.lower >= 0 AND c.upper > 0 THEN t.lower / c.upper END AS lower,
-            CASE WHEN c.lower > 0 THEN t.upper / c.lower END AS upper,
-            jsonb_build_object('estimate', t.estimate, 'lower', t.lower, 'upper', t.upper) AS treatment,
-            jsonb_build_object('estimate', c.estimate, 'lower', c.lower, 'upper', c.upper) AS control
-        FROM (SELECT _flagscope.stage_histogram(g, r, r.treatment) AS t, _flagscope.stage_histogram(g, r, r.control) AS c,
-                CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}'::float8[] ELSE ARRAY[g.quantile] END AS levels) h,
-            LATERAL unnest(h.levels) p(level),
-            LATERAL _flagscope.stage_quantile(h.t, p.level, alpha / (2 * cardinality(h.levels))) t,
-            LATERAL _flagscope.stage_quantile(h.c, p.level, alpha / (2 * cardinality(h.levels))) c
-        WHERE t.estimate > 0 AND c.estimate > 0
-    )
-    SELECT jsonb_agg(jsonb_build_object('quantile', x.level, 'estimate', x.estimate, 'lower', x.lower, 'upper', x.upper, 'treatment', x.treatment, 'control', x.control)
-        ORDER BY CASE m.harm WHEN 'increase' THEN -x.lower ELSE x.upper END NULLS LAST, x.level)
-    FROM ratio x;
-END;
-COMMENT ON FUNCTION _flagscope.quantile_ratios(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, float8) IS
-    'quantiles of the treatment by those of the control in the present stage with intervals that all hold together, the one most surely worse first; NULL where no quantile is positive';
-
 CREATE FUNCTION _flagscope.window_effect(g flagscope.guardrail, s flagscope.guardrail_status, m flagscope.metric_definition, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT jsonb_build_object('estimate', _flagscope.metric_value(m, g.quantile, x.n::bigint, x.y::bigint, x.moments, x.histogram),
-        'lower', CASE WHEN m.kind = 'quantile' THEN q.lower WHEN b.is_enough THEN _flagscope.value_end(m, x.n, x.y, x.moments, -1.96) END,
-        'upper', CASE WHEN m.kind = 'quantile' THEN q.upper WHEN b.is_enough THEN _flagscope.value_end(m, x.n, x.y, x.moments, 1.96) END)
-    FROM (
-        SELECT sum(v.n)::float8 AS n, sum(v.events)::float8 AS y, flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
-        FROM flagscope.variant_rollup v
-        WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = r.treatment
-            AND v.bucket > s.evaluated_at - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window')) - interval '10 seconds'
-            AND v.bucket <= s.evaluated_at
-    ) x CROSS JOIN LATERAL (SELECT m.kind IN ('proportion', 'rate') OR x.n >= 10 AS is_enough) b
-        LEFT JOIN LATERAL flagscope.quantile_interval(x.histogram, g.quantile, 0.95) q ON true
+    SELECT jsonb_build_object('estimate', _flagscope.metric_value(m, g.quantile, x.n, x.events, x.moments, x.histogram),
+        'lower', i.ends[1], 'upper', i.ends[2])
+    FROM _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment, s.evaluated_at
+        - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window')) - interval '10 seconds', s.evaluated_at) x
+        CROSS JOIN LATERAL (SELECT _flagscope.kind_interval(m.kind::text, g.quantile, x.n, x.events, x.moments, x.histogram) AS ends) i
     WHERE x.n > 0;
 END;
 COMMENT ON FUNCTION _flagscope.window_effect(flagscope.guardrail, flagscope.guardrail_status, flagscope.metric_definition, flagscope.rollout) IS
-    'value of a threshold over its last window with an interval of 95 %, valid for one look: order statistics of a quantile, else as for a baseline; without ends below ten values of a mean or ratio';
+    'value of a threshold over its last window with an interval of 95 %, valid for one look';
 
 CREATE FUNCTION _flagscope.effect(g flagscope.guardrail, s flagscope.guardrail_status, m flagscope.metric_definition, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
@@ -145,16 +53,14 @@ BEGIN ATOMIC
     SELECT coalesce(CASE
         WHEN g.test = 'threshold' THEN jsonb_build_object('window', _flagscope.window_effect(g, s, m, r))
         WHEN g.test <> 'sequential' THEN NULL
-        WHEN g.comparison = 'control' THEN CASE m.kind
-            WHEN 'proportion' THEN jsonb_build_object('odds_ratio', _flagscope.odds_ratio(s.evidence_id, s.alpha))
-            WHEN 'mean' THEN jsonb_build_object('difference', _flagscope.mean_difference(m, s.evidence_id, s.alpha))
-            WHEN 'rate' THEN jsonb_build_object('rate_ratio', _flagscope.rate_ratio(s.evidence_id, s.alpha))
-            WHEN 'quantile' THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(g, r, m, s.alpha)) END
-        WHEN s.limit_value IS NOT NULL THEN CASE m.kind
-            WHEN 'proportion' THEN jsonb_build_object('share', _flagscope.limited_share(s, s.limit_value))
-            WHEN 'rate' THEN jsonb_build_object('rate', _flagscope.limited_rate(s))
-            WHEN 'quantile' THEN jsonb_build_object('share_above', _flagscope.limited_share(s, 1 - g.quantile), 'stage_quantile',
-                (SELECT to_jsonb(q) FROM _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), g.quantile, s.alpha) q)) END
+        WHEN g.comparison = 'control' THEN CASE WHEN _flagscope.looks_back(m.kind::text)
+            THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(_flagscope.stage_histogram(g, r, r.treatment),
+                _flagscope.stage_histogram(g, r, r.control), g.quantile, m.harm::text, s.alpha))
+            ELSE _flagscope.strata_effect(s.evidence_id, m.kind::text, m.cap, s.alpha) END
+        WHEN s.limit_value IS NOT NULL THEN _flagscope.limited(m.kind::text, s.alpha, s.n_treatment, s.events_treatment[1], (SELECT flagscope.rollup(e.moments_treatment)
+                FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}'))
+            || CASE WHEN _flagscope.looks_back(m.kind::text) THEN jsonb_build_object('stage_quantile',
+                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), g.quantile, s.alpha)) ELSE '{}' END
         END, '{}');
 END;
 COMMENT ON FUNCTION _flagscope.effect(flagscope.guardrail, flagscope.guardrail_status, flagscope.metric_definition, flagscope.rollout) IS

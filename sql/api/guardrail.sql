@@ -14,7 +14,7 @@ COMMENT ON FUNCTION _flagscope.on_state_problem(jsonb) IS 'what is wrong with a 
 
 CREATE FUNCTION _flagscope.default_test(kind flagscope.metric_kind, comparison flagscope.comparison) RETURNS flagscope.guardrail_test
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN kind = 'ratio' OR (kind = 'mean' AND comparison <> 'control') THEN 'threshold' ELSE 'sequential' END::flagscope.guardrail_test;
+RETURN CASE WHEN _flagscope.is_tested(kind::text, comparison = 'control') THEN 'sequential' ELSE 'threshold' END::flagscope.guardrail_test;
 COMMENT ON FUNCTION _flagscope.default_test(flagscope.metric_kind, flagscope.comparison) IS
     'sequential, except where there is no sequential test: ratios, and means against a limit or a baseline';
 
@@ -25,11 +25,8 @@ AS $$
         WHEN g.margin_absolute IS NULL THEN NULL
         WHEN g.margin IS NOT NULL THEN 'a margin is either relative (margin) or in the metric''s unit (margin_absolute), not both'
         WHEN g.comparison = 'absolute' THEN 'a limit has no margin: set limit_value to the worst tolerated value'
-        WHEN NOT (g.margin_absolute > 0 AND g.margin_absolute < 'Infinity') THEN format('margin_absolute must be a positive number, got "%s"', g.margin_absolute)
-        WHEN m.kind = 'proportion' AND g.margin_absolute >= 1
-            THEN format('margin_absolute of a proportion must be a share below 1 (half a percentage point is 0.005), got "%s"', g.margin_absolute)
-        WHEN m.kind = 'mean' AND g.comparison = 'control' AND g.margin_absolute >= m.cap
-            THEN format('means of values between 0 and the cap "%s" cannot differ by "%s"', m.cap, g.margin_absolute) END;
+        WHEN NOT (g.margin_absolute > 0 AND g.margin_absolute < 'Infinity')
+            THEN format('margin_absolute must be a positive number, got "%s"', g.margin_absolute) END;
 $$;
 COMMENT ON FUNCTION _flagscope.margin_absolute_problem(flagscope.guardrail, flagscope.metric_definition) IS 'why an absolute margin does not fit a rule; NULL: it does';
 
@@ -42,28 +39,11 @@ AS $$
             THEN 'an anomaly is judged against the flag''s own past: comparison must be "baseline", and there is no margin'
         WHEN g.test = 'anomaly' AND NOT (g.time_window BETWEEN '1 minute' AND '1 hour' AND extract(epoch FROM g.time_window)::numeric % 60 = 0)
             THEN format('time_window of an anomaly must be whole minutes, from 1 to 60, got "%s"', g.time_window)
-        WHEN m.kind = 'mean' AND g.comparison <> 'control' AND g.test = 'sequential'
-            THEN 'a mean needs test "threshold" against a limit or a baseline, or test "anomaly"'
-        WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.cap IS NULL
-            THEN format('mean "%s" has no cap: a mean can be compared with the control only if its values are capped (create_metric(..., cap => ...))', g.metric)
-        WHEN m.kind = 'mean' AND g.comparison = 'control' AND m.harm = 'decrease' AND g.margin >= 1
-            THEN format('the margin of a mean that must not fall must be below 1, got "%s"', g.margin)
         WHEN _flagscope.is_polled(m) AND g.comparison = 'baseline'
             THEN format('metric "%s" %s only during rollouts: it has no past to take a baseline from', g.metric,
                 CASE WHEN m.query IS NULL THEN 'has a conversion window and is counted' ELSE 'is a query, which runs' END)
-        WHEN m.kind = 'ratio' AND (g.test = 'sequential' OR g.comparison = 'control')
-            THEN 'a ratio needs test "threshold" against a limit or a baseline, or test "anomaly"'
-        WHEN m.kind = 'rate' AND g.test = 'sequential' AND g.limit_value <= 0
-            THEN format('the limit of a rate must be above 0, got "%s"', g.limit_value)
-        WHEN m.kind <> 'quantile' AND g.quantile IS NOT NULL
-            THEN format('quantile is for quantile metrics only, "%s" is a %s', g.metric, m.kind)
-        WHEN m.kind = 'quantile' AND g.comparison = 'absolute' AND g.quantile IS NULL
-            THEN 'a limit for a quantile metric needs a quantile'
-        WHEN m.kind = 'quantile' AND g.comparison = 'baseline' AND g.quantile IS NULL
-            THEN 'a baseline for a quantile metric needs a quantile'
-        WHEN m.kind = 'proportion' AND g.comparison = 'absolute' AND (g.limit_value <= 0 OR g.limit_value >= 1)
-            THEN format('the limit of a proportion must be a share between 0 and 1 (2 %% is 0.02), got "%s"', g.limit_value)
-        ELSE coalesce(_flagscope.margin_absolute_problem(g, m), _flagscope.on_state_problem(g.on_state)) END;
+        ELSE coalesce(_flagscope.margin_absolute_problem(g, m), _flagscope.kind_problem(m.kind::text, g.metric, m.cap, m.harm::text,
+            g.comparison::text, g.test::text, g.quantile, g.limit_value, g.margin, g.margin_absolute), _flagscope.on_state_problem(g.on_state)) END;
 $$;
 COMMENT ON FUNCTION _flagscope.guardrail_problem(flagscope.guardrail, flagscope.metric_definition) IS
     'why a rule does not fit a metric; NULL: it does';

@@ -1,7 +1,9 @@
--- Judging: a guardrail's stratum becomes evidence, evidence a verdict. What acts on verdicts is in ramp.sql.
+-- Judging: what a tick consumed becomes evidence, evidence a verdict. Here what each guardrail is judged by is loaded, and
+-- what was found is stored; the judge itself is src/core/guardrail/step.rs. What acts on verdicts is in ramp.sql.
 
 CREATE TYPE _flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval, stale_after interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval,
+    stale_after interval, retry_after interval, baseline_window interval
 );
 COMMENT ON TYPE _flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -11,7 +13,8 @@ AS $$
     SELECT ROW(_flagscope.setting_number('guardrail.min_sample')::bigint, _flagscope.setting_interval('guardrail.window'),
         _flagscope.setting_interval('guardrail.reference_window'), _flagscope.setting_interval('guardrail.pairing'),
         _flagscope.setting_interval('guardrail.copy_after'), _flagscope.setting_interval('guardrail.grace'),
-        _flagscope.setting_interval('guardrail.stale_after'))::_flagscope.tick_setting;
+        _flagscope.setting_interval('guardrail.stale_after'), _flagscope.setting_interval('guardrail.retry_after'),
+        _flagscope.setting_interval('guardrail.baseline_window'))::_flagscope.tick_setting;
 $$;
 COMMENT ON FUNCTION _flagscope.tick_setting() IS
     'the settings, read once a tick and not once a guardrail (measured over 1,000 guardrails: 150 ms of a tick)';
@@ -22,362 +25,46 @@ AS $$ SELECT * FROM unnest(strata) $$;
 COMMENT ON FUNCTION _flagscope.strata(_flagscope.stratum[]) IS
     'unnest that the planner takes for large, so that it joins by hashing (measured over 1,000 guardrails: 450 ms of a tick)';
 
-CREATE FUNCTION _flagscope.window_value(g flagscope.guardrail, m flagscope.metric_definition, variant text, time_window interval, at timestamptz,
-    OUT n bigint, OUT value float8)
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT _flagscope.bounded(coalesce(sum(v.n), 0)), _flagscope.metric_value(m, g.quantile, _flagscope.bounded(sum(v.n)), _flagscope.bounded(sum(v.events)),
-        flagscope.rollup(v.moments), flagscope.rollup(v.histogram))
-    FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = m.name AND v.variant = window_value.variant
-        AND v.bucket > at - time_window - interval '10 seconds'
-        AND v.bucket <= at;
-END;
-COMMENT ON FUNCTION _flagscope.window_value(flagscope.guardrail, flagscope.metric_definition, text, interval, timestamptz) IS
-    'value of a metric over a window; NULL without data, never 0';
+COMMENT ON FUNCTION _flagscope.is_due(text, text, boolean, boolean, timestamptz, timestamptz, interval, timestamptz, timestamptz, timestamptz) IS
+    'can a guardrail''s verdict differ from the last one: test, state, has data come, could its metric not be counted, retry_at, last_data_at, stale_after, of an anomaly the last point and the newest, now (src/core/guardrail/due.rs)';
+COMMENT ON FUNCTION _flagscope.newest_point(bigint, interval, interval, timestamptz) IS
+    'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come: guardrail, width, pairing, now';
+COMMENT ON FUNCTION _flagscope.is_eventless(text, text, float8, bigint[], bigint[]) IS
+    'has a guardrail that counts events seen none (all is well, or its metric''s event is not what was meant): kind of metric, test, last value, events of treatment and control';
+COMMENT ON FUNCTION _flagscope.looks_back(text) IS
+    'is a kind of metric judged at quantiles of the control''s recent past';
 
-CREATE FUNCTION _flagscope.next_thresholds(g flagscope.guardrail, r flagscope.rollout, past interval, at timestamptz) RETURNS integer[]
-LANGUAGE sql STABLE
-BEGIN ATOMIC
-    SELECT _flagscope.quantile_bins(flagscope.rollup(v.histogram), g.quantile) FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = r.control
-        AND v.bucket > at - past AND v.bucket <= at;
-END;
-COMMENT ON FUNCTION _flagscope.next_thresholds(flagscope.guardrail, flagscope.rollout, interval, timestamptz) IS
-    'bins of the control''s quantiles over its recent past: what the NEXT stratum is judged at, so that the test stays valid';
-
-CREATE FUNCTION _flagscope.tested_as(comparison flagscope.comparison) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT CASE comparison WHEN 'control' THEN 'control' ELSE 'absolute' END;
-END;
-COMMENT ON FUNCTION _flagscope.tested_as(flagscope.comparison) IS 'a baseline, once taken, is a limit like any other';
-
-CREATE FUNCTION _flagscope.adds_margin(g flagscope.guardrail, m flagscope.metric_definition) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN g.margin_absolute IS NOT NULL AND g.comparison = 'control' AND m.kind IN ('proportion', 'rate');
-COMMENT ON FUNCTION _flagscope.adds_margin(flagscope.guardrail, flagscope.metric_definition) IS
-    'is a guardrail''s margin added to the control''s share or rate just before, to be a ratio: means need no such past, quantiles have their thresholds';
-
-CREATE FUNCTION _flagscope.begins_copy(copied_at timestamptz, stage_started_at timestamptz, at timestamptz, copy_after interval)
-RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(stage_started_at > copied_at, false) OR coalesce(at - copied_at >= copy_after, false);
-END;
-COMMENT ON FUNCTION _flagscope.begins_copy(timestamptz, timestamptz, timestamptz, interval) IS
-    'does a copy of the evidence begin with this stratum: the first of a stage, or setting guardrail.copy_after since the last copy; never with the first of all';
-
-CREATE FUNCTION _flagscope.gather(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
-    t _flagscope.stratum, c _flagscope.stratum, alone boolean, setting _flagscope.tick_setting, at timestamptz,
-    OUT status flagscope.guardrail_status, OUT events_treatment bigint[], OUT events_control bigint[], OUT increment float8[], OUT begins_copy boolean)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    status := st;
-    events_treatment := '{}';
-    events_control := '{}';
-    increment := '{}';
-    begins_copy := false;
-    IF g.test = 'sequential' AND (g.comparison = 'control' OR st.limit_value IS NOT NULL) THEN
-        SELECT w.* INTO events_treatment, events_control, increment
-        FROM _flagscope.weigh_stratum(m.kind::text, _flagscope.tested_as(g.comparison), m.harm::text, g.quantile, st.margin, st.margin_absolute, st.limit_value,
-            m.cap, st.centre, g.design_effect, st.thresholds, coalesce(t.n, 0), coalesce(t.events, 0), t.moments, t.histogram,
-            coalesce(c.n, 0), coalesce(c.events, 0), c.moments, c.histogram) w;
-        -- A tick that compares nothing leaves no stratum, which would say that a copy began with it.
-        begins_copy := increment <> '{}' AND (t.n IS NOT NULL OR c.n IS NOT NULL)
-            AND _flagscope.begins_copy(st.copied_at, r.stage_started_at, at, setting.copy_after);
-        status.copied_at := CASE WHEN begins_copy OR (st.copied_at IS NULL AND increment <> '{}' AND (t.n IS NOT NULL OR c.n IS NOT NULL)) THEN at ELSE st.copied_at END;
-        status.evidence := _flagscope.gather_evidence(st.evidence, increment, begins_copy);
-        IF increment <> '{}' THEN
-            status.events_treatment := _flagscope.add(st.events_treatment, events_treatment);
-            status.events_control := _flagscope.add(st.events_control, events_control);
-        END IF;
-        status.log_e := _flagscope.log_e(m.kind::text, status.evidence);
-        status.max_log_e := greatest(st.max_log_e, status.log_e);
-    END IF;
-    IF g.test <> 'sequential' OR increment <> '{}' THEN  -- the first stratum of a quantile, a mean or an absolute margin has nothing to be judged at: it was not weighed
-        status.n_treatment := st.n_treatment + coalesce(t.n, 0);
-        status.n_control := st.n_control + coalesce(c.n, 0);
-    END IF;
-    IF g.comparison <> 'control' OR c.n > 0 OR alone THEN  -- what was compared with nothing is no sample
-        status.stage_treatment := st.stage_treatment + coalesce(t.stage_n, 0);
-    END IF;
-    status.watermark := greatest(st.watermark, t.last_ts, c.last_ts);
-    IF m.kind = 'quantile' AND g.comparison = 'control' AND c.n > 0 THEN
-        -- Data that is all older than the window gives none: the ones before are still from the past.
-        status.thresholds := coalesce(_flagscope.next_thresholds(g, r, setting.reference_window, at), st.thresholds);
-    ELSIF m.kind = 'mean' AND g.comparison = 'control' THEN
-        status.centre := _flagscope.next_centre(st.centre, c.moments);
-    ELSIF _flagscope.adds_margin(g, m) AND c.n IS NOT NULL THEN
-        status.past := _flagscope.next_past(st.past, m.kind::text, c.n, c.events, c.moments);
-        status.centre := _flagscope.centre_of_past(m.kind::text, status.past);
-    END IF;
-END $$;
-COMMENT ON FUNCTION _flagscope.gather(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
-    _flagscope.stratum, _flagscope.stratum, boolean, _flagscope.tick_setting, timestamptz) IS 'a guardrail''s status after one stratum, before the verdict';
-
-CREATE FUNCTION _flagscope.look(st flagscope.guardrail_status, g flagscope.guardrail, time_window interval, at timestamptz)
-RETURNS flagscope.guardrail_status
-LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION _flagscope.open_guardrails(strata _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz,
+    only_rollout bigint, only_guardrail bigint, due_only boolean, looked jsonb, unloaded text) RETURNS refcursor
+-- All rows are fetched, and one plan serves all ticks: planned for the first rows alone it compared each guardrail with each
+-- stratum (1,000 with data: 3 s and not 0.15).
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction = 1 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-    beyond integer;
-    is_new boolean := coalesce(at < st.looked_at OR at >= st.looked_at + time_window, true);
-BEGIN
-    IF st.state NOT IN ('ok', 'breached') THEN
-        RETURN st;  -- a look that saw too little is none
-    END IF;
-    -- Looks closer than a window would see the same rows again; the one that counts is still open until the next begins.
-    st.looks := (st.looks[CASE WHEN is_new THEN greatest(1, cardinality(st.looks) - g.of_looks + 2) ELSE 1 END
-        :cardinality(st.looks) - (NOT is_new)::integer]) || (st.state = 'breached');
-    st.looked_at := CASE WHEN is_new THEN at ELSE st.looked_at END;
-    beyond := (SELECT count(*) FROM unnest(st.looks) l WHERE l);
-    IF beyond > 0 AND beyond < g.breaches THEN
-        st.state := 'inconclusive';
-        st.reason := format('%s of %s looks beyond the limit, %s make a breach; now %s', beyond, cardinality(st.looks), g.breaches, st.reason);
-    ELSIF beyond >= g.breaches AND st.state = 'ok' THEN
-        st.state := 'breached';
-        st.reason := format('%s of the last %s looks beyond the limit; now %s', beyond, cardinality(st.looks), st.reason);
-    END IF;
-    RETURN st;
-END $$;
-COMMENT ON FUNCTION _flagscope.look(flagscope.guardrail_status, flagscope.guardrail, interval, timestamptz) IS
-    'm of n: a threshold is breached when enough of its last looks, one window apart, were beyond the limit';
-
-CREATE FUNCTION _flagscope.is_eventless(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN m.kind IN ('proportion', 'rate') AND CASE g.test WHEN 'sequential' THEN 0 = ALL (st.events_treatment || st.events_control)
-    WHEN 'threshold' THEN coalesce(st.value = 0, false) ELSE false END;
-COMMENT ON FUNCTION _flagscope.is_eventless(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition) IS
-    'has a guardrail that counts events seen none: all is well, or its metric''s event is not what was meant';
-
-CREATE FUNCTION _flagscope.judge(st flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition,
-    step_sample bigint, alone boolean, setting _flagscope.tick_setting, at timestamptz) RETURNS flagscope.guardrail_status
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    was flagscope.data_state := st.state;
-    look record;
-    facts jsonb;
-BEGIN
-    IF g.test = 'threshold' THEN
-        st.value := (_flagscope.window_value(g, m, r.treatment, coalesce(g.time_window, setting.time_window), at)).value;
-    ELSIF g.test = 'anomaly' THEN
-        SELECT * INTO look FROM _flagscope.look_for_anomaly(st, g, r, m, alone, setting, at);
-        st := look.status;
-        facts := look.facts;
-    END IF;
-    SELECT v.state::flagscope.data_state, v.reason INTO st.state, st.reason
-    FROM _flagscope.verdict(jsonb_build_object(
-        'metric', m.name, 'kind', m.kind, 'unit', m.unit, 'harm', m.harm, 'test', g.test, 'comparison', g.comparison,
-        'limit', st.limit_value, 'quantile', g.quantile, 'value', st.value, 'anomaly', facts, 'is_eventless', _flagscope.is_eventless(st, g, m),
-        'log_e', st.log_e, 'max_log_e', st.max_log_e, 'alpha', st.alpha, 'joint', st.joint ->> 'reason',
-        'stage_sample', st.stage_treatment, 'control_sample', st.n_control,
-        'needs_past', g.comparison = 'control' AND (m.kind IN ('quantile', 'mean') OR g.margin_absolute IS NOT NULL),
-        'sample', st.n_treatment, 'breach_sample', coalesce(g.min_sample, setting.min_sample),
-        'min_sample', greatest(coalesce(g.min_sample, setting.min_sample), step_sample),
-        'stage_age', extract(epoch FROM at - r.stage_started_at),
-        'idle', extract(epoch FROM at - st.last_data_at), 'last_data', to_char(st.last_data_at AT TIME ZONE 'UTC', 'HH24:MI:SS'),
-        'grace', extract(epoch FROM coalesce(g.grace, setting.grace)),
-        'stale_after', extract(epoch FROM coalesce(g.stale_after, setting.stale_after)))) v;
-    IF g.comparison = 'baseline' AND st.limit_value IS NULL AND st.state = 'ok' THEN
-        st.state := 'not_enough';
-        st.reason := format('variant "%s" has too short a past to be a baseline', r.control);
-    ELSIF g.of_looks > 1 THEN
-        st := _flagscope.look(st, g, coalesce(g.time_window, setting.time_window), at);
-    END IF;
-    IF st.state = 'breached' AND st.breached_at IS NULL THEN
-        st.breached_at := at;
-    END IF;
-    IF g.test <> 'sequential' AND st.state <> 'breached' THEN
-        st.breached_at := NULL;  -- a threshold or an anomaly can recover; sequential evidence is latched by its maximum
-    END IF;
-    st.state_since := CASE WHEN st.state = was AND st.state_since IS NOT NULL THEN st.state_since ELSE at END;
-    RETURN st;
-END $$;
-COMMENT ON FUNCTION _flagscope.judge(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, bigint,
-    boolean, _flagscope.tick_setting, timestamptz) IS
-    'the verdict on a guardrail''s status: data state and reason in words';
-
-CREATE FUNCTION _flagscope.merge_strata(a _flagscope.stratum, b _flagscope.stratum) RETURNS _flagscope.stratum
-LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    IF a.n IS NULL OR b.n IS NULL THEN
-        RETURN CASE WHEN a.n IS NULL THEN b ELSE a END;
-    END IF;
-    RETURN ROW(a.flag, a.environment, a.variant, a.metric, _flagscope.bounded(a.n::numeric + b.n), _flagscope.bounded(a.events::numeric + b.events), flagscope.merge(a.moments, b.moments),
-        flagscope.merge(a.histogram, b.histogram), greatest(a.last_ts, b.last_ts), _flagscope.bounded(a.stage_n::numeric + b.stage_n))::_flagscope.stratum;
-END $$;
-COMMENT ON FUNCTION _flagscope.merge_strata(_flagscope.stratum, _flagscope.stratum) IS 'two strata of one variant as one; NULL counts as empty';
-
-CREATE FUNCTION _flagscope.pair(st flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, t _flagscope.stratum,
-    c _flagscope.stratum, alone boolean, pairing interval, at timestamptz,
-    OUT status flagscope.guardrail_status, OUT treatment _flagscope.stratum, OUT control _flagscope.stratum)
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    status := st;
-    treatment := t;
-    control := c;
-    IF st.failures > 0 THEN  -- what could not be judged then is judged now
-        treatment := _flagscope.merge_strata(st.waiting_treatment, t);
-        control := _flagscope.merge_strata(st.waiting_control, c);
-        status.waiting_treatment := NULL;
-        status.waiting_control := NULL;
-        status.waiting_since := NULL;
-        st := status;
-    END IF;
-    IF m.kind = 'rate' AND g.test = 'sequential' AND g.comparison <> 'control' THEN
-        -- What is counted and what it is counted per come by different requests, seconds apart (logs at once, spans in
-        -- batches), and evidence is latched at its maximum: they are gathered for a while and weighed as one.
-        treatment := _flagscope.merge_strata(st.waiting_treatment, treatment);
-        IF treatment.n IS NOT NULL AND (st.waiting_since IS NULL OR at - st.waiting_since BETWEEN '0' AND pairing - interval '1 microsecond') THEN
-            status.waiting_treatment := treatment;
-            status.waiting_since := coalesce(st.waiting_since, at);
-            treatment := NULL;
-            control := NULL;
-        ELSE
-            status.waiting_treatment := NULL;
-            status.waiting_since := NULL;
-        END IF;
-        RETURN;
-    END IF;
-    IF g.comparison <> 'control' OR alone OR (treatment IS NULL AND control IS NULL) THEN
-        RETURN;
-    END IF;
-    IF at - st.waiting_since <= pairing THEN  -- else what waited found nobody to be compared with
-        treatment := _flagscope.merge_strata(st.waiting_treatment, treatment);
-        control := _flagscope.merge_strata(st.waiting_control, control);
-    END IF;
-    status.waiting_treatment := NULL;
-    status.waiting_control := NULL;
-    status.waiting_since := NULL;
-    -- The first control data of a quantile gives its thresholds, of a mean its centre, of an absolute margin what it is added to; there is nothing to compare yet.
-    IF (treatment.n > 0 AND control.n > 0) OR (m.kind = 'quantile' AND st.thresholds IS NULL) OR (m.kind = 'mean' AND st.centre IS NULL)
-        OR (_flagscope.adds_margin(g, m) AND st.centre IS NULL AND control.n > 0) THEN
-        RETURN;
-    END IF;
-    -- An arm that comes alone tells a stratified test nothing; together with the other arm's next data it does. When
-    -- arms arrive does not depend on what is in them, so the test stays valid; thresholds stay as they are meanwhile.
-    status.waiting_treatment := treatment;
-    status.waiting_control := control;
-    status.waiting_since := CASE WHEN at - st.waiting_since <= pairing THEN st.waiting_since ELSE at END;
-    treatment := NULL;
-    control := NULL;
-END $$;
-COMMENT ON FUNCTION _flagscope.pair(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, _flagscope.stratum,
-    _flagscope.stratum, boolean, interval, timestamptz) IS 'the arms to compare now: data of one arm alone waits for the other''s';
-
-CREATE FUNCTION _flagscope.evaluate_guardrail(was flagscope.guardrail_status, g flagscope.guardrail, r flagscope.rollout,
-    m flagscope.metric_definition, step flagscope.rollout_stage, t _flagscope.stratum, c _flagscope.stratum, setting _flagscope.tick_setting,
-    at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    st flagscope.guardrail_status;
-    alone boolean := step.percent = 100 OR r.status = 'completed';  -- no control is left: nothing to wait for
-    arms record;
-    stratum record;
-    is_news boolean;
-BEGIN
-    SELECT * INTO arms FROM _flagscope.pair(was, g, m, t, c, alone, setting.pairing, at);
-    IF g.comparison = 'baseline' AND was.limit_value IS NULL THEN
-        st := arms.status;
-        st.limit_value := _flagscope.baseline(g, r, m, coalesce(g.min_sample, setting.min_sample), at);
-        arms.status := st;
-    END IF;
-    SELECT * INTO stratum FROM _flagscope.gather(arms.status, g, r, m, arms.treatment, arms.control, alone,
-        setting, at);
-    st := stratum.status;
-    -- What waits for the other arm is not compared yet: the guardrail goes stale. A rate that is being gathered is not.
-    IF (arms.treatment).n > 0 OR (m.kind = 'rate' AND g.comparison <> 'control' AND t.n > 0) THEN
-        st.last_data_at := at;
-    END IF;
-    st := _flagscope.judge(st, g, r, m, step.min_sample, alone, setting, at);
-    is_news := (st.state, st.reason) IS DISTINCT FROM (was.state, was.reason);
-    IF NOT is_news AND t IS NULL AND c IS NULL AND st.looked_at IS NOT DISTINCT FROM was.looked_at THEN
-        RETURN;  -- an idle tick writes nothing, but that a point of an anomaly was looked at: else the next one looks again
-    END IF;
-    -- Never write over what somebody changed meanwhile (a resume, a stage, the rule itself), and never wait for him.
-    PERFORM FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id
-        AND (s.evidence_id, s.last_stratum, s.stage_treatment, s.evaluated_at, s.state)
-            IS NOT DISTINCT FROM (was.evidence_id, was.last_stratum, was.stage_treatment, was.evaluated_at, was.state)
-        FOR NO KEY UPDATE SKIP LOCKED;
-    IF NOT FOUND THEN
-        RETURN;
-    END IF;
-    IF is_news OR (arms.treatment).n IS NOT NULL OR (arms.control).n IS NOT NULL THEN
-        st.last_stratum := st.last_stratum + 1;
-        INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
-            n_treatment, n_control, events_treatment, events_control, thresholds, centre, moments_treatment, moments_control, increment,
-            begins_copy, log_e, value, watermark)
-        VALUES (at, st.evidence_id, st.last_stratum, g.id, r.id, g.version, CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END, st.state, coalesce((arms.treatment).n, 0), coalesce((arms.control).n, 0),
-            stratum.events_treatment, stratum.events_control, was.thresholds, CASE g.test WHEN 'anomaly' THEN st.centre ELSE was.centre END, (arms.treatment).moments, (arms.control).moments,
-            stratum.increment, stratum.begins_copy, st.log_e, st.value,
-            greatest((arms.treatment).last_ts, (arms.control).last_ts));
-    END IF;
-    UPDATE flagscope.guardrail_status s SET state = st.state, state_since = st.state_since, reason = st.reason, last_stratum = st.last_stratum,
-        limit_value = st.limit_value, looks = st.looks, looked_at = st.looked_at, evidence = st.evidence, copied_at = st.copied_at, log_e = st.log_e,
-        max_log_e = st.max_log_e, thresholds = st.thresholds, centre = st.centre, past = st.past, waiting_treatment = st.waiting_treatment,
-        waiting_control = st.waiting_control, waiting_since = st.waiting_since, n_treatment = st.n_treatment,
-        n_control = st.n_control, events_treatment = st.events_treatment, events_control = st.events_control,
-        stage_treatment = st.stage_treatment, value = st.value, evaluated_at = at, last_data_at = st.last_data_at,
-        watermark = st.watermark, breached_at = st.breached_at, failures = 0, retry_at = NULL
-    WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
-END $$;
-COMMENT ON FUNCTION _flagscope.evaluate_guardrail(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
-    flagscope.rollout_stage, _flagscope.stratum, _flagscope.stratum, _flagscope.tick_setting, timestamptz) IS
-    'one guardrail in one tick: stratum to evaluation, evidence and verdict to guardrail_status';
-
-CREATE FUNCTION _flagscope.note_failure(st flagscope.guardrail_status, t _flagscope.stratum, c _flagscope.stratum, at timestamptz, problem text)
-RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
-AS $$
-    UPDATE flagscope.guardrail_status s SET state = 'error', state_since = CASE s.state WHEN 'error' THEN s.state_since ELSE at END,
-        reason = problem, failures = s.failures + 1, evaluated_at = at,
-        retry_at = at + _flagscope.setting_interval('guardrail.retry_after') * (2 ^ least(s.failures, 5)),
-        -- Its data is not lost: it waits for the try that succeeds.
-        waiting_treatment = _flagscope.merge_strata(s.waiting_treatment, t), waiting_control = _flagscope.merge_strata(s.waiting_control, c),
-        waiting_since = coalesce(s.waiting_since, at)
-    FROM (SELECT x.guardrail_id, x.rollout_id FROM flagscope.guardrail_status x
-          WHERE x.guardrail_id = st.guardrail_id AND x.rollout_id = st.rollout_id
-          FOR NO KEY UPDATE SKIP LOCKED) free
-    WHERE s.guardrail_id = free.guardrail_id AND s.rollout_id = free.rollout_id;
-$$;
-COMMENT ON FUNCTION _flagscope.note_failure(flagscope.guardrail_status, _flagscope.stratum, _flagscope.stratum, timestamptz, text) IS
-    'a guardrail that failed is in state error, holds the ramp, keeps its data, and is tried again later and later';
-
-CREATE FUNCTION _flagscope.newest_point(g flagscope.guardrail, pairing interval, at timestamptz) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Not all guardrails at the same moment: they are spread over a minute.
-RETURN date_bin(g.time_window, at - pairing - g.id % 60 * interval '1 second', timestamptz '2000-01-01 00:00:00+00') - g.time_window;
-COMMENT ON FUNCTION _flagscope.newest_point(flagscope.guardrail, interval, timestamptz) IS
-    'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come';
-
-CREATE FUNCTION _flagscope.needs_verdict(st flagscope.guardrail_status, g flagscope.guardrail, has_data boolean,
-    setting _flagscope.tick_setting, at timestamptz) RETURNS boolean
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN has_data OR (coalesce(st.retry_at <= at, true) AND (g.test = 'threshold' OR st.state = 'error'
-    OR (g.test = 'anomaly' AND st.looked_at IS DISTINCT FROM _flagscope.newest_point(g, setting.pairing, at))
-    OR (st.last_data_at IS NULL AND st.state <> 'no_data')
-    OR (st.last_data_at < at - coalesce(g.stale_after, setting.stale_after) AND st.state NOT IN ('stale', 'breached'))));
-COMMENT ON FUNCTION _flagscope.needs_verdict(flagscope.guardrail_status, flagscope.guardrail, boolean, _flagscope.tick_setting, timestamptz) IS
-    'can the verdict differ from the last one: there is data, a window moves on, a point of a series is over, data is missing for too long, or a failure may be over';
-
-CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], at timestamptz) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    setting _flagscope.tick_setting := _flagscope.tick_setting();
-    work record;
-    judged bigint[] := '{}';
-    done integer := 0;
-BEGIN
-    PERFORM _flagscope.begin_missing_evidence(at), _flagscope.rearm_warnings(at);
-    FOR work IN
-        SELECT st, g, r, m, step, t, c, q.problem FROM flagscope.rollout r
+    guardrails CURSOR FOR
+        SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st, g, m, setting, t, c, g.flag, g.environment, g.metric,
+            r.treatment, r.control, r.stage_started_at, s.is_alone, s.percent, s.min_sample AS stage_sample,
+            _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,
+            -- Thresholds of the NEXT stratum; a window that moves on; a limit that is taken once.
+            CASE WHEN unloaded IS NULL AND g.comparison = 'control' AND coalesce(c.n, (st.waiting_control).n) > 0
+                    AND _flagscope.looks_back(m.kind::text) THEN _flagscope.state_of(g.flag, g.environment, g.metric,
+                r.control, at - setting.reference_window, at) END AS reference,
+            CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN _flagscope.state_of(g.flag, g.environment, g.metric,
+                r.treatment, at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
+            CASE WHEN unloaded IS NULL AND g.comparison = 'baseline' AND g.test <> 'anomaly' AND st.limit_value IS NULL
+                THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
+                    coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
+                    at - interval '1 microsecond') END AS baseline,
+            p.point, a.since AS counted_since, CASE WHEN s.is_alone THEN s.since END AS alone_since,
+            CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point
+                WHERE seen_point.guardrail_id = g.id AND seen_point.variant = '' AND seen_point.at = p.point) END AS seen,
+            CASE WHEN p.point IS NOT NULL THEN (SELECT min(x.at) FROM _flagscope.anomaly_point x
+                WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point,
+            -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
+            CASE WHEN p.point IS NOT NULL THEN (SELECT max(x.score) FROM _flagscope.anomaly_point x
+                WHERE x.guardrail_id = g.id AND x.variant = r.control AND x.at > p.point - 6 * g.time_window
+                    AND x.at <= p.point) END AS control_score
+        FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric_definition m ON m.name = g.metric
         LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND _flagscope.is_polled(m)
@@ -387,28 +74,157 @@ BEGIN
             ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
         LEFT JOIN _flagscope.strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
+        CROSS JOIN LATERAL (SELECT step.percent = 100 OR r.status = 'completed' AS is_alone,  -- nothing to wait for
+            CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END::numeric(6,3) AS percent, step.min_sample,
+            CASE WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at ELSE r.stage_started_at END AS since) s
+        CROSS JOIN LATERAL (SELECT greatest(r.started_at, st.since) AS since, CASE g.test WHEN 'anomaly' THEN
+            _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) END AS newest) a
+        -- A point that could not be looked at, since somebody has the guardrail locked, waits for the next tick.
+        CROSS JOIN LATERAL (SELECT CASE WHEN a.newest < a.since OR looked ? g.id::text THEN a.newest ELSE st.point END AS point) p
         WHERE _flagscope.is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
-            AND (_flagscope.needs_verdict(st, g, t.n IS NOT NULL OR c.n IS NOT NULL, setting, at)
-                OR (q.problem IS NOT NULL AND st.state NOT IN ('error', 'breached')))
-        ORDER BY r.id, g.id
+            AND (only_rollout IS NULL OR r.id = only_rollout) AND (only_guardrail IS NULL OR g.id = only_guardrail)
+            AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text, t.n IS NOT NULL OR c.n IS NOT NULL,
+                q.problem IS NOT NULL, st.retry_at, st.last_data_at, coalesce(g.stale_after, setting.stale_after),
+                st.point, a.newest, at));
+BEGIN
+    OPEN guardrails;
+    RETURN guardrails;
+END $$;
+COMMENT ON FUNCTION _flagscope.open_guardrails(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint, bigint, boolean,
+    jsonb, text) IS
+    'a cursor of guardrails of watched rollouts, with all that they are judged by: the strata just consumed, status, rule, metric, stage; of all, of a rollout or one, perhaps of those alone that are due; looked: by id the anomalies whose newest point was looked at, with what went wrong; unloaded: why nothing more can be loaded';
+
+COMMENT ON FUNCTION _flagscope.step(refcursor, timestamptz) IS
+    'steps the guardrails of a cursor of open_guardrails(): what each is after what the tick brings (src/core/guardrail/step.rs); writes nothing';
+
+CREATE FUNCTION _flagscope.state_of(flag text, environment text, metric text, variant text, since timestamptz, until timestamptz)
+RETURNS _flagscope.stratum
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT ROW(state_of.flag, state_of.environment, state_of.variant, state_of.metric, _flagscope.bounded(sum(v.n)),
+        _flagscope.bounded(sum(v.events)), flagscope.rollup(v.moments), flagscope.rollup(v.histogram), max(v.last_ts),
+        NULL)::_flagscope.stratum
+    FROM flagscope.variant_rollup v WHERE v.flag = state_of.flag AND v.environment = state_of.environment
+        AND v.metric = state_of.metric AND v.variant = state_of.variant AND v.bucket > since AND v.bucket <= until;
+END;
+COMMENT ON FUNCTION _flagscope.state_of(text, text, text, text, timestamptz, timestamptz) IS
+    'the rollups of a metric and variant whose buckets begin after a time and until another, as one state; n is NULL without any';
+
+CREATE FUNCTION _flagscope.counted_stratum(n bigint, moments flagscope.moments, last_ts timestamptz) RETURNS _flagscope.stratum
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ROW(NULL::text, NULL::text, NULL::text, NULL::text, n, 0, moments, NULL::flagscope.histogram, last_ts, n)::_flagscope.stratum;
+COMMENT ON FUNCTION _flagscope.counted_stratum(bigint, flagscope.moments, timestamptz) IS 'a stratum that was counted before: its data points and its moments';
+
+CREATE FUNCTION _flagscope.judge_loaded(guardrails refcursor, at timestamptz, OUT done integer, OUT rollouts bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    WITH stepped AS MATERIALIZED (
+        SELECT * FROM _flagscope.step(guardrails, at)
+    ), free AS MATERIALIZED (
+        -- Never over what somebody changed meanwhile (a resume, a stage, the rule itself), and never waiting for him.
+        SELECT s.guardrail_id, s.rollout_id FROM stepped x JOIN flagscope.guardrail_status s
+            ON s.guardrail_id = x.guardrail_id AND s.rollout_id = x.rollout_id
+        WHERE x.is_changed AND s.evidence_id = x.evidence_id AND s.last_stratum = x.was_last_stratum
+            AND s.stage_treatment = x.was_stage_treatment AND s.state = x.was_state
+            AND s.evaluated_at IS NOT DISTINCT FROM x.was_evaluated_at
+        FOR NO KEY UPDATE OF s SKIP LOCKED
+    ), noted AS (
+        INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
+            n_treatment, n_control, events_treatment, events_control, thresholds, centre, moments_treatment, moments_control,
+            increment, begins_copy, log_e, value, control_score, watermark)
+        SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
+            x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
+            x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.moments_treatment, x.moments_control,
+            x.increment, x.begins_copy, x.log_e, x.value, x.control_score, x.weighed_watermark
+        FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
+        WHERE x.is_judged ORDER BY x.rollout_id, x.guardrail_id
+    ), kept AS (
+        UPDATE flagscope.guardrail_status s SET state = x.state::flagscope.data_state, state_since = x.state_since,
+            reason = x.reason, last_stratum = x.last_stratum, limit_value = x.limit_value, looks = x.looks,
+            looked_at = x.looked_at, point = x.point, control_score = x.control_score, evidence = x.evidence,
+            copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e, thresholds = x.thresholds, centre = x.centre,
+            past = x.past, waiting_treatment = x.waiting_treatment, waiting_control = x.waiting_control,
+            waiting_since = x.waiting_since, n_treatment = x.n_treatment, n_control = x.n_control,
+            events_treatment = x.events_treatment, events_control = x.events_control, stage_treatment = x.stage_treatment,
+            value = x.value, evaluated_at = x.evaluated_at, last_data_at = x.last_data_at, watermark = x.watermark,
+            breached_at = x.breached_at, failures = x.failures, retry_at = x.retry_at
+        FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
+        WHERE s.guardrail_id = x.guardrail_id AND s.rollout_id = x.rollout_id
+    )
+    SELECT count(*), coalesce(array_agg(DISTINCT x.rollout_id), '{}') INTO done, rollouts FROM stepped x;
+    CLOSE guardrails;
+END $$;
+COMMENT ON FUNCTION _flagscope.judge_loaded(refcursor, timestamptz) IS
+    'steps the guardrails of a cursor and stores what was found: strata to evaluation, evidence and verdicts to guardrail_status, each only over what nobody changed meanwhile; returns how many, and of which rollouts';
+
+CREATE FUNCTION _flagscope.judge_apart(strata _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz, looked jsonb,
+    OUT done integer, OUT rollouts bigint[])
+LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+    one record;
+    problem text;
+BEGIN
+    done := 0;
+    rollouts := '{}';
+    FOR work IN
+        SELECT r.id AS rollout_id, g.id AS guardrail_id, coalesce(array_agg(s) FILTER (WHERE s.n IS NOT NULL), '{}') AS own FROM flagscope.rollout r
+            JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
+            LEFT JOIN _flagscope.strata(strata) s ON (s.flag, s.environment, s.metric) = (g.flag, g.environment, g.metric)
+        WHERE _flagscope.is_watched(r, at) GROUP BY r.id, g.id ORDER BY r.id, g.id
     LOOP
         BEGIN
-            IF work.problem IS NOT NULL AND (work.st).state <> 'breached' THEN
-                RAISE EXCEPTION USING MESSAGE = work.problem;
-            END IF;
-            PERFORM _flagscope.evaluate_guardrail(work.st, work.g, work.r, work.m, work.step, work.t, work.c, setting, at);
+            SELECT * INTO one FROM _flagscope.judge_loaded(_flagscope.open_guardrails(work.own, setting, at, work.rollout_id,
+                work.guardrail_id, true, looked, NULL::text), at);
         EXCEPTION WHEN OTHERS THEN
-            PERFORM _flagscope.note_failure(work.st, work.t, work.c, at, SQLERRM);
+            problem := SQLERRM;
+            SELECT * INTO one FROM _flagscope.judge_unloaded(work.own, setting, at, work.rollout_id, work.guardrail_id, problem);
         END;
-        done := done + 1;
-        IF (work.r).id IS DISTINCT FROM judged[cardinality(judged)] THEN
-            judged := judged || (work.r).id;
-        END IF;
+        done := done + one.done;
+        rollouts := rollouts || one.rollouts;
     END LOOP;
-    IF done > 0 THEN
-        PERFORM _flagscope.judge_together(judged, at);
+END $$;
+COMMENT ON FUNCTION _flagscope.judge_apart(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, jsonb) IS
+    'judges each guardrail in a subtransaction of its own, when all at once failed: one that cannot be loaded or stored is in state error, and the others are not';
+
+CREATE FUNCTION _flagscope.judge_unloaded(own _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz, rollout_id bigint,
+    guardrail_id bigint, problem text, OUT done integer, OUT rollouts bigint[])
+LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT * INTO done, rollouts FROM _flagscope.judge_loaded(_flagscope.open_guardrails(own, setting, at, rollout_id,
+        guardrail_id, false, '{}'::jsonb, problem), at);
+EXCEPTION WHEN OTHERS THEN
+    done := 0;
+    rollouts := '{}';
+    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('guardrail %s could neither be judged (%s) nor be put into state error: %s',
+        guardrail_id, problem, SQLERRM);
+END $$;
+COMMENT ON FUNCTION _flagscope.judge_unloaded(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint, bigint, text) IS
+    'a guardrail that could not be loaded or stored: in state error it keeps its data, also the new, and is tried again';
+
+CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], at timestamptz) RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    setting _flagscope.tick_setting := _flagscope.tick_setting();
+    looked jsonb;
+    judged record;
+BEGIN
+    PERFORM _flagscope.begin_missing_evidence(at), _flagscope.rearm_warnings(at);
+    looked := _flagscope.look_at_series(setting, at);
+    BEGIN
+        SELECT * INTO judged FROM _flagscope.judge_loaded(
+            _flagscope.open_guardrails(strata, setting, at, NULL::bigint, NULL::bigint, true, looked, NULL::text), at);
+    EXCEPTION WHEN OTHERS THEN
+        SELECT * INTO judged FROM _flagscope.judge_apart(strata, setting, at, looked);
+    END;
+    IF judged.done > 0 THEN
+        PERFORM _flagscope.judge_together(judged.rollouts, at);
     END IF;
-    RETURN done;
+    RETURN judged.done;
 END $$;
 COMMENT ON FUNCTION _flagscope.evaluate_guardrails(_flagscope.stratum[], timestamptz) IS
-    'evaluates the guardrails of every live rollout whose verdict can differ, each in a subtransaction of its own, then those of a rollout together; returns how many';
+    'evaluates the guardrails of every live rollout whose verdict can differ, all at once, then those of a rollout together; returns how many';

@@ -97,35 +97,19 @@ CREATE FUNCTION _flagscope.breach_in_waiting(r flagscope.rollout, at timestamptz
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    setting _flagscope.tick_setting := _flagscope.tick_setting();
-    alone boolean;
-    work record;
-    arms record;
-    gathered record;
-    st flagscope.guardrail_status;
+    guardrails refcursor;
+    breach text;
 BEGIN
-    -- Uses the same judging functions on committed data without writing. Thresholds and anomalies read rollups, which do
-    -- not contain these rows yet.
-    FOR work IN
-        SELECT s, g, m, step, t, c FROM flagscope.guardrail_status s
-            JOIN flagscope.guardrail g ON g.id = s.guardrail_id AND g.enabled
-            JOIN flagscope.metric_definition m ON m.name = g.metric
-            JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
-            LEFT JOIN _flagscope.waiting_strata(r) t ON t.metric = g.metric AND t.variant = r.treatment
-            LEFT JOIN _flagscope.waiting_strata(r) c ON c.metric = g.metric AND c.variant = r.control
-        WHERE s.rollout_id = r.id AND g.test = 'sequential' AND NOT g.shadow AND g.action <> 'warn'
-        ORDER BY g.priority DESC, g.id
-    LOOP
-        alone := (work.step).percent = 100 OR r.status = 'completed';
-        SELECT * INTO arms FROM _flagscope.pair(work.s, work.g, work.m, work.t, work.c, alone, setting.pairing, at);
-        SELECT * INTO gathered
-        FROM _flagscope.gather(arms.status, work.g, r, work.m, arms.treatment, arms.control, alone, setting, at);
-        st := _flagscope.judge(gathered.status, work.g, r, work.m, (work.step).min_sample, alone, setting, at);
-        IF st.state = 'breached' THEN
-            RETURN format('%s: %s', coalesce(nullif((work.g).name, ''), (work.g).metric), st.reason);
-        END IF;
-    END LOOP;
-    RETURN NULL;
+    guardrails := _flagscope.open_guardrails(ARRAY(SELECT s FROM _flagscope.waiting_strata(r) s), _flagscope.tick_setting(), at,
+        r.id, NULL::bigint, false, '{}'::jsonb, NULL::text);
+    -- The judge itself, on what is committed; nothing is written. A threshold and an anomaly read rollups, which do not have
+    -- these rows yet.
+    SELECT format('%s: %s', coalesce(nullif(g.name, ''), g.metric), x.reason) INTO breach
+    FROM _flagscope.step(guardrails, at) x JOIN flagscope.guardrail g ON g.id = x.guardrail_id
+    WHERE x.state = 'breached' AND g.test = 'sequential' AND NOT g.shadow AND g.action <> 'warn'
+    ORDER BY g.priority DESC, g.id LIMIT 1;
+    CLOSE guardrails;
+    RETURN breach;
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;  -- it will be judged, and its error reported, when the lock is released
 END $$;

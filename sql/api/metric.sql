@@ -155,16 +155,22 @@ END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text, float8, interval) IS
     'defines a metric over any tables: a SELECT that returns subject (or variant) and value of what happened from $1 to before $2, for rates also exposure, optionally ts; it runs read only with the caller''s rights every query.interval during rollouts; names must be written with their schema; a subject counts for the variant it was exposed to, during conversion_window after its first exposure';
 
+COMMENT ON FUNCTION _flagscope.kind_value(text, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'what a state of a kind of metric says (src/core/kind/): kind, quantile, and the state';
+COMMENT ON FUNCTION _flagscope.kind_interval(text, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
+    'the ends of an interval of 95 % around it, valid for one look: order statistics of a quantile, Wilson''s score interval of a share, the score interval of a Poisson count, else standard errors; NULL below ten values of a mean or ratio';
+COMMENT ON FUNCTION _flagscope.is_tested(text, boolean) IS 'has a kind of metric a sequential test: against the control, or against a limit or baseline';
+COMMENT ON FUNCTION _flagscope.counts_events(text) IS 'does a kind of metric count events';
+COMMENT ON FUNCTION _flagscope.margin_setting(text) IS 'the last part of the name of the setting guardrail.margin.* that a kind of metric takes';
+COMMENT ON FUNCTION _flagscope.tested_levels(float8) IS 'the quantiles that a rule tests: its own, else p50, p90, p95 and p99';
+COMMENT ON FUNCTION _flagscope.kind_problem(text, text, float8, text, text, text, float8, float8, float8, float8) IS
+    'why a rule does not fit a kind of metric, NULL: it does; kind, metric, cap, harm, comparison, test, quantile, limit_value, margin, margin_absolute';
+
 CREATE FUNCTION _flagscope.metric_value(m flagscope.metric_definition, quantile float8, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
-    SELECT CASE m.kind
-        WHEN 'proportion' THEN events::float8 / nullif(n, 0)::float8
-        WHEN 'mean' THEN flagscope.mean(moments)
-        WHEN 'rate' THEN events::float8 / nullif(coalesce(flagscope.sum(moments), n::float8), 0)
-        WHEN 'ratio' THEN coalesce(flagscope.sum(moments), 0) / nullif(n, 0)::float8
-        ELSE flagscope.quantile(histogram, quantile) END;
+    SELECT _flagscope.kind_value(m.kind::text, quantile, n, events, moments, histogram);
 END;
 COMMENT ON FUNCTION _flagscope.metric_value(flagscope.metric_definition, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'a metric''s value from its state: share, mean, rate, ratio or quantile; NULL without data, never 0';

@@ -36,6 +36,9 @@ COMMENT ON FUNCTION _flagscope.forecast_ramp(jsonb, flagscope.histogram, boolean
     'stages: [{percent, seconds}]}, NULL: no rows; values: those of a quantile''s past; searches: also for the '
     'smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp';
 
+COMMENT ON FUNCTION _flagscope.worse(float8, text, text, float8, float8) IS
+    'a value of a kind of metric worsened by a margin: value, kind, harm, margin, margin_absolute (which goes first)';
+
 CREATE FUNCTION _flagscope.seconds_words(seconds float8) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
@@ -196,7 +199,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT g.name, jsonb_build_object('kind', m.kind, 'harm', m.harm, 'margin', _flagscope.margin(g),
             'margin_absolute', g.margin_absolute, 'limit_value', CASE g.comparison WHEN 'baseline'
-                THEN _flagscope.worse(x.baseline, m.kind, m.harm, _flagscope.margin(g), g.margin_absolute)
+                THEN _flagscope.worse(x.baseline, m.kind::text, m.harm::text, _flagscope.margin(g), g.margin_absolute)
                 ELSE g.limit_value END,
             'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect', g.design_effect,
             'rows_per_second', x.rows_per_second, 'baseline', x.baseline, 'deviation', p.deviation, 'cap', m.cap,

@@ -17,20 +17,18 @@ AS $$
     WITH given AS MATERIALIZED (
         SELECT * FROM _flagscope.own_query_rows(m.query, since, until, 60000, _flagscope.setting_number('query.rows')::bigint)
     ), tied AS (
-        SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure
+        SELECT r.flag, CASE WHEN g.variant IS NULL THEN CASE WHEN u.treated_at <= coalesce(g.ts::timestamptz, until) THEN r.treatment ELSE u.variant END ELSE g.variant END AS variant, g.value, g.exposure, coalesce(g.ts::timestamptz, until) AS at
         FROM given g JOIN flagscope.rollout r ON _flagscope.is_watched(r, until)
             LEFT JOIN flagscope.rollout_subject u ON u.rollout_id = r.id AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
                 AND _flagscope.in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (
-        -- CASE does not keep an aggregate from being computed; FILTER does, so a sum that would overflow is not added up.
-        SELECT t.flag, t.variant, count(*) AS n, CASE m.kind WHEN 'proportion' THEN count(*) FILTER (WHERE t.value <> 0)
-                WHEN 'rate' THEN (sum(t.value) FILTER (WHERE m.kind = 'rate'))::bigint ELSE 0 END AS events,
-            CASE m.kind WHEN 'proportion' THEN avg((t.value <> 0)::integer)::float8
-                WHEN 'mean' THEN avg(CASE WHEN m.cap IS NULL THEN t.value ELSE least(greatest(t.value, 0), m.cap) END) FILTER (WHERE m.kind = 'mean')
-                WHEN 'rate' THEN sum(t.value) FILTER (WHERE m.kind = 'rate') / nullif(sum(t.exposure) FILTER (WHERE m.kind = 'rate'), 0)
-                ELSE flagscope.quantile(flagscope.histogram(t.value) FILTER (WHERE m.kind = 'quantile'), 0.95::float8) END AS value
-        FROM tied t GROUP BY GROUPING SETS ((t.flag, t.variant), ())
+        SELECT k.flag, k.variant, k.n, coalesce(sum(f.events), 0)::bigint AS events,
+            _flagscope.kind_value(m.kind::text, 0.95::float8, sum(f.n)::bigint, sum(f.events)::bigint, flagscope.rollup(f.moments), flagscope.rollup(f.histogram)) AS value
+        FROM (SELECT t.flag, t.variant, count(*) AS n, array_agg(0::bigint) AS keys, array_agg(t.at) AS at, array_agg(t.value) AS values, array_agg(t.exposure) AS exposures
+                FROM tied t GROUP BY GROUPING SETS ((t.flag, t.variant), ())) k
+            LEFT JOIN LATERAL _flagscope.fold_query(m.kind::text, m.cap, k.keys, k.at, k.values, k.exposures) f ON true
+        GROUP BY k.flag, k.variant, k.n
     ), total AS (
         SELECT count(*) AS n, count(g.value) AS values, count(*) - count(g.value) AS invalid, min(g.value) AS min, max(g.value) AS max, flagscope.histogram(g.value) AS h,
             count(*) FILTER (WHERE g.value < 0) AS below, count(*) FILTER (WHERE g.value > m.cap) AS above FROM given g
@@ -105,9 +103,9 @@ BEGIN
     END IF;
     s := CASE WHEN m.query IS NOT NULL THEN _flagscope.survey_query(m, since, until)
         ELSE _flagscope.survey(_flagscope.metric_definition(m), _flagscope.arms(ARRAY(SELECT r.id FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held'))), since, until) END;
-    RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
+    RETURN NEXT ROW('rows', NULL, NULL, (s ->> 'n')::bigint, CASE WHEN _flagscope.counts_events(m.kind::text) THEN (s ->> 'events')::bigint END, (s ->> 'value')::float8,
         format('%s rows match, %s of them attributed to a variant', s ->> 'matched', s ->> 'tied'))::flagscope.metric_preview;
-    RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN m.kind IN ('proportion', 'rate') THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
+    RETURN QUERY SELECT 'variant', v ->> 'flag', v ->> 'variant', (v ->> 'n')::bigint, CASE WHEN _flagscope.counts_events(m.kind::text) THEN (v ->> 'events')::bigint END, (v ->> 'value')::float8, NULL
         FROM jsonb_array_elements(s -> 'variants') v;
     RETURN QUERY SELECT 'values', NULL, NULL, (s ->> 'values')::bigint, NULL::bigint, NULL::float8, format('from %s to %s; p50 %s, p95 %s, p99.9 %s', round((s ->> 'min')::numeric, 4), round((s ->> 'max')::numeric, 4),
         round((s ->> 'p50')::numeric, 4), round((s ->> 'p95')::numeric, 4), round((s ->> 'p999')::numeric, 4)) WHERE (s ->> 'values')::bigint > 0;

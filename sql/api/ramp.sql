@@ -3,9 +3,8 @@
 CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, variant text) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT CASE m.kind
-        WHEN 'quantile' THEN to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram),
-            CASE WHEN g.quantile IS NULL THEN '{0.5,0.9,0.95,0.99}' ELSE ARRAY[g.quantile] END))
+    SELECT CASE WHEN _flagscope.looks_back(m.kind::text)
+        THEN to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram), _flagscope.tested_levels(g.quantile)))
         ELSE to_jsonb(_flagscope.metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), NULL)) END
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_values.variant
@@ -19,7 +18,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
-        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', s.limit_value, 'value', s.value,
+        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', coalesce(s.limit_value, s.alarm_score), 'value', s.value,
         'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', _flagscope.bucket_of(r.stage_started_at),
         'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
@@ -29,7 +28,7 @@ BEGIN ATOMIC
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
-            'control_score', nullif(s.centre, 'Infinity'), 'counted_since', s.since)) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.looked_at), '{}') ELSE '{}' END
+            'control_score', nullif(s.control_score, 'Infinity'), 'counted_since', s.since)) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.point), '{}') ELSE '{}' END
     || _flagscope.effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric_definition m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
@@ -214,16 +213,22 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS 'is the cooldown of a ramp that a guardrail held over';
 
-CREATE FUNCTION _flagscope.may_move(r flagscope.rollout, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.may_move(at timestamptz) RETURNS SETOF flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN _flagscope.wants_action(r) OR r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
-        OR (r.status = 'running' AND at >= r.stage_started_at + (SELECT s.min_duration FROM flagscope.rollout_stage s
-            WHERE s.rollout_id = r.id AND s.ordinal = r.stage));
+    -- All at once: what tells is read once, and not for each rollout.
+    RETURN QUERY SELECT r.* FROM flagscope.rollout r
+    WHERE _flagscope.is_watched(r, may_move.at) AND (r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
+        OR (r.status = 'running' AND may_move.at >= r.stage_started_at + (SELECT x.min_duration FROM flagscope.rollout_stage x
+            WHERE x.rollout_id = r.id AND x.ordinal = r.stage))
+        OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+        OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            WHERE s.rollout_id = r.id AND s.state <> 'ok' AND (s.state = 'breached' OR (g.enabled AND g.on_state <> '{}'))))
+    ORDER BY r.id;
 END $$;
-COMMENT ON FUNCTION _flagscope.may_move(flagscope.rollout, timestamptz) IS
-    'can this tick move the rollout at all: a cheap check before ramp_gate()';
+COMMENT ON FUNCTION _flagscope.may_move(timestamptz) IS
+    'the rollouts that this tick can move at all: a cheap check before ramp_gate()';
 
 CREATE FUNCTION _flagscope.move(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -254,10 +259,10 @@ DECLARE
     r flagscope.rollout;
     total integer := 0;
 BEGIN
-    FOR seen IN SELECT * FROM flagscope.rollout x WHERE _flagscope.is_watched(x, at) AND _flagscope.may_move(x, at) ORDER BY x.id
+    FOR seen IN SELECT * FROM _flagscope.may_move(at)
     LOOP
-        CONTINUE WHEN seen.problem IS NULL AND seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NOT NULL
-            AND NOT _flagscope.wants_action(seen);
+        CONTINUE WHEN NOT (seen.problem IS NOT NULL OR (seen.status = 'held' AND seen.cooldown IS NOT NULL) OR _flagscope.wants_action(seen)
+            OR (seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NULL));
         -- Decide on the present row, not on the one that the loop began with; if it is locked, the next tick tries again.
         SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
         WHERE x.id = seen.id AND _flagscope.is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;

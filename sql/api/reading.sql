@@ -11,8 +11,8 @@ DECLARE
 BEGIN
     PERFORM _flagscope.require_flag(variant_summary.flag);
     RETURN QUERY
-    SELECT s.metric, s.variant, s.n, CASE WHEN m.kind IN ('proportion', 'rate') THEN s.events END,
-        CASE WHEN m.kind IN ('proportion', 'rate', 'ratio') THEN _flagscope.metric_value(m, NULL::float8, s.n, s.events, s.moments, NULL::flagscope.histogram) END,
+    SELECT s.metric, s.variant, s.n, CASE WHEN _flagscope.counts_events(m.kind::text) THEN s.events END,
+        CASE WHEN m.kind <> 'mean' THEN _flagscope.metric_value(m, NULL::float8, s.n, s.events, s.moments, NULL::flagscope.histogram) END,
         CASE m.kind WHEN 'mean' THEN flagscope.mean(s.moments) END,
         flagscope.quantile(s.histogram, 0.5::float8), flagscope.quantile(s.histogram, 0.95::float8), flagscope.quantile(s.histogram, 0.99::float8)
     FROM (

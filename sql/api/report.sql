@@ -37,38 +37,38 @@ $$;
 COMMENT ON FUNCTION flagscope.rollout_chart(bigint, text, interval, float8) IS
     'a rollout over time: percentage served, and a metric of treatment and control with a bar for the treatment''s value';
 
-CREATE FUNCTION _flagscope.replay(g flagscope.guardrail, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
-RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint, events_control bigint[],
-    log_e_stored float8, log_e_recomputed float8)
+COMMENT ON FUNCTION _flagscope.replay_strata(refcursor) IS
+    'steps one rule through the strata of the past that a cursor loads, in order (src/core/guardrail/step.rs)';
+
+CREATE FUNCTION _flagscope.replay(g flagscope.guardrail, alpha float8, margin float8, limit_value float8, evidence_id bigint, last_stratum integer, decision_id bigint)
+RETURNS SETOF _flagscope.replayed
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
-    m flagscope.metric_definition;
-    e flagscope.evaluation;
-    evidence float8[] := '{}';
-    seen integer := 0;
+    strata CURSOR FOR
+        SELECT 0::bigint AS era, e.stratum::bigint AS ordinal, e.at, g, m, _flagscope.tick_setting() AS setting, replay.alpha, replay.margin,
+            (g).margin_absolute, replay.limit_value, NULL::float8 AS alarm_score, NULL::text AS control, false AS is_polled, NULL::text AS problem, NULL::text AS unloaded,
+            NULL::bigint AS stage_id, NULL::timestamptz AS stage_started_at, NULL::bigint AS stage_sample, false AS is_alone,
+            _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark) AS t, _flagscope.counted_stratum(e.n_control, e.moments_control, e.watermark) AS c,
+            true AS is_weighed, e.events_treatment, e.events_control, e.centre, e.begins_copy, e.value, e.log_e AS log_e_stored,
+            NULL::_flagscope.stratum AS reference, NULL::_flagscope.stratum AS window_state, NULL::_flagscope.stratum AS baseline,
+            NULL::timestamptz AS point, NULL::timestamptz AS counted_since, NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point,
+            NULL::_flagscope.anomaly_point AS seen, NULL::float8 AS control_score
+        FROM flagscope.evaluation e JOIN flagscope.metric_definition m ON m.name = (g).metric
+        WHERE e.evidence_id = replay.evidence_id AND e.stratum <= replay.last_stratum AND (g).test = 'sequential' ORDER BY e.stratum;
 BEGIN
-    SELECT * INTO m FROM flagscope.metric_definition x WHERE x.name = g.metric;
-    FOR e IN SELECT * FROM flagscope.evaluation x
-        WHERE x.evidence_id = replay.evidence_id AND x.stratum <= replay.last_stratum AND g.test = 'sequential'
-        ORDER BY x.stratum
-    LOOP
-        EXIT WHEN e.stratum > seen + 1;
-        seen := e.stratum;
-        evidence := _flagscope.gather_evidence(evidence, _flagscope.weigh_counts(m.kind::text, _flagscope.tested_as(g.comparison), m.harm::text, g.quantile,
-            replay.margin, g.margin_absolute, replay.limit_value, m.cap, e.centre, coalesce(g.design_effect, 1),
-            e.n_treatment, e.events_treatment, e.moments_treatment, e.n_control, e.events_control, e.moments_control), e.begins_copy);
-        RETURN QUERY SELECT e.at, e.n_treatment, e.events_treatment, e.n_control, e.events_control, e.log_e, _flagscope.log_e(m.kind::text, evidence);
-    END LOOP;
-    IF seen < last_stratum AND g.test = 'sequential' THEN
+    IF (g).test = 'sequential' AND last_stratum <> (SELECT count(*) FROM flagscope.evaluation e
+        WHERE e.evidence_id = replay.evidence_id AND e.stratum BETWEEN 1 AND replay.last_stratum) THEN
         -- The remaining rows would not add up to the same evidence.
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('evidence of decision %s cannot be recomputed: evaluations before %s were deleted', decision_id, _flagscope.kept_since('evaluation')),
             HINT = 'Setting evaluation.retention determines how long they are kept; evaluation.expired "detach" keeps them outside of flagscope.';
     END IF;
+    OPEN strata;
+    RETURN QUERY SELECT * FROM _flagscope.replay_strata(strata);
+    CLOSE strata;
 END $$;
-COMMENT ON FUNCTION _flagscope.replay(flagscope.guardrail, float8, float8, bigint, integer, bigint) IS
+COMMENT ON FUNCTION _flagscope.replay(flagscope.guardrail, float8, float8, float8, bigint, integer, bigint) IS
     'a decision''s evidence recomputed from the counts in evaluation, up to its last stratum';
 
 CREATE FUNCTION _flagscope.replay_evidence(decision_id bigint)
@@ -76,9 +76,11 @@ RETURNS TABLE (at timestamptz, n_treatment bigint, events_treatment bigint[], n_
     log_e_stored float8, log_e_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT x.* FROM _flagscope.require_decision(replay_evidence.decision_id) d,
-        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit_value')::float8,
-            d.evidence_id, d.last_stratum, d.id) x;
+    SELECT x.at, x.n_treatment, x.events_treatment, x.n_control, x.events_control, x.log_e_stored, x.log_e
+    FROM _flagscope.require_decision(replay_evidence.decision_id) d,
+        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'alpha')::float8,
+            (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit_value')::float8, d.evidence_id, d.last_stratum, d.id) x
+    ORDER BY x.ordinal;
 $$;
 COMMENT ON FUNCTION _flagscope.replay_evidence(bigint) IS
     'a decision''s evidence recomputed stratum by stratum from the counts in evaluation; both columns of log_e must agree';
@@ -87,17 +89,17 @@ CREATE FUNCTION _flagscope.replay_joint(decision_id bigint)
 RETURNS TABLE (guardrail text, alpha float8, strata bigint, log_e_stored float8, log_e_recomputed float8, part float8, sum_stored float8, sum_recomputed float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Rows of replay are strata in order: the last one is the evidence decided on.
+    -- Rows of replay are strata: the last one is the evidence decided on.
     SELECT x.name, x.alpha, x.strata, x.stored, x.recomputed, x.part, x.sum_stored, sum(x.part) OVER ()
     FROM (
         SELECT p.value ->> 'guardrail' AS name, a.alpha, l.strata, e.stored, l.recomputed, (d.evidence #>> '{joint,sum}')::float8 AS sum_stored, p.place,
             exp(least(greatest(l.recomputed + ln(a.alpha), -700), 700)) AS part
         FROM _flagscope.require_decision(replay_joint.decision_id) d, jsonb_array_elements(d.evidence #> '{joint,parts}') WITH ORDINALITY p(value, place),
             LATERAL (SELECT (p.value ->> 'alpha')::float8) a(alpha), LATERAL (SELECT (p.value ->> 'log_e')::float8) e(stored),
-            LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e_recomputed ORDER BY r.place DESC))[1], 0) AS recomputed
-                FROM _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'margin')::float8, (p.value ->> 'limit_value')::float8,
-                    (p.value ->> 'evidence_id')::bigint, (p.value ->> 'last_stratum')::integer, d.id)
-                    WITH ORDINALITY r(at, n_treatment, events_treatment, n_control, events_control, log_e_stored, log_e_recomputed, place)) l
+            LATERAL (SELECT count(*) AS strata, coalesce((array_agg(r.log_e ORDER BY r.ordinal DESC))[1], 0) AS recomputed
+                FROM _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, p.value), (p.value ->> 'alpha')::float8,
+                    (p.value ->> 'margin')::float8, (p.value ->> 'limit_value')::float8,
+                    (p.value ->> 'evidence_id')::bigint, (p.value ->> 'last_stratum')::integer, d.id) r) l
     ) x ORDER BY x.place;
 $$;
 COMMENT ON FUNCTION _flagscope.replay_joint(bigint) IS
@@ -109,7 +111,7 @@ AS $$
     SELECT CASE
         WHEN value IS NULL THEN 'no data'
         WHEN kind = 'proportion' THEN round(100 * value::numeric, 2) || ' %'
-        WHEN kind IN ('mean', 'rate', 'ratio') THEN concat_ws(' ', round(value::numeric, 4), unit)
+        WHEN jsonb_typeof(value) <> 'array' THEN concat_ws(' ', round(value::numeric, 4), unit)
         ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
               FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
 $$;

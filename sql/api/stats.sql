@@ -1,5 +1,5 @@
--- Comments of the statistics that Rust implements (src/guardrail.rs, src/stats/), and of the checks of metrics (src/plan.rs,
--- src/query.rs, src/survey.rs).
+-- Comments of the statistics that Rust implements (src/guardrail/estimate.rs, src/stats/), and of the checks of metrics
+-- (src/plan.rs, src/query.rs, src/survey.rs).
 
 COMMENT ON FUNCTION flagscope.check_filter(jsonb) IS
     'what is wrong with a filter of telemetry rows, where (a JSON pointer) and what to do; no rows: nothing; a problem that is no error '
@@ -24,26 +24,6 @@ COMMENT ON FUNCTION flagscope.odds_ratio(bigint[], bigint[], bigint[], bigint[],
     'Mantel-Haenszel odds ratio of treatment against control over strata, and its interval, valid at every look (test P of src/core/stats/README.md); NULL where it is not defined';
 COMMENT ON FUNCTION _flagscope.rate_interval(float8, bigint, float8) IS
     'interval of a rate from a count over an exposure, valid at every look: the rates that test R against a limit excludes in neither direction, each at half of alpha; NULL without exposure';
-COMMENT ON FUNCTION _flagscope.weigh_stratum(text, text, text, float8, float8, float8, float8, float8, float8, float8, integer[], bigint, bigint,
-    flagscope.moments, flagscope.histogram, bigint, bigint, flagscope.moments, flagscope.histogram) IS
-    'what one stratum adds to a guardrail''s evidence: Fisher tilt, exceedances, empirical Bernstein bound or Poisson tilt against control, one-sample tilt against a limit (tests P, Q, M, R, P1 of src/core/stats/README.md), divided by the design effect';
-COMMENT ON FUNCTION _flagscope.weigh_counts(text, text, text, float8, float8, float8, float8, float8, float8, float8, bigint, bigint[], flagscope.moments,
-    bigint, bigint[], flagscope.moments) IS
-    'what stored counts add to a guardrail''s evidence: the increment of weigh_stratum once more';
-COMMENT ON FUNCTION _flagscope.log_e(text, float8[]) IS
-    'natural log of the e-value of some evidence of a kind of metric: mixture over the grid, mean over quantiles, and the reserve for copies';
-COMMENT ON FUNCTION _flagscope.next_centre(float8, flagscope.moments) IS
-    'the control''s fading mean after one more stratum of it; NULL: it had no value yet';
-COMMENT ON FUNCTION _flagscope.next_past(float8[], text, bigint, bigint, flagscope.moments) IS
-    'trials and events of the control''s past after one more stratum of it, the older ones fading: it holds about 50 of the rarer outcome (src/core/stats/margin.rs); of a rate exposure and events; NULL: nothing yet';
-COMMENT ON FUNCTION _flagscope.centre_of_past(text, float8[]) IS
-    'the control''s share or rate in such a past, that an absolute margin is added to; NULL: it has none yet';
-COMMENT ON FUNCTION _flagscope.quantile_bins(flagscope.histogram, float8) IS
-    'bins that hold the tested quantiles (NULL: p50, p90, p95, p99); NULL without values';
-COMMENT ON FUNCTION _flagscope.gather_evidence(float8[], float8[], boolean) IS
-    'evidence after one more increment, with which a copy of it may begin (src/core/stats/process.rs); an empty increment changes nothing';
-COMMENT ON FUNCTION _flagscope.add(bigint[], bigint[]) IS 'sum of two lists; an empty one counts as zeros';
-COMMENT ON FUNCTION _flagscope.verdict(jsonb) IS 'data state and reason in words of where a guardrail stands (src/core/guardrail/verdict.rs)';
 -- The decision tests. Arrays have one entry for each stratum (a tick), in order of time; NULL stands for an arm without data
 -- and is allowed only where an entry is a state. All return an estimate, its interval (valid at every look), log_e, the
 -- anytime p-value of the greatest e-value so far, log_e_safe (evidence that the worsening is less than safe_margin) and a
@@ -71,6 +51,6 @@ COMMENT ON FUNCTION flagscope.sequential_share_test(float8[], bigint[], bigint[]
 COMMENT ON FUNCTION flagscope.design_effect(float8[], float8[]) IS
     'how much larger the variance of a rate is than with independent trials, at least 1, from the events and trials of units; measure it on the control before a rollout and pass it to sequential_proportion_test; NULL where it is not defined';
 COMMENT ON FUNCTION flagscope.combine_e(float8[], float8[], float8) IS
-    'combines the guardrails of a rollout: log of the weighted average of e-values (weights are scaled to sum to 1), its p-value, which entries (counted from 1) are responsible, verdict worse or open';
+    'combines e-values as the guardrails of a rollout are (src/core/guardrail/together.rs): log of the weighted average (weights are scaled to sum to 1), its p-value, which entries (counted from 1) are responsible, verdict worse or open';
 COMMENT ON FUNCTION flagscope.e_bh(float8[], float8) IS
     'e-BH over a fleet: which of these log e-values to reject so that at most alpha of the rejections are false in the mean, under any dependence';

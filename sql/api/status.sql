@@ -190,7 +190,7 @@ AS $$
     UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
             JOIN flagscope.rollout r ON r.id = s.rollout_id
-        WHERE s.state = 'ok' AND _flagscope.is_eventless(s, g, m) AND r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id)
+        WHERE s.state = 'ok' AND _flagscope.is_eventless(m.kind::text, g.test::text, s.value, s.events_treatment, s.events_control) AND r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id)
     UNION ALL SELECT u.item, u.says FROM _flagscope.uncounted_words() u
     UNION ALL SELECT 'backfill', format('%s metrics on watch have no complete rollups yet for %s', count(*), _flagscope.setting_text('rollup.backfill'))
         FROM _flagscope.watch w WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0

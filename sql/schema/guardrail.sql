@@ -231,6 +231,9 @@ CREATE TABLE flagscope.guardrail_status (
     value             float8,
     looks             boolean[] NOT NULL DEFAULT '{}',
     looked_at         timestamptz,
+    point             timestamptz,
+    control_score     float8,
+    alarm_score       float8,
     since             timestamptz NOT NULL,
     evaluated_at      timestamptz,
     last_data_at      timestamptz,
@@ -263,9 +266,14 @@ COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
 COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the relative margin tested, fixed when the evidence began; NULL against a limit, and if the margin is absolute';
 COMMENT ON COLUMN flagscope.guardrail_status.margin_absolute IS 'the absolute margin tested, in the metric''s unit, for a proportion as a share; NULL if the margin is relative';
 COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
-    'the limit tested: of an absolute guardrail, or computed from the baseline once there was enough data; for an anomaly the score of an alarm; NULL against the control';
+    'the limit tested: of an absolute guardrail, or computed from the baseline once there was enough data; NULL against the control, and for an anomaly';
 COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold with of_looks: whether each of the last looks was beyond the limit';
-COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last look; for an anomaly the start of the last point that was judged';
+COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last look';
+COMMENT ON COLUMN flagscope.guardrail_status.point IS 'for an anomaly: start of the last point that was judged';
+COMMENT ON COLUMN flagscope.guardrail_status.control_score IS
+    'for an anomaly: the control''s highest score in the last six points, infinite if it is not known; NULL if no control is left';
+COMMENT ON COLUMN flagscope.guardrail_status.alarm_score IS
+    'for an anomaly: the score of an alarm, fixed when the evidence began';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
     'number of copies that have begun, then log likelihood ratios summed over strata, one per grid point (8, or 8 for each tested quantile), with copies mixed in; the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
@@ -275,7 +283,7 @@ COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'maximum of log_e: bre
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins for judging the next stratum, taken from the control''s past only, which keeps the test valid';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
-    'for a mean against the control: exponentially weighted mean of the control''s past, the centre for judging the next stratum; for a proportion or rate with an absolute margin: the control''s recent share or rate, which the margin is added to; for an anomaly: the control''s highest score in the last six points, infinite if unknown, NULL if there is no control any more';
+    'for a mean against the control: exponentially weighted mean of the control''s past, the centre for judging the next stratum; for a proportion or rate with an absolute margin: the control''s recent share or rate, which the margin is added to; NULL: nothing is known yet';
 COMMENT ON COLUMN flagscope.guardrail_status.past IS
     'what that share or rate is computed from: trials (of a rate: exposure) and events of the control''s recent strata, older ones with less weight; NULL if not needed';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
@@ -312,6 +320,7 @@ CREATE TABLE flagscope.evaluation (
     begins_copy       boolean NOT NULL DEFAULT false,
     log_e             float8 NOT NULL,
     value             float8,
+    control_score     float8,
     watermark         timestamptz
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
@@ -332,7 +341,9 @@ COMMENT ON COLUMN flagscope.evaluation.stratum IS 'ordinal within the evidence, 
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
-COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre used; of an absolute margin: the control''s share or rate that it was added to; of an anomaly: the control''s score';
+COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre used; of an absolute margin: the control''s share or rate that it was added to';
+COMMENT ON COLUMN flagscope.evaluation.control_score IS
+    'of an anomaly: the control''s score (guardrail_status.control_score)';
 COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: moments of the stratum''s values; of a rate: of the denominator''s values, if these are added up';
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same for the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
@@ -342,3 +353,28 @@ ALTER TABLE flagscope.evaluation REPLICA IDENTITY FULL;  -- as for telemetry
 ALTER TABLE _flagscope.evaluation_stray REPLICA IDENTITY FULL;
 CREATE INDEX ON _flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as for telemetry_stray
 COMMENT ON TABLE _flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';
+
+CREATE TYPE _flagscope.stepped AS (
+    guardrail_id bigint, rollout_id bigint, version integer, percent numeric(6,3),
+    was_state flagscope.data_state, was_last_stratum integer, was_stage_treatment bigint, was_evaluated_at timestamptz,
+    is_changed boolean, is_judged boolean,
+    evidence_id bigint, last_stratum integer, state text, state_since timestamptz, reason text, limit_value float8,
+    evidence float8[], copied_at timestamptz, log_e float8, max_log_e float8, thresholds integer[], centre float8,
+    past float8[], waiting_treatment _flagscope.stratum, waiting_control _flagscope.stratum, waiting_since timestamptz,
+    n_treatment bigint, n_control bigint, events_treatment bigint[], events_control bigint[], stage_treatment bigint,
+    value float8, looks boolean[], looked_at timestamptz, point timestamptz, control_score float8,
+    evaluated_at timestamptz, last_data_at timestamptz, watermark timestamptz, breached_at timestamptz,
+    failures integer, retry_at timestamptz,
+    weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[], weighed_events_control bigint[],
+    judged_thresholds integer[], judged_centre float8, moments_treatment flagscope.moments,
+    moments_control flagscope.moments, increment float8[], begins_copy boolean, weighed_watermark timestamptz
+);
+COMMENT ON TYPE _flagscope.stepped IS
+    'a guardrail after a tick, as it is to be stored: columns of guardrail_status, what some of them were before, and the row of evaluation (is_judged: there is one)';
+
+CREATE TYPE _flagscope.replayed AS (
+    era bigint, ordinal bigint, at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint,
+    events_control bigint[], value float8, log_e_stored float8, log_e float8, line float8, fires boolean, state text, reason text
+);
+COMMENT ON TYPE _flagscope.replayed IS
+    'a rule after one stratum of the past; era: the evidence that it belongs to; fires: the first of it, or of a threshold or anomaly the first since it recovered';

@@ -1,8 +1,8 @@
 //! The pure half of flagscope: everything that can be decided without a database.
 //!
 //! What is here: sketches (mergeable states), statistics (sequential tests), anomaly scores, targeting (who gets which variant),
-//! OTLP decoding, telemetry matching, guardrail verdicts, what a ramp will be able to see (`planner`), the calendar, when a
-//! worker ticks, text charts, and names that were meant.
+//! OTLP decoding, telemetry matching, kinds of metrics, guardrails (from a stratum to a verdict), what a ramp will be able to
+//! see (`planner`), the calendar, when a worker ticks, text charts, and names that were meant.
 //!
 //! What is not: PostgreSQL, a clock, randomness, input or output. Time, settings and seeds are arguments, so every
 //! result can be replayed. The crate knows nothing of pgrx (`cargo tree -p flagscope-core` shows it).
@@ -15,6 +15,7 @@ pub mod chart;
 pub mod correlate;
 pub mod error;
 pub mod guardrail;
+pub mod kind;
 pub mod names;
 pub mod otlp;
 pub mod pace;

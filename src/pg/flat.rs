@@ -4,6 +4,7 @@
 //! length: bytes that are no jsonb give fewer entries, never a fault. What is not: writing it, and arrays.
 
 use flagscope_core::correlate::Value;
+use flagscope_core::telemetry::Found;
 
 /// Of a container's header: how many entries, and whether it is an object.
 const COUNT: u32 = 0x0FFF_FFFF;
@@ -16,6 +17,7 @@ const STRING: u32 = 0x0000_0000;
 const NUMERIC: u32 = 0x1000_0000;
 const FALSE: u32 = 0x2000_0000;
 const TRUE: u32 = 0x3000_0000;
+const NULL: u32 = 0x4000_0000;
 const CONTAINER: u32 = 0x5000_0000;
 
 /// A value in an object.
@@ -23,7 +25,8 @@ const CONTAINER: u32 = 0x5000_0000;
 enum Node<'t> {
     Scalar(Value<'t>),
     Object(&'t [u8]),
-    /// Null, arrays, and what cannot be read.
+    Null,
+    /// Arrays, and what cannot be read.
     Other,
 }
 
@@ -72,6 +75,7 @@ fn node(kind: u32, data: &[u8], begin: usize, end: usize) -> Node<'_> {
         NUMERIC => data.get(aligned(begin)..end).and_then(number).map(Value::Number),
         FALSE => Some(Value::Bool(false)),
         TRUE => Some(Value::Bool(true)),
+        NULL => return Node::Null,
         CONTAINER => return data.get(aligned(begin)..end).map_or(Node::Other, Node::Object),
         _ => None,
     };
@@ -137,18 +141,22 @@ pub fn each_scalar(container: &[u8], mut visit: impl FnMut(&str, Value<'_>)) {
                 }
             });
         }
-        Node::Other => {}
+        Node::Null | Node::Other => {}
     });
 }
 
-/// A scalar of an object by its key.
-pub fn scalar<'t>(container: &'t [u8], wanted: &str) -> Option<Value<'t>> {
+/// A value of an object by its key, as filters see it; JSON's null is none.
+pub fn found<'t>(container: &'t [u8], wanted: &str) -> Option<Found<'t>> {
     let mut found = None;
     each_entry(container, |key, node| {
-        if let Node::Scalar(value) = node
-            && key == wanted
-        {
-            found = Some(value);
+        if key == wanted {
+            found = match node {
+                Node::Scalar(Value::Text(text)) => Some(Found::Text(text)),
+                Node::Scalar(Value::Number(number)) => Some(Found::Number(number)),
+                Node::Scalar(Value::Bool(bool)) => Some(Found::Bool(bool)),
+                Node::Object(_) | Node::Other => Some(Found::Other),
+                Node::Null => None,
+            };
         }
     });
     found

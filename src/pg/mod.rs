@@ -22,6 +22,7 @@ pub mod pending;
 pub mod process;
 pub mod query;
 pub mod reading;
+pub mod record;
 pub mod restore;
 pub mod row;
 pub mod scan;

@@ -7,7 +7,7 @@ use std::ffi::CStr;
 
 use flagscope_core::correlate::Value;
 use flagscope_core::correlate::question::{Seen, Uuid};
-use flagscope_core::telemetry::{Row, Scalar, Signal};
+use flagscope_core::telemetry::{Found, Row, Signal};
 use pgrx::prelude::*;
 use pgrx::{IntoDatum, PgMemoryContexts};
 
@@ -116,8 +116,12 @@ impl Row for SeenRow<'_> {
         unsafe { plain_at(self.values[8], self.nulls[8]) }
     }
 
-    fn has_attribute(&self, key: &str, value: &Scalar) -> bool {
-        self.bytes(9).and_then(|attributes| flat::scalar(attributes, key)).is_some_and(|found| found.is(value))
+    fn body(&self) -> Option<&str> {
+        self.text(14)
+    }
+
+    fn attribute(&self, key: &str) -> Option<Found<'_>> {
+        self.bytes(9).and_then(|attributes| flat::found(attributes, key))
     }
 }
 

@@ -38,21 +38,13 @@ fn bad<T>(message: impl Into<String>) -> CoreResult<T> {
     Err(Error::new(Kind::InvalidParameter, message))
 }
 
-fn direction(harm: &str) -> CoreResult<Harm> {
-    match harm {
-        "increase" => Ok(Harm::Increase),
-        "decrease" => Ok(Harm::Decrease),
-        other => bad(format!("harm must be \"increase\" or \"decrease\", got \"{other}\"")),
-    }
-}
-
 fn ask(harm: &str, margin: f64, safe_margin: Option<f64>, alpha: f64) -> CoreResult<Question> {
     if !(0.0..=1.0).contains(&margin) {
         let message = format!("margin is a share between 0 and 1, got \"{margin}\"");
         return Err(Error::new(Kind::InvalidParameter, message).hint("2 % is 0.02."));
     }
     let margin = Margin::Relative(margin);
-    Ok(Question { harm: direction(harm)?, margin, safe_margin, design_effect: 1.0, alpha })
+    Ok(Question { harm: Harm::from_label(harm)?, margin, safe_margin, design_effect: 1.0, alpha })
 }
 
 /// The question with an absolute margin instead of the relative one, if given.

@@ -2,17 +2,19 @@
 //!
 //! An anomaly never acts alone while a control exists (statistics.md A): it is a breach only if the control shows none.
 
-use serde::Deserialize;
-
-use super::verdict::{DataState, Standing, Verdict, number};
+use super::data_state::DataState;
+use super::verdict::{Standing, Verdict, clock, number};
 
 /// Days of the past without which no time of day has a usual value (as `core::anomaly::seasonal` wants).
 const WARM_UP: f64 = 7.0;
 
 /// What the newest point of the series says. Scores are log10 of the points until a false alarm.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Sighting {
+    /// When the point began, in microseconds since 2000 (UTC).
+    pub point: i64,
+    /// The score that is an alarm.
+    pub line: f64,
     /// The metric in the newest point; `None`: no data.
     pub value: Option<f64>,
     /// Its usual value at this time of day.
@@ -31,14 +33,25 @@ pub struct Sighting {
     pub days: Option<f64>,
     /// Width of a point.
     pub minutes: f64,
-    /// When the point began, as text (UTC).
-    pub at: String,
+}
+
+/// The score that is an alarm: log10 of how many points of a width there are between two false ones. Above 4 the detector
+/// begins anew (`core::anomaly::detector`).
+pub fn alarm_score(every: f64, width: f64) -> f64 {
+    (every / width).max(10.0).log10().min(4.0)
 }
 
 impl Sighting {
     /// The control is unusual too, from half of the line on; `None`: its series cannot tell.
-    fn is_shared(&self, line: f64) -> Option<bool> {
-        if self.alone { Some(false) } else { self.control_score.map(|score| score >= line / 2.0) }
+    fn is_shared(&self) -> Option<bool> {
+        if self.alone { Some(false) } else { self.control_score.map(|score| score >= self.line / 2.0) }
+    }
+
+    /// When the point began, to the minute.
+    fn at(&self) -> String {
+        let mut text = clock(self.point);
+        text.truncate(5);
+        text
     }
 }
 
@@ -48,9 +61,10 @@ fn told(state: DataState, reason: String) -> Option<Verdict> {
 
 /// An alarm that the control does not share. Like a threshold it waits for its sample.
 pub(super) fn breach(s: &Standing) -> Option<Verdict> {
-    let (a, line) = (s.anomaly.as_ref()?, s.limit?);
+    let a = s.anomaly.as_ref()?;
+    let line = a.line;
     let score = a.score.filter(|score| *score >= line)?;
-    if s.sample < s.breach_sample || a.is_shared(line) != Some(false) {
+    if s.sample < s.breach_sample || a.is_shared() != Some(false) {
         return None;
     }
     let side = if a.alone { "" } else { ", and not with the control" };
@@ -66,9 +80,9 @@ pub(super) fn missing(s: &Standing) -> Option<Verdict> {
         let days = number(a.days.unwrap_or(0.0));
         format!("the past of {} has {days} days; what is usual takes {WARM_UP}", s.subject())
     } else if a.value.is_none() {
-        format!("no data in the {} minutes from {} UTC", number(a.minutes), a.at)
+        format!("no data in the {} minutes from {} UTC", number(a.minutes), a.at())
     } else if a.score.is_none() {
-        format!("too few data at {} UTC on other days to say what is usual", a.at)
+        format!("too few data at {} UTC on other days to say what is usual", a.at())
     } else if !a.in_stage {
         format!("the first {} minutes of this stage are not over yet", number(a.minutes))
     } else {
@@ -79,9 +93,10 @@ pub(super) fn missing(s: &Standing) -> Option<Verdict> {
 
 /// An alarm that is not, or may not be, the treatment's doing; or evidence half of the way.
 pub(super) fn uncertain(s: &Standing) -> Option<Verdict> {
-    let (a, line) = (s.anomaly.as_ref()?, s.limit?);
+    let a = s.anomaly.as_ref()?;
+    let line = a.line;
     let score = a.score.filter(|score| *score >= line / 2.0)?;
-    let rest = match a.is_shared(line) {
+    let rest = match a.is_shared() {
         _ if score < line => "it may be becoming unusual".to_owned(),
         Some(true) => {
             format!("but the control is unusual, too (score {})", number(a.control_score.unwrap_or(f64::NAN)))
@@ -96,7 +111,7 @@ pub(super) fn uncertain(s: &Standing) -> Option<Verdict> {
 
 /// Nothing unusual.
 pub(super) fn clear(s: &Standing, a: &Sighting) -> String {
-    let (score, line) = (a.score.unwrap_or(f64::NAN), s.limit.unwrap_or(f64::NAN));
+    let (score, line) = (a.score.unwrap_or(f64::NAN), a.line);
     format!("{}: score {}, the line is {}", words(s, a), number(score), number(line))
 }
 
@@ -107,6 +122,7 @@ fn words(s: &Standing, a: &Sighting) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rule::{Comparison, Test};
     use super::super::verdict::{tests::standing, verdict};
     use super::*;
 
@@ -121,15 +137,15 @@ mod tests {
             in_stage: true,
             days: Some(14.0),
             minutes: 10.0,
-            at: "14:10".into(),
+            point: 51_000_000_000,
+            line: 3.0,
         }
     }
 
     fn words_of(a: Sighting) -> (&'static str, String) {
         let s = Standing {
-            test: "anomaly".into(),
-            comparison: "baseline".into(),
-            limit: Some(3.0),
+            test: Test::Anomaly,
+            comparison: Comparison::Baseline,
             value: a.score,
             anomaly: Some(a),
             ..standing()

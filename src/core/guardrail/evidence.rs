@@ -1,16 +1,19 @@
 //! A guardrail's evidence as it is stored: one list of numbers, grown by each stratum.
 //!
-//! What is here: its layout, adding a stratum, its e-value. What is not: what a stratum adds (`weigh`), and when a copy
-//! begins (sql/api/tick.sql).
+//! What is here: its layout, adding a stratum, its e-value. What is not: what a stratum adds (`core::kind`), and when a copy
+//! begins (`step`).
 //!
 //! The first number counts the copies that have begun ([`process`]). After it stand the sums of log likelihood ratios, in
 //! which the copies are mixed: eight (the points of the effect grid) for each tested quantile, or eight for any other kind.
 //! An empty list has seen nothing.
 
 use crate::error::{Error, Kind, Result};
+use crate::kind::MetricKind;
 use crate::stats::mixture::{self, ERROR_GRID};
 use crate::stats::process;
-use crate::telemetry::MetricKind;
+
+/// What to do about stored numbers that are damaged.
+pub(super) const BEGIN_ANEW: &str = "Delete the guardrail's row of guardrail_status to begin anew.";
 
 /// The evidence after one more stratum, with which a copy may begin. No increment changes nothing.
 ///
@@ -52,21 +55,12 @@ pub fn log_e(kind: MetricKind, evidence: &[f64]) -> Result<f64> {
             evidence.len()
         )));
     }
-    let each: Result<Vec<f64>> = sums.chunks(points).map(|ell| mixed(kind, ell)).collect();
+    let each: Result<Vec<f64>> = sums.chunks(points).map(|ell| kind.rules().mixed(ell)).collect();
     Ok(process::with_reserve(mixture::mix(&each?).unwrap_or(0.0), *copies))
 }
 
-/// The effects of test M have equal weights.
-fn mixed(kind: MetricKind, ell: &[f64]) -> Result<f64> {
-    match kind {
-        MetricKind::Mean => Ok(mixture::mix(ell).unwrap_or(0.0)),
-        _ => mixture::log_e(ell, &ERROR_GRID),
-    }
-}
-
 fn damaged(what: String) -> Error {
-    Error::new(Kind::Corrupted, format!("stored evidence is damaged: {what}"))
-        .hint("Delete the guardrail's row of guardrail_status to begin anew.")
+    Error::new(Kind::Corrupted, format!("stored evidence is damaged: {what}")).hint(BEGIN_ANEW)
 }
 
 #[cfg(test)]

@@ -1,15 +1,31 @@
-//! Guardrails: what one stratum adds to a rule's evidence, and what the evidence says.
+//! Guardrails: from what a tick brings to evidence and a verdict.
 //!
-//! What is here: the choice of test by metric and comparison, the evidence, and the verdict in words. What is not: the tests
-//! themselves (`stats`), and what a verdict does to a rollout (SQL, `sql/api/ramp.sql`).
+//! What is here: [`step`], the one judge of a guardrail, and what it is made of; what several guardrails say [`together`].
+//! What is not: the tests themselves (`stats`), what differs between kinds of metrics (`kind`), and what a verdict does to a
+//! rollout (SQL, `sql/api/ramp.sql`).
 
 mod anomaly;
+mod budget;
+mod data_state;
+mod due;
 mod evidence;
-mod sums;
+mod look;
+mod noise;
+mod pair;
+mod rule;
+mod status;
+mod step;
+mod together;
 mod verdict;
-mod weigh;
 
+pub use anomaly::{Sighting, alarm_score};
+pub use budget::{first_share, half, left_at_start};
+pub use data_state::DataState;
+pub use due::{Pending, is_due, newest_point};
 pub use evidence::{gather, log_e};
-pub use sums::{centre_of, next_centre, next_past};
-pub use verdict::{DataState, Standing, Verdict, verdict};
-pub use weigh::{Against, Counted, Rule, Side, Weighed, levels, weigh, weigh_counts};
+pub use noise::{Minute, Noise, noise};
+pub use rule::{Comparison, Rule, Test};
+pub use status::{Arrived, Before, Evaluation, Stage, Status, Stepped, Stratum, Waiting};
+pub use step::{failed, step, try_step};
+pub use together::{Blamed, Member, together};
+pub use verdict::{Standing, Verdict, is_eventless, verdict};

@@ -3,58 +3,30 @@
 //! Order matters. A breach comes first: it needs no minimum sample, since a sequential test is exact from the first
 //! event on. Then what is missing, then what is uncertain; only what is left is ok.
 
-use serde::Deserialize;
-
 use super::anomaly::{self, Sighting};
+use super::data_state::DataState;
+use super::rule::{Comparison, Rule, Test};
+use super::status::{Stage, Status};
+use crate::kind::MetricKind;
+use crate::stats::margin::Margin;
+use crate::stats::tilt::Harm;
 
-/// Verdict of a guardrail. Only `Ok` lets a ramp advance, only `Breached` acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DataState {
-    /// Enough fresh data and no sign of harm.
-    Ok,
-    /// Harm is shown.
-    Breached,
-    /// Evidence of harm is building up.
-    Inconclusive,
-    /// The sample is still too small.
-    NotEnough,
-    /// No data at all.
-    NoData,
-    /// Data stopped.
-    Stale,
-}
-
-impl DataState {
-    /// The SQL label of the state.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Breached => "breached",
-            Self::Inconclusive => "inconclusive",
-            Self::NotEnough => "not_enough",
-            Self::NoData => "no_data",
-            Self::Stale => "stale",
-        }
-    }
-}
-
-/// Where a guardrail stands: the numbers a verdict is made of. Times are in seconds.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Where a guardrail stands: the numbers a verdict is made of. Times are in microseconds.
+#[derive(Debug, Clone)]
 pub struct Standing {
     /// Name of the metric.
     pub metric: String,
     /// Kind of the metric.
-    pub kind: String,
+    pub kind: MetricKind,
     /// Unit of the metric; may be empty.
     pub unit: String,
-    /// `increase` or `decrease`.
-    pub harm: String,
-    /// `sequential`, `threshold` or `anomaly`.
-    pub test: String,
-    /// `control`, `baseline` (whose limit is known then) or `absolute`.
-    pub comparison: String,
-    /// Limit of an absolute comparison; score of an alarm of an anomaly.
+    /// Direction in which it hurts.
+    pub harm: Harm,
+    /// How it is tested.
+    pub test: Test,
+    /// What it is compared with.
+    pub comparison: Comparison,
+    /// Limit of an absolute comparison, or of a baseline that is known.
     pub limit: Option<f64>,
     /// Which quantile.
     pub quantile: Option<f64>,
@@ -79,22 +51,21 @@ pub struct Standing {
     /// Data points of the treatment in this stage.
     pub stage_sample: u64,
     /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
-    #[serde(default)]
     pub needs_past: bool,
     /// Data points of the control so far.
     pub control_sample: u64,
     /// Data points wanted in this stage.
     pub min_sample: u64,
     /// Since the stage started.
-    pub stage_age: f64,
+    pub stage_age: i64,
     /// Since the last data of the treatment; `None`: there never was any.
-    pub idle: Option<f64>,
+    pub idle: Option<i64>,
     /// Time of the last data, as text (UTC).
     pub last_data: Option<String>,
     /// How long missing data is excused at the start of a stage.
-    pub grace: f64,
+    pub grace: i64,
     /// How long data may pause.
-    pub stale_after: f64,
+    pub stale_after: i64,
 }
 
 /// A state and its reason in words.
@@ -107,21 +78,61 @@ pub struct Verdict {
 }
 
 impl Standing {
+    /// Where a guardrail stands at a time.
+    pub fn of(rule: &Rule, status: &Status, stage: &Stage, anomaly: Option<Sighting>, at: i64) -> Self {
+        let rules = rule.kind.rules();
+        let is_absolute = matches!(status.margin, Some(Margin::Absolute(_)));
+        let last = status.last_data_at;
+        Self {
+            metric: rule.metric.clone(),
+            kind: rule.kind,
+            unit: rule.unit.clone(),
+            harm: rule.harm,
+            test: rule.test,
+            comparison: rule.comparison,
+            limit: status.limit,
+            quantile: rule.quantile,
+            value: status.value,
+            anomaly,
+            is_eventless: is_eventless(
+                rule.kind,
+                rule.test,
+                status.value,
+                [&status.events_treatment, &status.events_control],
+            ),
+            log_e: status.log_e,
+            max_log_e: status.max_log_e,
+            alpha: status.alpha,
+            joint: status.joint.clone(),
+            sample: status.n_treatment,
+            breach_sample: rule.min_sample,
+            stage_sample: status.stage_treatment,
+            needs_past: rule.is_of_control() && (is_absolute || rules.needs_past(status.margin)),
+            control_sample: status.n_control,
+            min_sample: rule.min_sample.max(stage.min_sample),
+            stage_age: at.saturating_sub(stage.started_at),
+            idle: last.map(|last| at.saturating_sub(last)),
+            last_data: last.map(clock),
+            grace: rule.grace,
+            stale_after: rule.stale_after,
+        }
+    }
+
     fn line(&self) -> f64 {
         -self.alpha.ln()
     }
 
     fn is_sequential(&self) -> bool {
-        self.test == "sequential"
+        self.test == Test::Sequential
     }
 
     fn is_threshold(&self) -> bool {
-        self.test == "threshold"
+        self.test == Test::Threshold
     }
 
     fn is_beyond_limit(&self) -> bool {
         match (self.value, self.limit) {
-            (Some(value), Some(limit)) if self.harm == "decrease" => value < limit,
+            (Some(value), Some(limit)) if self.harm == Harm::Decrease => value < limit,
             (Some(value), Some(limit)) => value > limit,
             _ => false,
         }
@@ -129,9 +140,9 @@ impl Standing {
 
     pub(super) fn subject(&self) -> String {
         let name = &self.metric;
-        match (self.kind.as_str(), self.quantile) {
-            ("quantile", Some(p)) => format!("p{} of {name}", number(p * 100.0)),
-            ("quantile", None) => format!("{name} (p50, p90, p95, p99)"),
+        match (self.kind, self.quantile) {
+            (MetricKind::Quantile, Some(p)) => format!("p{} of {name}", number(p * 100.0)),
+            (MetricKind::Quantile, None) => format!("{name} (p50, p90, p95, p99)"),
             _ => name.clone(),
         }
     }
@@ -141,7 +152,8 @@ impl Standing {
     }
 
     fn rival(&self) -> String {
-        let what = if self.comparison == "baseline" { "the baseline with its margin," } else { "the limit of" };
+        let what =
+            if self.comparison == Comparison::Baseline { "the baseline with its margin," } else { "the limit of" };
         self.limit.map_or_else(|| "control".to_owned(), |limit| format!("{what} {}", self.amount(limit)))
     }
 }
@@ -174,7 +186,7 @@ fn breach(s: &Standing) -> Option<Verdict> {
     // A threshold controls no error, so it waits for its sample.
     if s.is_threshold() && s.sample >= s.breach_sample && s.is_beyond_limit() {
         let value = s.amount(s.value.unwrap_or_default());
-        let side = if s.harm == "decrease" { "below" } else { "above" };
+        let side = if s.harm == Harm::Decrease { "below" } else { "above" };
         return state(DataState::Breached, format!("{} is {value}, {side} {}", s.subject(), s.rival()));
     }
     anomaly::breach(s)
@@ -183,7 +195,7 @@ fn breach(s: &Standing) -> Option<Verdict> {
 fn missing(s: &Standing) -> Option<Verdict> {
     let excused = s.stage_age < s.grace;
     // Against control only what was compared counts: an arm alone waits for the other one.
-    let what = if s.comparison == "control" { "treatment and control to compare" } else { "the treatment" };
+    let what = if s.comparison == Comparison::Control { "treatment and control to compare" } else { "the treatment" };
     match (s.idle, &s.last_data) {
         (None, _) if excused => return state(DataState::NotEnough, format!("no data of {what} yet")),
         (None, _) => return state(DataState::NoData, format!("no data of {what} since the rollout started")),
@@ -192,7 +204,7 @@ fn missing(s: &Standing) -> Option<Verdict> {
         }
         _ => {}
     }
-    if s.comparison == "control" && s.control_sample == 0 {
+    if s.comparison == Comparison::Control && s.control_sample == 0 {
         let lack =
             if s.needs_past { "the control has no past to compare with yet" } else { "no data of the control yet" };
         return state(DataState::NotEnough, lack.into());
@@ -229,12 +241,29 @@ fn clear(s: &Standing) -> Verdict {
         }
         // What everybody hopes for, and what a misspelt event looks like.
         _ if s.is_eventless => {
-            let whose = if s.comparison == "control" { "in either arm" } else { "of the treatment" };
+            let whose = if s.comparison == Comparison::Control { "in either arm" } else { "of the treatment" };
             format!("no event {whose} so far (is the event right? check_metric)")
         }
         _ => format!("no sign of harm: ln e {}, the line is {}", number(s.log_e), number(s.line())),
     };
     Verdict { state: DataState::Ok, reason }
+}
+
+/// Has a guardrail that counts events seen none, of treatment and control: all is well, or its metric's event is not what
+/// was meant.
+pub fn is_eventless(kind: MetricKind, test: Test, value: Option<f64>, events: [&[u64]; 2]) -> bool {
+    kind.rules().counts_events()
+        && match test {
+            Test::Sequential => events.iter().all(|events| events.iter().all(|n| *n == 0)),
+            Test::Threshold => value == Some(0.0),
+            Test::Anomaly => false,
+        }
+}
+
+/// A time of day (UTC), of microseconds since a midnight.
+pub(super) fn clock(at: i64) -> String {
+    let seconds = at.div_euclid(1_000_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 /// A number with three significant digits, without trailing zeros.
@@ -272,14 +301,16 @@ fn thousands(n: u64) -> String {
 pub(super) mod tests {
     use super::*;
 
+    const SECOND: i64 = 1_000_000;
+
     pub(in super::super) fn standing() -> Standing {
         Standing {
             metric: "errors".into(),
-            kind: "proportion".into(),
+            kind: MetricKind::Proportion,
             unit: String::new(),
-            harm: "increase".into(),
-            test: "sequential".into(),
-            comparison: "control".into(),
+            harm: Harm::Increase,
+            test: Test::Sequential,
+            comparison: Comparison::Control,
             limit: None,
             quantile: None,
             value: None,
@@ -295,11 +326,11 @@ pub(super) mod tests {
             needs_past: false,
             control_sample: 9000,
             min_sample: 1000,
-            stage_age: 600.0,
-            idle: Some(1.0),
+            stage_age: 600 * SECOND,
+            idle: Some(SECOND),
             last_data: Some("14:03:05".into()),
-            grace: 60.0,
-            stale_after: 120.0,
+            grace: 60 * SECOND,
+            stale_after: 120 * SECOND,
         }
     }
 
@@ -318,10 +349,10 @@ pub(super) mod tests {
         let none = Standing { is_eventless: true, log_e: 0.0, max_log_e: 0.0, ..standing() };
         let reason = "no event in either arm so far (is the event right? check_metric)";
         assert_eq!(words(none.clone()), ("ok", reason.into()));
-        let limit = Standing { comparison: "absolute".into(), limit: Some(0.05), log_e: -3.0, ..none.clone() };
+        let limit = Standing { comparison: Comparison::Absolute, limit: Some(0.05), log_e: -3.0, ..none.clone() };
         let reason = "no event of the treatment so far (is the event right? check_metric)";
         assert_eq!(words(limit.clone()), ("ok", reason.into()));
-        let threshold = Standing { test: "threshold".into(), value: Some(0.0), ..limit };
+        let threshold = Standing { test: Test::Threshold, value: Some(0.0), ..limit };
         let reason =
             "errors is 0, within the limit of 0.05; no event in the window (is the event right? check_metric)";
         assert_eq!(words(threshold), ("ok", reason.into()));
@@ -331,14 +362,19 @@ pub(super) mod tests {
 
     #[test]
     fn a_breach_needs_no_sample_and_stays() {
-        let s = Standing { log_e: 1.0, max_log_e: 4.7, stage_sample: 3, idle: Some(9000.0), ..standing() };
+        let s = Standing { log_e: 1.0, max_log_e: 4.7, stage_sample: 3, idle: Some(9000 * SECOND), ..standing() };
         let reason = "errors is worse than control: ln e 4.7 reached the line 4.61 (anytime p 0.0091)";
         assert_eq!(words(s), ("breached", reason.into()));
     }
 
     #[test]
     fn what_several_said_together_stays_until_one_says_it_alone() {
-        let s = Standing { log_e: -3.0, joint: Some("errors and duration".into()), idle: Some(9000.0), ..standing() };
+        let s = Standing {
+            log_e: -3.0,
+            joint: Some("errors and duration".into()),
+            idle: Some(9000 * SECOND),
+            ..standing()
+        };
         assert_eq!(words(s.clone()), ("breached", "errors and duration".into()));
         assert!(words(Standing { max_log_e: 4.7, ..s }).1.starts_with("errors is worse than control: ln e 4.7"));
     }
@@ -346,13 +382,13 @@ pub(super) mod tests {
     #[test]
     fn missing_data_is_never_ok() {
         let never = Standing { idle: None, last_data: None, stage_sample: 0, ..standing() };
-        let young = Standing { stage_age: 5.0, ..never.clone() };
+        let young = Standing { stage_age: 5 * SECOND, ..never.clone() };
         assert_eq!(words(young), ("not_enough", "no data of treatment and control to compare yet".into()));
         assert_eq!(
             words(never),
             ("no_data", "no data of treatment and control to compare since the rollout started".into())
         );
-        let stopped = Standing { idle: Some(121.0), ..standing() };
+        let stopped = Standing { idle: Some(121 * SECOND), ..standing() };
         assert_eq!(
             words(stopped),
             ("stale", "no data of treatment and control to compare since 14:03:05 UTC".into())
@@ -374,9 +410,9 @@ pub(super) mod tests {
     fn thresholds_wait_for_their_sample() {
         let limit = Standing {
             metric: "queue depth".into(),
-            kind: "mean".into(),
-            test: "threshold".into(),
-            comparison: "absolute".into(),
+            kind: MetricKind::Mean,
+            test: Test::Threshold,
+            comparison: Comparison::Absolute,
             limit: Some(100.0),
             value: Some(120.5),
             ..standing()
@@ -389,7 +425,7 @@ pub(super) mod tests {
         assert_eq!(words(next_stage).0, "breached");
         let within = Standing { value: Some(12.0), ..limit.clone() };
         assert_eq!(words(within), ("ok", "queue depth is 12, within the limit of 100".into()));
-        let low = Standing { harm: "decrease".into(), value: Some(12.0), ..limit.clone() };
+        let low = Standing { harm: Harm::Decrease, value: Some(12.0), ..limit.clone() };
         assert_eq!(words(low), ("breached", "queue depth is 12, below the limit of 100".into()));
         let silent = Standing { value: None, ..limit };
         assert_eq!(words(silent).0, "no_data");
@@ -399,8 +435,8 @@ pub(super) mod tests {
     fn quantiles_are_named_with_unit() {
         let s = Standing {
             metric: "duration".into(),
-            kind: "quantile".into(),
-            comparison: "absolute".into(),
+            kind: MetricKind::Quantile,
+            comparison: Comparison::Absolute,
             unit: "s".into(),
             quantile: Some(0.95),
             limit: Some(0.5),
@@ -408,6 +444,11 @@ pub(super) mod tests {
             ..standing()
         };
         assert!(words(s).1.starts_with("p95 of duration is worse than the limit of 0.5 s"));
+    }
+
+    #[test]
+    fn a_time_of_day_is_one_before_2000_too() {
+        assert_eq!([0, 50_585_999_999, -1].map(clock), ["00:00:00", "14:03:05", "23:59:59"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Several e-values at once: one verdict on a rollout with its culprits, and a list of findings over a fleet.
 //!
-//! What is here: README.md, section 6. What is not: the tests, and how weights are chosen.
+//! What is here: how e-values add up ([`part`], [`climb`]), which is how guardrails act together (`guardrail::together`), too;
+//! README.md, section 6. What is not: the tests, and how weights are chosen.
 
 use super::mixture::weighted;
 use crate::{Error, Kind, Result};
@@ -12,9 +13,33 @@ pub struct Combined {
     pub log_e: f64,
     /// Whether it reaches log(1 / alpha).
     pub is_reached: bool,
-    /// Which guardrails reach their own line log(1 / (alpha w)), by index. When only the average does, the one that
-    /// adds most to it.
+    /// Which guardrails are to blame, by index: the one that adds most to the average, and of the rest the next one, as long
+    /// as that reaches the line without it.
     pub culprits: Vec<usize>,
+}
+
+/// What some evidence adds to the sum that acts at 1: its share of the error budget times its e-value. One of 1 has reached
+/// its own line, so more is not counted; what is no number adds nothing.
+pub fn part(log_e: f64, alpha: f64) -> f64 {
+    if log_e < f64::INFINITY && alpha > 0.0 { (log_e + alpha.ln()).clamp(-700.0, 0.0).exp() } else { 0.0 }
+}
+
+/// Parts by index, least first, each with the sum of it and of all that say less; of equals those that come first.
+pub fn climb(parts: &[f64]) -> Vec<(usize, f64)> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by(|a, b| parts[*a].total_cmp(&parts[*b]));
+    let mut sum = 0.0;
+    let step = |i: usize| {
+        sum += parts[i];
+        (i, sum)
+    };
+    order.into_iter().map(step).collect()
+}
+
+/// The culprits among climbed parts, the greatest first: the greatest, and of what is left without it the next one, as long
+/// as that reaches 1, too.
+pub fn culprits(climbed: &[(usize, f64)]) -> impl Iterator<Item = usize> + '_ {
+    (0..climbed.len()).rev().take_while(|place| climbed[*place].1 >= 1.0)
 }
 
 /// Combine the log e-values of one rollout's guardrails by weights that sum to 1.
@@ -38,14 +63,11 @@ pub fn combine(log_es: &[f64], weights: &[f64], alpha: f64) -> Result<Combined> 
     check_numbers(log_es)?;
     let log_weights: Vec<f64> = weights.iter().map(|w| w.ln()).collect();
     let log_e = weighted(log_es, &log_weights)?;
-    let line = -alpha.ln();
-    let parts: Vec<f64> = log_es.iter().zip(&log_weights).map(|(e, w)| e + w).collect();
-    let mut culprits: Vec<usize> = (0..parts.len()).filter(|i| parts[*i] >= line).collect();
-    let is_reached = log_e >= line || !culprits.is_empty();
-    if is_reached && culprits.is_empty() {
-        culprits.extend((0..parts.len()).max_by(|a, b| parts[*a].total_cmp(&parts[*b])));
-    }
-    Ok(Combined { log_e, is_reached, culprits })
+    let parts: Vec<f64> = log_es.iter().zip(weights).map(|(e, w)| part(e.min(f64::MAX), alpha * w)).collect();
+    let climbed = climb(&parts);
+    let mut culprits: Vec<usize> = self::culprits(&climbed).map(|place| climbed[place].0).collect();
+    culprits.sort_unstable();
+    Ok(Combined { log_e, is_reached: !culprits.is_empty(), culprits })
 }
 
 fn check_numbers(log_es: &[f64]) -> Result<()> {

@@ -34,6 +34,23 @@ pub enum Harm {
     Decrease,
 }
 
+impl Harm {
+    /// Reads the SQL label.
+    ///
+    /// # Errors
+    /// [`Kind::InvalidParameter`] when there is no such direction.
+    pub fn from_label(label: &str) -> Result<Self> {
+        match label {
+            "increase" => Ok(Self::Increase),
+            "decrease" => Ok(Self::Decrease),
+            other => Err(Error::new(
+                Kind::InvalidParameter,
+                format!("harm must be \"increase\" or \"decrease\", got \"{other}\""),
+            )),
+        }
+    }
+}
+
 /// Trials and events of treatment and control in one stratum (a tick).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Arms {

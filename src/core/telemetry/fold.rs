@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::state::Match;
 use super::{Plan, Row, State, Watch};
+use crate::kind::Match;
 
 /// Width of a rollup bucket, in microseconds.
 pub const BUCKET_MICROS: i64 = 10_000_000;

@@ -10,7 +10,6 @@ mod fold;
 mod lane;
 mod per;
 mod plan;
-mod state;
 mod survey;
 mod uncounted;
 mod window;
@@ -22,10 +21,11 @@ pub use fold::{BUCKET_MICROS, Fold, Group, Targets};
 pub use lane::{Lane, Stages};
 pub use per::Per;
 pub use plan::{Definition, Plan, Watch};
-pub use state::{MetricKind, State};
 pub use survey::Survey;
 pub use uncounted::{Cause, KnownFlags, Said, Uncounted};
 pub use window::{Arms, Counts, Unit, Units};
+
+pub use crate::kind::{MetricKind, State};
 
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Histogram;

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::state::{Counting, Match};
-use super::{Filter, MetricKind, Per, Row, Signal};
+use super::{Filter, MetricKind, Per, Row, Signal, State};
+use crate::kind::{Counting, Match};
 
 /// What a metric is: which rows it reads, and how.
 #[derive(Debug, Clone)]
@@ -164,6 +164,22 @@ impl Counting {
             cap: definition.cap.unwrap_or(f64::INFINITY),
             sum_values: definition.sum_values,
             sum_exposure: definition.per.as_ref().is_some_and(|per| per.sum_values),
+        }
+    }
+}
+
+impl State {
+    /// Adds a row, as the metric counts it.
+    pub(super) fn add(&mut self, counting: &Counting, matched: Match, ts: i64, row: &impl Row) {
+        self.last_ts = self.last_ts.max(ts);
+        let rules = counting.kind.rules();
+        if !rules.reads_values() {
+            rules.add(self, counting, matched, f64::NAN);
+        } else if let Some(values) = row.distribution() {
+            rules.add_many(self, counting, matched, &values);
+        } else {
+            // A missing value is invalid like NaN: counted apart by the sketch, never a zero.
+            rules.add(self, counting, matched, row.value().unwrap_or(f64::NAN));
         }
     }
 }

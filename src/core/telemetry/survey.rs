@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::state::{Counting, Match};
-use super::{Definition, MetricKind, Row, State};
+use super::{Definition, Row, State};
+use crate::kind::{Counting, Match};
 use crate::sketch::{Histogram, Moments, Sketch};
 
 /// Distinct names and variants that are counted separately; the rest is counted together.
@@ -122,14 +122,6 @@ impl Survey {
 
     /// What a state says; of a quantile metric p95.
     fn says(&self, state: &State) -> Option<f64> {
-        let moments = state.moments.as_ref();
-        let of = |numerator: f64, denominator: f64| (denominator > 0.0).then(|| numerator / denominator);
-        match self.definition.kind {
-            MetricKind::Proportion => of(state.events as f64, state.n as f64),
-            MetricKind::Mean => moments.and_then(Moments::mean),
-            MetricKind::Quantile => state.histogram.as_ref().and_then(|h| h.quantile(0.95).ok().flatten()),
-            MetricKind::Rate => of(state.events as f64, moments.and_then(Moments::sum).unwrap_or(state.n as f64)),
-            MetricKind::Ratio => of(moments.and_then(Moments::sum).unwrap_or(0.0), state.n as f64),
-        }
+        self.definition.kind.rules().value(state, Some(0.95))
     }
 }

@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 
 use super::fold::BUCKET_MICROS;
-use super::state::Match;
 use super::{Fold, Row};
+use crate::kind::Match;
 
 /// A rollout whose units are counted.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Guardrails of one rollout together, over simulated rollouts with a fixed seed: the rule of sql/api/joint.sql, the sum of
+//! Guardrails of one rollout together, over simulated rollouts with a fixed seed: the rule of `guardrail::together`, the sum of
 //! alpha e from 1 on, keeps to the rollout's alpha and is never later than each guardrail's own line.
 
 use flagscope_core::stats::mixture::{ERROR_GRID, log_sum_exp};

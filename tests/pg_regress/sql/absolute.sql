@@ -79,9 +79,7 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:04');
 SELECT round(s.log_e::numeric, 6) AS ln_e, abs(s.log_e - pg_temp.ln_e(g.id, 0.1, true)) < 1e-9 AS as_by_formula
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'floor';
 -- Against control, fewer events are more non-events.
-SELECT round(s.log_e::numeric, 6) AS ln_e, s.evidence = (SELECT _flagscope.gather_evidence(_flagscope.gather_evidence('{}',
-        _flagscope.weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, NULL, 1, 400, '{356}', NULL, 400, '{360}', NULL), false),
-        _flagscope.weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, NULL, 1, 400, '{396}', NULL, 400, '{360}', NULL), false)) AS as_non_events
+SELECT round(s.log_e::numeric, 6) AS ln_e, (SELECT abs(s.log_e - ln(0.95 * exp(t.log_e) + 0.05)) < 1e-9 FROM flagscope.sequential_proportion_test('{400,400}', '{356,396}', '{400,400}', '{360,360}', 0.1) t) AS as_non_events
 FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'as before';
 SELECT action, rule ->> 'name' AS guardrail, from_status, to_status, key FROM flagscope.decision WHERE flag = 'conversion' AND guardrail_id IS NOT NULL ORDER BY id;
 

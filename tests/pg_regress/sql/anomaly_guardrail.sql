@@ -90,7 +90,7 @@ SELECT flagscope.tick('2040-01-17 14:14') IS NOT NULL AS ticked;
 SELECT status, state, reason FROM pg_temp.where_it_stands WHERE flag = 'pay';
 SELECT flagscope.tick('2040-01-17 16:00') IS NOT NULL AS ticked;
 SELECT flagscope.tick('2040-01-17 16:12') IS NOT NULL AS ticked;
-SELECT count(*) FILTER (WHERE looked_at = '2040-01-17 16:00') AS looked, count(*) AS live FROM flagscope.guardrail_status s JOIN flagscope.rollout r ON r.id = s.rollout_id WHERE r.status = 'running' OR r.flag = 'young';
+SELECT count(*) FILTER (WHERE point = '2040-01-17 16:00') AS looked, count(*) AS live FROM flagscope.guardrail_status s JOIN flagscope.rollout r ON r.id = s.rollout_id WHERE r.status = 'running' OR r.flag = 'young';
 ROLLBACK;
 -- When no control is left it is not the point before that is charged to the treatment.
 BEGIN;

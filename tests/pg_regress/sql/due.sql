@@ -66,8 +66,8 @@ DELETE FROM flagscope.guardrail WHERE metric = 'depth';
 -- An anomaly's point of ten minutes is over, its rows have had a minute to come, and guardrails are spread over a minute by id.
 SELECT flagscope.create_guardrail('a', 'errors', name => 'usual', test => 'anomaly') AS id \gset
 SELECT guardrail, seconds FROM pg_temp.after('2040-01-02 12:29');
-SELECT g.id, _flagscope.newest_point(g, '1 minute', '2040-01-02 12:29') AS judged, _flagscope.guardrail_due('2040-01-02 12:29') AS due,
-    _flagscope.newest_point(g, '1 minute', _flagscope.verdict_due(s, g, r.stage_started_at, _flagscope.tick_setting(), '2040-01-02 12:29')) AS judged_then
+SELECT g.id, _flagscope.newest_point(g.id, g.time_window, '1 minute', '2040-01-02 12:29') AS judged, _flagscope.guardrail_due('2040-01-02 12:29') AS due,
+    _flagscope.newest_point(g.id, g.time_window, '1 minute', _flagscope.verdict_due(s, g, r.stage_started_at, _flagscope.tick_setting(), '2040-01-02 12:29')) AS judged_then
 FROM flagscope.guardrail g, flagscope.guardrail_status s, flagscope.rollout r WHERE g.id = :id AND s.guardrail_id = g.id;
 DELETE FROM flagscope.guardrail WHERE name = 'usual';
 

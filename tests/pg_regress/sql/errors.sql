@@ -55,13 +55,6 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('f', 'errors')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('f', 'amount')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.create_guardrail('f', 'errors', limit_value => 2)$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.weigh_stratum('mean', 'absolute', 'increase', NULL, NULL, NULL, 1, NULL, NULL, 1, NULL, 1, 0, NULL, NULL, 0, 0, NULL, NULL)$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.weigh_counts('proportion', 'control', 'increase', NULL, NULL, NULL, NULL, NULL, NULL, 1, 1, '{0}', NULL, 1, '{0}', NULL)$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.weigh_counts('proportion', 'control', 'increase', NULL, 0.1, NULL, NULL, NULL, NULL, 1, 1, '{2}', NULL, 1, '{0}', NULL)$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.gather_evidence('{1,2}', '{1,2}', false)$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.centre_of_past('rate', '{1}')$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.add('{1,2}'::bigint[], '{1}')$q$);
-    PERFORM pg_temp.try($q$SELECT _flagscope.log_e('proportion', '{1}')$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.odds_ratio('{10}', '{11}', '{10}', '{1}', 0.01)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.odds_ratio('{10}', '{1,2}', '{10}', '{1}', 0.01)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.odds_ratio('{10}', '{NULL}', '{10}', '{1}', 0.01)$q$);

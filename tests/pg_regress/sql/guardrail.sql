@@ -94,9 +94,6 @@ UPDATE flagscope.metric_definition SET kind = 'mean' WHERE name = 'share';
 UPDATE flagscope.metric_definition SET description = 'share of errors', unit = '1' WHERE name = 'share';
 DELETE FROM flagscope.metric_definition WHERE name = 'share';
 -- Quantiles against control: thresholds come from the control's past; a flat control, zeros and invalid values do no harm.
-SELECT _flagscope.quantile_bins(flagscope.histogram(v), NULL) = _flagscope.quantile_bins(flagscope.histogram(1), '0.5'::float8) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) ||
-    _flagscope.quantile_bins(flagscope.histogram(1), 0.5) || _flagscope.quantile_bins(flagscope.histogram(1), 0.5) AS flat FROM (VALUES (1::float8), (1), ('NaN'), (1)) v(v);
-SELECT _flagscope.quantile_bins(flagscope.histogram(v), 0.5) IS NULL AS nothing FROM (VALUES ('NaN'::float8)) v(v);
 SELECT guardrail_id, n_treatment, events_treatment, events_control FROM flagscope.evaluation WHERE guardrail_id = 2 AND n_treatment > 0;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
 SELECT '2040-01-02 12:02:10', 'span', 'x', CASE i % 4 WHEN 0 THEN 0 WHEN 1 THEN 'NaN' WHEN 2 THEN 1.05 ELSE 1.2 END, jsonb_build_object('f', CASE WHEN i <= 200 THEN 'on' ELSE 'off' END) FROM generate_series(1, 400) i;

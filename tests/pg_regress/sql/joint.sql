@@ -109,4 +109,3 @@ UPDATE flagscope.guardrail_status s SET log_e = x.log_e FROM (SELECT g.id, (ARRA
 SELECT _flagscope.judge_together(ARRAY[:far], '2040-01-02 14:01');
 UPDATE flagscope.guardrail_status s SET log_e = CASE WHEN s.log_e = 'NaN' THEN -300 ELSE 1e5 END WHERE s.rollout_id = :far;
 SELECT count(*) AS blamed, round(min((joint ->> 'sum')::numeric), 6) AS least, bool_and((joint ->> 'sum')::float8 < 4) AS bounded FROM _flagscope.joint_breaches((SELECT r FROM flagscope.rollout r WHERE r.id = :far), '2040-01-02 14:01');
-SELECT _flagscope.joint_reason('{errors,queue}', '{control,absolute}', 4.712, -ln(0.01), 3.9);

@@ -121,6 +121,3 @@ UPDATE flagscope.guardrail SET margin_absolute = 0.02 WHERE flag = 'within' AND 
 SELECT flagscope.create_policy('a point of errors', '{"metric": "errors", "margin_absolute": 0.01}') > 0 AS created;
 SELECT flagscope.start_rollout(flagscope.create_rollout('taken')) > 0 AS started;
 SELECT g.name, g.margin, g.margin_absolute, s.margin, s.margin_absolute FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id WHERE g.flag = 'taken';
--- Values worsened by a margin, and those that it takes beyond what a share or a rate can be.
-SELECT kind, harm, value, d, _flagscope.worse(value, kind::flagscope.metric_kind, harm::flagscope.harm, NULL, d) FROM (VALUES ('proportion', 'increase', 0.02, 0.005), ('proportion', 'decrease', 0.3, 0.02),
-    ('proportion', 'increase', 0.9, 0.2), ('proportion', 'decrease', 0.01, 0.02), ('mean', 'increase', 0.2, 0.02), ('quantile', 'decrease', 0.2, 0.3), ('rate', 'decrease', 0.1, 0.3), ('ratio', 'increase', -1, 0.5)) x(kind, harm, value, d);

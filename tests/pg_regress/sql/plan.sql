@@ -46,8 +46,8 @@ SELECT a.setting, a.answers = d.answers AS same FROM answer a, answer d WHERE d.
 
 -- Evidence of nothing: the functions behind are not called for a status without counts, nor for a stage without values.
 SET plan_cache_mode = force_generic_plan;
-SELECT _flagscope.limited_share(s, 0.5) AS share, _flagscope.limited_rate(s) AS rate FROM (SELECT (jsonb_populate_record(NULL::flagscope.guardrail_status, '{"n_treatment": 0, "events_treatment": [], "evidence_id": 0, "alpha": 0.01}')).*) s;
-SELECT * FROM _flagscope.stage_quantile(NULL, 0.5, 0.01);
+SELECT _flagscope.limited('proportion', 0.01, 0, NULL, NULL) AS share, _flagscope.limited('rate', 0.01, 0, NULL, NULL) AS rate;
+SELECT _flagscope.stage_quantile(NULL, 0.5, 0.01) AS quantile;
 -- A sum that overflows is that of a rate alone, though all kinds are asked for in one statement.
 CREATE TABLE public.huge (at timestamptz, value float8);
 INSERT INTO public.huge SELECT now() - interval '1 minute', 1e308 FROM generate_series(1, 30);
