@@ -25,8 +25,9 @@ install: ## install into your own PostgreSQL: make install PG_CONFIG=/path/to/pg
 	@tools/setup
 	@tools/install
 
-build: setup ## build the extension into target/package
+build: setup ## build the extension into target/package, and the gateway
 	@tools/build
+	@tools/build gateway
 
 setup: ## install what is missing: PostgreSQL's packages and cargo-pgrx
 	@tools/setup

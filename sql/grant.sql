@@ -81,7 +81,7 @@ BEGIN
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
               evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
-              explain_evaluation,export_flagd,flag_changes,metric_series,ofrep_evaluate,ofrep_evaluate_all,
+              explain_evaluation,export_flagd,flag_changes,flag_set,metric_series,ofrep_evaluate,ofrep_evaluate_all,
               plan_rollout,ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
               variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
@@ -96,7 +96,7 @@ BEGIN
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,
               evaluate_object,evaluate_string,explain_evaluation,export_flagd,check_export,expose,
-              flag_changes,ingest_otlp,ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,
+              flag_changes,flag_set,ingest_otlp,ingest_rows,ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,
               record_metric,record_span}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{definitions_as_of,evaluate_among,export,finite,record,severity,span_id}'::text[]);

@@ -1,9 +1,10 @@
-//! SQL face of `core::otlp`: an OTLP/JSON payload as rows in the columns of telemetry, and cumulative points as
-//! differences.
+//! SQL face of `core::otlp`: an OTLP/JSON payload, or rows that somebody else decoded, in the columns of telemetry, and
+//! cumulative points as differences.
 
 use flagscope_core::calendar::UNIX_TO_POSTGRES;
-use flagscope_core::otlp::{Account, Row, Rows, since};
+use flagscope_core::otlp::{Account, Json, Row, Rows, since, unpack};
 use flagscope_core::sketch::Histogram;
+use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use pgrx::{JsonB, Uuid};
@@ -11,6 +12,7 @@ use pgrx::{JsonB, Uuid};
 use crate::argument::given;
 use crate::error::Report;
 use crate::pg::document::Document;
+use crate::pg::json_text::JsonText;
 use crate::pg::value::Stored;
 
 /// One row in the order of [`decode_otlp`]'s columns.
@@ -33,50 +35,70 @@ type Columns = (
     Option<Vec<u8>>,
     Option<Vec<u8>>,
     Option<String>,
-    Option<JsonB>,
+    Option<JsonText>,
     Option<i64>,
     Option<String>,
     Option<i64>,
 );
 
-/// Decodes a payload, one request after the other; documented in `sql/api/otlp.sql`.
-#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+/// The longest packed rows that are read: what a gateway sends at once is far shorter.
+const LONGEST: usize = 64 << 20;
+
+/// Decodes a payload, one request after the other, or unpacks rows; documented in `sql/api/otlp.sql`.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 #[allow(clippy::type_complexity)] // the columns of one SQL row; pgrx reads their names here
 fn decode_otlp(
-    payload: &str,
-) -> TableIterator<
-    'static,
-    (
-        name!(ts, Option<TimestampWithTimeZone>),
-        name!(ts_nanos, i16),
-        name!(signal, Option<String>),
-        name!(name, Option<String>),
-        name!(value, Option<f64>),
-        name!(distribution, Option<Stored<Histogram>>),
-        name!(cumulative, bool),
-        name!(unit, Option<String>),
-        name!(subject, Option<String>),
-        name!(flags, Option<JsonB>),
-        name!(environment, Option<String>),
-        name!(service, Option<String>),
-        name!(severity, Option<i16>),
-        name!(is_error, Option<bool>),
-        name!(trace_id, Option<Uuid>),
-        name!(span_id, Option<Vec<u8>>),
-        name!(parent_span_id, Option<Vec<u8>>),
-        name!(body, Option<String>),
-        name!(attributes, Option<JsonB>),
-        name!(rejected, Option<i64>),
-        name!(first_error, Option<String>),
-        name!(replaced, Option<i64>),
-    ),
+    payload: Option<&str>,
+    packed: Option<&[u8]>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(ts, Option<TimestampWithTimeZone>),
+            name!(ts_nanos, i16),
+            name!(signal, Option<String>),
+            name!(name, Option<String>),
+            name!(value, Option<f64>),
+            name!(distribution, Option<Stored<Histogram>>),
+            name!(cumulative, bool),
+            name!(unit, Option<String>),
+            name!(subject, Option<String>),
+            name!(flags, Option<JsonB>),
+            name!(environment, Option<String>),
+            name!(service, Option<String>),
+            name!(severity, Option<i16>),
+            name!(is_error, Option<bool>),
+            name!(trace_id, Option<Uuid>),
+            name!(span_id, Option<Vec<u8>>),
+            name!(parent_span_id, Option<Vec<u8>>),
+            name!(body, Option<String>),
+            name!(attributes, Option<JsonText>),
+            name!(rejected, Option<i64>),
+            name!(first_error, Option<String>),
+            name!(replaced, Option<i64>),
+        ),
+    >,
+    ErrorReport,
 > {
-    let mut rows = Some(Rows::new(payload.to_owned()));
-    // The last row has no time and contains the account.
-    TableIterator::new(std::iter::from_fn(move || match rows.as_mut()?.next() {
+    use flagscope_core::calendar::UNIX_TO_POSTGRES;
+    let unpacked = packed.map(unpacked).transpose().report()?;
+    let mut rows = payload.map(|payload| Rows::new(payload.to_owned()));
+    // The last row has no time and carries the account.
+    let decoded = std::iter::from_fn(move || match rows.as_mut()?.next() {
         Some(row) => Some(columns(row)),
         None => rows.take().map(|rows| account(rows.account)),
-    }))
+    });
+    let end = unpacked.is_some().then(|| account(Account::default()));
+    Ok(TableIterator::new(unpacked.into_iter().flatten().map(columns).chain(end).chain(decoded)))
+}
+
+/// All of the rows, before any is stored: a damaged one costs them all.
+fn unpacked(packed: &[u8]) -> flagscope_core::Result<Vec<Row>> {
+    if packed.len() > LONGEST {
+        let message = format!("packed rows are longer than {} MiB: {} bytes", LONGEST >> 20, packed.len());
+        return Err(Error::new(Kind::LimitExceeded, message));
+    }
+    unpack(packed).collect()
 }
 
 fn columns(row: Row) -> Columns {
@@ -99,7 +121,7 @@ fn columns(row: Row) -> Columns {
         row.span_id.map(|id| id.to_vec()),
         row.parent_span_id.map(|id| id.to_vec()),
         row.body,
-        row.attributes.map(JsonB),
+        row.attributes.map(Json::into_text).map(|text| JsonText(text.into_bytes())),
         None,
         None,
         None,
@@ -107,7 +129,7 @@ fn columns(row: Row) -> Columns {
 }
 
 fn account(account: Account) -> Columns {
-    let Account { rejected, first_error, replaced } = account;
+    let Account { rejected, first_error, replaced, .. } = account;
     let (rejected, replaced) = (Some(rejected as i64), Some(replaced as i64));
     #[rustfmt::skip]
     let columns = (

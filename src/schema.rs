@@ -441,7 +441,11 @@ extension_sql_file!(
     name = "report_api",
     requires = ["explain_api", guardrail::replay::replay_strata]
 );
-extension_sql_file!("../sql/api/plan.sql", name = "plan_api", requires = ["report_api", planner::forecast_ramp, kind::worse]);
+extension_sql_file!(
+    "../sql/api/plan.sql",
+    name = "plan_api",
+    requires = ["report_api", planner::forecast_ramp, kind::worse]
+);
 extension_sql_file!("../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["plan_api"]);
 extension_sql_file!("../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);
 extension_sql_file!("../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);

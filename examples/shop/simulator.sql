@@ -25,7 +25,7 @@ CREATE FUNCTION shop.checkout(batch integer, requests integer, users integer, se
 RETURNS TABLE (id text, ts timestamptz, subject text, variant text, reason text, duration float8, is_error boolean, attributes jsonb)
 LANGUAGE sql VOLATILE
 AS $$
-    SELECT r.id, statement_timestamp() - (requests - r.i) * interval '0.2 s' / requests, r.subject, e.variant, lower(e.reason),
+    SELECT r.id, clock_timestamp(), r.subject, e.variant, lower(e.reason),
         0.12 * exp(0.45 * shop.normal(seed, r.id)) * (1 + 3 * path.overload), failure.type IS NOT NULL,
         jsonb_strip_nulls(jsonb_build_object('shop', jsonb_build_object('run', jsonb_build_object('batch', batch, 'percent', p.percent)),
             'country', who.country, 'app_version', who.app_version,

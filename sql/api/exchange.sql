@@ -309,3 +309,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION flagscope.flag_changes(bigint) IS
     'flags that changed since a cursor, in their present state: active, archived (evaluates as if disabled) or deleted (without a definition); pass the greatest cursor of the answer to the next call, or the same one after an empty answer; begin with 0; after a restore, cursors from before return everything';
+
+CREATE FUNCTION flagscope.flag_set(environment text DEFAULT NULL,
+    OUT key text, OUT version bigint, OUT cursor bigint, OUT metadata jsonb, OUT segments jsonb, OUT flags jsonb)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+    -- One statement, and so one snapshot: read flag by flag, a set could be of two moments.
+    SELECT e.key,
+        coalesce((SELECT max(abs(c.version)) FROM _flagscope.flag_change c WHERE c.environment = e.key), 0),
+        (SELECT (i.number << 40) + pg_snapshot_xmin(pg_current_snapshot())::text::bigint FROM _flagscope.incarnation i),
+        e.metadata, _flagscope.segments(e.key),
+        coalesce((
+            SELECT jsonb_agg(_flagscope.definition_of(s, f, e)
+                || jsonb_build_object('version', s.version, 'tags', f.tags) ORDER BY s.flag)
+            FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
+            WHERE s.environment = e.key AND f.archived_at IS NULL), '[]')
+    FROM flagscope.environment_definition e WHERE e.key = _flagscope.environment(flag_set.environment);
+$$;
+COMMENT ON FUNCTION flagscope.flag_set(text) IS
+    'all that a follower needs to evaluate an environment''s flags itself: its key, the greatest version of its flags, a cursor '
+    'for flag_changes(), metadata and segments, and a JSON array of the definitions of all flags that are not archived; '
+    'NOTIFY flagscope_flag tells when to ask again';

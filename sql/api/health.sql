@@ -81,7 +81,9 @@ BEGIN
         SELECT a.rollout_id, h.percent, count(*) FILTER (WHERE a.variant = r.treatment) AS n_treatment, count(*) FILTER (WHERE a.variant <> r.treatment) AS n_control
         FROM added a JOIN own r ON r.id = a.rollout_id
             -- A unit counts with the percentage that was served when it came, from the flag's history.
+            -- Not in its first second: a change is dated within the tick and seen by others once that has committed.
             JOIN share h ON h.rollout_id = a.rollout_id AND h.valid @> a.first_seen
+                AND h.valid @> a.first_seen - interval '1 second'
         WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.percent
     )
     SELECT ARRAY(

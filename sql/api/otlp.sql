@@ -1,7 +1,7 @@
--- OTLP/JSON ingest: traces, logs and metrics as sent by OpenTelemetry SDKs and Collectors.
+-- OTLP in: traces, logs and metrics as OpenTelemetry SDKs and Collectors write them, as JSON, or decoded by the gateway.
 
-COMMENT ON FUNCTION _flagscope.decode_otlp(text) IS
-    'decodes an OTLP/JSON payload into rows; a last row without ts has the number of rejected records, the first error and the number of replaced characters';
+COMMENT ON FUNCTION _flagscope.decode_otlp(text, bytea) IS
+    'decodes an OTLP/JSON payload, or else unpacks rows that the gateway has decoded; a last row without ts carries the number of rejected records, the first error and the characters replaced';
 COMMENT ON FUNCTION _flagscope.otlp_since(jsonb, jsonb, boolean) IS
     'compares a cumulative point with the previous one (both as in attributes.otlp): kind of change (first, baseline, delta, reset), the increase or the mean of the new observations, and their histogram';
 
@@ -91,9 +91,9 @@ $$;
 COMMENT ON FUNCTION _flagscope.forget_ingest(timestamptz, integer) IS
     'part of maintain(): deletes old claims of evaluations and series that have had no point for long, each up to a limit; returns the larger number';
 
-CREATE FUNCTION flagscope.ingest_otlp(payload text,
+CREATE FUNCTION _flagscope.ingest(payload text, packed bytea,
     OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -108,7 +108,7 @@ BEGIN
             d.attributes ->> 'feature_flag.key' AS flag_key,
             CASE WHEN d.cumulative THEN _flagscope.digest(ARRAY[d.service, d.environment, d.attributes ->> 'resource',
                 d.attributes ->> 'scope']) END AS origin
-        FROM _flagscope.decode_otlp(payload) WITH ORDINALITY d
+        FROM _flagscope.decode_otlp(payload, packed) WITH ORDINALITY d
     ), known AS MATERIALIZED (
         SELECT d.place, d.origin, d.ts, d.ts_nanos, d.otlp,
             CASE WHEN d.evaluated_in IS NOT NULL THEN _flagscope.digest(ARRAY[d.trace_id::text, d.evaluated_in::text,
@@ -184,6 +184,13 @@ BEGIN
         RAISE NOTICE '% that text cannot hold became U+FFFD', replaced || CASE replaced WHEN 1 THEN ' character' ELSE ' characters' END;
     END IF;
 END $$;
+COMMENT ON FUNCTION _flagscope.ingest(text, bytea) IS
+    'stores an OTLP/JSON payload, or rows that the gateway has decoded: the one way in';
+
+CREATE FUNCTION flagscope.ingest_otlp(payload text,
+    OUT accepted bigint, OUT rejected bigint, OUT duplicate bigint, OUT first_error text)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT * FROM _flagscope.ingest(payload, NULL::bytea) $$;
 COMMENT ON FUNCTION flagscope.ingest_otlp(text) IS
     'stores an OTLP/JSON payload (one request, or JSON lines): traces, logs, metrics; a bad record is counted and does not affect the others; duplicate: evaluations already stored in another form, and cumulative points that are not new; first_error without rejected records: what was not understood (names in snake_case, for example); cumulative sums and histograms are stored as differences; rows without flags get those of their trace, else of their subject''s latest evaluation';
 
@@ -192,3 +199,9 @@ CREATE FUNCTION flagscope.ingest_otlp(payload jsonb,
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM flagscope.ingest_otlp(payload::text) $$;
 COMMENT ON FUNCTION flagscope.ingest_otlp(jsonb) IS 'stores an OTLP/JSON request, or an array of requests; see ingest_otlp(text)';
+
+CREATE FUNCTION flagscope.ingest_rows(packed bytea, OUT accepted bigint, OUT duplicate bigint)
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$ SELECT i.accepted, i.duplicate FROM _flagscope.ingest(NULL::text, packed) i $$;
+COMMENT ON FUNCTION flagscope.ingest_rows(bytea) IS
+    'stores rows that the gateway has decoded, as ingest_otlp() would: all of them, or with a damaged one none (22P03); duplicate as there';

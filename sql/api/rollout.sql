@@ -34,7 +34,7 @@ BEGIN
        OR (OLD.status <> 'draft' AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.follow_up, NEW.cooldown)
            IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.follow_up, OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('flag and environment of rollout %s never change; variants, alpha, exclusion group, watch and cooldown are fixed once it has started', OLD.id),
+            MESSAGE = _flagscope.message('flag and environment of rollout %s never change; variants, alpha, exclusion group, follow-up and cooldown are fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
     END IF;
     IF NEW.status IS DISTINCT FROM OLD.status AND NOT _flagscope.legal_transition(OLD.status, NEW.status) THEN

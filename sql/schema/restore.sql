@@ -13,7 +13,7 @@ COMMENT ON COLUMN _flagscope.manifest.digit IS
     'in a dump: this binary digit of the number of rows is set';
 INSERT INTO _flagscope.manifest (part, digit)
 SELECT p.part, d.digit
-FROM unnest('{setting,environment,flag,segment,flag_state,rollout,rollout_stage,freeze,metric,guardrail_policy,
+FROM unnest('{setting,environment_definition,flag_definition,segment,flag_state,rollout,rollout_stage,change_freeze,metric_definition,guardrail_policy,
     guardrail,guardrail_status}'::text[]) WITH ORDINALITY p(part, nr), generate_series(0, 31) d(digit)
 ORDER BY p.nr, d.digit;
 INSERT INTO _flagscope.manifest (part, digit) VALUES ('end', 0);

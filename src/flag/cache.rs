@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use flagscope_core::Result;
 use flagscope_core::targeting::{Flag, Parts, Stored};
@@ -59,7 +60,7 @@ fn parts<'r>(row: &Row<'r>) -> Parts<'r> {
 /// A flag, or the knowledge that it does not exist.
 struct Entry {
     version: i64,
-    flag: Option<Rc<Flag>>,
+    flag: Option<Arc<Flag>>,
     is_archived: bool,
     weight: usize,
     was_used: Cell<bool>,
@@ -96,7 +97,7 @@ thread_local! {
 }
 
 /// A flag of an environment, by the environment's key or alias.
-pub fn flag(environment: &str, flag: &str) -> std::result::Result<Option<Rc<Flag>>, ErrorReport> {
+pub fn flag(environment: &str, flag: &str) -> std::result::Result<Option<Arc<Flag>>, ErrorReport> {
     CACHE.with_borrow_mut(|cache| cache.flag(environment, flag)).report()
 }
 
@@ -106,7 +107,7 @@ pub fn keys(environment: &str) -> std::result::Result<Rc<[String]>, ErrorReport>
 }
 
 impl Cache {
-    fn flag(&mut self, name: &str, flag: &str) -> Result<Option<Rc<Flag>>> {
+    fn flag(&mut self, name: &str, flag: &str) -> Result<Option<Arc<Flag>>> {
         self.renew()?;
         let Some(key) = self.environment(name)? else { return Ok(None) };
         let environment = self.environments.entry(Rc::clone(&key)).or_default();
@@ -297,7 +298,7 @@ impl Cache {
         }
         let entry = Entry {
             version: row.bigint(2).unwrap_or_default(),
-            flag: Some(Rc::new(Stored::read(&parts)?.into_flag()?)),
+            flag: Some(Arc::new(Stored::read(&parts)?.into_flag()?)),
             is_archived: row.boolean(3).unwrap_or_default(),
             weight: weight(parts.len()),
             was_used: Cell::new(false),

@@ -2,14 +2,15 @@
 //! `sql/api/evaluate.sql`.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
+use flagscope_core::targeting::ofrep::INVALID_CONTEXT;
 use flagscope_core::targeting::{Answer, Flag, Stored, ValueType, evaluate as decide, explain};
 use flagscope_core::{Error, Kind};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Caller, cache, with_needed};
 use crate::error::Report;
@@ -17,9 +18,6 @@ use crate::pg::answer::AnsweredValue;
 use crate::pg::clock;
 use crate::pg::document::Document;
 use crate::pg::jsonb::Jsonb;
-
-/// Error code of an answer if the context cannot be read.
-const INVALID_CONTEXT: &str = "INVALID_CONTEXT";
 
 /// The columns of an answer: value, variant, reason, error code, metadata.
 type Columns = (Option<AnsweredValue>, Option<String>, String, Option<String>, Option<AnsweredValue>);
@@ -238,26 +236,14 @@ fn moment(unix_seconds: Option<f64>) -> flagscope_core::Result<i64> {
 }
 
 /// Flags by key from a JSON array of stored definitions.
-fn compiled(definitions: Value) -> flagscope_core::Result<HashMap<String, Rc<Flag>>> {
+fn compiled(definitions: Value) -> flagscope_core::Result<HashMap<String, Arc<Flag>>> {
     let Value::Array(definitions) = definitions else {
         return Err(Error::new(Kind::InvalidParameter, "definitions must be a JSON array"));
     };
     let mut flags = HashMap::new();
     for definition in definitions {
-        let flag = Rc::new(Stored::parse(definition)?.into_flag()?);
+        let flag = Arc::new(Stored::parse(definition)?.into_flag()?);
         flags.insert(flag.definition().key.clone(), flag);
     }
     Ok(flags)
-}
-
-/// OpenFeature's details of an answer as JSON, without the value if the caller's own default applies.
-pub(super) fn details(key: &str, answer: &Answer) -> Value {
-    let mut details = json!({"key": key, "reason": answer.reason.label(), "metadata": answer.metadata});
-    if let (Some(value), Some(object)) = (answer.value, details.as_object_mut()) {
-        object.insert("value".to_owned(), value.clone());
-    }
-    if let (Some(variant), Some(object)) = (answer.variant, details.as_object_mut()) {
-        object.insert("variant".to_owned(), json!(variant));
-    }
-    details
 }

@@ -10,17 +10,14 @@ pub mod ofrep;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use flagscope_core::Error;
-use flagscope_core::targeting::{Answer, Context, Flag, Session, ValueType, evaluate as decide};
+use flagscope_core::targeting::{Answer, Context, FLAGS_PER_CONTEXT, Flag, Session, ValueType, evaluate as decide};
 use pgrx::pg_sys::panic::ErrorReport;
 
 use crate::pg::clock;
 use crate::pg::jsonb::Jsonb;
-
-/// A rule may use up to 16 MB before it is stopped, and a session keeps that memory until its next context.
-const FLAGS_PER_CONTEXT: usize = 64;
 
 thread_local! {
     static SESSION: RefCell<Session> = RefCell::new(Session::new());
@@ -77,7 +74,7 @@ impl<'a> Caller<'a> {
     /// memory.
     fn answers<R>(
         &self,
-        body: impl Fn(&str, Option<&Flag>, Result<Answer, &Error>) -> R,
+        mut body: impl FnMut(&str, Option<&Flag>, Result<Answer, &Error>) -> R,
     ) -> Result<Vec<R>, ErrorReport> {
         let lookup = |key: &str| cache::flag(&self.environment, key).ok().flatten();
         let now = clock::unix_seconds();
@@ -102,7 +99,7 @@ fn default_environment() -> String {
 }
 
 /// A flag with all its prerequisites, taken from the cache first, so that no query runs or fails during the evaluation.
-fn with_needed(environment: &str, flag: &str) -> Result<Option<Rc<Flag>>, ErrorReport> {
+fn with_needed(environment: &str, flag: &str) -> Result<Option<Arc<Flag>>, ErrorReport> {
     let asked = cache::flag(environment, flag)?;
     let needed = |flag: &Flag| flag.definition().prerequisites.iter().map(|p| p.flag.clone()).collect::<Vec<_>>();
     let mut open = asked.as_deref().map(needed).unwrap_or_default();

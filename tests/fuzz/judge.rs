@@ -1,7 +1,7 @@
 //! What must hold for any bytes: an error or an answer, never a panic, and the same answer twice. Shared by the libFuzzer
 //! targets beside it and by the bounded run of `make check` (src/core/tests/fuzz.rs).
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use flagscope_core::otlp;
 use flagscope_core::sketch::{Histogram, Moments, Sketch, TDigest};
@@ -48,7 +48,7 @@ fn answer(flag: &Flag, context: &Value) -> Option<(Option<String>, String)> {
     let mut builder = session.begin(1_700_000_000);
     builder.value(context).ok()?;
     let context = builder.finish(Some("key")).ok()?;
-    let nobody = |_: &str| None::<Rc<Flag>>;
+    let nobody = |_: &str| None::<Arc<Flag>>;
     let answer = evaluate(Some(flag), None, &context, &nobody);
     let result = (answer.variant.map(str::to_owned), format!("{:?} {:?}", answer.reason, answer.error));
     explain("flag", Some(flag), None, &context, &nobody);
@@ -62,6 +62,24 @@ pub fn otlp(bytes: &[u8]) {
     // Also what was not understood is told, without a rejected record.
     assert!(decoded.rejected == 0 || decoded.first_error.is_some());
     assert_eq!(decoded, otlp::decode(text));
+}
+
+/// A request of protobuf, of each kind; and packed rows, which come from whoever may call `ingest_rows`.
+pub fn protobuf(bytes: &[u8]) {
+    for request in [otlp::Request::Traces, otlp::Request::Logs, otlp::Request::Metrics] {
+        let mut packed = Vec::new();
+        let mut count = 0;
+        let account = otlp::read_protobuf(request, bytes, &mut |row| {
+            otlp::pack(&mut packed, &row);
+            count += 1;
+        });
+        assert!(account.rejected == 0 || account.first_error.is_some());
+        assert_eq!(otlp::unpack(&packed).filter_map(Result::ok).count(), count);
+    }
+    let rows: Vec<_> = otlp::unpack(bytes).map_while(Result::ok).collect();
+    let mut again = Vec::new();
+    rows.iter().for_each(|row| otlp::pack(&mut again, row));
+    assert_eq!(otlp::unpack(&again).filter_map(Result::ok).count(), rows.len());
 }
 
 /// A sketch from storage or a client, binary or as text: what is accepted comes back as it was.

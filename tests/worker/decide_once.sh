@@ -106,7 +106,7 @@ is "everybody who was exposed to a rollout is one of its units, once" "$(sql "SE
     ON (u.rollout_id, u.subject, u.variant) = (e.id, e.subject, e.variant) WHERE u.rollout_id IS NULL OR e.id IS NULL")" 0
 is "each rollout was rolled back by exactly one decision" "$(sql "SELECT count(*), count(DISTINCT rollout_id) FROM flagscope.decision
   WHERE action = 'rollback'")" "$rollouts|$rollouts"
-is "each decision is told once" "$(sql "SELECT count(*), count(DISTINCT payload ->> 'id') FROM flagscope.outbox")" "$(sql "SELECT count(*), count(*) FROM flagscope.decision")"
+is "each decision is told once" "$(sql "SELECT count(*), count(DISTINCT payload ->> 'id') FROM flagscope.outbox WHERE kind = 'decision'")" "$(sql "SELECT count(*), count(*) FROM flagscope.decision")"
 is "the flags serve what the decisions say" "$(sql "SELECT count(*) FROM flagscope.flag_state s JOIN flagscope.decision d
   ON d.id = s.decision_id AND d.action = 'rollback' WHERE s.percent IS NULL AND s.default_variant = 'off'")" $rollouts
 is "evidence is the sum of its strata" "$(sql "SELECT count(*) FROM flagscope.guardrail_status s WHERE s.events_treatment[1] IS DISTINCT FROM

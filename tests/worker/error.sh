@@ -28,8 +28,8 @@ sql 'SELECT pg_reload_conf()' >/dev/null
 in_database one poll "enabled = off stops the ticks" 10 \
   "SELECT clock_timestamp() - max(at) > interval '1 s' FROM public.tick_log" t
 is "a tick by hand still works" \
-  "$(in_database one sql 'SELECT flagscope.tick(); SELECT pid = pg_backend_pid() FROM public.tick_log ORDER BY at DESC LIMIT 1')" \
-  $'\nt'
+  "$(in_database one sql 'SELECT (flagscope.tick()).decisions; SELECT pid = pg_backend_pid() FROM public.tick_log ORDER BY at DESC LIMIT 1')" \
+  $'0\nt'
 sql 'ALTER SYSTEM RESET flagscope.enabled'
 sql 'SELECT pg_reload_conf()' >/dev/null
 ticks_again "enabled = on resumes them" 5 one

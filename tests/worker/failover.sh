@@ -44,7 +44,7 @@ for flag in $(seq $rollouts); do on_standby feed "$flag"; done
 on_standby poll "every rollout is rolled back" 30 "SELECT count(*) FROM flagscope.rollout WHERE status = 'rolled_back'" $rollouts
 is "by exactly one decision each" "$(on_standby sql "SELECT count(*), count(DISTINCT rollout_id) FROM flagscope.decision
   WHERE action = 'rollback'")" "$rollouts|$rollouts"
-is "each told once" "$(on_standby sql "SELECT count(*) FROM flagscope.outbox WHERE payload ->> 'action' = 'rollback'")" $rollouts
+is "each told once" "$(on_standby sql "SELECT count(*) FROM flagscope.outbox WHERE kind = 'decision' AND payload ->> 'action' = 'rollback'")" $rollouts
 is "the flags serve what the decisions say" "$(on_standby sql "SELECT count(*) FROM flagscope.flag_state s JOIN flagscope.decision d
   ON d.id = s.decision_id AND d.action = 'rollback' WHERE s.percent IS NULL AND s.default_variant = 'off'")" $rollouts
 is "every decision's evidence can be computed anew" "$(on_standby sql "SELECT count(*) FROM flagscope.decision d, LATERAL

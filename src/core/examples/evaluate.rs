@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::hint::black_box;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 use flagscope_core::targeting::{Flag, Session, evaluate, flagd};
@@ -15,8 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("evaluate DOCUMENT")?;
     let read = flagd::read(&serde_json::from_str(&std::fs::read_to_string(path)?)?).map_err(|e| e.message)?;
     let definitions = read.flags.into_iter().filter_map(|entry| entry.definition);
-    let flags: HashMap<String, Rc<Flag>> =
-        definitions.map(|d| (d.key.clone(), Rc::new(Flag::new(d, &read.segments, &read.metadata)))).collect();
+    let flags: HashMap<String, Arc<Flag>> =
+        definitions.map(|d| (d.key.clone(), Arc::new(Flag::new(d, &read.segments, &read.metadata)))).collect();
     let context = json!({"email": "user-7@example.com", "age": 33, "country": "de"});
     for key in ["plain", "new-checkout", "targeted"] {
         let flag = flags.get(key).ok_or(key)?;
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             }
             let user = format!("user-{turn}");
             let context = builder.finish(Some(&user)).map_err(|e| e.message)?;
-            let answer = evaluate(Some(flag), None, &context, &|_| None::<Rc<Flag>>);
+            let answer = evaluate(Some(flag), None, &context, &|_| None::<Arc<Flag>>);
             treated += u32::from(black_box(answer).variant == Some("on"));
         }
         let each = started.elapsed().as_nanos() / u128::from(TURNS);

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use super::evaluation;
 use super::fault::Result;
 use super::field::{Fields, unsigned};
+use super::json::{Json, Members};
 use super::row::Row;
 use super::value::{self, named};
 use serde_json::{Map, Value};
 
-/// Attributes that identify the subject, best first: the flag's own targeting key, then a known person, a pseudonym, a
-/// session. The record's attributes are searched before the resource's.
+/// The attributes that say who was served, the most telling first: the flag's own targeting key, then a known
+/// person, then a pseudonym, then a session. The record is asked for all of them before the resource.
 pub const SUBJECT_KEYS: [&str; 5] =
     ["feature_flag.context.id", "enduser.id", "enduser.pseudo.id", "user.id", "session.id"];
 
@@ -19,13 +20,14 @@ const SERVICE: &[&str] = &["service.name"];
 /// The second was renamed to the first in semantic conventions 1.27.
 const ENVIRONMENT: &[&str] = &["deployment.environment.name", "deployment.environment"];
 
-/// A resource: two columns, a subject, the rest of its attributes, and OTLP's other fields.
+/// A resource: two columns, a subject, the rest of its attributes, and what OTLP says beside them.
 #[derive(Default)]
 pub(super) struct Resource {
     pub(super) service: Option<String>,
     pub(super) environment: Option<String>,
     subject: Option<String>,
-    pub(super) rest: Map<String, Value>,
+    /// The rest of its attributes, as each row has them.
+    pub(super) rest: Option<Json>,
     pub(super) otlp: Map<String, Value>,
 }
 
@@ -40,17 +42,18 @@ impl Resource {
             put_dropped(&mut otlp, fields, &["droppedAttributesCount"])?;
             let service = take(&mut rest, SERVICE);
             let environment = take(&mut rest, ENVIRONMENT);
-            Ok(Self { service, environment, subject: subject(&rest), rest, otlp })
+            let subject = subject(&rest);
+            Ok(Self { service, environment, subject, rest: text(rest), otlp })
         };
         within("resource", inner)
     }
 }
 
-/// An instrumentation scope, as stored under `attributes.scope`.
+/// An instrumentation scope, as it stands under `attributes.scope`.
 #[derive(Default)]
 pub(super) struct Scope {
     pub(super) name: Option<String>,
-    pub(super) object: Map<String, Value>,
+    pub(super) object: Option<Json>,
 }
 
 impl Scope {
@@ -58,7 +61,9 @@ impl Scope {
     pub(super) fn read(group: Fields) -> Result<Self> {
         let mut object = Map::new();
         put(&mut object, "schema_url", group.text("schemaUrl")?);
-        let Some(fields) = group.read("scope", Fields::of)? else { return Ok(Self { name: None, object }) };
+        let Some(fields) = group.read("scope", Fields::of)? else {
+            return Ok(Self { name: None, object: text(object) });
+        };
         let inner = || {
             for key in ["name", "version"] {
                 put(&mut object, key, fields.text(key)?);
@@ -66,13 +71,18 @@ impl Scope {
             let attributes = fields.read("attributes", value::attributes)?.unwrap_or_default();
             put_object(&mut object, "attributes", attributes);
             put_dropped(&mut object, fields, &["droppedAttributesCount"])?;
-            Ok(Self { name: fields.text("name")?.map(str::to_owned), object })
+            Ok(Self { name: fields.text("name")?.map(str::to_owned), object: text(object) })
         };
         within("scope", inner)
     }
 }
 
-/// The result of `read`; a fault is located in the field `key`.
+/// An object's text, if there is anything in it.
+fn text(object: Map<String, Value>) -> Option<Json> {
+    (!object.is_empty()).then(|| Value::Object(object).into())
+}
+
+/// What `read` gives; a fault is one of the field `key`.
 fn within<T>(key: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     read().map_err(|fault| fault.at(key))
 }
@@ -94,8 +104,7 @@ impl Context<'_> {
     }
 }
 
-/// A row whose resource and scope are shared with its neighbours, so that a request of many records holds each only
-/// once.
+/// A row whose resource and scope are shared with its neighbours: a request of many records holds each once.
 pub(super) struct Record {
     pub(super) row: Row,
     pub(super) attributes: Map<String, Value>,
@@ -104,31 +113,41 @@ pub(super) struct Record {
     pub(super) scope: Rc<Scope>,
 }
 
-/// Keys of `attributes` for our own objects. A record's attribute of such a name moves to `otlp.attributes`, so that
-/// `attributes->'resource'` is always ours, and nothing is lost.
+/// Keys of `attributes` that hold our objects. A record's attribute of such a name moves to `otlp.attributes`, so
+/// that `attributes->'resource'` never is a stranger's value, and nothing is lost.
 const RESERVED: [&str; 3] = ["resource", "scope", "otlp"];
 
 impl Record {
-    /// The row with everything it has from its resource and scope.
+    /// The row with everything it has from its resource and scope, whose texts are copied and not written again.
     pub(super) fn finish(self) -> Row {
         let Self { mut row, attributes, mut otlp, resource, scope } = self;
         (row.service, row.environment) = (resource.service.clone(), resource.environment.clone());
-        let (moved, mut kept) = split(attributes);
+        let known = [&resource.rest, &scope.object].into_iter().flatten().map(|json| json.as_str().len());
+        let mut members = Members::with_capacity(256 + known.sum::<usize>());
+        let mut moved = Map::new();
+        for (key, value) in attributes {
+            if RESERVED.contains(&key.as_str()) {
+                moved.insert(key, value);
+            } else {
+                members.put(&key, &value);
+            }
+        }
         put_object(&mut otlp, "attributes", moved);
         put_object(&mut otlp, "resource", resource.otlp.clone());
-        put_object(&mut kept, "resource", resource.rest.clone());
-        put_object(&mut kept, "scope", scope.object.clone());
-        put_object(&mut kept, "otlp", otlp);
-        row.attributes = (!kept.is_empty()).then_some(Value::Object(kept));
+        if !otlp.is_empty() {
+            members.put("otlp", &otlp);
+        }
+        for (key, json) in [("resource", &resource.rest), ("scope", &scope.object)] {
+            if let Some(json) = json {
+                members.put_text(key, json.as_str());
+            }
+        }
+        row.attributes = members.finish();
         row
     }
 }
 
-fn split(attributes: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
-    attributes.into_iter().partition(|(key, _)| RESERVED.contains(&key.as_str()))
-}
-
-/// Adds the counts of what the sender dropped, in snake case, unless they are 0.
+/// Puts the counts of what the sender dropped, in snake case, where they are not 0.
 pub(super) fn put_dropped(map: &mut Map<String, Value>, fields: Fields, keys: &[&str]) -> Result<()> {
     for key in keys {
         let name = match *key {
@@ -141,20 +160,20 @@ pub(super) fn put_dropped(map: &mut Map<String, Value>, fields: Fields, keys: &[
     Ok(())
 }
 
-/// Adds the flags of a span, a link or a log record (W3C trace flags and OTLP's own bits), unless they are 0.
+/// Puts the flags of a span, a link or a log record (W3C trace flags and OTLP's own bits), where they are not 0.
 pub(super) fn put_flags(map: &mut Map<String, Value>, fields: Fields) -> Result<()> {
     put(map, "flags", fields.read("flags", unsigned)?.filter(|&flags| flags != 0));
     Ok(())
 }
 
-/// Adds a value if there is one.
+/// Puts a value that is there; an absent one leaves no key.
 pub(super) fn put(map: &mut Map<String, Value>, key: &str, value: Option<impl Into<Value>>) {
     if let Some(value) = value {
         map.insert(key.to_owned(), value.into());
     }
 }
 
-/// Adds an object unless it is empty.
+/// Puts an object that is not empty.
 pub(super) fn put_object(map: &mut Map<String, Value>, key: &str, object: Map<String, Value>) {
     put(map, key, (!object.is_empty()).then_some(object));
 }

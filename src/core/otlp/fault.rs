@@ -1,15 +1,15 @@
-//! Why a record was rejected, and its place in the request.
+//! Why a record was rejected, and where it stands in its request.
 //!
-//! Not `crate::Error`: a fault never leaves `decode` as an error, and its path is composed on the way out, so that good
-//! records do not pay for it.
+//! Not `crate::Error`: a fault never leaves `decode` as an error, and it learns its path on the way out, so that a
+//! good record pays nothing for the path.
 
-use serde_json::Value;
+use super::tree::Tree;
 use std::fmt;
 
-/// The longest quote of client input in a message.
+/// A payload is a stranger's text: a message quotes no more of it than this.
 const QUOTED_CHARS: usize = 60;
 
-/// How many unknown fields a message lists.
+/// How many unknown fields a message names.
 const MOST_NAMED: usize = 3;
 
 /// The reason, and the path from the request to the offending field.
@@ -27,11 +27,11 @@ impl Fault {
         Self { path: String::new(), reason: reason.into(), costs_a_record: true }
     }
 
-    /// An object has none of the `wanted` fields, but other ones. How many records that costs, if any, is unknown:
-    /// unknown fields must be ignored, and an empty object is valid.
+    /// An object has none of the fields that are `wanted` of it, but these others. How many records that cost, if any,
+    /// nobody can say: unknown fields are to be ignored, and an empty object is a good one.
     pub(super) fn not_understood(others: &[&str], wanted: &[&str]) -> Self {
         let list = |keys: &[&str], and: &str| {
-            let keys: Vec<_> = keys.iter().map(|key| quoted(&Value::from(*key))).collect();
+            let keys: Vec<_> = keys.iter().map(|key| quoted(&Tree::Text((*key).into()))).collect();
             keys.join(and)
         };
         let mut reason = format!("not understood: {}", list(&others[..others.len().min(MOST_NAMED)], ", "));
@@ -45,22 +45,25 @@ impl Fault {
         Self { costs_a_record: false, ..Self::new(reason) }
     }
 
-    /// Whether a record is lost because of it.
+    /// Whether a record is lost for it.
     pub(super) fn costs_a_record(&self) -> bool {
         self.costs_a_record
     }
 
-    /// `found` does not have the type that the field requires.
-    pub(super) fn unlike(wanted: &str, found: &Value) -> Self {
-        Self::new(format!("not {wanted}: {}", quoted(found)))
+    /// `found` is not what the field demands.
+    pub(super) fn unlike(wanted: &str, found: &Tree) -> Self {
+        match found {
+            Tree::Broken(reason) => Self::new(format!("cannot be read: {reason}")),
+            found => Self::new(format!("not {wanted}: {}", quoted(found))),
+        }
     }
 
-    /// The same fault, located in the field `key` of an outer object.
+    /// The same fault, seen from the object that has it in the field `key`.
     pub(super) fn at(self, key: &str) -> Self {
         self.under(key.to_owned())
     }
 
-    /// The same fault, located in an element of the list `key` of an outer object.
+    /// The same fault, seen from the object that has it in an element of the list `key`.
     pub(super) fn within(self, key: &str, index: usize) -> Self {
         self.under(format!("{key}[{index}]"))
     }
@@ -84,12 +87,8 @@ impl fmt::Display for Fault {
     }
 }
 
-fn quoted(found: &Value) -> String {
-    let text = match found {
-        Value::Object(_) => return "an object".to_owned(),
-        Value::Array(_) => return "an array".to_owned(),
-        other => other.to_string(),
-    };
+fn quoted(found: &Tree) -> String {
+    let text = found.shown();
     match text.char_indices().nth(QUOTED_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text,
@@ -110,9 +109,9 @@ mod tests {
 
     #[test]
     fn quotes_are_short() {
-        assert_eq!(Fault::unlike("a string", &json!(5)).to_string(), "not a string: 5");
-        assert_eq!(Fault::unlike("a string", &json!({"a": 1})).to_string(), "not a string: an object");
-        let long = Fault::unlike("an id", &json!("ü".repeat(500))).to_string();
+        assert_eq!(Fault::unlike("a string", &json!(5).into()).to_string(), "not a string: 5");
+        assert_eq!(Fault::unlike("a string", &json!({"a": 1}).into()).to_string(), "not a string: an object");
+        let long = Fault::unlike("an id", &json!("ü".repeat(500)).into()).to_string();
         assert_eq!(long.chars().count(), "not an id: ".len() + QUOTED_CHARS + 3);
     }
 }

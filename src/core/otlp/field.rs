@@ -1,10 +1,13 @@
-//! Typed fields of a JSON object, by the rules of ProtoJSON: `null` is absence, a number may be text.
+//! Typed fields of an object, by the rules of ProtoJSON: `null` is absence, a number may be text.
 //!
 //! Unknown fields are ignored, snake_case names among them; [`Fields::expect`] tells of those that stand where
 //! nothing known does.
 
 use super::fault::{Fault, Result};
-use serde_json::{Map, Number, Value};
+use std::borrow::Cow;
+
+use super::tree::Tree;
+use serde_json::{Number, Value};
 
 /// 2^64 and 2^63 as doubles: the first ones that no longer fit.
 const U64_END: f64 = 18_446_744_073_709_551_616.0;
@@ -12,39 +15,44 @@ const I64_END: f64 = 9_223_372_036_854_775_808.0;
 
 /// An object whose fields are read by name.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'a>(&'a Map<String, Value>);
+pub(super) struct Fields<'a>(&'a [(Cow<'a, str>, Tree<'a>)]);
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(value: &'a Value) -> Result<Self> {
-        value.as_object().map(Self).ok_or_else(|| Fault::unlike("an object", value))
+    pub(super) fn of(value: &'a Tree<'a>) -> Result<Self> {
+        match value {
+            Tree::Object(fields) => Ok(Self(fields)),
+            other => Err(Fault::unlike("an object", other)),
+        }
     }
 
-    pub(super) fn get(self, key: &str) -> Option<&'a Value> {
-        self.0.get(key).filter(|value| !value.is_null())
+    pub(super) fn get(self, key: &str) -> Option<&'a Tree<'a>> {
+        let (_, value) = self.0.iter().rfind(|(known, _)| known == key)?;
+        (*value != Tree::Null).then_some(value)
     }
 
     /// A fault if none of the fields that are `wanted` is there, but some that are not even `known`.
     pub(super) fn expect(self, wanted: &[&str], known: &[&str]) -> Result<()> {
-        if wanted.iter().any(|key| self.0.contains_key(*key)) {
+        if self.0.iter().any(|(key, _)| wanted.contains(&key.as_ref())) {
             return Ok(());
         }
-        let others = self.0.iter().filter(|(key, value)| !known.contains(&key.as_str()) && !value.is_null());
-        let others: Vec<&str> = others.map(|(key, _)| key.as_str()).collect();
+        let others = self.0.iter().filter(|(key, value)| !known.contains(&key.as_ref()) && *value != Tree::Null);
+        let mut others: Vec<&str> = others.map(|(key, _)| key.as_ref()).collect();
+        others.sort_unstable();
         if others.is_empty() { Ok(()) } else { Err(Fault::not_understood(&others, wanted)) }
     }
 
     /// Reads the field by `read`; a fault names the field.
-    pub(super) fn read<T>(self, key: &str, read: impl FnOnce(&'a Value) -> Result<T>) -> Result<Option<T>> {
+    pub(super) fn read<T>(self, key: &str, read: impl FnOnce(&'a Tree<'a>) -> Result<T>) -> Result<Option<T>> {
         self.get(key).map(|value| read(value).map_err(|fault| fault.at(key))).transpose()
     }
 
     /// The elements of a list; an absent list is an empty one.
-    pub(super) fn list(self, key: &str) -> Result<&'a [Value]> {
+    pub(super) fn list(self, key: &str) -> Result<&'a [Tree<'a>]> {
         Ok(self.read(key, elements)?.unwrap_or_default())
     }
 
     /// Reads each element of a list by `read`; a fault names the element.
-    pub(super) fn each<T>(self, key: &str, read: impl Fn(&'a Value) -> Result<T>) -> Result<Vec<T>> {
+    pub(super) fn each<T>(self, key: &str, read: impl Fn(&'a Tree<'a>) -> Result<T>) -> Result<Vec<T>> {
         let read = |(index, value)| read(value).map_err(|fault| fault.within(key, index));
         self.list(key)?.iter().enumerate().map(read).collect()
     }
@@ -55,46 +63,52 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn elements(value: &Value) -> Result<&[Value]> {
-    value.as_array().map(Vec::as_slice).ok_or_else(|| Fault::unlike("an array", value))
+fn elements<'a>(value: &'a Tree<'a>) -> Result<&'a [Tree<'a>]> {
+    match value {
+        Tree::List(list) => Ok(list),
+        other => Err(Fault::unlike("an array", other)),
+    }
 }
 
-pub(super) fn text(value: &Value) -> Result<&str> {
+pub(super) fn text<'a>(value: &'a Tree) -> Result<&'a str> {
     value.as_str().ok_or_else(|| Fault::unlike("a string", value))
 }
 
-pub(super) fn boolean(value: &Value) -> Result<bool> {
-    value.as_bool().ok_or_else(|| Fault::unlike("a boolean", value))
+pub(super) fn boolean(value: &Tree) -> Result<bool> {
+    match value {
+        Tree::Bool(value) => Ok(*value),
+        other => Err(Fault::unlike("a boolean", other)),
+    }
 }
 
 /// An unsigned integer: a number (`1e3` too, when it is whole) or its digits as text.
-pub(super) fn unsigned(value: &Value) -> Result<u64> {
+pub(super) fn unsigned(value: &Tree) -> Result<u64> {
     let whole = |x: f64| (x.fract() == 0.0 && (0.0..U64_END).contains(&x)).then_some(x as u64);
     let read = match value {
-        Value::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
-        Value::String(digits) => digits.parse().ok(),
+        Tree::Number(number) => number.as_u64().or_else(|| number.as_f64().and_then(whole)),
+        Tree::Text(digits) => digits.parse().ok(),
         _ => None,
     };
     read.ok_or_else(|| Fault::unlike("an unsigned 64-bit integer", value))
 }
 
 /// A signed integer, by the same rules.
-pub(super) fn signed(value: &Value) -> Result<i64> {
+pub(super) fn signed(value: &Tree) -> Result<i64> {
     let whole = |x: f64| (x.fract() == 0.0 && (-I64_END..I64_END).contains(&x)).then_some(x as i64);
     let read = match value {
-        Value::Number(number) if number.is_u64() || number.is_i64() => number.as_i64(),
-        Value::Number(number) => number.as_f64().and_then(whole),
-        Value::String(digits) => digits.parse().ok(),
+        Tree::Number(number) if number.is_u64() || number.is_i64() => number.as_i64(),
+        Tree::Number(number) => number.as_f64().and_then(whole),
+        Tree::Text(digits) => digits.parse().ok(),
         _ => None,
     };
     read.ok_or_else(|| Fault::unlike("a signed 64-bit integer", value))
 }
 
 /// A double: a number, its text, or one of the three names JSON has no number for.
-pub(super) fn double(value: &Value) -> Result<f64> {
+pub(super) fn double(value: &Tree) -> Result<f64> {
     let read = match value {
-        Value::Number(number) => number.as_f64(),
-        Value::String(text) => match text.as_str() {
+        Tree::Number(number) => number.as_f64(),
+        Tree::Text(text) => match text.as_ref() {
             "NaN" => Some(f64::NAN),
             "Infinity" => Some(f64::INFINITY),
             "-Infinity" => Some(f64::NEG_INFINITY),
@@ -135,7 +149,7 @@ mod tests {
             (json!("0x10"), None),
             (json!(true), None),
         ] {
-            assert_eq!(unsigned(&value).ok(), wanted, "{value}");
+            assert_eq!(unsigned(&value.clone().into()).ok(), wanted, "{value}");
         }
         for (value, wanted) in [
             (json!("-9223372036854775808"), Some(i64::MIN)),
@@ -146,17 +160,17 @@ mod tests {
             (json!("9223372036854775808"), None),
             (json!([1]), None),
         ] {
-            assert_eq!(signed(&value).ok(), wanted, "{value}");
+            assert_eq!(signed(&value.clone().into()).ok(), wanted, "{value}");
         }
     }
 
     #[test]
     fn doubles_have_three_names() {
-        assert!(double(&json!("NaN")).is_ok_and(f64::is_nan));
-        assert_eq!(double(&json!("-Infinity")).ok(), Some(f64::NEG_INFINITY));
-        assert_eq!(double(&json!("1.5e3")).ok(), Some(1500.0));
+        assert!(double(&json!("NaN").into()).is_ok_and(f64::is_nan));
+        assert_eq!(double(&json!("-Infinity").into()).ok(), Some(f64::NEG_INFINITY));
+        assert_eq!(double(&json!("1.5e3").into()).ok(), Some(1500.0));
         for refused in [json!("inf"), json!("nan"), json!("infinity"), json!("1e999"), json!(""), json!(false)] {
-            assert!(double(&refused).is_err(), "{refused}");
+            assert!(double(&refused.clone().into()).is_err(), "{refused}");
         }
         let names = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.1].map(number);
         assert_eq!(names, [json!("NaN"), json!("Infinity"), json!("-Infinity"), json!(0.1)]);
@@ -164,7 +178,7 @@ mod tests {
 
     #[test]
     fn null_is_absence() {
-        let object = json!({"a": null, "b": "", "c": "x", "d": 5, "e": {}});
+        let object = Tree::from(json!({"a": null, "b": "", "c": "x", "d": 5, "e": {}}));
         let fields = Fields::of(&object).unwrap();
         assert_eq!(fields.text("a").unwrap(), None);
         assert_eq!(fields.text("b").unwrap(), None);

@@ -2,17 +2,17 @@
 
 use super::fault::{Fault, Result};
 use super::field::{text, unsigned};
-use serde_json::Value;
+use super::tree::Tree;
 use std::fmt::Write;
 use uuid::Uuid;
 
 /// A trace id; empty text and sixteen zero bytes mean "none".
-pub(super) fn trace(value: &Value) -> Result<Option<Uuid>> {
+pub(super) fn trace(value: &Tree) -> Result<Option<Uuid>> {
     Ok(bytes::<16>(value)?.map(Uuid::from_bytes))
 }
 
 /// A span id; empty text and eight zero bytes mean "none".
-pub(super) fn span(value: &Value) -> Result<Option<[u8; 8]>> {
+pub(super) fn span(value: &Tree) -> Result<Option<[u8; 8]>> {
     bytes(value)
 }
 
@@ -26,11 +26,14 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// A time; 0 means "unknown".
-pub(super) fn nanos(value: &Value) -> Result<Option<u64>> {
+pub(super) fn nanos(value: &Tree) -> Result<Option<u64>> {
     Ok(Some(unsigned(value)?).filter(|&nanos| nanos != 0))
 }
 
-fn bytes<const N: usize>(value: &Value) -> Result<Option<[u8; N]>> {
+fn bytes<const N: usize>(value: &Tree) -> Result<Option<[u8; N]>> {
+    if let Tree::Bytes(bytes) = value {
+        return binary(bytes);
+    }
     let digits = text(value)?.as_bytes();
     if digits.is_empty() {
         return Ok(None);
@@ -47,6 +50,15 @@ fn bytes<const N: usize>(value: &Value) -> Result<Option<[u8; N]>> {
     Ok(Some(bytes).filter(|bytes| bytes != &[0; N]))
 }
 
+/// As protobuf has it.
+fn binary<const N: usize>(bytes: &[u8]) -> Result<Option<[u8; N]>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let id = bytes.try_into().map_err(|_| Fault::new(format!("has {} bytes, not {N}", bytes.len())))?;
+    Ok(Some(id).filter(|id| id != &[0; N]))
+}
+
 fn nibble(digit: u8) -> Option<u8> {
     (digit as char).to_digit(16).map(|digit| digit as u8)
 }
@@ -58,36 +70,36 @@ mod tests {
 
     #[test]
     fn ids_are_hex_of_either_case() {
-        let upper = trace(&json!("5B8EFFF798038103D269B633813FC60C")).unwrap();
-        assert_eq!(upper, trace(&json!("5b8efff798038103d269b633813fc60c")).unwrap());
+        let upper = trace(&json!("5B8EFFF798038103D269B633813FC60C").into()).unwrap();
+        assert_eq!(upper, trace(&json!("5b8efff798038103d269b633813fc60c").into()).unwrap());
         assert_eq!(upper, Some(Uuid::from_u128(0x5B8E_FFF7_9803_8103_D269_B633_813F_C60C)));
         assert_eq!(hex(&upper.unwrap().into_bytes()), "5b8efff798038103d269b633813fc60c");
-        assert_eq!(span(&json!("EEE19B7EC3C1B174")).unwrap(), Some(0xEEE1_9B7E_C3C1_B174_u64.to_be_bytes()));
+        assert_eq!(span(&json!("EEE19B7EC3C1B174").into()).unwrap(), Some(0xEEE1_9B7E_C3C1_B174_u64.to_be_bytes()));
     }
 
     #[test]
     fn empty_and_zero_are_absent() {
-        assert_eq!(trace(&json!("")).unwrap(), None);
-        assert_eq!(trace(&json!("0".repeat(32))).unwrap(), None);
-        assert_eq!(span(&json!("0".repeat(16))).unwrap(), None);
+        assert_eq!(trace(&json!("").into()).unwrap(), None);
+        assert_eq!(trace(&json!("0".repeat(32)).into()).unwrap(), None);
+        assert_eq!(span(&json!("0".repeat(16)).into()).unwrap(), None);
     }
 
     #[test]
     fn other_text_is_refused() {
         for refused in [json!("EEE19B7EC3C1B17"), json!("EEE19B7EC3C1B1744"), json!("EEE19B7EC3C1B17G"), json!(5)] {
-            assert!(span(&refused).is_err(), "{refused}");
+            assert!(span(&refused.clone().into()).is_err(), "{refused}");
         }
         // Base64 of sixteen bytes, as a generic protobuf printer would write it; and a character of two bytes.
-        assert!(trace(&json!("W47/95gDgQPSabYzgT/GDA==")).is_err());
-        assert!(span(&json!("EEE19B7EC3C1B1é")).is_err());
-        let reason = span(&json!("xyz")).unwrap_err().to_string();
+        assert!(trace(&json!("W47/95gDgQPSabYzgT/GDA==").into()).is_err());
+        assert!(span(&json!("EEE19B7EC3C1B1é").into()).is_err());
+        let reason = span(&json!("xyz").into()).unwrap_err().to_string();
         assert_eq!(reason, "not 16 hexadecimal digits: \"xyz\"");
     }
 
     #[test]
     fn zero_time_is_unknown() {
-        assert_eq!(nanos(&json!("0")).unwrap(), None);
-        assert_eq!(nanos(&json!(1_544_712_660_000_000_000_u64)).unwrap(), Some(1_544_712_660_000_000_000));
-        assert!(nanos(&json!("2018-12-13T14:51:00Z")).is_err());
+        assert_eq!(nanos(&json!("0").into()).unwrap(), None);
+        assert_eq!(nanos(&json!(1_544_712_660_000_000_000_u64).into()).unwrap(), Some(1_544_712_660_000_000_000));
+        assert!(nanos(&json!("2018-12-13T14:51:00Z").into()).is_err());
     }
 }

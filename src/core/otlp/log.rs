@@ -6,6 +6,7 @@ use super::fault::{Fault, Result};
 use super::field::{Fields, unsigned};
 use super::id;
 use super::row::Row;
+use super::tree::Tree;
 use super::value::{self, named};
 use super::walk::Emit;
 use crate::telemetry::Signal;
@@ -67,7 +68,7 @@ fn observed(record: Fields, ts: i64, nanos: u16) -> Result<Option<u64>> {
     Ok(seen.filter(|seen| (seen / 1000, seen % 1000) != (ts as u64, u64::from(nanos))))
 }
 
-fn severity(value: &Value) -> Result<i16> {
+fn severity(value: &Tree) -> Result<i16> {
     let number = i16::try_from(unsigned(value)?).ok().filter(|number| *number <= SEVERITY_MAX);
     number.ok_or_else(|| Fault::unlike("a severity from 0 to 24", value))
 }

@@ -62,7 +62,7 @@ pub(super) fn read(metric: Fields, context: Context, emit: Emit) {
             expect(data, &["dataPoints"], &["aggregationTemporality", "isMonotonic"], emit);
             each(data, "dataPoints", emit, |point, emit| emit(row(point, &series, kind, context)));
         }
-        Err(fault) => reject(data.list("dataPoints").map_or(0, <[Value]>::len), &fault, emit),
+        Err(fault) => reject(data.list("dataPoints").map_or(0, <[_]>::len), &fault, emit),
     }
 }
 

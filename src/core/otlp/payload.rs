@@ -1,27 +1,27 @@
 //! Cuts a payload into JSON values: one per line, or one over many lines.
 //!
-//! Values are read one after the other, wherever they end, so that neither a file of lines nor a pretty-printed request
-//! must be recognised beforehand. Only after a fault it matters where the next value may begin:
+//! Values are read one after the other, wherever they end, so that a file of lines and a pretty-printed request
+//! need no guess beforehand. Only after a fault it matters where the next value may begin:
 //!
 //! - the fault is on the line where the value began: that line is lost, the next one is tried;
 //! - it is on a later line (a broken pretty-printed request, or a line cut short which ran into its successor):
 //!   the next line that begins with `{` is tried, so that neither every inner line nor the successor counts as lost.
 //!
-//! The second rule reads text again, but at most as many bytes as the payload has; after that (which only hostile text
-//! reaches) what was read is lost. So the work is linear: 7 MB of `{"a":[` lines took 14 s without that bound.
+//! The second rule reads text again. It may do so for as many bytes as the payload has; then (only hostile text gets
+//! there) what was read is lost. So the work is linear: 7 MB of `{"a":[` lines took 14 s without that bound.
 
 use super::fault::Fault;
-use serde_json::{Deserializer, Value};
+use super::tree::{self, Tree};
+use serde_json::Deserializer;
 
-/// The longest request that is read: the Collector's receivers also accept 20 MiB, and a parsed request takes up to 16
-/// times that.
-const LONGEST: usize = 20 << 20;
+/// The longest request that is read: what OTLP's specification advises servers to take.
+const LONGEST: usize = 64 << 20;
 
 /// One value of the payload, the line it began on (from 1) and its text.
 pub(super) struct Document<'a> {
     pub(super) line: usize,
     pub(super) text: &'a str,
-    pub(super) value: Result<Value, Fault>,
+    pub(super) value: Result<Tree<'a>, Fault>,
 }
 
 /// How far a payload was read.
@@ -68,11 +68,12 @@ impl<'a> Iterator for Documents<'a> {
         }
         let (line, start) = (self.line, self.rest);
         let within = &start[..start.floor_char_boundary(LONGEST)];
-        let mut values = Deserializer::from_str(within).into_iter::<Value>();
+        tree::begin();
+        let mut values = Deserializer::from_str(within).into_iter::<Tree>();
         let value = values.next()?;
         let end = values.byte_offset();
         let value = match value {
-            Ok(value) if value.is_object() || value.is_array() => {
+            Ok(value @ (Tree::Object(_) | Tree::List(_))) => {
                 self.skip(end);
                 Ok(value)
             }
@@ -187,7 +188,7 @@ mod tests {
         let long = format!("{{\"a\":\"{}\"}}", "ü".repeat(LONGEST / 2));
         assert_eq!(lines(&format!("{{}}\n{long}\n{{}}")), [(1, 'o'), (2, 'x'), (3, 'o')]);
         let fault = documents(&long).find_map(|found| found.value.err()).unwrap();
-        assert_eq!(fault.to_string(), "a request longer than 20 MiB");
+        assert_eq!(fault.to_string(), "a request longer than 64 MiB");
     }
 
     #[test]

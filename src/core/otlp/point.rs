@@ -8,6 +8,7 @@ use super::context::{put, put_object};
 use super::fault::{Fault, Result};
 use super::field::{Fields, double, number, signed, unsigned};
 use super::id;
+use super::tree::Tree;
 use super::value;
 use serde_json::{Map, Value};
 
@@ -91,7 +92,7 @@ pub(super) fn summary(point: Fields) -> Result<Point> {
 }
 
 /// An example measurement, with the trace it was taken in.
-pub(super) fn exemplar(exemplar: &Value) -> Result<Value> {
+pub(super) fn exemplar(exemplar: &Tree) -> Result<Value> {
     let fields = Fields::of(exemplar)?;
     let mut exemplar = Map::new();
     put(&mut exemplar, "time", fields.read("timeUnixNano", id::nanos)?.flatten().map(|time| time.to_string()));
@@ -125,7 +126,7 @@ fn extremes(point: Fields, otlp: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-fn buckets(buckets: &Value) -> Result<Map<String, Value>> {
+fn buckets(buckets: &Tree) -> Result<Map<String, Value>> {
     let fields = Fields::of(buckets)?;
     let counts = fields.each("bucketCounts", unsigned)?;
     check_counts(&counts).map_err(|fault| fault.at("bucketCounts"))?;
@@ -137,7 +138,7 @@ fn buckets(buckets: &Value) -> Result<Map<String, Value>> {
     Ok(buckets)
 }
 
-fn quantile(quantile: &Value) -> Result<Value> {
+fn quantile(quantile: &Tree) -> Result<Value> {
     let fields = Fields::of(quantile)?;
     let mut quantile = Map::new();
     for key in ["quantile", "value"] {
@@ -146,7 +147,7 @@ fn quantile(quantile: &Value) -> Result<Value> {
     Ok(Value::Object(quantile))
 }
 
-fn exact(value: &Value) -> Result<Value> {
+fn exact(value: &Tree) -> Result<Value> {
     double(value).map(number)
 }
 

@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use super::context::{Context, Resource, Scope};
 use super::field::Fields;
+use super::tree::Tree;
 use super::walk::{Emit, each, expect, reject, visit};
 use super::{log, metric, span};
-use serde_json::Value;
 
 /// The names of one signal's three levels, and the reader of its records.
 struct Shape {
@@ -23,9 +23,9 @@ const SHAPES: [Shape; 3] = [
 ];
 
 /// Reads the rows of a request, or of an array of requests.
-pub(super) fn read(value: &Value, emit: Emit) {
+pub(super) fn read(value: &Tree, emit: Emit) {
     match value {
-        Value::Array(requests) => visit(requests, "", emit, one_request),
+        Tree::List(requests) => visit(requests, "", emit, one_request),
         request => match Fields::of(request) {
             Ok(request) => one_request(request, emit),
             Err(fault) => emit(Err(fault)),
@@ -49,8 +49,8 @@ fn one_resource(shape: &Shape, group: Fields, emit: Emit) {
         }
         Err(fault) => {
             let scopes = group.list(shape.scopes).unwrap_or_default();
-            let records = scopes.iter().filter_map(|scope| Fields::of(scope).ok()).map(|scope| count(shape, scope));
-            reject(records.sum(), &fault, emit);
+            let records = |scope: &Tree| Fields::of(&scope.open()).map_or(0, |scope| count(shape, scope));
+            reject(scopes.iter().map(records).sum(), &fault, emit);
         }
     }
 }
@@ -67,5 +67,5 @@ fn one_scope(shape: &Shape, resource: &Rc<Resource>, group: Fields, emit: Emit) 
 }
 
 fn count(shape: &Shape, scope: Fields) -> usize {
-    scope.list(shape.records).map_or(0, <[Value]>::len)
+    scope.list(shape.records).map_or(0, <[_]>::len)
 }

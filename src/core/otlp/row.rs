@@ -1,5 +1,6 @@
 //! A telemetry row: the columns of `flagscope.telemetry`.
 
+use super::json::Json;
 use crate::sketch::Histogram;
 use crate::telemetry::Signal;
 use serde_json::Value;
@@ -10,22 +11,22 @@ use uuid::Uuid;
 pub struct Row {
     /// What kind of telemetry it is.
     pub signal: Signal,
-    /// Microseconds since 1970-01-01 UTC, the precision of timestamptz. OTLP's last time is in the year 2554.
+    /// Microseconds since 1970-01-01 UTC, all that timestamptz holds. OTLP's last one lies in the year 2554.
     pub ts: i64,
-    /// The nanoseconds beyond `ts`, 0 to 999: they order the spans of a trace.
+    /// The nanoseconds `ts` has no room for, 0 to 999: they order the spans of a trace.
     pub nanos: u16,
     /// The name of the metric, span or event; for a log record its scope's name, or `log`.
     pub name: String,
-    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite. For a
-    /// cumulative point, the total since its start: [`since`](super::since) computes the difference.
+    /// The number of a metric point, the mean of a distribution, the duration of a span. May be NaN or infinite. Of a
+    /// cumulative point it is the total since its start: [`since`](super::since) makes the difference.
     pub value: Option<f64>,
-    /// The values summarised by a histogram's point, in fixed bins.
+    /// The values that a histogram's point stands for, in fixed bins.
     pub distribution: Option<Histogram>,
-    /// Whether the point counts from the start of its series, so that only the difference to the previous point is new.
+    /// Whether the point counts from its series' start, so that only the difference to the point before it is news.
     pub cumulative: bool,
     /// The unit of `value`, in UCUM.
     pub unit: Option<String>,
-    /// The subject: the first of [`SUBJECT_KEYS`](super::SUBJECT_KEYS) that is present.
+    /// Who was served: the first of [`SUBJECT_KEYS`](super::SUBJECT_KEYS) that is known.
     pub subject: Option<String>,
     /// The flags this row knows of, as an object of flag and variant.
     pub flags: Option<Value>,
@@ -46,7 +47,7 @@ pub struct Row {
     /// The body of a log record: its text, or its JSON as text.
     pub body: Option<String>,
     /// The record's attributes as an object, beside `resource`, `scope` and `otlp`.
-    pub attributes: Option<Value>,
+    pub attributes: Option<Json>,
 }
 
 impl Row {

@@ -6,6 +6,7 @@ use super::fault::{Fault, Result};
 use super::field::{Fields, signed, text};
 use super::id;
 use super::row::Row;
+use super::tree::Tree;
 use super::value;
 use super::walk::{Emit, each, reject};
 use crate::telemetry::Signal;
@@ -35,8 +36,8 @@ pub(super) fn read(span: Fields, context: Context, emit: Emit) {
     }
 }
 
-/// The value is the duration in seconds. A span without end (still open) or with an end before its start (a clock was
-/// set back) is a valid observation without duration.
+/// The value is the duration in seconds. A span without end (still open) or with an end before its start (a clock
+/// was set back) is a true observation without one, not a fault.
 fn span_row(span: Fields, context: Context) -> Result<Record> {
     let start = span.read("startTimeUnixNano", id::nanos)?.flatten();
     let start = start.ok_or_else(|| Fault::new("missing time").at("startTimeUnixNano"))?;
@@ -51,8 +52,8 @@ fn span_row(span: Fields, context: Context) -> Result<Record> {
     let (status, failed) = span.read("status", status)?.unwrap_or_default();
     row.is_error = Some(failed);
     let mut otlp = Map::new();
-    // What the duration does not tell: an end before the start, one with more digits than a double, and the end of an
-    // evaluation, whose duration is not stored.
+    // What the duration does not tell: an end before the start, one whose digits a double does not hold, and the end
+    // of an evaluation, whose duration is not kept.
     let told = row.name != evaluation::NAME && nanos.is_some_and(|n| n == (n as f64 / 1e9 * 1e9).round() as u64);
     put(&mut otlp, "end", end.filter(|_| !told).map(|end| end.to_string()));
     put(&mut otlp, "kind", span.read("kind", signed)?.filter(|&kind| kind != 0));
@@ -71,7 +72,7 @@ fn span_row(span: Fields, context: Context) -> Result<Record> {
     Ok(context.complete(row, attributes, otlp))
 }
 
-/// An evaluation within a span: its subject is the span's, unless it has one itself.
+/// An evaluation within a span: whoever the span served is its subject, unless it says better.
 fn evaluation_row(event: Fields, span: &Row, context: Context) -> Result<Record> {
     let time = event.read("timeUnixNano", id::nanos)?.flatten();
     let time = time.ok_or_else(|| Fault::new("missing time").at("timeUnixNano"))?;
@@ -85,10 +86,10 @@ fn evaluation_row(event: Fields, span: &Row, context: Context) -> Result<Record>
 }
 
 fn is_evaluation(event: Fields) -> bool {
-    event.get("name").and_then(Value::as_str).is_some_and(evaluation::is_event)
+    event.get("name").and_then(Tree::as_str).is_some_and(evaluation::is_event)
 }
 
-fn status(status: &Value) -> Result<(Map<String, Value>, bool)> {
+fn status(status: &Tree) -> Result<(Map<String, Value>, bool)> {
     let fields = Fields::of(status)?;
     let code = fields.read("code", signed)?.filter(|&code| code != 0);
     let mut status = Map::new();
@@ -97,7 +98,7 @@ fn status(status: &Value) -> Result<(Map<String, Value>, bool)> {
     Ok((status, code == Some(STATUS_ERROR)))
 }
 
-fn link(link: &Value) -> Result<Value> {
+fn link(link: &Tree) -> Result<Value> {
     let fields = Fields::of(link)?;
     let mut link = Map::new();
     put(&mut link, "trace_id", fields.read("traceId", id::trace)?.flatten().map(|id| id::hex(id.as_bytes())));
@@ -110,7 +111,7 @@ fn link(link: &Value) -> Result<Value> {
 }
 
 /// Any event but a flag evaluation. Its time stays text: nanoseconds have more digits than a double.
-fn event(event: &Value) -> Result<Option<Value>> {
+fn event(event: &Tree) -> Result<Option<Value>> {
     let fields = Fields::of(event)?;
     if is_evaluation(fields) {
         return Ok(None);

@@ -2,6 +2,7 @@
 
 use super::fault::{Fault, Result};
 use super::field::{Fields, boolean, double, number, text};
+use super::tree::Tree;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -10,13 +11,13 @@ use std::borrow::Cow;
 const MAX_DEPTH: usize = 24;
 
 /// An AnyValue as JSON. `{}` is null; bytes stay base64 text; what JSON has no number for stays text.
-pub(super) fn any(value: &Value) -> Result<Value> {
+pub(super) fn any(value: &Tree) -> Result<Value> {
     nested(value, 0)
 }
 
-/// A list of keys and values as an object. Keys must be unique (OTel common, "Attribute Collections"); otherwise the
-/// first one is kept.
-pub(super) fn attributes(list: &Value) -> Result<Map<String, Value>> {
+/// A list of key and value as an object. Keys must be unique (OTel common, "Attribute Collections"); where they are
+/// not, the first one stays.
+pub(super) fn attributes(list: &Tree) -> Result<Map<String, Value>> {
     pairs(list, 0)
 }
 
@@ -34,7 +35,7 @@ pub(super) fn named(value: &Value) -> Option<String> {
     scalar_text(value).filter(|text| !text.is_empty())
 }
 
-fn nested(value: &Value, depth: usize) -> Result<Value> {
+fn nested(value: &Tree, depth: usize) -> Result<Value> {
     if depth > MAX_DEPTH {
         return Err(Fault::new(format!("nested deeper than {MAX_DEPTH} levels")));
     }
@@ -42,11 +43,11 @@ fn nested(value: &Value, depth: usize) -> Result<Value> {
     if let Some(found) = scalar(one_of)? {
         return Ok(found);
     }
-    let array = |list| Fields::of(list)?.each("values", |value| nested(value, depth + 1));
+    let array = |list: &Tree| Fields::of(list)?.each("values", |value| nested(value, depth + 1));
     if let Some(values) = one_of.read("arrayValue", array)? {
         return Ok(Value::Array(values));
     }
-    let map = |list| Fields::of(list)?.read("values", |values| pairs(values, depth + 1));
+    let map = |list: &Tree| Fields::of(list)?.read("values", |values| pairs(values, depth + 1));
     Ok(one_of.read("kvlistValue", map)?.map_or(Value::Null, |map| Value::Object(map.unwrap_or_default())))
 }
 
@@ -67,13 +68,13 @@ fn scalar(one_of: Fields) -> Result<Option<Value>> {
 }
 
 /// Integers keep every digit: as a number within 64 signed bits, as text beyond.
-fn integer(value: &Value) -> Result<Value> {
+fn integer(value: &Tree) -> Result<Value> {
     if let Ok(integer) = super::field::signed(value) {
         return Ok(Value::from(integer));
     }
     let digits = match value {
-        Value::Number(number) if number.is_u64() => number.to_string(),
-        Value::String(digits) => digits.clone(),
+        Tree::Number(number) if number.is_u64() => number.to_string(),
+        Tree::Text(digits) => digits.clone().into_owned(),
         _ => return Err(Fault::unlike("an integer", value)),
     };
     let unsigned = digits.strip_prefix('-').unwrap_or(&digits);
@@ -84,7 +85,7 @@ fn integer(value: &Value) -> Result<Value> {
 }
 
 /// Base64 in the standard or the URL alphabet, padded or not: ProtoJSON accepts all four.
-fn base64(value: &Value) -> Result<&str> {
+fn base64<'a>(value: &'a Tree) -> Result<&'a str> {
     let encoded = text(value)?;
     let digits = encoded.trim_end_matches('=');
     let padding = encoded.len() - digits.len();
@@ -96,31 +97,31 @@ fn base64(value: &Value) -> Result<&str> {
     Ok(encoded)
 }
 
-fn pairs(list: &Value, depth: usize) -> Result<Map<String, Value>> {
-    let pairs = list.as_array().ok_or_else(|| Fault::unlike("an array", list))?;
+fn pairs(list: &Tree, depth: usize) -> Result<Map<String, Value>> {
+    let Tree::List(pairs) = list else { return Err(Fault::unlike("an array", list)) };
     let mut map = Map::new();
     for (index, pair) in pairs.iter().enumerate() {
         let (key, value) = read_pair(pair, depth).map_err(|fault| fault.within("", index))?;
-        map.entry(key).or_insert(value);
+        map.entry(key.to_owned()).or_insert(value);
     }
     Ok(map)
 }
 
-fn read_pair(pair: &Value, depth: usize) -> Result<(&str, Value)> {
+fn read_pair<'a>(pair: &'a Tree<'a>, depth: usize) -> Result<(&'a str, Value)> {
     let pair = Fields::of(pair)?;
     let key = pair.read("key", text)?.unwrap_or_default();
     Ok((key, pair.read("value", |value| nested(value, depth))?.unwrap_or_default()))
 }
 
-/// Replaces every NUL in keys and texts by U+FFFD and returns their number. `source` is the JSON text that `value` was
-/// read from: a NUL can only occur there as an escape, so the replacement is rarely needed.
-pub(super) fn replace_nul(value: &mut Value, source: &str) -> u64 {
+/// Puts U+FFFD for every NUL in keys and texts and says how many. `source` is the JSON text `value` was read from:
+/// a NUL can only stand there as an escape, so the walk is rare.
+pub(super) fn replace_nul(value: &mut Tree, source: &str) -> u64 {
     if source.contains("\\u0000") { replaced(value) } else { 0 }
 }
 
-/// Replaces every escape of half a surrogate pair by that of U+FFFD and returns their number. serde_json refuses such
-/// text, and a whole request would be lost because of one attribute: JavaScript cuts texts by UTF-16 units (an SDK's
-/// `attributeValueLengthLimit` does), and its JSON.stringify writes the remaining half as an escape.
+/// Puts the escape of U+FFFD for every escape of half a surrogate pair and says how many. serde_json refuses such text,
+/// and a whole request would be lost for one attribute: JavaScript cuts texts by UTF-16 units (an SDK's
+/// `attributeValueLengthLimit` does), and its JSON.stringify writes the half that is left as an escape.
 pub(super) fn replace_surrogates(source: Cow<str>) -> (Cow<str>, u64) {
     let halves = lone_surrogates(&source);
     if halves.is_empty() {
@@ -134,7 +135,7 @@ pub(super) fn replace_surrogates(source: Cow<str>) -> (Cow<str>, u64) {
     (String::from_utf8_lossy(&text).into_owned().into(), count)
 }
 
-/// Positions of escapes that are half a pair.
+/// Where the escapes stand that are half a pair.
 fn lone_surrogates(source: &str) -> Vec<usize> {
     let bytes = source.as_bytes();
     let unit = |at: usize| {
@@ -150,34 +151,26 @@ fn lone_surrogates(source: &str) -> Vec<usize> {
                 halves.push(at);
                 6
             }
-            // The escaped character, which may be a backslash.
+            // Whatever is escaped is one character, which may be a backslash.
             _ => 1 + source[at + 1..].chars().next().map_or(0, char::len_utf8),
         };
     }
     halves
 }
 
-fn replaced(value: &mut Value) -> u64 {
+fn replaced(value: &mut Tree) -> u64 {
     match value {
-        Value::String(text) => replaced_in(text),
-        Value::Array(values) => values.iter_mut().map(replaced).sum(),
-        Value::Object(map) => {
-            let mut count = 0;
-            let pairs = std::mem::take(map).into_iter().map(|(mut key, mut value)| {
-                count += replaced_in(&mut key) + replaced(&mut value);
-                (key, value)
-            });
-            *map = pairs.collect();
-            count
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Tree::Text(text) => replaced_in(text),
+        Tree::List(values) => values.iter_mut().map(replaced).sum(),
+        Tree::Object(fields) => fields.iter_mut().map(|(key, value)| replaced_in(key) + replaced(value)).sum(),
+        _ => 0,
     }
 }
 
-fn replaced_in(text: &mut String) -> u64 {
+fn replaced_in(text: &mut Cow<str>) -> u64 {
     let count = text.bytes().filter(|&byte| byte == 0).count();
     if count > 0 {
-        *text = text.replace('\0', "\u{FFFD}");
+        *text = text.replace('\0', "\u{FFFD}").into();
     }
     count as u64
 }
@@ -206,7 +199,7 @@ mod tests {
             (json!({"stringValue": null}), json!(null)),
             (json!({"futureValue": 1}), json!(null)),
         ] {
-            assert_eq!(any(&value).unwrap(), wanted, "{value}");
+            assert_eq!(any(&value.clone().into()).unwrap(), wanted, "{value}");
         }
     }
 
@@ -223,37 +216,40 @@ mod tests {
             (json!({"bytesValue": "A P8"}), "bytesValue: not base64: \"A P8\""),
             (json!({"arrayValue": {"values": [{}, 1]}}), "arrayValue.values[1]: not an object: 1"),
         ] {
-            assert_eq!(any(&value).unwrap_err().to_string(), reason);
+            assert_eq!(any(&value.into()).unwrap_err().to_string(), reason);
         }
     }
 
     #[test]
     fn first_of_equal_keys_stays() {
-        let list =
-            json!([{"key": "a", "value": {"intValue": 1}}, {"key": "a", "value": {"intValue": 2}}, {"key": "b"}]);
+        let list: Tree =
+            json!([{"key": "a", "value": {"intValue": 1}}, {"key": "a", "value": {"intValue": 2}}, {"key": "b"}])
+                .into();
         assert_eq!(Value::Object(attributes(&list).unwrap()), json!({"a": 1, "b": null}));
-        let bad = json!([{"key": "a"}, {"key": 5}]);
+        let bad: Tree = json!([{"key": "a"}, {"key": 5}]).into();
         assert_eq!(attributes(&bad).unwrap_err().at("attributes").to_string(), "attributes[1].key: not a string: 5");
     }
 
     #[test]
     fn depth_is_bounded() {
         let deep = |levels| (0..levels).fold(json!({}), |inner, _| json!({"arrayValue": {"values": [inner]}}));
-        assert!(any(&deep(MAX_DEPTH)).is_ok());
-        let reason = any(&deep(MAX_DEPTH + 1)).unwrap_err().to_string();
+        assert!(any(&deep(MAX_DEPTH).into()).is_ok());
+        let reason = any(&deep(MAX_DEPTH + 1).into()).unwrap_err().to_string();
         assert!(reason.ends_with("values[0]: nested deeper than 24 levels"), "{reason}");
     }
 
     #[test]
     fn nul_becomes_the_replacement_character() {
         let source = r#"{"a\u0000b": ["\u0000\u0000", {"c": "d"}]}"#;
-        let mut value: Value = serde_json::from_str(source).unwrap();
+        super::super::tree::begin();
+        let mut value: Tree = serde_json::from_str(source).unwrap();
         assert_eq!(replace_nul(&mut value, source), 3);
-        assert_eq!(value, json!({"a\u{FFFD}b": ["\u{FFFD}\u{FFFD}", {"c": "d"}]}));
+        assert_eq!(value, json!({"a\u{FFFD}b": ["\u{FFFD}\u{FFFD}", {"c": "d"}]}).into());
         let escaped = r#"{"a": "\\u0000"}"#;
-        let mut value: Value = serde_json::from_str(escaped).unwrap();
+        super::super::tree::begin();
+        let mut value: Tree = serde_json::from_str(escaped).unwrap();
         assert_eq!(replace_nul(&mut value, escaped), 0);
-        assert_eq!(value, json!({"a": "\\u0000"}));
+        assert_eq!(value, json!({"a": "\\u0000"}).into());
     }
 
     #[test]

@@ -1,14 +1,14 @@
-//! Walks down a request: each object of a list in turn; faults are reported with their place.
+//! From an object to those below it: a fault on the way learns its place.
 
 use super::context::Record;
 use super::fault::{Fault, Result};
 use super::field::Fields;
-use serde_json::Value;
+use super::tree::Tree;
 
-/// Receives each record, or the reason why it is rejected.
+/// Takes each row, or the reason why a record gives none.
 pub(super) type Emit<'e> = &'e mut dyn FnMut(Result<Record>);
 
-/// Visits each object of the list `key`; faults get their place added.
+/// Visits each object of the list `key`; faults that come out of it learn their place.
 pub(super) fn each(parent: Fields, key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
     match parent.list(key) {
         Ok(list) => visit(list, key, emit, inner),
@@ -16,18 +16,18 @@ pub(super) fn each(parent: Fields, key: &str, emit: Emit, inner: impl Fn(Fields,
     }
 }
 
-/// Visits each object of a list that stands under `key`.
-pub(super) fn visit(list: &[Value], key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
+pub(super) fn visit(list: &[Tree], key: &str, emit: Emit, inner: impl Fn(Fields, Emit)) {
     for (index, value) in list.iter().enumerate() {
         let place = |fault: Fault| fault.within(key, index);
-        match Fields::of(value) {
+        let value = value.open();
+        match Fields::of(&value) {
             Ok(fields) => inner(fields, &mut |row| emit(row.map_err(place))),
             Err(fault) => emit(Err(place(fault))),
         }
     }
 }
 
-/// Reports an object in which nothing is understood.
+/// Tells of an object in which nothing is understood.
 pub(super) fn expect(fields: Fields, wanted: &[&str], known: &[&str], emit: Emit) {
     if let Err(fault) = fields.expect(wanted, known) {
         emit(Err(fault));

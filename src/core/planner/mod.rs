@@ -26,7 +26,7 @@
 //! # What is exact and what is not
 //! - Test P: what depends on the events of both arms together, the compensator L(x) of Fisher's law, is computed by the test
 //!   itself and kept, since few x are drawn again and again; from 64 different x on it is interpolated between those.
-//!   Against calling the test in every look: log e differs by less than 1e-3 (test `a_kept_table_is_the_test`).
+//!   Against calling the test in every look: log e differs by less than 1e-3, or 2e-6 of it (test `a_kept_table_is_the_test`).
 //! - A look is longer than a tick: found a little later. Beside 5-second ticks (tests/simulate's own generator, 4 cells, 400
 //!   runs) shares found differ by at most the noise of the runs (3 points), medians by half a look (test `planner`).
 //! - Traffic is even, rows are independent but for the design effect, and the arms are what the ramp says: a plan is of a

@@ -6,6 +6,7 @@
 use datalogic_rs::DataValue;
 use datalogic_rs::bumpalo::Bump;
 use datalogic_rs::bumpalo::collections::Vec as ArenaVec;
+use serde::de::{DeserializeSeed, Visitor};
 use serde_json::Value;
 
 use crate::{Error, Kind, Result};
@@ -15,6 +16,10 @@ pub const MAX_CONTEXT_BYTES: usize = 2 * 1024 * 1024;
 
 /// Bound of a context's depth: comparing, rendering and hashing values recurse.
 pub const MAX_CONTEXT_DEPTH: usize = 64;
+
+/// How many flags may be evaluated with one context: a rule may build up to 16 MB before it is stopped, and a session keeps
+/// that until its next context.
+pub const FLAGS_PER_CONTEXT: usize = 64;
 
 /// What a value takes beside its text.
 const BYTES_PER_VALUE: usize = 24;
@@ -194,6 +199,18 @@ impl<'s> ContextBuilder<'s> {
         self.put(DataValue::Null)
     }
 
+    /// A whole JSON value, read from its text without a tree of it; gives what the text has beyond it, if anything.
+    pub fn json(&mut self, text: &str) -> Result<()> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let fault = |problem: serde_json::Error| Error::new(Kind::InvalidText, format!("not JSON: {problem}"));
+        let mut refused = None;
+        let read = Events { builder: self, refused: &mut refused }.deserialize(&mut reader);
+        match refused {
+            Some(error) => Err(error),
+            None => read.and_then(|()| reader.end()).map_err(fault),
+        }
+    }
+
     /// A whole JSON value.
     pub fn value(&mut self, value: &Value) -> Result<()> {
         match value {
@@ -283,6 +300,87 @@ impl<'s> ContextBuilder<'s> {
             return Err(Error::new(Kind::LimitExceeded, message));
         }
         Ok(())
+    }
+}
+
+/// Feeds a builder from a reader of JSON. What the builder refuses ends the reading.
+struct Events<'b, 's> {
+    builder: &'b mut ContextBuilder<'s>,
+    refused: &'b mut Option<Error>,
+}
+
+impl<'s> Events<'_, 's> {
+    fn feed<E: serde::de::Error>(
+        &mut self,
+        feed: impl FnOnce(&mut ContextBuilder<'s>) -> Result<()>,
+    ) -> std::result::Result<(), E> {
+        feed(self.builder).map_err(|error| {
+            let ends = E::custom(&error.message);
+            *self.refused = Some(error);
+            ends
+        })
+    }
+
+    fn inner(&mut self) -> Events<'_, 's> {
+        Events { builder: self.builder, refused: self.refused }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Events<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, reader: D) -> std::result::Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Events<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E: serde::de::Error>(mut self, value: bool) -> std::result::Result<(), E> {
+        self.feed(|builder| builder.boolean(value))
+    }
+
+    fn visit_i64<E: serde::de::Error>(mut self, value: i64) -> std::result::Result<(), E> {
+        self.feed(|builder| builder.integer(value))
+    }
+
+    fn visit_u64<E: serde::de::Error>(mut self, value: u64) -> std::result::Result<(), E> {
+        self.feed(|builder| match i64::try_from(value) {
+            Ok(integer) => builder.integer(integer),
+            Err(_) => builder.float(value as f64),
+        })
+    }
+
+    fn visit_f64<E: serde::de::Error>(mut self, value: f64) -> std::result::Result<(), E> {
+        self.feed(|builder| builder.float(value))
+    }
+
+    fn visit_str<E: serde::de::Error>(mut self, value: &str) -> std::result::Result<(), E> {
+        self.feed(|builder| builder.string(value))
+    }
+
+    fn visit_unit<E: serde::de::Error>(mut self) -> std::result::Result<(), E> {
+        self.feed(ContextBuilder::null)
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(mut self, mut items: A) -> std::result::Result<(), A::Error> {
+        self.feed(ContextBuilder::begin_array)?;
+        while items.next_element_seed(self.inner())?.is_some() {}
+        self.feed(ContextBuilder::end)
+    }
+
+    fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut entries: A) -> std::result::Result<(), A::Error> {
+        self.feed(ContextBuilder::begin_object)?;
+        while let Some(key) = entries.next_key::<std::borrow::Cow<str>>()? {
+            self.feed(|builder| builder.key(&key))?;
+            entries.next_value_seed(self.inner())?;
+        }
+        self.feed(ContextBuilder::end)
     }
 }
 

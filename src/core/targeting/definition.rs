@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::clock::reads_time;
 use super::{Bucketing, Rule, WEIGHT_TOTAL};
 use crate::Result;
 
@@ -133,23 +134,37 @@ pub struct Flag {
     pub(super) metadata: Map<String, Value>,
     /// A rule that cannot be compiled is an answer too: PARSE_ERROR.
     pub(super) rule: Option<Result<Rule>>,
+    reads_time: bool,
 }
 
 impl Flag {
     /// Compiles a definition, with the segments and the metadata of its flag set.
     pub fn new(mut definition: Definition, segments: &Map<String, Value>, set_metadata: &Map<String, Value>) -> Self {
         let rule = definition.rule().map(|rule| Rule::compile(rule, segments, definition.bucketing, &definition.key));
+        let reads_time = definition.rule().is_some_and(|rule| reads_time(rule, segments));
         let mut metadata = set_metadata.clone();
         metadata.extend(std::mem::take(&mut definition.metadata));
         // Kept otherwise, or not needed: a session has thousands of flags.
         let variants = std::mem::take(&mut definition.variants).into_iter().collect();
         (definition.targeting, definition.value_schema) = (None, None);
-        Self { definition, variants, metadata, rule }
+        Self { definition, variants, metadata, rule, reads_time }
     }
 
     /// What it was compiled from, but for variants, rule, schema and metadata, which it keeps otherwise or not at all.
     pub fn definition(&self) -> &Definition {
         &self.definition
+    }
+
+    /// Whether its own rule may read the time, so that its answer may change although it does not. Those that it needs are
+    /// asked themselves.
+    pub fn reads_time(&self) -> bool {
+        self.reads_time
+    }
+
+    /// Whether everybody gets the same answer.
+    pub fn is_static(&self) -> bool {
+        let Definition { enabled, split, prerequisites, .. } = &self.definition;
+        !enabled || (self.rule.is_none() && split.is_none() && prerequisites.is_empty())
     }
 
     /// A variant's name and value.

@@ -2,13 +2,13 @@
 //! with an error instead of endless recursion.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::evaluate::{Outcome, Step, decide};
 use super::{Context, Flag, Prerequisite};
 
 /// Finds another flag of the same environment.
-pub type Lookup<'l> = dyn Fn(&str) -> Option<Rc<Flag>> + 'l;
+pub type Lookup<'l> = dyn Fn(&str) -> Option<Arc<Flag>> + 'l;
 
 /// The maximum depth of prerequisites; each level evaluates a rule on the stack of the one above (measured: 4 KB
 /// without optimisation; rules themselves have returned by then).

@@ -1,6 +1,7 @@
 //! The fuzz targets of tests/fuzz in a bounded form that is the same in every run: mutations of real inputs, by a fixed
 //! seed. `make fuzz` runs them guided by coverage, for as long as asked.
 
+use flagscope_core::otlp;
 use flagscope_core::sketch::{Histogram, Moments, Sketch, TDigest};
 use serde_json::Value;
 
@@ -113,6 +114,29 @@ fn otlp() {
         seeds.extend(short.lines().filter(|line| line.len() < 20_000).take(3).map(|line| line.as_bytes().to_vec()));
     }
     bounded("otlp", seeds, 6_000, judge::otlp);
+}
+
+#[test]
+fn protobuf() {
+    let mut seeds = Vec::new();
+    for file in ["traces", "logs", "metrics"] {
+        let path = format!("{}/../../tests/data/otlp/{file}.pb", env!("CARGO_MANIFEST_DIR"));
+        let samples = std::fs::read(&path).unwrap_or_else(|problem| panic!("{path}: {problem}"));
+        // Each request stands behind its length; the first one of each file is short enough.
+        let (length, rest) = samples.split_first_chunk::<4>().expect("a length");
+        let request = rest[..u32::from_le_bytes(*length) as usize].to_vec();
+        for kind in [otlp::Request::Traces, otlp::Request::Logs, otlp::Request::Metrics] {
+            let mut packed = Vec::new();
+            otlp::read_protobuf(kind, &request, &mut |row| {
+                if packed.len() < 2000 {
+                    otlp::pack(&mut packed, &row)
+                }
+            });
+            seeds.extend((!packed.is_empty()).then_some(packed));
+        }
+        seeds.push(request);
+    }
+    bounded("protobuf", seeds, 3_000, judge::protobuf);
 }
 
 #[test]

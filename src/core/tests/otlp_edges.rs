@@ -26,7 +26,7 @@ fn single(decoded: Decoded) -> (Row, Value) {
     let mut rows = accepted(decoded);
     assert_eq!(rows.len(), 1);
     let mut row = rows.remove(0);
-    let attributes = row.attributes.take().unwrap_or_default();
+    let attributes = row.attributes.take().map(|json| json.value()).unwrap_or_default();
     (row, attributes)
 }
 
@@ -136,12 +136,12 @@ fn line_6_last_time_largest_integer_no_value_summary_and_no_data() {
     let sum = json!({"type": "sum", "temporality": 2, "monotonic": true, "int": "9223372036854775807",
         "total": 9_223_372_036_854_775_807_f64});
     assert!(rows[0].cumulative && !rows[1].cumulative && !rows[2].cumulative);
-    assert_eq!(rows[0].attributes, Some(json!({"otlp": sum})));
+    assert_eq!(rows[0].attributes, Some(json!({"otlp": sum}).into()));
     let nothing = json!({"type": "sum", "temporality": 2, "monotonic": true, "no_recorded_value": true});
-    assert_eq!((rows[1].value, rows[1].attributes.clone()), (None, Some(json!({"otlp": nothing}))));
+    assert_eq!((rows[1].value, rows[1].attributes.clone()), (None, Some(json!({"otlp": nothing}).into())));
     let quantiles = json!([{"quantile": 0.0, "value": 1.0}, {"quantile": 1.0, "value": 3.0}]);
     let summary = json!({"type": "summary", "count": 3, "sum": 6.0, "quantiles": quantiles});
-    assert_eq!((rows[2].value, rows[2].attributes.clone()), (Some(2.0), Some(json!({"otlp": summary}))));
+    assert_eq!((rows[2].value, rows[2].attributes.clone()), (Some(2.0), Some(json!({"otlp": summary}).into())));
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn proto_example_metrics() {
         let wanted = Row {
             value: Some(value),
             unit: Some("1".into()),
-            attributes: Some(in_scope(own)),
+            attributes: Some(in_scope(own).into()),
             ..example(Signal::Metric, TIME, name)
         };
         assert_eq!(row, wanted);

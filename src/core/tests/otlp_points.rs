@@ -54,7 +54,7 @@ fn a_total_that_is_no_number_is_never_the_point_before() {
     for total in ["NaN", "Infinity", "-Infinity"] {
         let row = self::row(point("sum", 2, json!({"asDouble": total})));
         assert_eq!((row.cumulative, row.value), (false, None));
-        let otlp = &row.attributes.unwrap()["otlp"];
+        let otlp = &row.attributes.unwrap().value()["otlp"];
         assert_eq!((&otlp["total"], &otlp["change"]), (&json!(total), &json!("invalid")));
     }
     // A delta that is no number stays as it was sent: metrics count it as invalid.
@@ -84,7 +84,7 @@ fn integers_come_as_text_or_number() {
     for (given, value) in [(json!("9223372036854775807"), i64::MAX), (json!(i64::MIN), i64::MIN)] {
         let row = self::row(point("sum", 2, json!({"asInt": given})));
         assert_eq!(row.value, Some(value as f64));
-        assert_eq!(row.attributes.unwrap()["otlp"]["int"], json!(value.to_string()));
+        assert_eq!(row.attributes.unwrap().value()["otlp"]["int"], json!(value.to_string()));
     }
 }
 
@@ -162,5 +162,5 @@ fn a_summary_is_one_value() {
         "quantileValues": [{"quantile": 0.5, "value": "NaN"}]}))]}),
     ));
     assert_eq!((row.value, row.cumulative, count(&row)), (Some(1.5), false, None));
-    assert_eq!(row.attributes.unwrap()["otlp"]["quantiles"], json!([{"quantile": 0.5, "value": "NaN"}]));
+    assert_eq!(row.attributes.unwrap().value()["otlp"]["quantiles"], json!([{"quantile": 0.5, "value": "NaN"}]));
 }

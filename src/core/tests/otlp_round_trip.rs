@@ -27,8 +27,8 @@ fn found(rows: &[Row]) -> HashSet<String> {
         );
         let texts = [&row.unit, &row.subject, &row.environment, &row.service, &row.body, &Some(row.name.clone())];
         found.extend(texts.into_iter().flatten().cloned());
-        for json in [&row.attributes, &row.flags].into_iter().flatten() {
-            leaves(json, true, &mut |leaf| _ = found.insert(leaf));
+        for json in [row.attributes.as_ref().map(|json| json.value()), row.flags.clone()].into_iter().flatten() {
+            leaves(&json, true, &mut |leaf| _ = found.insert(leaf));
         }
         if let Some(Ok(body)) = row.body.as_ref().map(|body| serde_json::from_str(body)) {
             leaves(&body, true, &mut |leaf| _ = found.insert(leaf));

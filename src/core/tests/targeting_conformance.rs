@@ -1,7 +1,7 @@
 //! flagd's own cases, and its fractional vectors (JsonLogic's suite: targeting/rule.rs; origin: tests/data/flagd-cases/README.md).
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use flagscope_core::targeting::{Answer, Bucketing, Flag, Session, ValueType, evaluate, flagd};
 use serde_json::{Map, Value, json};
@@ -35,7 +35,7 @@ fn with_answer<T>(flag: Option<&Flag>, asked: Option<ValueType>, context: &Value
     let mut builder = session.begin(NOW);
     builder.value(context).expect("a context");
     let context = builder.finish(None).expect("a whole context");
-    then(evaluate(flag, asked, &context, &|_| None::<Rc<Flag>>))
+    then(evaluate(flag, asked, &context, &|_| None::<Arc<Flag>>))
 }
 
 /// The bucketings that a case holds for.

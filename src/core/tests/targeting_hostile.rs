@@ -1,6 +1,6 @@
 //! Whatever the rule and the context: an error or an answer, never a panic, a stack overflow or a hang.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flagscope_core::Kind;
@@ -31,7 +31,7 @@ fn with_answer<T>(flag: &Flag, context: &Value, then: impl Fn(Answer) -> T) -> f
     let mut session = Session::new();
     let mut builder = session.begin(0);
     builder.value(context)?;
-    Ok(then(evaluate(Some(flag), None, &builder.finish(Some("key"))?, &|_| None::<Rc<Flag>>)))
+    Ok(then(evaluate(Some(flag), None, &builder.finish(Some("key"))?, &|_| None::<Arc<Flag>>)))
 }
 
 /// Runs on a backend's stack, and not for long.

@@ -1,7 +1,7 @@
 //! The order of decisions around a live rollout and prerequisites, and that rollouts move nobody they need not.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use flagscope_core::targeting::{
     Bucketing, Definition, ErrorCode, Explanation, Flag, Prerequisite, Reason, Session, Split, ValueType, evaluate,
@@ -38,10 +38,10 @@ fn needs(flags: &[(&str, &str)]) -> Vec<Prerequisite> {
         .collect()
 }
 
-type Flags = HashMap<String, Rc<Flag>>;
+type Flags = HashMap<String, Arc<Flag>>;
 
 fn flags(definitions: impl IntoIterator<Item = Definition>) -> Flags {
-    let compiled = |definition: Definition| Rc::new(Flag::new(definition, &Map::new(), &Map::new()));
+    let compiled = |definition: Definition| Arc::new(Flag::new(definition, &Map::new(), &Map::new()));
     definitions.into_iter().map(|definition| (definition.key.clone(), compiled(definition))).collect()
 }
 
@@ -51,7 +51,7 @@ fn shape(flags: &Flags, key: Option<&str>, context: &Value) -> (Option<String>, 
     let mut builder = session.begin(0);
     builder.value(context).expect("a context");
     let context = builder.finish(key).expect("a whole context");
-    let answer = evaluate(flags.get("f").map(Rc::as_ref), None, &context, &|key| flags.get(key).cloned());
+    let answer = evaluate(flags.get("f").map(Arc::as_ref), None, &context, &|key| flags.get(key).cloned());
     assert_eq!(answer.value.is_some(), answer.variant.is_some());
     (answer.variant.map(str::to_owned), answer.reason, answer.error)
 }
@@ -59,7 +59,7 @@ fn shape(flags: &Flags, key: Option<&str>, context: &Value) -> (Option<String>, 
 fn explanation(flags: &Flags, asked: Option<ValueType>, key: Option<&str>) -> Explanation {
     let mut session = Session::new();
     let context = session.begin(0).finish(key).expect("a context");
-    explain("f", flags.get("f").map(Rc::as_ref), asked, &context, &|key| flags.get(key).cloned())
+    explain("f", flags.get("f").map(Arc::as_ref), asked, &context, &|key| flags.get(key).cloned())
 }
 
 fn off(reason: Reason) -> (Option<String>, Reason, Option<ErrorCode>) {
@@ -175,7 +175,7 @@ fn treated(bucketing: Bucketing, flag: &str, key: &str, percent: f64) -> bool {
     let flags = flags([Definition { bucketing, split: split(percent), ..definition(flag) }]);
     let mut session = Session::new();
     let context = session.begin(0).finish(Some(key)).expect("a context");
-    evaluate(flags.get(flag).map(Rc::as_ref), None, &context, &|_| None).variant == Some("on")
+    evaluate(flags.get(flag).map(Arc::as_ref), None, &context, &|_| None).variant == Some("on")
 }
 
 proptest! {

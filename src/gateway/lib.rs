@@ -1,0 +1,135 @@
+//! flagscope-gateway: what applications connect to. OpenTelemetry in, OpenFeature flags out; the
+//! database stands behind it.
+//!
+//! The door: which rooms there are (README.md has the map), and the life of a gateway from its sockets to its end.
+
+mod admin;
+mod auth;
+pub mod config;
+mod database;
+mod flags;
+mod gateway;
+mod grpc;
+mod listen;
+pub mod log;
+mod metric;
+mod route;
+mod telemetry;
+mod web;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use config::Config;
+use flags::{Flags, Follower, Start};
+use gateway::Gateway;
+use listen::{Address, Listener, Server, Services, Tls};
+
+/// A gateway whose sockets are open.
+pub struct Running {
+    gateway: Arc<Gateway>,
+    tls: Option<Arc<Tls>>,
+    /// Where it listens, in the order of [`Config::listeners`].
+    pub bound: Vec<SocketAddr>,
+}
+
+/// Starts a gateway. The error is what somebody has to change before it can serve; a database that is away is none.
+pub async fn start(config: Config) -> Result<Running, String> {
+    let mut environments = vec![config.environment.clone()];
+    for environment in config.keys.iter().flat_map(|key| &key.environments) {
+        if !environments.contains(environment) {
+            environments.push(environment.clone());
+        }
+    }
+    let gateway = Arc::new(Gateway::new(config, Flags::new(environments))?);
+    let tls = Tls::new(&gateway.config)?.map(Arc::new);
+    restore(&gateway);
+    let mut follower = Follower::new(Arc::clone(&gateway))?;
+    if let Start::Away(problem) = follower.first().await? {
+        let from = if gateway.flags.are_loaded() { "the snapshot" } else { "nothing yet" };
+        log::warn("the database is away at the start", &[("error", &problem), ("serving", &from)]);
+    }
+    let listeners = open(&gateway.config).await?;
+    let server = Arc::new(Server::new(Arc::clone(&gateway), tls.clone()));
+    let mut bound = Vec::new();
+    for (listener, services) in listeners {
+        bound.extend(listener.bound());
+        tokio::spawn(listener.run(Arc::clone(&server), services));
+    }
+    if !gateway.config.otlp_http.is_empty() || !gateway.config.otlp_grpc.is_empty() {
+        telemetry::spawn_senders(&gateway)?;
+    }
+    tokio::spawn(follower.run());
+    Ok(Running { gateway, tls, bound })
+}
+
+impl Running {
+    /// Ends it: no new connections after the delay, then what is under way, for as long as that may take.
+    pub async fn drain(&self) {
+        let config = &self.gateway.config;
+        self.gateway.draining.send_replace(true);
+        if tokio::time::timeout(config.drain_timeout, self.gateway.tasks.wait()).await.is_err() {
+            log::warn("what is still under way is given up", &[]);
+        }
+    }
+
+    /// Reads the certificates again.
+    pub fn reload(&self) {
+        let Some(tls) = &self.tls else { return };
+        match tls.reload(&self.gateway.config) {
+            Ok(()) => log::info("certificates are read again", &[]),
+            Err(problem) => log::error("certificates stay as they are", &[("error", &problem)]),
+        }
+    }
+
+    /// How long load balancers get to see that it ends.
+    pub fn delay(&self) -> Duration {
+        self.gateway.config.drain_delay
+    }
+
+    /// Tells `/readyz` that it will end.
+    pub fn announce_end(&self) {
+        self.gateway.ending.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+/// Takes the flags of the snapshot, if there is one.
+fn restore(gateway: &Gateway) {
+    let Some(path) = &gateway.config.snapshot else { return };
+    let told = |problem: &dyn std::fmt::Display| {
+        log::warn("the snapshot cannot be read", &[("file", &path.display()), ("error", problem)]);
+    };
+    let saved = match flags::snapshot::read(path) {
+        Ok(saved) => saved.unwrap_or_default(),
+        Err(problem) => return told(&problem),
+    };
+    for saved in saved {
+        if let Some(followed) = gateway.flags.all().iter().find(|followed| followed.asked == saved.asked)
+            && let Err(problem) = followed.restore(saved)
+        {
+            told(&problem);
+        }
+    }
+}
+
+/// Opens all sockets; those with one address are one.
+async fn open(config: &Config) -> Result<Vec<(Listener, Services)>, String> {
+    let mut wanted: Vec<(Address, Services)> = Vec::new();
+    for (name, texts) in config.listeners() {
+        let services = Services::named(name);
+        for text in texts {
+            let address = Address::parse(text)?;
+            match wanted.iter_mut().find(|(known, _)| *known == address && !text.ends_with(":0")) {
+                Some((_, known)) => *known = known.and(services),
+                None => wanted.push((address, services)),
+            }
+        }
+    }
+    let mut open = Vec::new();
+    for (address, services) in wanted {
+        let listener = Listener::open(&address).await.map_err(|problem| format!("{address:?}: {problem}"))?;
+        open.push((listener, services));
+    }
+    Ok(open)
+}

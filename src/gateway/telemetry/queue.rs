@@ -1,0 +1,155 @@
+//! Where rows wait until they are stored, and the room that they and their requests take.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use super::Outcome;
+use super::decode::Decoded;
+
+/// The rows of a request, waiting.
+pub struct Waiting {
+    /// Packed, without the version in front.
+    pub rows: Vec<u8>,
+    /// Who waits for the answer.
+    pub answer: oneshot::Sender<Result<(), Outcome>>,
+    /// Its room.
+    _room: Room,
+}
+
+/// The queue.
+pub struct Queue {
+    room: Arc<Semaphore>,
+    size: usize,
+    group: usize,
+    put: mpsc::UnboundedSender<Waiting>,
+    /// What waits; whoever holds it makes up a group.
+    taken: Mutex<mpsc::UnboundedReceiver<Waiting>>,
+    /// Senders that have a connection.
+    senders: AtomicUsize,
+    /// Bytes stored a second, lately.
+    rate: AtomicU64,
+}
+
+/// Room in the queue, given back when it is dropped.
+pub struct Room {
+    queue: Arc<Semaphore>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// What the whole queue holds: who needs more never gets it.
+    size: usize,
+    retry: u64,
+}
+
+impl Room {
+    /// Takes more.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Outcome> {
+        if self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) + bytes > self.size {
+            return Err(Outcome::TooLong(self.size));
+        }
+        let more = Arc::clone(&self.queue).try_acquire_many_owned(u32::try_from(bytes).unwrap_or(u32::MAX));
+        let more = more.map_err(|_| Outcome::Full(self.retry))?;
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            none => *none = Some(more),
+        }
+        Ok(())
+    }
+}
+
+impl Room {
+    /// Gives back all but so much.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.permit = self.permit.as_mut().and_then(|permit| permit.split(bytes));
+    }
+}
+
+impl Queue {
+    /// With room for so many bytes, of which so many make a group.
+    pub fn new(size: usize, group: usize) -> Self {
+        let (put, taken) = mpsc::unbounded_channel();
+        Self {
+            room: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
+            size,
+            group,
+            put,
+            taken: Mutex::new(taken),
+            senders: AtomicUsize::new(0),
+            rate: AtomicU64::new(0),
+        }
+    }
+
+    /// Room for so many bytes, or when to come again.
+    pub fn room(&self, bytes: usize) -> Result<Room, Outcome> {
+        let mut room =
+            Room { queue: Arc::clone(&self.room), permit: None, size: self.size, retry: self.retry_after() };
+        room.grow(bytes)?;
+        Ok(room)
+    }
+
+    /// Bytes that are taken.
+    pub fn used(&self) -> usize {
+        self.size.saturating_sub(self.room.available_permits())
+    }
+
+    /// In how many seconds there should be room: what waits by what is stored a second.
+    fn retry_after(&self) -> u64 {
+        let rate = self.rate.load(Ordering::Relaxed).max(1);
+        (self.used() as u64).div_ceil(rate).clamp(1, 30)
+    }
+
+    /// Whether somebody can store what is put in.
+    pub fn is_open(&self) -> bool {
+        self.senders.load(Ordering::Relaxed) > 0
+    }
+
+    /// A sender has a connection, or lost it.
+    pub fn has_sender(&self, has: bool) {
+        if has {
+            self.senders.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.senders.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// So much was stored in that time.
+    pub fn stored(&self, bytes: usize, time: Duration) {
+        let now = (bytes as f64 / time.as_secs_f64().max(1e-6)) as u64;
+        let before = self.rate.load(Ordering::Relaxed);
+        self.rate.store(if before == 0 { now } else { before / 4 * 3 + now / 4 }, Ordering::Relaxed);
+    }
+
+    /// Puts rows in, and waits until they are stored.
+    pub async fn put(&self, decoded: Decoded, within: Duration) -> Result<(), Outcome> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { rows: decoded.rows, answer, _room: decoded.room };
+        if self.put.send(waiting).is_err() {
+            return Err(Outcome::Away);
+        }
+        match tokio::time::timeout(within, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Outcome::Defect),
+            Err(_) => Err(Outcome::Unknown),
+        }
+    }
+
+    /// The next group: what waits, and what comes while the first of it waits for `linger`.
+    pub async fn group(&self, linger: Duration) -> Vec<Waiting> {
+        let mut taken = self.taken.lock().await;
+        let Some(first) = taken.recv().await else { return Vec::new() };
+        let mut bytes = first.rows.len();
+        let mut group = vec![first];
+        let end = tokio::time::Instant::now() + linger;
+        while bytes < self.group {
+            match tokio::time::timeout_at(end, taken.recv()).await {
+                Ok(Some(next)) => {
+                    bytes += next.rows.len();
+                    group.push(next);
+                }
+                _ => break,
+            }
+        }
+        group
+    }
+}

@@ -1,0 +1,157 @@
+//! Stores what waits: each sender has a connection, and stores one group after the other, each in one transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, timeout};
+use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::Outcome;
+use super::queue::Waiting;
+use crate::database::{Database, Failure, describe, failure};
+use crate::gateway::Gateway;
+use crate::log;
+
+/// The first byte of packed rows.
+const VERSION: u8 = 1;
+/// A serialisation failure or a deadlock is tried again so often.
+const TRIES: u32 = 3;
+/// Between two attempts to connect.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Starts the senders of a gateway.
+pub fn spawn_senders(gateway: &Arc<Gateway>) -> Result<(), String> {
+    let database = Database::new(&gateway.config.database_url, gateway.config.database_ca.as_deref())?;
+    for _ in 0..gateway.config.senders {
+        tokio::spawn(run(Arc::clone(gateway), database.clone()));
+    }
+    Ok(())
+}
+
+async fn run(gateway: Arc<Gateway>, database: Database) {
+    let mut pause = PAUSE.0;
+    loop {
+        match database.connect().await {
+            Ok((client, driver)) => {
+                let driver = tokio::spawn(async move {
+                    // The next statement says what was wrong.
+                    let _ = driver.await;
+                });
+                gateway.queue.has_sender(true);
+                let ended = serve(&gateway, &database, &client, &mut pause).await;
+                gateway.queue.has_sender(false);
+                driver.abort();
+                log::warn("a sender lost its connection", &[("error", &ended)]);
+            }
+            Err(error) if pause == PAUSE.0 => log::warn("a sender cannot connect", &[("error", &describe(&error))]),
+            Err(_) => {}
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// Stores groups as long as the connection lasts.
+async fn serve(gateway: &Gateway, database: &Database, client: &Client, pause: &mut Duration) -> String {
+    loop {
+        let group = tokio::select! {
+            group = gateway.queue.group(gateway.config.linger) => group,
+            // A connection that is gone must not take a group.
+            () = gone(client) => return "the connection was closed".to_owned(),
+        };
+        if let Some(problem) = store(gateway, database, client, group).await {
+            return problem;
+        }
+        *pause = PAUSE.0;
+    }
+}
+
+async fn gone(client: &Client) {
+    while !client.is_closed() {
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Stores a group, by halves where one request of it is bad. Gives why the connection cannot be used any more.
+async fn store(gateway: &Gateway, database: &Database, client: &Client, group: Vec<Waiting>) -> Option<String> {
+    let mut parts = vec![group];
+    while let Some(mut part) = parts.pop() {
+        // Who has gone away meanwhile is stored all the same: its rows were taken.
+        match call(gateway, database, client, &part).await {
+            Ok(()) => answer(part, &Ok(())),
+            Err((Failure::Data, _)) if part.len() > 1 => {
+                let half = part.split_off(part.len() / 2);
+                parts.extend([half, part]);
+            }
+            Err((Failure::Data, told)) => answer(part, &Err(Outcome::Bad(told))),
+            Err((Failure::Defect, told)) => {
+                log::error("rows were refused by the database", &[("error", &told)]);
+                answer(part, &Err(Outcome::Defect));
+            }
+            Err((Failure::Away, told)) => {
+                answer(part, &Err(Outcome::Away));
+                for part in parts {
+                    answer(part, &Err(Outcome::Away));
+                }
+                // A server that refuses now may take the next group later.
+                sleep(PAUSE.0).await;
+                return Some(told);
+            }
+        }
+    }
+    None
+}
+
+fn answer(part: Vec<Waiting>, outcome: &Result<(), Outcome>) {
+    for waiting in part {
+        // Nobody may wait any more.
+        let _ = waiting.answer.send(outcome.clone());
+    }
+}
+
+async fn call(
+    gateway: &Gateway,
+    database: &Database,
+    client: &Client,
+    part: &[Waiting],
+) -> Result<(), (Failure, String)> {
+    let mut rows = Vec::with_capacity(1 + part.iter().map(|waiting| waiting.rows.len()).sum::<usize>());
+    rows.push(VERSION);
+    for waiting in part {
+        rows.extend_from_slice(&waiting.rows);
+    }
+    let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&rows, Type::BYTEA)];
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let begun = Instant::now();
+        // Without a name, so that a pooler may give each statement another connection.
+        let query = client.query_typed("SELECT accepted, duplicate FROM flagscope.ingest_rows($1)", &parameters);
+        let answered = match timeout(gateway.config.statement_timeout, query).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let _ = timeout(Duration::from_secs(5), database.cancel(client)).await;
+                return Err((Failure::Away, "a query took longer than database.statement_timeout".to_owned()));
+            }
+        };
+        match answered {
+            Ok(stored) => {
+                let number =
+                    |column| stored.first().and_then(|row| row.try_get::<_, i64>(column).ok()).unwrap_or_default();
+                let metrics = &gateway.metrics;
+                metrics.records.add("outcome=\"accepted\"", number(0) as u64);
+                metrics.records.add("outcome=\"duplicate\"", number(1) as u64);
+                metrics.commits.add(begun.elapsed());
+                gateway.queue.stored(rows.len(), begun.elapsed());
+                gateway.flags.is_up.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            Err(error) => match failure(&error) {
+                (Failure::Away, true) if tries < TRIES => {}
+                (failure, _) => return Err((failure, describe(&error))),
+            },
+        }
+    }
+}

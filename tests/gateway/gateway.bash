@@ -1,0 +1,52 @@
+# shellcheck shell=bash
+# Sourced by the tests of the gateway: a cluster with the extension and a role, and gateways on ports of their own.
+. "$(dirname "${BASH_SOURCE[0]}")/../../tools/testlib.sh"
+. "$TOOLS/lib.sh"
+gateway=$TARGET/release/flagscope-gateway
+[ -x "$gateway" ] || die "$gateway is missing: tools/build gateway"
+work=$(mktemp -d)
+pids=()
+clean_up() {
+  [ "${#pids[@]}" = 0 ] || { kill -CONT "${pids[@]}" && kill "${pids[@]}" && wait "${pids[@]}"; } 2>/dev/null || true
+  if [ "$not_ok" != 0 ]; then tail -n 30 "$work"/*.log 2>/dev/null | sed 's/^/#   /' || true; fi
+  rm -rf "$work"
+  end_of_test
+}
+trap clean_up EXIT
+
+url() { printf 'postgresql://%s@/postgres?host=%s&port=%s' "$1" "${PGHOST//\//%2F}" "$PGPORT"; }
+
+# serve NAME [--key value ...]: starts a gateway on free ports and waits until it listens; otlp=, ofrep=, admin= are its URLs, grpc=, rpc=, sync= its addresses.
+serve() {
+  local name=$1 deadline=$((SECONDS + 10))
+  shift
+  DATABASE_URL=$(url gate) "$gateway" --listen.otlp_http 127.0.0.1:0 --listen.otlp_grpc 127.0.0.1:0 \
+    --listen.ofrep 127.0.0.1:0 --listen.flagd_rpc 127.0.0.1:0 --listen.flagd_sync 127.0.0.1:0 \
+    --listen.admin 127.0.0.1:0 "$@" >/dev/null 2>"$work/$name.log" &
+  pid=$!
+  pids+=("$pid")
+  until grep -q ' listening ' "$work/$name.log" 2>/dev/null; do
+    [ "$SECONDS" -lt "$deadline" ] && kill -0 "$pid" 2>/dev/null || { not_ok "gateway $name listens" "$(cat "$work/$name.log")" && exit 1; }
+    sleep 0.05
+  done
+  # shellcheck disable=SC2034 # for the tests
+  IFS=, read -r otlp grpc ofrep rpc sync admin < <(sed -nE 's/.* listening addresses=(.*)/\1/p' "$work/$name.log")
+  otlp=http://$otlp ofrep=http://$ofrep admin=http://$admin
+}
+
+# until "text" seconds want command...: runs it until it says what is wanted.
+until_is() {
+  local text=$1 deadline=$((SECONDS + $2)) want=$3 got
+  shift 3
+  while :; do
+    got=$("$@" 2>&1 || true)
+    [ "$got" != "$want" ] || break
+    [ "$SECONDS" -lt "$deadline" ] || { is "$text" "$got" "$want" && return; }
+    sleep 0.05
+  done
+  ok "$text"
+}
+
+# post PATH [BODY] [curl's arguments]: the body of the answer.
+post() { curl -sS -X POST --data "${2:-}" "${@:3}" "$ofrep$1"; }
+status() { curl -sS -o /dev/null -w '%{http_code}' "$@"; }
