@@ -80,7 +80,6 @@ fn decode_otlp(
     >,
     ErrorReport,
 > {
-    use flagscope_core::calendar::UNIX_TO_POSTGRES;
     let unpacked = packed.map(unpacked).transpose().report()?;
     let mut rows = payload.map(|payload| Rows::new(payload.to_owned()));
     // The last row has no time and carries the account.

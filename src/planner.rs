@@ -1,6 +1,6 @@
 //! SQL face of `core::planner`; where its numbers come from stands in `sql/api/plan.sql`.
 
-use flagscope_core::planner::{Against, Forecast, Measure, Question, Stage, Watched, forecast};
+use flagscope_core::planner::{Against, Forecast, Measure, Question, Seen, Stage, Watched, forecast};
 use flagscope_core::sketch::Histogram;
 use flagscope_core::stats::exceedance::MIX4;
 use flagscope_core::stats::margin::Margin;
@@ -41,42 +41,46 @@ struct Step {
     seconds: f64,
 }
 
-/// What a ramp will see; documented in `sql/api/plan.sql`. The first row, of stage 0, is of all stages together.
+/// What a ramp will see; documented in `sql/api/plan.sql`. The first row, of stage 0, is of all stages together. What
+/// cannot be planned is an error, or, unless `raises`, that row's problem: a report of real data goes on without a plan.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
 #[allow(clippy::type_complexity)] // the columns of one SQL row
 fn forecast_ramp(
     request: Option<Document>,
     values: Option<Stored<Histogram>>,
     searches: Option<bool>,
+    raises: Option<bool>,
 ) -> Result<
     TableIterator<
         'static,
         (
             name!(stage, i32),
-            name!(rows_treatment, f64),
-            name!(rows_control, f64),
+            name!(rows_treatment, Option<f64>),
+            name!(rows_control, Option<f64>),
             name!(smallest_effect, Option<f64>),
-            name!(found, f64),
+            name!(found, Option<f64>),
             name!(found_after, Option<f64>),
             name!(safe_after, Option<f64>),
+            name!(problem, Option<String>),
         ),
     >,
     ErrorReport,
 > {
     let Some(request) = request else { return Ok(TableIterator::empty()) };
     let request = request.0.and_then(read).report()?;
-    let (watched, ramp, question) = request.asked(values.map(|values| values.0)).report()?;
-    let question = Question { searches: searches.unwrap_or(true), ..question };
-    let Forecast { stages, found_after, slips, safe_after } = forecast(&watched, &ramp, &question).report()?;
-    let sum = |rows: fn(&flagscope_core::planner::Seen) -> f64| stages.iter().map(rows).sum::<f64>();
-    let last = ramp.iter().rposition(|stage| stage.share < 1.0 || watched.is_alone());
-    let smallest = last.and_then(|last| stages[last].smallest);
-    let whole =
-        (0, sum(|s| s.rows_treatment), sum(|s| s.rows_control), smallest, 1.0 - slips, found_after, safe_after);
-    let each = stages.iter().zip(1..);
-    let each = each.map(|(s, stage)| (stage, s.rows_treatment, s.rows_control, s.smallest, s.found, None, None));
-    Ok(TableIterator::new(std::iter::once(whole).chain(each).collect::<Vec<_>>()))
+    let question = Question { searches: searches.unwrap_or(true), ..request.question() };
+    question.check().report()?;
+    let rows = match request.forecast(values.map(|values| values.0), &question) {
+        Ok(rows) => rows,
+        Err(problem) if raises == Some(false) => {
+            vec![(0, None, None, None, None, None, None, Some(problem.to_string()))]
+        }
+        Err(problem) => return Err(problem).report(),
+    };
+    Ok(TableIterator::new(rows))
 }
+
+type Row = (i32, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<String>);
 
 fn read(json: serde_json::Value) -> CoreResult<Request> {
     serde_json::from_value(json).map_err(|problem| {
@@ -86,23 +90,41 @@ fn read(json: serde_json::Value) -> CoreResult<Request> {
 }
 
 impl Request {
-    fn asked(self, values: Option<Histogram>) -> CoreResult<(Watched, Vec<Stage>, Question)> {
+    fn question(&self) -> Question {
+        let (effect, safe, copy_after) = (self.effect, 1.0 + self.safe_margin, self.copy_after);
+        Question { effect, safe, copy_after, waits: true, searches: true }
+    }
+
+    fn forecast(self, values: Option<Histogram>, question: &Question) -> CoreResult<Vec<Row>> {
+        let watched = self.watched(values)?;
+        let ramp: Vec<_> =
+            self.stages.iter().map(|s| Stage { share: s.percent / 100.0, seconds: s.seconds }).collect();
+        let Forecast { stages, found_after, slips, safe_after } = forecast(&watched, &ramp, question)?;
+        let sum = |rows: fn(&Seen) -> f64| Some(stages.iter().map(rows).sum::<f64>());
+        let last = ramp.iter().rposition(|stage| stage.share < 1.0 || watched.is_alone());
+        let smallest = last.and_then(|last| stages[last].smallest);
+        let (treatment, control) = (sum(|s| s.rows_treatment), sum(|s| s.rows_control));
+        let whole = (0, treatment, control, smallest, Some(1.0 - slips), found_after, safe_after, None);
+        let each = stages.iter().zip(1..).map(|(s, stage)| {
+            (stage, Some(s.rows_treatment), Some(s.rows_control), s.smallest, Some(s.found), None, None, None)
+        });
+        Ok(std::iter::once(whole).chain(each).collect())
+    }
+
+    fn watched(&self, values: Option<Histogram>) -> CoreResult<Watched> {
         let against = match (self.limit_value, self.margin_absolute) {
             (Some(limit), _) => Against::Limit(limit),
             (None, Some(units)) => Against::Control(Margin::Absolute(units)),
             (None, None) => Against::Control(Margin::Relative(self.margin.unwrap_or_default())),
         };
-        let watched = Watched {
+        Ok(Watched {
             measure: self.measure(values)?,
             harm: if self.harm == "decrease" { Harm::Decrease } else { Harm::Increase },
             against,
             alpha: self.alpha,
             design_effect: self.design_effect,
             rows_per_second: self.rows_per_second,
-        };
-        let ramp = self.stages.iter().map(|s| Stage { share: s.percent / 100.0, seconds: s.seconds }).collect();
-        let (effect, safe, copy_after) = (self.effect, 1.0 + self.safe_margin, self.copy_after);
-        Ok((watched, ramp, Question { effect, safe, copy_after, waits: true, searches: true }))
+        })
     }
 
     fn measure(&self, values: Option<Histogram>) -> CoreResult<Measure> {

@@ -30,11 +30,12 @@ COMMENT ON COLUMN flagscope.rollout_plan.safe_after IS
     'the median time until "no worse than safe_margin" is shown of a treatment that is as good as the control';
 COMMENT ON COLUMN flagscope.rollout_plan.words IS 'the same in words, or why there is no plan';
 
-COMMENT ON FUNCTION _flagscope.forecast_ramp(jsonb, flagscope.histogram, boolean) IS
+COMMENT ON FUNCTION _flagscope.forecast_ramp(jsonb, flagscope.histogram, boolean, boolean) IS
     'plays a guardrail over a ramp with a fixed seed; request: {kind, harm, margin, margin_absolute, limit_value, '
     'quantile, alpha, design_effect, rows_per_second, baseline, deviation, cap, effect, safe_margin, copy_after, '
     'stages: [{percent, seconds}]}, NULL: no rows; values: those of a quantile''s past; searches: also for the '
-    'smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp';
+    'smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp; raises: '
+    'what cannot be planned is an error, false: it is the problem of stage 0';
 
 COMMENT ON FUNCTION _flagscope.worse(float8, text, text, float8, float8) IS
     'a value of a kind of metric worsened by a margin: value, kind, harm, margin, margin_absolute (which goes first)';
@@ -76,25 +77,27 @@ RETURN CASE
 COMMENT ON FUNCTION _flagscope.stage_words(jsonb, numeric, float8) IS 'what a stage will find, in words';
 
 CREATE FUNCTION _flagscope.plan_of_numbers(rule jsonb, percents numeric[], seconds float8[], past flagscope.histogram,
-    searches boolean)
+    searches boolean, raises boolean)
 RETURNS SETOF flagscope.rollout_plan
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT NULL, nullif(f.stage, 0), percents[f.stage],
-        make_interval(secs => CASE f.stage WHEN 0 THEN (SELECT sum(s) FROM unnest(seconds) s)
-            ELSE seconds[f.stage] END),
+        CASE WHEN f.problem IS NULL THEN make_interval(secs => CASE f.stage
+            WHEN 0 THEN (SELECT sum(s) FROM unnest(seconds) s) ELSE seconds[f.stage] END) END,
         round(f.rows_treatment)::bigint, round(f.rows_control)::bigint, f.smallest_effect, f.found,
         make_interval(secs => f.found_after), make_interval(secs => f.safe_after),
-        CASE f.stage WHEN 0 THEN _flagscope.plan_words(rule, f.found, f.found_after, f.safe_after, searches)
+        CASE WHEN f.problem IS NOT NULL THEN 'not planned: ' || f.problem
+            WHEN f.stage = 0 THEN _flagscope.plan_words(rule, f.found, f.found_after, f.safe_after, searches)
             ELSE _flagscope.stage_words(rule, percents[f.stage], f.smallest_effect) END
     FROM _flagscope.forecast_ramp(
         rule || jsonb_build_object('stages', (
             SELECT jsonb_agg(jsonb_build_object('percent', p, 'seconds', s) ORDER BY i)
-            FROM unnest(percents, seconds) WITH ORDINALITY x(p, s, i))), past, searches) f
+            FROM unnest(percents, seconds) WITH ORDINALITY x(p, s, i))), past, searches, raises) f
     ORDER BY f.stage = 0, f.stage;
 $$;
-COMMENT ON FUNCTION _flagscope.plan_of_numbers(jsonb, numeric[], float8[], flagscope.histogram, boolean) IS
-    'the plan of one guardrail, given by what forecast_ramp() wants, in words';
+COMMENT ON FUNCTION _flagscope.plan_of_numbers(jsonb, numeric[], float8[], flagscope.histogram, boolean, boolean) IS
+    'the plan of one guardrail, given by what forecast_ramp() wants, in words; raises: what cannot be planned is an '
+    'error, false: one row says why';
 
 CREATE FUNCTION _flagscope.usual_stages() RETURNS numeric[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -140,7 +143,7 @@ BEGIN
             'rows_per_second', requests_per_second, 'baseline', baseline, 'deviation', deviation, 'cap', cap,
             'effect', effect, 'safe_margin', safe_margin,
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
-        percents, seconds, NULL::flagscope.histogram, true);
+        percents, seconds, NULL::flagscope.histogram, true, true);
 END $$;
 COMMENT ON FUNCTION flagscope.plan_rollout(numeric[], float8, float8, float8, float8, flagscope.metric_kind,
     flagscope.harm, float8, interval, bigint, float8, float8, float8) IS
@@ -237,7 +240,8 @@ AS $$
     SELECT p.guardrail, f.stage, f.percent, f.lasts, f.rows_treatment, f.rows_control, f.smallest_effect, f.found,
         f.found_after, f.safe_after, coalesce(p.note, f.words)
     FROM planned p LEFT JOIN LATERAL (SELECT x.* FROM _flagscope.plan_of_numbers(
-        CASE WHEN p.note IS NULL THEN p.rule END, percents, (SELECT lasts.seconds FROM lasts), p.histogram, searches) x
+        CASE WHEN p.note IS NULL THEN p.rule END, percents, (SELECT lasts.seconds FROM lasts), p.histogram,
+        searches, false) x
         WHERE p.note IS NULL) f ON true
     ORDER BY p.nr, f.stage NULLS LAST;
 $$;
@@ -259,6 +263,11 @@ DECLARE
     samples float8[];
 BEGIN
     PERFORM _flagscope.require_flag(flag), _flagscope.finite('a plan', at);
+    IF NOT (requests_per_second > 0 AND requests_per_second < 'Infinity') THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = format('requests_per_second must be a positive number, got "%s"', requests_per_second),
+            HINT = 'It counts those of both arms together; NULL takes what was measured.';
+    END IF;
     SELECT x.* INTO r FROM flagscope.rollout x
     WHERE x.flag = plan_rollout.flag AND x.environment = env AND x.status IN ('draft', 'running', 'paused', 'held');
     IF r.id IS NULL THEN

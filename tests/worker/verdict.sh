@@ -11,10 +11,10 @@ is "it is the first line" "$(sql 'SELECT item FROM flagscope.status() LIMIT 1')"
 is "for monitoring, too" "$(sql "SELECT string_agg(name || ' ' || state, ', ') FROM flagscope.health")" \
   'judging ok, locks ok, maintenance ok, outbox ok'
 
-# The query that the README gives to Prometheus, as a role that may only read.
+# The query that examples/monitoring.md gives to Prometheus, as a role that may only read.
 sql "CREATE ROLE monitor LOGIN; SELECT flagscope.grant_reader('monitor')" >/dev/null
-query=$(sed -nE 's/^ +(SELECT name, array_position.*)/\1/p' "$TOOLS/../README.md")
-is "the README's query for Prometheus" "$(PGUSER=monitor sql "$query")" $'judging|0\nlocks|0\nmaintenance|0\noutbox|0'
+query=$(sed -nE 's/^ +(SELECT name, array_position.*)/\1/p' "$TOOLS/../examples/monitoring.md")
+is "the query for Prometheus of examples/monitoring.md" "$(PGUSER=monitor sql "$query")" $'judging|0\nlocks|0\nmaintenance|0\noutbox|0'
 
 # A tick that fails each time.
 sql "ALTER FUNCTION _flagscope.consume_lanes(timestamptz, timestamptz) RENAME TO hidden"
@@ -25,7 +25,7 @@ poll "tick_state counts on" 20 "SELECT failures > 20 AND failing_since < last_er
 told="SELECT string_agg(payload ->> 'name' || ' ' || (payload ->> 'state'), ', ' ORDER BY id) FROM flagscope.outbox WHERE kind = 'health'"
 is "one row of outbox for many ticks" "$(sql "$told")" 'judging critical'
 is "and one line of the log" "$(logged test-verdict 'WARNING:  flagscope: judging: NOT judging since')" 1
-sql "ALTER FUNCTION flagscope.hidden(timestamptz, timestamptz) RENAME TO consume_lanes"
+sql "ALTER FUNCTION _flagscope.hidden(timestamptz, timestamptz) RENAME TO consume_lanes"
 poll "it recovers" 20 "$verdict" judging
 is "which is told once, too" "$(sql "$told")" 'judging critical, judging ok'
 is "what it was is still known" "$(sql "SELECT failures, failing_since, last_error LIKE 'function %' FROM _flagscope.tick_state")" '0||t'

@@ -117,7 +117,8 @@ pub struct Forecast {
 /// # Errors
 /// [`Kind::InvalidParameter`] for a stage, an effect or a baseline out of range.
 pub fn forecast(watched: &Watched, ramp: &[Stage], question: &Question) -> Result<Forecast> {
-    check(ramp, question)?;
+    question.check()?;
+    check(ramp)?;
     watched.check()?;
     let mut player = Player::new(watched, ramp, question);
     let asked = player.play(question.effect, Goal::Harm, RUNS)?;
@@ -137,8 +138,28 @@ pub fn forecast(watched: &Watched, ramp: &[Stage], question: &Question) -> Resul
     Ok(Forecast { stages, found_after: asked.median(), slips, safe_after })
 }
 
-fn check(ramp: &[Stage], question: &Question) -> Result<()> {
-    let bad = |message: String, hint: &str| Err(Error::new(Kind::InvalidParameter, message).hint(hint));
+fn bad<T>(message: String, hint: &str) -> Result<T> {
+    Err(Error::new(Kind::InvalidParameter, message).hint(hint))
+}
+
+impl Question {
+    /// Checks what was asked, which does not depend on any data.
+    pub fn check(&self) -> Result<()> {
+        if !(1.0..=1000.0).contains(&self.effect) {
+            let message = format!("an effect is how many times worse, from 1 to 1000, got \"{}\"", self.effect);
+            return bad(message, "1.5 is half as much again; of what hurts by a decrease it is two thirds.");
+        }
+        if !(self.safe > 1.0 && self.safe <= 100.0) {
+            return bad(
+                format!("a safe margin lies above 0 and at most at 99, got \"{}\"", self.safe - 1.0),
+                "0.2 is \"no worse than 20 %\".",
+            );
+        }
+        Ok(())
+    }
+}
+
+fn check(ramp: &[Stage]) -> Result<()> {
     if ramp.is_empty() || ramp.len() > MOST_STAGES {
         return bad(
             format!("a plan has 1 to {MOST_STAGES} stages, got {}", ramp.len()),
@@ -152,20 +173,10 @@ fn check(ramp: &[Stage], question: &Question) -> Result<()> {
         }
         if !(stage.seconds > 0.0 && stage.seconds <= 1e10) {
             return bad(
-                format!("a stage lasts longer than nothing, got {} s", stage.seconds),
-                "For example '10 minutes'.",
+                format!("a stage lasts longer than nothing and at most 300 years, got {} s", stage.seconds),
+                "It ends when its minimal duration is over and its samples are there; see min_sample.",
             );
         }
-    }
-    if !(1.0..=1000.0).contains(&question.effect) {
-        let message = format!("an effect is how many times worse, from 1 to 1000, got \"{}\"", question.effect);
-        return bad(message, "1.5 is half as much again; of what hurts by a decrease it is two thirds.");
-    }
-    if !(question.safe > 1.0 && question.safe <= 100.0) {
-        return bad(
-            format!("a safe margin lies above 0 and at most at 99, got \"{}\"", question.safe - 1.0),
-            "0.2 is \"no worse than 20 %\".",
-        );
     }
     Ok(())
 }

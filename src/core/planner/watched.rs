@@ -1,6 +1,7 @@
 //! A guardrail as the planner sees it: what is measured, and what it is compared with.
 
-use crate::error::{Error, Kind, Result};
+use super::bad;
+use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::margin::Margin;
 use crate::stats::tilt::Harm;
@@ -69,7 +70,6 @@ impl Watched {
 
     /// Checks that it can be played.
     pub(super) fn check(&self) -> Result<()> {
-        let bad = |message: String, hint: &str| Err(Error::new(Kind::InvalidParameter, message).hint(hint));
         if !(self.rows_per_second > 0.0 && self.rows_per_second <= 1e9) {
             let message = format!("rows a second lie above 0 and at most at 1e9, got \"{}\"", self.rows_per_second);
             return bad(message, "They are those of both arms together.");
@@ -87,14 +87,14 @@ impl Watched {
             Measure::Rate(rate) if !(*rate > 0.0 && *rate <= 1e9) => {
                 bad(format!("the baseline of a rate is positive, got \"{rate}\""), "Events for each row.")
             }
-            Measure::Mean { mean, deviation, cap }
-                if !(*mean > 0.0 && mean < cap && *deviation > 0.0 && *cap <= 1e140) =>
-            {
-                let message = format!(
-                    "a mean lies between 0 and its cap, and its values spread: got \"{mean}\", \"{cap}\" and \"{deviation}\""
-                );
-                bad(message, "Give the metric a cap: about the 99.9 % quantile of its values.")
-            }
+            Measure::Mean { mean, cap, .. } if !(*mean > 0.0 && mean < cap && *cap <= 1e140) => bad(
+                format!("a mean lies between 0 and its cap, got \"{mean}\" and the cap \"{cap}\""),
+                "A metric's cap is about the 99.9 % quantile of its values.",
+            ),
+            Measure::Mean { deviation, .. } if !(*deviation > 0.0 && deviation.is_finite()) => bad(
+                format!("a mean is planned from values that differ; their standard deviation was \"{deviation}\""),
+                "Wait for more data of the metric, or plan with numbers.",
+            ),
             Measure::Quantile { values, .. } if values.count() == 0 => {
                 bad("there are no values to plan with".to_owned(), "Wait for data of the metric.")
             }

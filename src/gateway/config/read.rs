@@ -47,8 +47,7 @@ pub fn read(
     if given.version {
         return Ok(Command::Print(format!("flagscope-gateway {}\n", env!("CARGO_PKG_VERSION"))));
     }
-    let mut config = Config::default();
-    config.database_url = environment("DATABASE_URL").unwrap_or_default();
+    let mut config = Config { database_url: environment("DATABASE_URL").unwrap_or_default(), ..Config::default() };
     let file = given.file.or_else(|| environment("FLAGSCOPE_GATEWAY_CONFIG").map(PathBuf::from));
     if let Some(path) = file {
         let text = std::fs::read_to_string(&path).map_err(|problem| format!("{}: {problem}", path.display()))?;

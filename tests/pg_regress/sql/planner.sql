@@ -42,6 +42,18 @@ SELECT stage, percent, lasts, rows_treatment FROM flagscope.plan_rollout('checko
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00') IS NOT NULL AS started;
 SELECT regexp_replace(r, '[0-9.]+ (times|min|%|s\M)', 'N \1', 'g') FROM flagscope.rollout_report(:id, '2040-01-02 13:01') r WHERE r ~ 'can still|slip';
 
+-- Data of which nothing can be planned takes neither the report nor the other guardrails with it: values that do not
+-- differ, traffic so thin that a stage would last for ages.
+SELECT flagscope.create_flag('constant'), flagscope.create_metric('amount', 'mean', 'event', '{"name": "sale"}', cap => 10);
+SELECT flagscope.create_guardrail('constant', 'amount');
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+SELECT timestamptz '2040-01-02 12:00:00' + i * interval '10 s', 'event', 'sale', 5, '{"constant": "off"}' FROM generate_series(0, 99) i;
+SELECT guardrail, stage, words FROM flagscope.plan_rollout('constant', at => '2040-01-02 13:00');
+SELECT flagscope.start_rollout(flagscope.create_rollout('constant'), at => '2040-01-02 13:00') IS NOT NULL AS started;
+SELECT count(*) > 5 AS reported FROM flagscope.rollout_report((SELECT id FROM flagscope.rollout WHERE flag = 'constant'), '2040-01-02 13:01');
+SELECT flagscope.create_guardrail('constant', 'amount', name => 'patient', min_sample => 9000000000000000);
+SELECT guardrail, stage, words FROM flagscope.plan_rollout('constant', at => '2040-01-02 13:00');
+
 -- What cannot be planned is said.
 SELECT flagscope.plan_rollout('nothing');
 SELECT flagscope.plan_rollout('checkout', effect => 0.5, at => '2040-01-02 13:00');
