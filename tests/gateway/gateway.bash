@@ -50,3 +50,21 @@ until_is() {
 # post PATH [BODY] [curl's arguments]: the body of the answer.
 post() { curl -sS -X POST --data "${2:-}" "${@:3}" "$ofrep$1"; }
 status() { curl -sS -o /dev/null -w '%{http_code}' "$@"; }
+# counted 'name\{labels\}': a number of /metrics; 0 when nothing was counted yet.
+counted() { curl -sS "$admin/metrics" | sed -nE "s/^flagscope_gateway_$1 //p" | grep . || say 0; }
+
+# hold SQL: a transaction that has run it and stays open, until it is released.
+hold() {
+  rm -f "$work/hold" && mkfifo "$work/hold"
+  psql -XAtq -v ON_ERROR_STOP=1 <"$work/hold" >"$work/held" 2>&1 &
+  holder=$!
+  pids+=("$holder")
+  exec 4>"$work/hold"
+  say "BEGIN; $1; SELECT 'held';" >&4
+  until_is "a session holds: $1" 20 held cat "$work/held"
+}
+release() { # by a word, since those who were started meanwhile have the pipe open, too
+  printf 'COMMIT;\n\\q\n' >&4
+  exec 4>&-
+  wait "$holder"
+}

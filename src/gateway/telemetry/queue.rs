@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Outcome;
 use super::decode::Decoded;
@@ -18,6 +18,9 @@ pub struct Waiting {
     /// Its room.
     _room: Room,
 }
+
+/// The first rows of a group, and the right to take the others.
+pub type First<'a> = (Waiting, MutexGuard<'a, mpsc::UnboundedReceiver<Waiting>>);
 
 /// The queue.
 pub struct Queue {
@@ -129,15 +132,23 @@ impl Queue {
         }
         match tokio::time::timeout(within, answered).await {
             Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Outcome::Defect),
-            Err(_) => Err(Outcome::Unknown),
+            // Whoever had them ended without a word: they may be stored or not.
+            Ok(Err(_)) | Err(_) => Err(Outcome::Unknown),
         }
     }
 
-    /// The next group: what waits, and what comes while the first of it waits for `linger`.
-    pub async fn group(&self, linger: Duration) -> Vec<Waiting> {
+    /// Waits for rows, and keeps others from taking any until the group is made up. Whoever stops waiting has taken none.
+    pub async fn first(&self) -> First<'_> {
         let mut taken = self.taken.lock().await;
-        let Some(first) = taken.recv().await else { return Vec::new() };
+        match taken.recv().await {
+            Some(first) => (first, taken),
+            // The queue has an end to put into itself: it is never closed.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The group that begins with those rows: what waits, and what comes while they wait for `linger`.
+    pub async fn group(&self, (first, mut taken): First<'_>, linger: Duration) -> Vec<Waiting> {
         let mut bytes = first.rows.len();
         let mut group = vec![first];
         let end = tokio::time::Instant::now() + linger;

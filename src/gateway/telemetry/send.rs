@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
@@ -35,12 +36,9 @@ async fn run(gateway: Arc<Gateway>, database: Database) {
     loop {
         match database.connect().await {
             Ok((client, driver)) => {
-                let driver = tokio::spawn(async move {
-                    // The next statement says what was wrong.
-                    let _ = driver.await;
-                });
+                let mut driver = tokio::spawn(driver);
                 gateway.queue.has_sender(true);
-                let ended = serve(&gateway, &database, &client, &mut pause).await;
+                let ended = serve(&gateway, &database, &client, &mut driver, &mut pause).await;
                 gateway.queue.has_sender(false);
                 driver.abort();
                 log::warn("a sender lost its connection", &[("error", &ended)]);
@@ -53,14 +51,24 @@ async fn run(gateway: Arc<Gateway>, database: Database) {
     }
 }
 
+/// What drives a connection, and ends when the connection does.
+type Driven = JoinHandle<Result<(), tokio_postgres::Error>>;
+
 /// Stores groups as long as the connection lasts.
-async fn serve(gateway: &Gateway, database: &Database, client: &Client, pause: &mut Duration) -> String {
+async fn serve(
+    gateway: &Gateway,
+    database: &Database,
+    client: &Client,
+    driver: &mut Driven,
+    pause: &mut Duration,
+) -> String {
     loop {
-        let group = tokio::select! {
-            group = gateway.queue.group(gateway.config.linger) => group,
+        let first = tokio::select! {
+            first = gateway.queue.first() => first,
             // A connection that is gone must not take a group.
-            () = gone(client) => return "the connection was closed".to_owned(),
+            ended = &mut *driver => return why(ended),
         };
+        let group = gateway.queue.group(first, gateway.config.linger).await;
         if let Some(problem) = store(gateway, database, client, group).await {
             return problem;
         }
@@ -68,9 +76,11 @@ async fn serve(gateway: &Gateway, database: &Database, client: &Client, pause: &
     }
 }
 
-async fn gone(client: &Client) {
-    while !client.is_closed() {
-        sleep(Duration::from_millis(100)).await;
+fn why(ended: Result<Result<(), tokio_postgres::Error>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => "the connection was closed".to_owned(),
+        Ok(Err(error)) => describe(&error),
+        Err(panicked) => panicked.to_string(),
     }
 }
 
