@@ -72,13 +72,15 @@ SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 
 CREATE TRIGGER expect_rows BEFORE INSERT ON _flagscope.manifest FOR EACH ROW EXECUTE FUNCTION _flagscope.expect_rows();
 CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
-CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment_definition FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
+CREATE TRIGGER give_way BEFORE INSERT ON flagscope.environment_definition FOR EACH ROW
+    EXECUTE FUNCTION _flagscope.give_way();
 CREATE TRIGGER give_way BEFORE INSERT ON _flagscope.removal FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER give_way;
 ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER give_way;
 ALTER TABLE _flagscope.removal ENABLE REPLICA TRIGGER give_way;
 
--- Every table with a foreign key, with a trigger that checks rows or reads other tables, or with shipped rows to be replaced.
+-- Every table with a foreign key, with a trigger that checks rows or reads other tables,
+-- or with shipped rows to be replaced.
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.setting FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.environment_definition FOR EACH STATEMENT
@@ -152,8 +154,8 @@ ALTER TABLE flagscope.guardrail_policy ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail_status ENABLE REPLICA TRIGGER end_restore;
 
--- Is this CREATE EXTENSION part of a dump? The script sees its own search_path, but only dumps set xmloption. Without this
--- check the worker, which starts at once, would create partitions that the dump is about to create.
+-- Is this CREATE EXTENSION part of a dump? The script sees its own search_path, but only dumps set xmloption. Without
+-- this check the worker, which starts at once, would create partitions that the dump is about to create.
 INSERT INTO _flagscope.restore (part, pid, backend_start)
 SELECT 'extension', a.pid, a.backend_start FROM pg_stat_activity a
 WHERE a.pid = pg_backend_pid()

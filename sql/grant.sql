@@ -1,5 +1,5 @@
--- Privileges, all in one place. Nothing is granted to PUBLIC; functions grant one of these sets to a role. Each function
--- of the schema flagscope is named in a list here, or only the owner may call it; test role_matrix compares.
+-- Privileges, all in one place. Nothing is granted to PUBLIC; functions grant one of these sets to a role. Each
+-- function of the schema flagscope is named in a list here, or only the owner may call it; test role_matrix compares.
 --   reader  sees everything: SELECT on all tables and views, EXECUTE on what only reads
 --   writer  sends telemetry and evaluates flags: no SELECT, no configuration
 --   admin   both, and writes configuration, drives rollouts, calls tick()
@@ -8,7 +8,8 @@
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 
 ALTER FUNCTION flagscope.tick(timestamptz) SECURITY DEFINER;
-ALTER FUNCTION _flagscope.decide_manually(bigint, flagscope.action, text, text, timestamptz, boolean, integer) SECURITY DEFINER;
+ALTER FUNCTION _flagscope.decide_manually(bigint, flagscope.action, text, text, timestamptz, boolean,
+    integer) SECURITY DEFINER;
 ALTER FUNCTION flagscope.approve_stage(bigint, integer, text, text, timestamptz) SECURITY DEFINER;
 ALTER FUNCTION _flagscope.lock_stages() SECURITY DEFINER;
 ALTER FUNCTION _flagscope.keep_flag_state_history() SECURITY DEFINER;
@@ -38,24 +39,27 @@ BEGIN
         EXECUTE format('GRANT EXECUTE ON ROUTINE %s TO %s', f, target);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION _flagscope.grant_functions(regrole, text, text[]) IS 'grants the functions and aggregates of these names';
+COMMENT ON FUNCTION _flagscope.grant_functions(regrole, text, text[]) IS
+    'grants the functions and aggregates of these names';
 
 CREATE FUNCTION _flagscope.grant_private_readers(target regrole) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT _flagscope.grant_functions(target, '_flagscope'::text, (
         SELECT array_agg(DISTINCT p.proname::text) FROM pg_proc p
-        WHERE p.pronamespace = '_flagscope'::regnamespace AND p.provolatile <> 'v' AND p.prorettype <> 'trigger'::regtype));
+        WHERE p.pronamespace = '_flagscope'::regnamespace AND p.provolatile <> 'v'
+            AND p.prorettype <> 'trigger'::regtype));
 $$;
 COMMENT ON FUNCTION _flagscope.grant_private_readers(regrole) IS
-    'what the functions for readers call; private ones that write are granted by name alone: decide() would take any actor';
+    'what the functions for readers call; private ones that write are granted by name alone: '
+    'decide() would take any actor';
 
 CREATE FUNCTION flagscope.grant_reader(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
-        _flagscope.grant_private_readers(target),
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text),
+        _flagscope.grant_on_schema(target, '_flagscope'::text), _flagscope.grant_private_readers(target),
         -- sketches and other aggregates, and what reads them
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{anomaly_score,anomaly_z,bar,buckets,count,count_above,design_effect,ewma,ewma_z,histogram,
@@ -92,17 +96,18 @@ CREATE FUNCTION flagscope.grant_writer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text), _flagscope.grant_on_schema(target, '_flagscope'::text),
-        _flagscope.grant_functions(target, 'flagscope'::text,
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text),
+        _flagscope.grant_on_schema(target, '_flagscope'::text), _flagscope.grant_functions(target, 'flagscope'::text,
             '{evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,evaluate_integer,evaluate_number,
               evaluate_object,evaluate_string,explain_evaluation,export_flagd,check_export,expose,
-              flag_changes,flag_set,ingest_otlp,ingest_rows,ofrep_evaluate,ofrep_evaluate_all,record,record_event,record_log,
-              record_metric,record_span}'::text[]),
+              flag_changes,flag_set,ingest_otlp,ingest_rows,ofrep_evaluate,ofrep_evaluate_all,record,record_event,
+              record_log,record_metric,record_span}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{definitions_as_of,evaluate_among,export,finite,record,severity,span_id}'::text[]);
     EXECUTE format('GRANT INSERT ON flagscope.telemetry TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS 'lets a role send telemetry and evaluate flags, for applications and collectors';
+COMMENT ON FUNCTION flagscope.grant_writer(regrole) IS
+    'lets a role send telemetry and evaluate flags, for applications and collectors';
 
 CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -111,7 +116,8 @@ BEGIN
     PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text);
     EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, delivered_at) ON flagscope.outbox TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS 'lets a role deliver notifications from the outbox, and nothing else';
+COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS
+    'lets a role deliver notifications from the outbox, and nothing else';
 
 CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -129,8 +135,9 @@ BEGIN
             '{decide_manually,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,
               import_set,set_archived}'::text[]);
     EXECUTE format('GRANT INSERT, UPDATE, DELETE
-        ON flagscope.environment_definition, flagscope.flag_definition, flagscope.segment, flagscope.metric_definition, flagscope.guardrail,
-        flagscope.guardrail_policy, flagscope.change_freeze, flagscope.setting TO %s', target);
+        ON flagscope.environment_definition, flagscope.flag_definition, flagscope.segment,
+        flagscope.metric_definition, flagscope.guardrail, flagscope.guardrail_policy, flagscope.change_freeze,
+        flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.
     EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed),
         UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE
@@ -145,13 +152,14 @@ BEGIN
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT DELETE ON _flagscope.telemetry_stray TO %s', target);
 END $$;
-COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS 'lets a role define flags, metrics and guardrails and drive rollouts, for a platform team';
+COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS
+    'lets a role define flags, metrics and guardrails and drive rollouts, for a platform team';
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA flagscope, _flagscope FROM PUBLIC;
 -- Functions that fill a backend's caches: needed by every role that may insert telemetry or evaluate flags.
-GRANT EXECUTE ON FUNCTION _flagscope.load_environment(text), _flagscope.load_changes(bigint, integer), _flagscope.load_flags(text, text[]),
-    _flagscope.load_flags_after(text, text, integer), _flagscope.load_flag_keys(text), _flagscope.configuration(),
-    _flagscope.variants_of(text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION _flagscope.load_environment(text), _flagscope.load_changes(bigint, integer),
+    _flagscope.load_flags(text, text[]), _flagscope.load_flags_after(text, text, integer),
+    _flagscope.load_flag_keys(text), _flagscope.configuration(), _flagscope.variants_of(text) TO PUBLIC;
 -- Called by CHECK constraints, so by every role that writes rows.
 GRANT EXECUTE ON FUNCTION _flagscope.refuse(text, text) TO PUBLIC;
 -- Used to format error messages.
@@ -161,7 +169,8 @@ DO $$
 BEGIN
     IF current_setting('server_encoding') <> 'UTF8' THEN
         RAISE EXCEPTION USING ERRCODE = 'feature_not_supported',
-            MESSAGE = _flagscope.message('flagscope needs a database in UTF8, this one is in %s', current_setting('server_encoding')),
+            MESSAGE = _flagscope.message('flagscope needs a database in UTF8, this one is in %s',
+                current_setting('server_encoding')),
             HINT = 'CREATE DATABASE ... ENCODING ''UTF8'' TEMPLATE template0.';
     END IF;
 END $$;

@@ -275,10 +275,15 @@ extension_sql_file!(
 );
 extension_sql_file!("../sql/api/actor.sql", name = "actor_api", requires = ["chart_api"]);
 extension_sql_file!(
+    "../sql/api/environment.sql",
+    name = "environment_api",
+    requires = ["actor_api", flag::exchange::check_document]
+);
+extension_sql_file!(
     "../sql/api/flag.sql",
     name = "flag_api",
     requires =
-        ["actor_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
+        ["environment_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
 );
 extension_sql_file!(
     "../sql/api/targeting.sql",

@@ -12,8 +12,10 @@ SELECT flagscope.create_metric('checkout errors', kind => 'proportion', signal =
 
 -- A guardrail is a row, too. The first two compare the treatment with the control at the same time, by tests that stay
 -- right however often the worker looks; the duration is tested at p50, p90, p95 and p99 at once.
-SELECT flagscope.create_guardrail('new-checkout', 'checkout errors', name => 'errors', margin => 0.1, action => 'rollback'),
-    flagscope.create_guardrail('new-checkout', 'checkout duration', name => 'duration', margin => 0.1, action => 'rollback'),
+SELECT flagscope.create_guardrail('new-checkout', 'checkout errors', name => 'errors', margin => 0.1,
+        action => 'rollback'),
+    flagscope.create_guardrail('new-checkout', 'checkout duration', name => 'duration', margin => 0.1,
+        action => 'rollback'),
     flagscope.create_guardrail('new-checkout', 'payment queue', name => 'queue', limit_value => 40, action => 'hold',
         min_sample => 20, time_window => '5 seconds');
 

@@ -5,7 +5,8 @@
 CREATE VIEW shop.request AS
 SELECT t.ts, pg_xact_commit_timestamp(t.xmin) AS committed_at, t.subject, t.flags ->> 'new-checkout' AS variant,
     t.value AS duration, t.is_error, (t.attributes #>> '{shop,run,batch}')::integer AS batch,
-    (t.attributes #>> '{shop,run,percent}')::numeric AS percent, (t.attributes #>> '{shop,run,percent}')::numeric > 15 AND t.flags ->> 'new-checkout' = 'on'
+    (t.attributes #>> '{shop,run,percent}')::numeric AS percent,
+    (t.attributes #>> '{shop,run,percent}')::numeric > 15 AND t.flags ->> 'new-checkout' = 'on'
         AND t.attributes @> '{"country": "DE", "app_version": "2.4"}' AS overloaded
 FROM flagscope.telemetry t
 WHERE t.signal = 'span' AND t.service = 'shop';
@@ -44,15 +45,18 @@ WITH rollout AS (
 ), verdict AS (
     SELECT string_agg(rpad(s.state::text, 13), '' ORDER BY s.guardrail_id) AS words FROM flagscope.guardrail_status s
 )
-SELECT extract(epoch FROM statement_timestamp() - r.started_at) AS seconds, p.percent, s.requests, s.errors_off, s.errors_on,
-    flagscope.quantile(s.durations_off, 0.95) AS p95_off, flagscope.quantile(s.durations_on, 0.95) AS p95_on, v.words AS guardrails
+SELECT extract(epoch FROM statement_timestamp() - r.started_at) AS seconds, p.percent, s.requests, s.errors_off,
+    s.errors_on, flagscope.quantile(s.durations_off, 0.95) AS p95_off,
+    flagscope.quantile(s.durations_on, 0.95) AS p95_on, v.words AS guardrails
 FROM rollout r, seen s, verdict v, shop.payment p;
 
 -- From the commit of the first bad batch to the commit of the rollback.
 CREATE VIEW shop.delay AS
-SELECT bad.committed_at AS first_bad_commit, back.committed_at AS rollback_commit, back.committed_at - bad.committed_at AS delay
+SELECT bad.committed_at AS first_bad_commit, back.committed_at AS rollback_commit,
+    back.committed_at - bad.committed_at AS delay
 FROM (SELECT min(q.committed_at) AS committed_at FROM shop.request q WHERE q.overloaded) bad,
-    (SELECT pg_xact_commit_timestamp(d.xmin) AS committed_at FROM flagscope.decision d WHERE d.action = 'rollback') back;
+    (SELECT pg_xact_commit_timestamp(d.xmin) AS committed_at
+        FROM flagscope.decision d WHERE d.action = 'rollback') back;
 
 -- Who was served the new variant while it was bad, with the requests that were under way at the rollback.
 CREATE VIEW shop.damage AS
@@ -83,7 +87,8 @@ FROM shop.request q GROUP BY q.percent, q.variant ORDER BY min(q.batch), q.varia
 -- Second by second: the share served, and the error rate of those who got "on".
 CREATE VIEW shop.chart AS
 SELECT s.second, s.percent AS "served %", flagscope.bar(s.percent::float8, 100, 16) AS ramp,
-    s.requests_on AS "requests on", round(100 * s.errors_off, 1) AS "errors off %", round(100 * s.errors_on, 1) AS "errors on %",
+    s.requests_on AS "requests on", round(100 * s.errors_off, 1) AS "errors off %",
+    round(100 * s.errors_on, 1) AS "errors on %",
     flagscope.bar(s.errors_on::float8, max(s.errors_on) OVER ()::float8, 24) AS "errors on"
 FROM (
     SELECT floor(extract(epoch FROM q.ts - r.started_at))::integer AS second, max(q.percent) AS percent,

@@ -25,7 +25,8 @@ BEGIN
         RAISE WARNING USING MESSAGE = _flagscope.message('flagscope: %s: %s', name, detail);
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.raise_alert(text, timestamptz, text) IS 'reports a problem, unless it is reported already';
+COMMENT ON FUNCTION _flagscope.raise_alert(text, timestamptz, text) IS
+    'reports a problem, unless it is reported already';
 
 CREATE FUNCTION _flagscope.end_alerts(names text[], detail text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -63,7 +64,8 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_failed_tick(text, text) IS
-    'called by the worker when its tick failed; the third failure in a row, or one after 10 seconds of failures, raises an alert';
+    'called by the worker when its tick failed; the third failure in a row, '
+    'or one after 10 seconds of failures, raises an alert';
 
 CREATE FUNCTION _flagscope.note_skipped_tick() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '200ms'
@@ -79,4 +81,5 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_skipped_tick() IS
-    'called by the worker when another session is ticking; counts as a failure when no tick has succeeded for 30 seconds';
+    'called by the worker when another session is ticking; '
+    'counts as a failure when no tick has succeeded for 30 seconds';

@@ -1,10 +1,10 @@
 -- Attribution: rows of telemetry written without flags get the flags of their trace, else those of their subject.
 --
 -- When: at the end of the statement that inserts them, in its transaction, together with the rollups. (A BEFORE trigger
--- could set the flags before the row is written, but would prevent COPY from writing batches of 1,000 rows.) So such a row
--- is written twice; rows that carry flags are not touched. An evaluation that arrives after rows of its trace is applied
--- to them when it arrives. Concurrent transactions do not see each other's rows: tick() looks at the traces of new
--- evaluations once more when every transaction that ran concurrently has ended.
+-- could set the flags before the row is written, but would prevent COPY from writing batches of 1,000 rows.) So such a
+-- row is written twice; rows that carry flags are not touched. An evaluation that arrives after rows of its trace is
+-- applied to them when it arrives. Concurrent transactions do not see each other's rows: tick() looks at the traces of
+-- new evaluations once more when every transaction that ran concurrently has ended.
 --
 -- The statements forbid sequential and bitmap scans, which leaves the indexes on trace and subject: a partition created
 -- today has no statistics yet, and for 1,000 traces the planner once read two hours of rows by their time.
@@ -13,37 +13,43 @@
 
 CREATE FUNCTION _flagscope.evaluated_in(traces uuid[], from_ts timestamptz, to_ts timestamptz)
 RETURNS TABLE (trace_id uuid, ts timestamptz, ts_nanos smallint, flags text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+    SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 BEGIN
     RETURN QUERY SELECT t.trace_id, t.ts, t.ts_nanos, t.flags::text FROM flagscope.telemetry t
     WHERE t.trace_id = ANY (traces) AND t.ts BETWEEN from_ts AND to_ts
         AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.evaluated_in(uuid[], timestamptz, timestamptz) IS 'the stored flag evaluations in some traces';
+COMMENT ON FUNCTION _flagscope.evaluated_in(uuid[], timestamptz, timestamptz) IS
+    'the stored flag evaluations in some traces';
 
-CREATE FUNCTION _flagscope.evaluated_for(subjects text[], environments text[], since timestamptz[], first_ts timestamptz[], last_ts timestamptz[], most integer)
+CREATE FUNCTION _flagscope.evaluated_for(subjects text[], environments text[], since timestamptz[],
+    first_ts timestamptz[], last_ts timestamptz[], most integer)
 RETURNS TABLE (n bigint, ts timestamptz, ts_nanos smallint, flags text)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+    SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 DECLARE
     from_ts timestamptz := (SELECT min(t) FROM unnest(since) t);
     to_ts timestamptz := (SELECT max(t) FROM unnest(last_ts) t);
     session text := coalesce(nullif(current_setting('flagscope.environment', true), ''), 'production');
-    names jsonb := (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n);
+    names jsonb := (SELECT jsonb_object_agg(n, e.key)
+        FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n);
 BEGIN
     RETURN QUERY SELECT s.n, e.ts, e.ts_nanos, e.flags::text
-    FROM unnest(subjects, environments, since, first_ts, last_ts) WITH ORDINALITY s(subject, environment, since, first_ts, last_ts, n), LATERAL (
-        -- Limited: a busy subject is evaluated thousands of times a day.
-        (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
+    FROM unnest(subjects, environments, since, first_ts, last_ts) WITH ORDINALITY s(subject, environment, since,
+        first_ts, last_ts, n), LATERAL (
+            -- Limited: a busy subject is evaluated thousands of times a day.
+            (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
         WHERE left(t.subject, 255) = left(s.subject, 255) AND t.subject = s.subject
             AND t.ts BETWEEN from_ts AND to_ts AND t.ts BETWEEN s.since AND s.first_ts
             AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
             AND coalesce(names ->> coalesce(t.environment, session), t.environment, session) = s.environment
         ORDER BY t.ts DESC LIMIT most)
-        UNION ALL
-        (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
+            UNION ALL
+            (SELECT t.ts, t.ts_nanos, t.flags FROM flagscope.telemetry t
         WHERE s.last_ts > s.first_ts AND left(t.subject, 255) = left(s.subject, 255) AND t.subject = s.subject
             AND t.ts BETWEEN from_ts AND to_ts AND t.ts > s.first_ts AND t.ts <= s.last_ts
             AND t.signal = 'event' AND t.name = 'feature_flag.evaluation' AND t.flags IS NOT NULL
@@ -51,7 +57,8 @@ BEGIN
         )) e;
 END $$;
 COMMENT ON FUNCTION _flagscope.evaluated_for(text[], text[], timestamptz[], timestamptz[], timestamptz[], integer) IS
-    'the stored flag evaluations of some subjects, each in an environment (its key): the latest ones between since and first_ts, and all between first_ts and last_ts; n is the subject''s position in the array';
+    'the stored flag evaluations of some subjects, each in an environment (its key): the latest ones between since and '
+    'first_ts, and all between first_ts and last_ts; n is the subject''s position in the array';
 
 COMMENT ON FUNCTION _flagscope.find_flags(bigint[], timestamptz[], smallint[], uuid[], text[], text[], text[]) IS
     'like flags_of(), with flags and attribution as text';
@@ -64,11 +71,15 @@ AS $$
     FROM _flagscope.find_flags(places, times, nanos, traces, subjects, environments, flags_of.flags::text[]) f
 $$;
 COMMENT ON FUNCTION _flagscope.flags_of(bigint[], timestamptz[], uuid[], text[], text[], smallint[], jsonb[]) IS
-    'flags for rows that have none: from the evaluations in their trace within setting attribution.trace_window (the latest of a flag wins), else from the last 100 of their subject within attribution.subject_window before them, in the same environment; rows given with flags are evaluations that are not stored yet';
+    'flags for rows that have none: from the evaluations in their trace within setting attribution.trace_window (the '
+    'latest of a flag wins), else from the last 100 of their subject within attribution.subject_window before them, '
+    'in the same environment; rows given with flags are evaluations that are not stored yet';
 
-CREATE FUNCTION _flagscope.tie_rows(partitions oid[], places tid[], flags text[], attributions text[], from_ts timestamptz, to_ts timestamptz)
+CREATE FUNCTION _flagscope.tie_rows(partitions oid[], places tid[], flags text[], attributions text[],
+    from_ts timestamptz, to_ts timestamptz)
 RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+    SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -80,7 +91,8 @@ COMMENT ON FUNCTION _flagscope.tie_rows(oid[], tid[], text[], text[], timestampt
     'writes the flags of the rows at these places, all within a range of time; the update trigger then counts them';
 
 CREATE FUNCTION _flagscope.tie_traces(traces uuid[], from_ts timestamptz, to_ts timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+    SET enable_bitmapscan = off SET plan_cache_mode = force_custom_plan
 AS $$
 DECLARE
     trace_window interval := _flagscope.setting_interval('attribution.trace_window');
@@ -89,14 +101,17 @@ DECLARE
     last_ts timestamptz := least(to_ts, '294276-12-31 23:59:59.999999+00'::timestamptz - trace_window) + trace_window;
 BEGIN
     WITH loose AS MATERIALIZED (
-        SELECT row_number() OVER () AS n, t.tableoid AS part, t.ctid AS place, t.ts, t.trace_id, t.flags FROM flagscope.telemetry t
+        SELECT row_number() OVER () AS n, t.tableoid AS part, t.ctid AS place, t.ts, t.trace_id, t.flags
+        FROM flagscope.telemetry t
         WHERE t.trace_id = ANY (traces) AND t.ts BETWEEN first_ts AND last_ts
             AND (t.flags IS NULL OR t.attribution IN ('trace', 'subject'))
             AND NOT (t.signal = 'event' AND t.name = 'feature_flag.evaluation')
     ), found AS MATERIALIZED (
         SELECT f.part, f.place, a.flags || coalesce(f.flags, '{}') AS flags
         FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces FROM loose f) u,
-            LATERAL _flagscope.flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[], NULL::smallint[], NULL::jsonb[]) a JOIN loose f ON f.n = a.place
+            LATERAL _flagscope.flags_of(u.n, u.ts, u.traces, NULL::text[], NULL::text[],
+                NULL::smallint[], NULL::jsonb[]) a
+            JOIN loose f ON f.n = a.place
         WHERE a.flags || coalesce(f.flags, '{}') IS DISTINCT FROM f.flags
     ), locked AS MATERIALIZED (
         -- A locked row is being attributed by another session: skip it; tie_late_traces() looks again.
@@ -119,7 +134,8 @@ COMMENT ON FUNCTION _flagscope.attribute_traces(uuid[], timestamptz, timestamptz
     'attributes stored rows in the traces of new evaluations, and notes the traces to be looked at once more';
 
 CREATE FUNCTION _flagscope.tie_late_slice(seen pg_snapshot, most integer) RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_bitmapscan = off
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off
+    SET enable_bitmapscan = off
 AS $$
 DECLARE
     due record;
@@ -183,18 +199,22 @@ BEGIN
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     -- Judging continues; the traces remain for the next tick.
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('rows without flags could not be attributed by their trace: %s', SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE,
+        MESSAGE = _flagscope.message('rows without flags could not be attributed by their trace: %s', SQLERRM);
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.tie_late_traces(timestamptz) IS
-    'part of tick(): looks once more at the traces of evaluations written concurrently with other transactions, once these have ended; stops at a time and returns what is left';
+    'part of tick(): looks once more at the traces of evaluations written concurrently with other transactions, '
+    'once these have ended; stops at a time and returns what is left';
 
 COMMENT ON FUNCTION _flagscope.note_row() IS
-    'trigger: notes new rows without flags and the traces of new flag evaluations, which are attributed at the end of the statement';
+    'trigger: notes new rows without flags and the traces of new flag evaluations, '
+    'which are attributed at the end of the statement';
 
 CREATE TRIGGER note_row AFTER INSERT ON flagscope.telemetry FOR EACH ROW WHEN (
     CASE WHEN NEW.flags IS NULL
-        THEN NEW.attribution IS NULL AND (NEW.trace_id IS NOT NULL OR NEW.subject IS NOT NULL) AND NEW.name <> 'feature_flag.evaluation'
+        THEN NEW.attribution IS NULL AND (NEW.trace_id IS NOT NULL OR NEW.subject IS NOT NULL)
+        AND NEW.name <> 'feature_flag.evaluation'
         ELSE NEW.trace_id IS NOT NULL AND NEW.name = 'feature_flag.evaluation' AND NEW.signal = 'event' END)
     EXECUTE FUNCTION _flagscope.note_row();
 CREATE TRIGGER fold_tied AFTER UPDATE ON flagscope.telemetry REFERENCING OLD TABLE AS before NEW TABLE AS inserted

@@ -1,5 +1,6 @@
--- The time budget of a tick: work that can grow is done in slices until the time is used up (setting tick.budget); the rest
--- waits for the next ticks. Judging, the purpose of a tick, is never cut short. tick_state and status() tell what waits.
+-- The time budget of a tick: work that can grow is done in slices until the time is used up (setting tick.budget); the
+-- rest waits for the next ticks. Judging, the purpose of a tick, is never cut short.
+-- tick_state and status() tell what waits.
 --
 -- Each kind of work does at least one slice, so that none starves behind another; its share of the budget tells when it
 -- stops. A slice takes some hundredths of a second.
@@ -56,8 +57,9 @@ CREATE FUNCTION _flagscope.summed_strata(strata _flagscope.stratum[]) RETURNS _f
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(array_agg(x::_flagscope.stratum), '{}') FROM (
-        SELECT s.flag, s.environment, s.variant, s.metric, _flagscope.bounded(sum(s.n)), _flagscope.bounded(sum(s.events)),
-            flagscope.rollup(s.moments), flagscope.rollup(s.histogram), max(s.last_ts), _flagscope.bounded(sum(s.stage_n))
+        SELECT s.flag, s.environment, s.variant, s.metric, _flagscope.bounded(sum(s.n)),
+            _flagscope.bounded(sum(s.events)), flagscope.rollup(s.moments), flagscope.rollup(s.histogram),
+            max(s.last_ts), _flagscope.bounded(sum(s.stage_n))
         FROM unnest(strata) s GROUP BY s.flag, s.environment, s.variant, s.metric) x;
 $$;
 COMMENT ON FUNCTION _flagscope.summed_strata(_flagscope.stratum[]) IS
@@ -100,7 +102,8 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.consume_lanes(timestamptz, timestamptz) IS
-    'consumes deltas lane by lane until a time, at least one slice of each lane; returns the strata, and whether consumable deltas are left';
+    'consumes deltas lane by lane until a time, at least one slice of each lane; '
+    'returns the strata, and whether consumable deltas are left';
 
 CREATE FUNCTION _flagscope.tick_until(started timestamptz, share float8) RETURNS timestamptz
 LANGUAGE sql STABLE

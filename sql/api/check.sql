@@ -12,4 +12,5 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION flagscope.check_query(text) IS
-    'what is wrong with the query of a metric (metric_definition.query), with a hint: whether it can be read and gives the wanted columns; no row: nothing';
+    'what is wrong with the query of a metric (metric_definition.query), with a hint: whether it can be read and gives '
+    'the wanted columns; no row: nothing';

@@ -6,33 +6,43 @@ CREATE FUNCTION _flagscope.configuration() RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
     SELECT jsonb_build_object(
-        'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
-        'environments', (SELECT jsonb_object_agg(n, e.key) FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n),
+        'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint)
+            FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
+        'environments', (SELECT jsonb_object_agg(n, e.key)
+            FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
                 'variants', (SELECT jsonb_agg(k) FROM jsonb_object_keys(_flagscope.variants(g.flag, g.environment)) k),
                 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event,
                 'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
             FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
             WHERE g.enabled AND NOT _flagscope.is_polled(m)),
-        -- Live rollouts and completed ones still followed up; the end of that needs no invalidation, as exposures have times.
+        -- Live rollouts and completed ones still followed up; the end of that needs no invalidation,
+        -- as exposures have times.
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
                 'treatment', r.treatment, 'control', r.control,
-                'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint, 'until', CASE WHEN isfinite(r.follow_up_until)
-                    THEN round(1000000 * extract(epoch FROM r.follow_up_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
+                'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint,
+                'until', CASE WHEN isfinite(r.follow_up_until)
+                    THEN round(1000000
+                        * extract(epoch FROM r.follow_up_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
             FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') OR r.follow_up_until IS NOT NULL),
         'trace_window', extract(epoch FROM _flagscope.setting_interval('attribution.trace_window'))::float8,
         'subject_window', extract(epoch FROM _flagscope.setting_interval('attribution.subject_window'))::float8);
 $$;
 COMMENT ON FUNCTION _flagscope.configuration() IS
-    'the configuration compiled by the ingest trigger: OIDs of the signals; environments by key and alias; by flag the metrics that an enabled guardrail reads (except those counted by ticks); the flags whose exposures count, being rolled out or watched (start of the stage and end, microseconds since 2000); and the windows of attribution (s)';
+    'the configuration compiled by the ingest trigger: OIDs of the signals; environments by key and alias; by flag the '
+    'metrics that an enabled guardrail reads (except those counted by ticks); the flags whose exposures count, '
+    'being rolled out or watched (start of the stage and end, microseconds since 2000); '
+    'and the windows of attribution (s)';
 
 CREATE FUNCTION _flagscope.load_environment(name text) RETURNS text
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN (SELECT e.key FROM flagscope.environment_definition e WHERE load_environment.name = e.key OR load_environment.name = ANY (e.aliases));
+    RETURN (SELECT e.key FROM flagscope.environment_definition e
+        WHERE load_environment.name = e.key OR load_environment.name = ANY (e.aliases));
 END $$;
-COMMENT ON FUNCTION _flagscope.load_environment(text) IS 'key of an environment by key or alias, NULL for an unknown one';
+COMMENT ON FUNCTION _flagscope.load_environment(text) IS
+    'key of an environment by key or alias, NULL for an unknown one';
 
 -- A generic plan by index is kept even while the tables are small: planning took longer than answering.
 CREATE FUNCTION _flagscope.load_changes(since bigint, most integer)
@@ -52,12 +62,16 @@ COMMENT ON FUNCTION _flagscope.load_changes(bigint, integer) IS
 -- All that an evaluation reads, column by column: building one JSON document took twice as long.
 CREATE VIEW _flagscope.served_flag AS
 SELECT s.flag, s.environment, s.version, f.archived_at IS NOT NULL AS archived, s.xmin AS state_by, f.xmin AS flag_by,
-    f.value_type::text AS value_type, s.enabled AND f.archived_at IS NULL AS enabled, coalesce(s.variants, f.variants)::text AS variants,
-    s.default_variant, s.targeting::text AS targeting, f.bucketing::text AS bucketing,
+    f.value_type::text AS value_type, s.enabled AND f.archived_at IS NULL AS enabled,
+    coalesce(s.variants, f.variants)::text AS variants, s.default_variant, s.targeting::text AS targeting,
+    f.bucketing::text AS bucketing,
     CASE WHEN s.rollout_id IS NOT NULL THEN s.treatment END AS treatment, s.control, s.percent::float8 AS percent,
-    s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata, e.metadata::text AS set_metadata,
-    CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of(s.targeting, s.environment)::text ELSE '{}' END AS segments
-FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment;
+    s.prerequisites::text AS prerequisites, coalesce(s.metadata, f.metadata)::text AS metadata,
+    e.metadata::text AS set_metadata,
+    CASE WHEN s.targeting @? 'strict $.**."$ref"' THEN _flagscope.segments_of(s.targeting, s.environment)::text
+        ELSE '{}' END AS segments
+FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
+    JOIN flagscope.environment_definition e ON e.key = s.environment;
 COMMENT ON VIEW _flagscope.served_flag IS 'flags as cached by the backends, with the transactions that wrote them';
 
 CREATE FUNCTION _flagscope.load_flags(environment text, flags text[]) RETURNS SETOF _flagscope.served_flag
@@ -70,7 +84,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.load_flags(text, text[]) IS 'some flags as cached by evaluate()';
 
-CREATE FUNCTION _flagscope.load_flags_after(environment text, after text, most integer) RETURNS SETOF _flagscope.served_flag
+CREATE FUNCTION _flagscope.load_flags_after(environment text, after text, most integer)
+RETURNS SETOF _flagscope.served_flag
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -88,7 +103,8 @@ BEGIN
         WHERE s.environment = _flagscope.environment(nullif(load_flag_keys.environment, '')) AND f.archived_at IS NULL
         ORDER BY s.flag;
 END $$;
-COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS 'the flags of an environment as cached by evaluate_all(), without archived ones';
+COMMENT ON FUNCTION _flagscope.load_flag_keys(text) IS
+    'the flags of an environment as cached by evaluate_all(), without archived ones';
 
 COMMENT ON FUNCTION _flagscope.announce_change() IS
     'trigger: invalidates on commit what every backend has cached of a topic (flags, environments or metrics)';

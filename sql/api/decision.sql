@@ -25,9 +25,11 @@ BEGIN ATOMIC
         ELSE status END::flagscope.rollout_status;
 END;
 COMMENT ON FUNCTION _flagscope.status_after(flagscope.action, flagscope.rollout_status, boolean) IS
-    'status of a rollout after an action; advancing from the last stage completes it; a step back holds the ramp until resumed';
+    'status of a rollout after an action; advancing from the last stage completes it; '
+    'a step back holds the ramp until resumed';
 
-CREATE FUNCTION _flagscope.check_action(r flagscope.rollout, action flagscope.action, to_status flagscope.rollout_status)
+CREATE FUNCTION _flagscope.check_action(r flagscope.rollout, action flagscope.action,
+    to_status flagscope.rollout_status)
 RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -44,7 +46,8 @@ BEGIN
     IF NOT (fits AND (to_status = r.status OR _flagscope.legal_transition(r.status, to_status)))
        OR (to_status = r.status AND r.status IN ('rolled_back', 'completed') AND action <> 'warn') THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s is %s: it cannot %s', r.id, r.status, replace(action::text, '_', ' ')),
+            MESSAGE = _flagscope.message('rollout %s is %s: it cannot %s', r.id, r.status,
+                replace(action::text, '_', ' ')),
             HINT = CASE r.status
                 WHEN 'draft' THEN format('Start it with flagscope.start_rollout(%s).', r.id)
                 WHEN 'rolled_back' THEN 'It is over; create another rollout.'
@@ -59,13 +62,16 @@ CREATE FUNCTION _flagscope.check_not_followed(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    follower bigint := (SELECT max(x.id) FROM flagscope.rollout x WHERE x.flag = r.flag AND x.environment = r.environment
-        AND x.id > r.id AND x.status IN ('running', 'paused', 'held', 'completed'));
+    follower bigint := (SELECT max(x.id) FROM flagscope.rollout x
+        WHERE x.flag = r.flag AND x.environment = r.environment AND x.id > r.id
+            AND x.status IN ('running', 'paused', 'held', 'completed'));
 BEGIN
     -- Rolling back to before this rollout would also undo the one that was built on it.
     IF r.status = 'completed' AND follower IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('rollout %s is completed, and rollout %s of the same flag was started after it', r.id, follower),
+            MESSAGE = _flagscope.message(
+                'rollout %s is completed, and rollout %s of the same flag was started after it',
+                r.id, follower),
             HINT = _flagscope.message('Roll rollout %s back first.', follower);
     END IF;
 END $$;
@@ -100,11 +106,13 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _flagscope.percent(bigint, integer) IS 'percent of a stage; 0 if there is no such stage';
 
-CREATE FUNCTION _flagscope.move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz) RETURNS flagscope.rollout
+CREATE FUNCTION _flagscope.move_rollout(r flagscope.rollout, action flagscope.action, at timestamptz)
+RETURNS flagscope.rollout
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    is_last boolean := NOT EXISTS (SELECT FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal > r.stage);
+    is_last boolean := NOT EXISTS (SELECT FROM flagscope.rollout_stage s
+        WHERE s.rollout_id = r.id AND s.ordinal > r.stage);
     next_stage integer := CASE action WHEN 'start' THEN 1 WHEN 'advance' THEN r.stage + (NOT is_last)::integer
                                       WHEN 'step_back' THEN greatest(r.stage - 1, 1) ELSE r.stage END;
     next_status flagscope.rollout_status := _flagscope.status_after(action, r.status, is_last);
@@ -117,12 +125,14 @@ BEGIN
     END IF;
     UPDATE flagscope.rollout x SET
         status = next_status, stage = next_stage, version = x.version + 1,
-        stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at ELSE x.stage_started_at END,
+        stage_started_at = CASE WHEN next_stage <> r.stage OR action IN ('start', 'resume') THEN at
+            ELSE x.stage_started_at END,
         started_at = CASE action WHEN 'start' THEN at ELSE x.started_at END,
         ended_at = CASE WHEN next_status IN ('rolled_back', 'completed') THEN at ELSE x.ended_at END,
         follow_up_until = CASE WHEN next_status = 'completed' AND x.follow_up > interval '0' THEN at + x.follow_up END,
         previous_variant = CASE action WHEN 'start' THEN
-            (SELECT s.default_variant FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)
+            (SELECT s.default_variant
+                FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)
             ELSE x.previous_variant END
     WHERE x.id = r.id RETURNING x.* INTO r;
     IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume', 'complete') THEN
@@ -136,7 +146,8 @@ BEGIN
         WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR num_nonnulls(g.limit_value, g.alarm_score) > 0);
         -- An approval is for one visit of a stage: entered again, the stage needs another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
-        WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL AND next_status <> 'completed';
+        WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL
+            AND next_status <> 'completed';
     END IF;
     IF action = 'start' THEN
         PERFORM _flagscope.begin_evidence(r.id, at);
@@ -166,7 +177,8 @@ DECLARE
 BEGIN
     SELECT * INTO was FROM flagscope.rollout r WHERE r.id = decide.rollout_id FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object', MESSAGE = _flagscope.message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
+        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
+            MESSAGE = _flagscope.message('rollout %s does not exist', coalesce(rollout_id::text, 'NULL')),
             HINT = 'See SELECT id, flag, environment, status FROM flagscope.rollout.';
     END IF;
     -- One decision at a time for each flag, over all its rollouts.
@@ -185,7 +197,8 @@ BEGIN
         evidence_id, last_stratum, watermark, actor, reason)
     VALUES (concat_ws('/', was.id, was.version, done, g.id || '.' || g.version, CASE WHEN shadow THEN 'shadow' END,
             CASE WHEN shadow OR action = 'warn' THEN evidence ->> 'state' END,
-            CASE WHEN shadow OR action = 'warn' THEN extract(epoch FROM coalesce(status.breached_at, status.state_since)) END),
+            CASE WHEN shadow OR action = 'warn' THEN
+                extract(epoch FROM coalesce(status.breached_at, status.state_since)) END),
         at, was.id, was.flag, was.environment, done, shadow, was.status, now_is.status, from_percent, to_percent,
         was.stage, now_is.stage, g.id, g.version, CASE WHEN g.id IS NOT NULL THEN to_jsonb(g) END, evidence,
         status.evidence_id, status.last_stratum, status.watermark, decide.actor, decide.reason)
@@ -200,7 +213,8 @@ BEGIN
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION _flagscope.decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS
-    'makes a decision on a rollout: changes rollout and flag state, stores the decision with its evidence and a notification; returns the decision''s id, or NULL if this was decided already';
+    'makes a decision on a rollout: changes rollout and flag state, stores the decision with its evidence and a '
+    'notification; returns the decision''s id, or NULL if this was decided already';
 
 CREATE FUNCTION _flagscope.wake_deliverers() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -212,13 +226,15 @@ BEGIN
         PERFORM pg_notify('flagscope_outbox', '');
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.wake_deliverers() IS 'NOTIFY flagscope_outbox, unless the notification queue is filling up';
+COMMENT ON FUNCTION _flagscope.wake_deliverers() IS
+    'NOTIFY flagscope_outbox, unless the notification queue is filling up';
 
 CREATE FUNCTION _flagscope.tell(decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
-    SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at FROM flagscope.decision d WHERE d.id = decision_id;
+    SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at
+    FROM flagscope.decision d WHERE d.id = decision_id;
     -- PostgreSQL delivers equal payloads of a transaction once: one wake-up for any number of decisions.
     SELECT _flagscope.wake_deliverers();
 $$;

@@ -57,7 +57,8 @@ RETURN least(
             + interval '10 seconds' + coalesce(g.time_window, setting.time_window) END,
     CASE WHEN g.of_looks > 1 AND st.state IN ('ok', 'inconclusive', 'breached') THEN
         st.looked_at + coalesce(g.time_window, setting.time_window) END,
-    CASE WHEN g.test = 'anomaly' THEN _flagscope.newest_point(g.id, g.time_window, setting.pairing, began) + 2 * g.time_window
+    CASE WHEN g.test = 'anomaly' THEN
+        _flagscope.newest_point(g.id, g.time_window, setting.pairing, began) + 2 * g.time_window
         + setting.pairing + g.id % 60 * interval '1 second' END,
     CASE WHEN st.last_data_at IS NULL AND st.state NOT IN ('no_data', 'breached') THEN
         stage_started_at + coalesce(g.grace, setting.grace) END,

@@ -1,70 +1,95 @@
 -- What a guardrail estimates, with its interval: for decisions and reports. Verdicts come from the evidence alone.
 
-COMMENT ON FUNCTION _flagscope.compared(text, float8, float8, bigint[], bigint[], flagscope.moments[], bigint[], bigint[], flagscope.moments[]) IS
-    'what is estimated of treatment against control over all strata, as {what: {estimate, lower, upper}} (src/core/kind/): kind, cap, alpha, and of each arm data points, events, moments; NULL where a kind has no such estimate';
+COMMENT ON FUNCTION _flagscope.compared(text, float8, float8, bigint[], bigint[], flagscope.moments[], bigint[],
+    bigint[], flagscope.moments[]) IS
+    'what is estimated of treatment against control over all strata, as {what: {estimate, lower, upper}} '
+    '(src/core/kind/): kind, cap, alpha, and of each arm data points, events, moments; '
+    'NULL where a kind has no such estimate';
 COMMENT ON FUNCTION _flagscope.limited(text, float8, bigint, bigint, flagscope.moments) IS
-    'what is estimated of the treatment beside a limit, likewise: kind, alpha, and the sums of data points, events, moments';
+    'what is estimated of the treatment beside a limit, likewise: '
+    'kind, alpha, and the sums of data points, events, moments';
 COMMENT ON FUNCTION _flagscope.stage_quantile(flagscope.histogram, float8, float8) IS
-    'quantile of an arm as {estimate, lower, upper}, with the interval of sequential_quantile_test(), which is valid at every look while the arm''s law stays the same: values, quantile, alpha; NULL without values';
+    'quantile of an arm as {estimate, lower, upper}, with the interval of sequential_quantile_test(), which is valid '
+    'at every look while the arm''s law stays the same: values, quantile, alpha; NULL without values';
 COMMENT ON FUNCTION _flagscope.quantile_ratios(flagscope.histogram, flagscope.histogram, float8, text, float8) IS
-    'quantiles of the treatment by those of the control with intervals that all hold together, the one most surely worse first: values of both, quantile (NULL: four), harm, alpha; NULL where no quantile is positive';
+    'quantiles of the treatment by those of the control with intervals that all hold together, the one most surely '
+    'worse first: values of both, quantile (NULL: four), harm, alpha; NULL where no quantile is positive';
 
 CREATE FUNCTION _flagscope.strata_effect(evidence_id bigint, kind text, cap float8, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT _flagscope.compared(strata_effect.kind, strata_effect.cap, strata_effect.alpha, array_agg(e.n_treatment ORDER BY e.stratum),
-        array_agg(e.events_treatment[1] ORDER BY e.stratum), array_agg(e.moments_treatment ORDER BY e.stratum),
-        array_agg(e.n_control ORDER BY e.stratum), array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum))
+    SELECT _flagscope.compared(strata_effect.kind, strata_effect.cap, strata_effect.alpha,
+        array_agg(e.n_treatment ORDER BY e.stratum), array_agg(e.events_treatment[1] ORDER BY e.stratum),
+        array_agg(e.moments_treatment ORDER BY e.stratum), array_agg(e.n_control ORDER BY e.stratum),
+        array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum))
     FROM flagscope.evaluation e
     -- What gave a past only is an estimate of counts all the same, and none of means.
-    WHERE e.evidence_id = strata_effect.evidence_id AND (e.events_treatment <> '{}' OR (e.increment <> '{}' AND e.events_treatment = '{}'));
+    WHERE e.evidence_id = strata_effect.evidence_id
+        AND (e.events_treatment <> '{}' OR (e.increment <> '{}' AND e.events_treatment = '{}'));
 END;
 COMMENT ON FUNCTION _flagscope.strata_effect(bigint, text, float8, float8) IS
     'what is estimated of treatment against control over the strata of some evidence';
 
-CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.rollout, variant text) RETURNS flagscope.histogram
+CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.rollout, variant text)
+RETURNS flagscope.histogram
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT flagscope.rollup(v.histogram) FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_histogram.variant
-        AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
+        AND v.variant = stage_histogram.variant AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
         -- After the end the arms are not served side by side; only a limit goes on, in the follow-up.
-        AND v.bucket <= CASE WHEN r.status = 'completed' AND g.comparison <> 'control' THEN 'infinity' ELSE coalesce(r.ended_at, 'infinity') END;
+        AND v.bucket <= CASE WHEN r.status = 'completed' AND g.comparison <> 'control' THEN 'infinity'
+            ELSE coalesce(r.ended_at, 'infinity') END;
 END;
 COMMENT ON FUNCTION _flagscope.stage_histogram(flagscope.guardrail, flagscope.rollout, text) IS
     'values of a variant since the present stage, the last one of a rollout that is over, began';
 
-CREATE FUNCTION _flagscope.window_effect(g flagscope.guardrail, s flagscope.guardrail_status, m flagscope.metric_definition, r flagscope.rollout) RETURNS jsonb
+CREATE FUNCTION _flagscope.window_effect(g flagscope.guardrail, s flagscope.guardrail_status,
+    m flagscope.metric_definition, r flagscope.rollout)
+RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_build_object('estimate', _flagscope.metric_value(m, g.quantile, x.n, x.events, x.moments, x.histogram),
         'lower', i.ends[1], 'upper', i.ends[2])
     FROM _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment, s.evaluated_at
-        - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window')) - interval '10 seconds', s.evaluated_at) x
-        CROSS JOIN LATERAL (SELECT _flagscope.kind_interval(m.kind::text, g.quantile, x.n, x.events, x.moments, x.histogram) AS ends) i
+        - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window')) - interval '10 seconds',
+        s.evaluated_at) x
+        CROSS JOIN LATERAL (SELECT _flagscope.kind_interval(m.kind::text, g.quantile, x.n, x.events, x.moments,
+            x.histogram) AS ends) i
     WHERE x.n > 0;
 END;
-COMMENT ON FUNCTION _flagscope.window_effect(flagscope.guardrail, flagscope.guardrail_status, flagscope.metric_definition, flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.window_effect(flagscope.guardrail, flagscope.guardrail_status,
+    flagscope.metric_definition, flagscope.rollout) IS
     'value of a threshold over its last window with an interval of 95 %, valid for one look';
 
-CREATE FUNCTION _flagscope.effect(g flagscope.guardrail, s flagscope.guardrail_status, m flagscope.metric_definition, r flagscope.rollout) RETURNS jsonb
+CREATE FUNCTION _flagscope.effect(g flagscope.guardrail, s flagscope.guardrail_status, m flagscope.metric_definition,
+    r flagscope.rollout)
+RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT coalesce(CASE
         WHEN g.test = 'threshold' THEN jsonb_build_object('window', _flagscope.window_effect(g, s, m, r))
         WHEN g.test <> 'sequential' THEN NULL
         WHEN g.comparison = 'control' THEN CASE WHEN _flagscope.looks_back(m.kind::text)
-            THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(_flagscope.stage_histogram(g, r, r.treatment),
+            THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(_flagscope.stage_histogram(g,
+                    r, r.treatment),
                 _flagscope.stage_histogram(g, r, r.control), g.quantile, m.harm::text, s.alpha))
             ELSE _flagscope.strata_effect(s.evidence_id, m.kind::text, m.cap, s.alpha) END
-        WHEN s.limit_value IS NOT NULL THEN _flagscope.limited(m.kind::text, s.alpha, s.n_treatment, s.events_treatment[1], (SELECT flagscope.rollup(e.moments_treatment)
-                FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}'))
+        WHEN s.limit_value IS NOT NULL THEN
+            _flagscope.limited(m.kind::text, s.alpha, s.n_treatment, s.events_treatment[1],
+                (SELECT flagscope.rollup(e.moments_treatment)
+                        FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}'))
             || CASE WHEN _flagscope.looks_back(m.kind::text) THEN jsonb_build_object('stage_quantile',
-                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), g.quantile, s.alpha)) ELSE '{}' END
+                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), g.quantile, s.alpha))
+                ELSE '{}' END
         END, '{}');
 END;
-COMMENT ON FUNCTION _flagscope.effect(flagscope.guardrail, flagscope.guardrail_status, flagscope.metric_definition, flagscope.rollout) IS
-    'what a guardrail estimates, as {what: {estimate, lower, upper}}: odds_ratio, difference or rate_ratio against the control, share, rate or share_above a limit, over all strata; quantile_ratio (a list) or stage_quantile in the present stage; these intervals are valid at every look, at the guardrail''s alpha, for independent data points (a design effect widens none); window of a threshold: 95 %, one look';
+COMMENT ON FUNCTION _flagscope.effect(flagscope.guardrail, flagscope.guardrail_status, flagscope.metric_definition,
+    flagscope.rollout) IS
+    'what a guardrail estimates, as {what: {estimate, lower, upper}}: odds_ratio, difference or rate_ratio against the '
+    'control, share, rate or share_above a limit, over all strata; quantile_ratio (a list) or stage_quantile in the '
+    'present stage; these intervals are valid at every look, at the guardrail''s alpha, for independent data points '
+    '(a design effect widens none); window of a threshold: 95 %, one look';
 
 CREATE FUNCTION _flagscope.interval_words(x jsonb, factor float8, digits integer) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -74,28 +99,40 @@ AS $$
         ELSE format(' (%s to %s)', coalesce(round((factor * (x ->> 'lower')::float8)::numeric, digits)::text, '?'),
             coalesce(round((factor * (x ->> 'upper')::float8)::numeric, digits)::text, '?')) END;
 $$;
-COMMENT ON FUNCTION _flagscope.interval_words(jsonb, float8, integer) IS 'an estimate with its interval, for people; "?": an end that the data do not tell; NULL without estimate';
+COMMENT ON FUNCTION _flagscope.interval_words(jsonb, float8, integer) IS
+    'an estimate with its interval, for people; "?": an end that the data do not tell; NULL without estimate';
 
 CREATE FUNCTION _flagscope.effect_words(effect jsonb, kind text, unit text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT string_agg(w.words, '; ' ORDER BY o.i)
-    FROM unnest('{odds_ratio,difference,rate_ratio,quantile_ratio,share,rate,share_above,stage_quantile,window}'::text[]) WITH ORDINALITY o(key, i),
+    FROM unnest('{odds_ratio,difference,rate_ratio,quantile_ratio,share,rate,share_above,stage_quantile,'
+        'window}'::text[]) WITH ORDINALITY o(key, i),
         LATERAL (SELECT CASE o.key WHEN 'quantile_ratio' THEN effect -> o.key -> 0 ELSE effect -> o.key END AS x) e,
         LATERAL (SELECT greatest(2, 2 - floor(log(nullif(abs((e.x ->> 'estimate')::float8), 0))))::integer AS digits) d,
         LATERAL (SELECT CASE
             WHEN o.key IN ('odds_ratio', 'rate_ratio') AND e.x ->> 'lower' IS NULL THEN NULL
-            WHEN o.key IN ('odds_ratio', 'rate_ratio') THEN format('%s %s', replace(o.key, '_', ' '), _flagscope.interval_words(e.x, 1::float8, 2))
+            WHEN o.key IN ('odds_ratio', 'rate_ratio') THEN
+                format('%s %s', replace(o.key, '_', ' '), _flagscope.interval_words(e.x, 1::float8, 2))
             WHEN o.key = 'difference' AND e.x ->> 'lower' IS NULL THEN NULL
-            WHEN o.key = 'difference' THEN concat_ws(' ', 'difference', _flagscope.interval_words(e.x, 1::float8, 4), nullif(unit, ''))
-            WHEN o.key = 'quantile_ratio' THEN format('p%s ratio %s', 100 * (e.x ->> 'quantile')::float8, _flagscope.interval_words(e.x, 1::float8, 2))
+            WHEN o.key = 'difference' THEN
+                concat_ws(' ', 'difference', _flagscope.interval_words(e.x, 1::float8, 4), nullif(unit, ''))
+            WHEN o.key = 'quantile_ratio' THEN
+                format('p%s ratio %s', 100 * (e.x ->> 'quantile')::float8, _flagscope.interval_words(e.x, 1::float8, 2))
             WHEN o.key = 'share' THEN format('share %s %%', _flagscope.interval_words(e.x, 100::float8, 2))
-            WHEN o.key = 'share_above' THEN format('above the limit %s %%', _flagscope.interval_words(e.x, 100::float8, 2))
-            WHEN o.key = 'rate' THEN concat_ws(' ', 'rate', _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
-            WHEN o.key = 'stage_quantile' THEN concat_ws(' ', 'quantile', _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
+            WHEN o.key = 'share_above' THEN
+                format('above the limit %s %%', _flagscope.interval_words(e.x, 100::float8, 2))
+            WHEN o.key = 'rate' THEN
+                concat_ws(' ', 'rate',
+                    _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
+            WHEN o.key = 'stage_quantile' THEN
+                concat_ws(' ', 'quantile',
+                    _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
             WHEN kind = 'proportion' THEN format('%s %%, one look', _flagscope.interval_words(e.x, 100::float8, 2))
-            ELSE concat_ws(' ', _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, '')) || ', one look' END AS words) w
+            ELSE concat_ws(' ', _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
+                || ', one look' END AS words) w
     WHERE e.x ->> 'estimate' IS NOT NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.effect_words(jsonb, text, text) IS
-    'what a guardrail of a kind of metric estimates, with its interval, for people: valid at every look unless it says "one look"; NULL where the data do not tell';
+    'what a guardrail of a kind of metric estimates, with its interval, for people: valid at every look unless it says '
+    '"one look"; NULL where the data do not tell';

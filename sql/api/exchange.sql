@@ -1,6 +1,7 @@
 -- Exchange with flagd: import and export of documents, and changes for polling clients.
 
-COMMENT ON FUNCTION _flagscope.write_flagd(jsonb, jsonb, jsonb) IS 'definitions as a flagd document, and problems with those that could not be expressed';
+COMMENT ON FUNCTION _flagscope.write_flagd(jsonb, jsonb, jsonb) IS
+    'definitions as a flagd document, and problems with those that could not be expressed';
 COMMENT ON FUNCTION _flagscope.read_flagd(jsonb) IS 'a flagd document as definitions, and its problems';
 
 CREATE FUNCTION _flagscope.export(environment text, OUT document jsonb, OUT problems jsonb)
@@ -20,9 +21,11 @@ CREATE FUNCTION flagscope.export_flagd(environment text DEFAULT NULL) RETURNS js
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT x.document FROM _flagscope.export(environment) x $$;
 COMMENT ON FUNCTION flagscope.export_flagd(text) IS
-    'the flags of an environment as flagd''s JSON; running rollouts and prerequisites are compiled into targeting, so that every flagd client serves the same variants';
+    'the flags of an environment as flagd''s JSON; running rollouts and prerequisites are compiled into targeting, '
+    'so that every flagd client serves the same variants';
 
-CREATE FUNCTION flagscope.check_export(environment text DEFAULT NULL) RETURNS TABLE (path text, problem text, hint text, is_error boolean)
+CREATE FUNCTION flagscope.check_export(environment text DEFAULT NULL)
+RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.path, p.problem, NULL::text, p.is_error FROM _flagscope.export(environment) x,
@@ -63,7 +66,8 @@ DECLARE
 BEGIN
     IF differing IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('flag "%s": %s; importing it would also change it in %s', f.key, differing, users),
+            MESSAGE = _flagscope.message('flag "%s": %s; importing it would also change it in %s', f.key,
+                differing, users),
             HINT = _flagscope.message('If this is intended for all of them: %s; then import again.', CASE
                 WHEN f.archived_at IS NOT NULL THEN format('SELECT flagscope.unarchive_flag(%L)', f.key)
                 WHEN bucketing <> f.bucketing
@@ -80,12 +84,15 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = require_no_rollout.flag
-               AND r.environment = require_no_rollout.environment AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
+               AND r.environment = require_no_rollout.environment
+        AND r.status IN ('draft', 'running', 'paused', 'held')) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('flag "%s" has a live rollout', flag), HINT = 'Complete it or roll it back first.';
+            MESSAGE = _flagscope.message('flag "%s" has a live rollout', flag),
+            HINT = 'Complete it or roll it back first.';
     END IF;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_no_rollout(text, text) IS 'raises while a rollout of the flag is live in the environment';
+COMMENT ON FUNCTION _flagscope.require_no_rollout(text, text) IS
+    'raises while a rollout of the flag is live in the environment';
 
 CREATE FUNCTION _flagscope.import_flag(definition jsonb, environment text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -95,8 +102,10 @@ DECLARE
     f flagscope.flag_definition;
     used record;
 BEGIN
-    SELECT * INTO d FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
-        default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb, value_schema jsonb);
+    SELECT * INTO d
+    FROM jsonb_to_record(definition) AS d(key text, value_type flagscope.value_type, enabled boolean, variants jsonb,
+        default_variant text, targeting jsonb, bucketing flagscope.bucketing, prerequisites jsonb, metadata jsonb,
+        value_schema jsonb);
     PERFORM _flagscope.require_no_rollout(d.key, environment);
     INSERT INTO flagscope.flag_definition (key, value_type, variants, bucketing, metadata, value_schema)
     VALUES (d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata,
@@ -144,17 +153,20 @@ DECLARE
 BEGIN
     SELECT array_agg(d.key) FILTER (WHERE f.key IS NULL), array_agg(d.key) FILTER (WHERE f.key IS NOT NULL)
     INTO news, same
-    FROM jsonb_to_recordset(definitions) AS d(key text, variants jsonb, bucketing flagscope.bucketing, metadata jsonb, value_schema jsonb)
+    FROM jsonb_to_recordset(definitions) AS d(key text, variants jsonb, bucketing flagscope.bucketing, metadata jsonb,
+        value_schema jsonb)
         LEFT JOIN flagscope.flag_definition f ON f.key = d.key
     WHERE f.key IS NULL OR (f.variants = d.variants AND f.metadata = d.metadata AND f.archived_at IS NULL
         AND f.bucketing = coalesce(d.bucketing, f.bucketing)
         AND f.value_schema IS NOT DISTINCT FROM coalesce(d.value_schema, f.value_schema)
-        AND NOT EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = f.key AND r.environment = import_alike.environment
-            AND r.status IN ('draft', 'running', 'paused', 'held')));
+        AND NOT EXISTS (SELECT FROM flagscope.rollout r
+            WHERE r.flag = f.key AND r.environment = import_alike.environment
+                AND r.status IN ('draft', 'running', 'paused', 'held')));
     INSERT INTO flagscope.flag_definition (key, value_type, variants, bucketing, metadata, value_schema)
-    SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()), d.metadata, d.value_schema
-    FROM jsonb_to_recordset(definitions) AS d(key text, value_type flagscope.value_type, variants jsonb, bucketing flagscope.bucketing,
-        metadata jsonb, value_schema jsonb)
+    SELECT d.key, d.value_type, d.variants, coalesce(d.bucketing, _flagscope.default_bucketing()),
+        d.metadata, d.value_schema
+    FROM jsonb_to_recordset(definitions) AS d(key text, value_type flagscope.value_type, variants jsonb,
+        bucketing flagscope.bucketing, metadata jsonb, value_schema jsonb)
         JOIN unnest(news) k(key) ON k.key = d.key;
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant, targeting)
     SELECT d.key, e.key, is_meant AND d.enabled, CASE WHEN is_meant THEN d.default_variant END,
@@ -163,7 +175,8 @@ BEGIN
         JOIN unnest(news || same) k(key) ON k.key = d.key, flagscope.environment_definition e,
         LATERAL (SELECT e.key = import_alike.environment) m(is_meant)
     WHERE NOT EXISTS (SELECT FROM flagscope.flag_state s WHERE s.flag = d.key AND s.environment = e.key);
-    UPDATE flagscope.flag_state s SET enabled = d.enabled, default_variant = d.default_variant, targeting = nullif(d.targeting, 'null'),
+    UPDATE flagscope.flag_state s
+    SET enabled = d.enabled, default_variant = d.default_variant, targeting = nullif(d.targeting, 'null'),
         prerequisites = '[]', variants = NULL, metadata = NULL
     FROM jsonb_to_recordset(definitions) AS d(key text, enabled boolean, default_variant text, targeting jsonb)
         JOIN unnest(same) k(key) ON k.key = d.key
@@ -173,7 +186,8 @@ BEGIN
     RETURN news || same;
 END $$;
 COMMENT ON FUNCTION _flagscope.import_alike(jsonb, text) IS
-    'imports all flags without prerequisites that are new or differ in their state only, in one statement; returns which';
+    'imports all flags without prerequisites that are new or differ in their state only, '
+    'in one statement; returns which';
 
 CREATE FUNCTION _flagscope.import_in_bulk(flags jsonb, environment text) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -248,7 +262,8 @@ DECLARE
 BEGIN
     IF document IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'not a flagd document: it is NULL',
-            HINT = 'Write it like {"flags": {"new-cart": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}}}.';
+            HINT = 'Write it like {"flags": {"new-cart": {"state": "ENABLED", "variants": '
+                '{"on": true}, "defaultVariant": "on"}}}.';
     END IF;
     RETURN QUERY SELECT NULL::text, false, concat_ws(': ', nullif(p.path, ''), p.problem)
         FROM jsonb_to_recordset(read -> 'problems') p(path text, problem text);
@@ -280,18 +295,18 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
-    'creates or changes the flags of a flagd document in an environment, each completely or not at all; returns the result for each. '
-    'What other environments serve does not change: variants, metadata and $evaluators that differ from theirs become this '
-    'environment''s own (flag_state.variants, flag_state.metadata, environment.segments)';
+    'creates or changes the flags of a flagd document in an environment, each completely or not at all; returns the '
+    'result for each. What other environments serve does not change: variants, metadata and $evaluators that differ '
+    'from theirs become this environment''s own (flag_state.variants, flag_state.metadata, environment.segments)';
 
 CREATE FUNCTION flagscope.flag_changes(after_cursor bigint DEFAULT 0)
 RETURNS TABLE (cursor bigint, flag text, environment text, version bigint, definition jsonb, state text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
     -- Versions are assigned before commit, so a later one may become visible first. The cursor is therefore the oldest
-    -- transaction that was still running: the next call with it misses nothing and repeats little. Above its 40 bits is a
-    -- number of this database: a restored one counts transactions from elsewhere and lacks what came after the dump, so a
-    -- foreign cursor gets everything.
+    -- transaction that was still running: the next call with it misses nothing and repeats little. Above its 40 bits is
+    -- a number of this database: a restored one counts transactions from elsewhere and lacks what came after the dump,
+    -- so a foreign cursor gets everything.
     SELECT x.base + x.oldest, c.flag, c.environment, coalesce(s.version, c.version),
         CASE WHEN s.flag IS NOT NULL THEN _flagscope.definition_of(s, f, e) END,
         CASE WHEN s.flag IS NULL THEN 'deleted' WHEN f.archived_at IS NOT NULL THEN 'archived' ELSE 'active' END
@@ -299,16 +314,20 @@ AS $$
           FROM _flagscope.incarnation i) x, _flagscope.flag_change c
         -- The environment's metadata, which is part of every answer.
         LEFT JOIN _flagscope.flag_change a ON a.environment = c.environment AND a.flag = ''
-        LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag JOIN flagscope.environment_definition e ON e.key = s.environment)
+        LEFT JOIN (flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
+            JOIN flagscope.environment_definition e ON e.key = s.environment)
             ON s.flag = c.flag AND s.environment = c.environment
-    WHERE (after_cursor < x.base OR after_cursor > x.base + x.oldest OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= after_cursor)
+    WHERE (after_cursor < x.base OR after_cursor > x.base + x.oldest
+        OR x.base + greatest(c.transaction, a.transaction)::text::bigint >= after_cursor)
         AND c.flag <> ''
         -- A client that begins has no deleted flags to remove.
         AND (s.flag IS NOT NULL OR after_cursor > 0)
     ORDER BY 4;
 $$;
 COMMENT ON FUNCTION flagscope.flag_changes(bigint) IS
-    'flags that changed since a cursor, in their present state: active, archived (evaluates as if disabled) or deleted (without a definition); pass the greatest cursor of the answer to the next call, or the same one after an empty answer; begin with 0; after a restore, cursors from before return everything';
+    'flags that changed since a cursor, in their present state: active, archived (evaluates as if disabled) or deleted '
+    '(without a definition); pass the greatest cursor of the answer to the next call, or the same one after an empty '
+    'answer; begin with 0; after a restore, cursors from before return everything';
 
 CREATE FUNCTION flagscope.flag_set(environment text DEFAULT NULL,
     OUT key text, OUT version bigint, OUT cursor bigint, OUT metadata jsonb, OUT segments jsonb, OUT flags jsonb)
@@ -327,6 +346,6 @@ AS $$
     FROM flagscope.environment_definition e WHERE e.key = _flagscope.environment(flag_set.environment);
 $$;
 COMMENT ON FUNCTION flagscope.flag_set(text) IS
-    'all that a follower needs to evaluate an environment''s flags itself: its key, the greatest version of its flags, a cursor '
-    'for flag_changes(), metadata and segments, and a JSON array of the definitions of all flags that are not archived; '
-    'NOTIFY flagscope_flag tells when to ask again';
+    'all that a follower needs to evaluate an environment''s flags itself: its key, the greatest version of its flags, '
+    'a cursor for flag_changes(), metadata and segments, and a JSON array of the definitions of all flags that are not '
+    'archived; NOTIFY flagscope_flag tells when to ask again';

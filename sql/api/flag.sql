@@ -9,7 +9,8 @@ RETURN CASE value_type
         WHEN 'object' THEN jsonb_typeof(value) = 'object'
         WHEN 'integer' THEN CASE jsonb_typeof(value) WHEN 'number' THEN (value #>> '{}')::numeric % 1 = 0
                 AND abs((value #>> '{}')::numeric) < 9007199254740992 ELSE false END
-        WHEN 'number' THEN CASE jsonb_typeof(value) WHEN 'number' THEN abs((value #>> '{}')::numeric) < 1.8e308 ELSE false END
+        WHEN 'number' THEN
+            CASE jsonb_typeof(value) WHEN 'number' THEN abs((value #>> '{}')::numeric) < 1.8e308 ELSE false END
     END;
 COMMENT ON FUNCTION _flagscope.value_fits(jsonb, flagscope.value_type) IS
     'is the value of the type; integers are exact in every JSON reader (below 2^53), numbers fit a double';
@@ -22,7 +23,9 @@ DECLARE
 BEGIN
     IF jsonb_typeof(variants) <> 'object' OR variants = '{}' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('variants of flag "%s" must be a JSON object with at least one variant, got %s', f.key, variants),
+            MESSAGE = _flagscope.message(
+                'variants of flag "%s" must be a JSON object with at least one variant, got %s',
+                f.key, variants),
             HINT = 'Write them like {"off": false, "on": true}.';
     END IF;
     PERFORM _flagscope.check_document(variants);
@@ -30,13 +33,15 @@ BEGIN
     WHERE NOT _flagscope.value_fits(v.value, f.value_type) LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('variant "%s" of %s flag "%s" has the value %s', wrong.key, f.value_type, f.key, wrong.value),
+            MESSAGE = _flagscope.message('variant "%s" of %s flag "%s" has the value %s', wrong.key, f.value_type,
+                f.key, wrong.value),
             HINT = 'All variants of a flag have values of its type.';
     END IF;
     SELECT s.path, s.problem INTO wrong FROM _flagscope.check_schema(f.value_schema, variants) s LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('variants of flag "%s" do not satisfy its schema: %s at %s', f.key, wrong.problem, wrong.path),
+            MESSAGE = _flagscope.message('variants of flag "%s" do not satisfy its schema: %s at %s', f.key,
+                wrong.problem, wrong.path),
             HINT = 'Change the values and value_schema together, in one statement.';
     END IF;
 END $$;
@@ -65,15 +70,18 @@ BEGIN
         WHERE (v.value #>> '{}')::numeric % 1 = 0 AND abs((v.value #>> '{}')::numeric) > 9007199254740991 LIMIT 1;
         IF FOUND THEN
             RAISE WARNING USING HINT = 'Serve it as text, in a flag of type string.',
-                MESSAGE = _flagscope.message('variant "%s" of flag "%s" is %s: for whole numbers beyond 2^53 - 1 evaluate_number() and '
-                    'typed clients give their default', other.key, NEW.key, left(other.value::text, 40));
+                MESSAGE = _flagscope.message('variant "%s" of flag "%s" is %s: for whole numbers beyond 2^53 - 1 '
+                    'evaluate_number() and typed clients give their default',
+                    other.key, NEW.key, left(other.value::text, 40));
         END IF;
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_document(jsonb) IS 'raises unless evaluate() can read the JSON';
-COMMENT ON FUNCTION _flagscope.check_schema(jsonb, jsonb) IS 'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
-COMMENT ON FUNCTION _flagscope.check_flag() IS 'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
+COMMENT ON FUNCTION _flagscope.check_schema(jsonb, jsonb) IS
+    'the values that a JSON Schema does not allow, and why; no rows: all are allowed';
+COMMENT ON FUNCTION _flagscope.check_flag() IS
+    'trigger: a flag''s variants are of its type and satisfy its schema; key and type never change';
 CREATE TRIGGER check_flag BEFORE INSERT OR UPDATE ON flagscope.flag_definition
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag();
 
@@ -105,7 +113,8 @@ BEGIN
     WHERE s.flag = NEW.key AND s.variants IS NULL AND OLD.variants ? v.name AND NOT NEW.variants ? v.name LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key, used.environment),
+            MESSAGE = _flagscope.message('variant "%s" of flag "%s" is served in environment "%s"', used.name, NEW.key,
+                used.environment),
             HINT = 'Serve another variant first.';
     END IF;
     RETURN NEW;
@@ -151,7 +160,8 @@ DECLARE
     variants jsonb;
     wrong text;
 BEGIN
-    IF TG_OP = 'UPDATE' AND (NEW.flag, NEW.environment, NEW.id) IS DISTINCT FROM (OLD.flag, OLD.environment, OLD.id) THEN
+    IF TG_OP = 'UPDATE'
+        AND (NEW.flag, NEW.environment, NEW.id) IS DISTINCT FROM (OLD.flag, OLD.environment, OLD.id) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag and environment of the state of flag "%s" never change', OLD.flag);
     END IF;
@@ -170,7 +180,8 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = _flagscope.message('flag "%s" has no variant "%s"', NEW.flag, wrong),
-            HINT = _flagscope.message('Its variants are: %s.', (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
+            HINT = _flagscope.message('Its variants are: %s.',
+                (SELECT string_agg(k, ', ' ORDER BY k) FROM jsonb_object_keys(variants) k));
     END IF;
     IF NEW.targeting IS NOT NULL THEN
         PERFORM _flagscope.require_rule(NEW, CASE TG_OP WHEN 'UPDATE' THEN OLD END, variants);
@@ -179,15 +190,19 @@ BEGIN
         PERFORM _flagscope.require_prerequisites(NEW.prerequisites, NEW.flag, NEW.environment);
     END IF;
     IF TG_OP = 'UPDATE' AND NEW.rollout_id = OLD.rollout_id
-        AND (NEW.targeting, NEW.prerequisites, NEW.default_variant) IS DISTINCT FROM (OLD.targeting, OLD.prerequisites, OLD.default_variant) THEN
+        AND (NEW.targeting, NEW.prerequisites, NEW.default_variant) IS DISTINCT FROM (OLD.targeting, OLD.prerequisites,
+            OLD.default_variant) THEN
         wrong := _flagscope.not_by_chance(NEW, NEW.treatment, NEW.control);
         IF wrong <> coalesce(_flagscope.not_by_chance(OLD, OLD.treatment, OLD.control), '') THEN
-            RAISE WARNING USING MESSAGE = _flagscope.message('treatment and control of flag "%s" are not comparable from now on: %s', NEW.flag, wrong),
+            RAISE WARNING USING MESSAGE = _flagscope.message(
+                'treatment and control of flag "%s" are not comparable from now on: %s',
+                NEW.flag, wrong),
                 HINT = 'Give these users a variant of their own with the same value, or pause the rollout.';
         END IF;
     END IF;
     NEW.version := nextval('_flagscope.flag_version_seq');
-    IF TG_OP = 'INSERT' OR NEW.changed_at = OLD.changed_at THEN  -- except by a decision, which sets time and actor itself
+    -- except by a decision, which sets time and actor itself
+    IF TG_OP = 'INSERT' OR NEW.changed_at = OLD.changed_at THEN
         NEW.changed_at := clock_timestamp();
         NEW.actor := _flagscope.actor();
         NEW.reason := coalesce(current_setting('flagscope.reason', true), '');
@@ -199,12 +214,13 @@ BEGIN
     END IF;
     RETURN NEW;
 END $$;
-COMMENT ON FUNCTION _flagscope.check_flag_state() IS 'trigger: variants exist; every change gets a version, a time, an actor and a reason';
+COMMENT ON FUNCTION _flagscope.check_flag_state() IS
+    'trigger: variants exist; every change gets a version, a time, an actor and a reason';
 CREATE TRIGGER check_flag_state BEFORE INSERT OR UPDATE ON flagscope.flag_state
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_flag_state();
 
--- A statement trigger, so that a thousand flags cost little more than one. Settings force a generic plan by index, which is
--- kept for the session regardless of how many flags the next statement changes and how the history grows.
+-- A statement trigger, so that a thousand flags cost little more than one. Settings force a generic plan by index,
+-- which is kept for the session regardless of how many flags the next statement changes and how the history grows.
 CREATE FUNCTION _flagscope.keep_flag_state_history() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -225,11 +241,12 @@ BEGIN
     -- Metadata of the environment has a history of its own.
     INSERT INTO flagscope.flag_state_history (state_id, flag, environment, version, valid, enabled, default_variant,
         targeting, prerequisites, rollout_id, treatment, control, percent, definition, actor, reason, decision_id)
-    SELECT n.id, n.flag, n.environment, n.version, tstzrange(n.changed_at, NULL), n.enabled, n.default_variant, n.targeting,
-        n.prerequisites, n.rollout_id, n.treatment, n.control, n.percent, _flagscope.definition_of(s, f, e) - 'set_metadata',
-        n.actor, n.reason, n.decision_id
+    SELECT n.id, n.flag, n.environment, n.version, tstzrange(n.changed_at, NULL), n.enabled, n.default_variant,
+        n.targeting, n.prerequisites, n.rollout_id, n.treatment, n.control, n.percent,
+        _flagscope.definition_of(s, f, e) - 'set_metadata', n.actor, n.reason, n.decision_id
     FROM new_state n JOIN flagscope.flag_state s ON s.flag = n.flag AND s.environment = n.environment
-        JOIN flagscope.flag_definition f ON f.key = n.flag JOIN flagscope.environment_definition e ON e.key = n.environment;
+        JOIN flagscope.flag_definition f ON f.key = n.flag
+        JOIN flagscope.environment_definition e ON e.key = n.environment;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.keep_flag_state_history() IS 'trigger: ends the old versions and adds the new ones';
@@ -253,7 +270,8 @@ BEGIN
         ON CONFLICT (environment, flag) DO UPDATE SET version = excluded.version, transaction = excluded.transaction;
     ELSE
         INSERT INTO _flagscope.flag_change AS c (environment, flag, version)
-        SELECT s.environment, s.flag, CASE WHEN TG_OP = 'INSERT' AND s.changed_at < now() THEN -s.version ELSE s.version END
+        SELECT s.environment, s.flag,
+            CASE WHEN TG_OP = 'INSERT' AND s.changed_at < now() THEN -s.version ELSE s.version END
         FROM changed s
         ON CONFLICT (environment, flag) DO UPDATE SET transaction = excluded.transaction,
             version = CASE WHEN c.version = excluded.version THEN -excluded.version ELSE excluded.version END;
@@ -283,7 +301,8 @@ AS $$
 BEGIN
     -- One notification per transaction and environment, for the last change.
     IF EXISTS (SELECT FROM _flagscope.flag_change c
-               WHERE c.transaction = NEW.transaction AND c.environment = NEW.environment AND c.version > NEW.version) THEN
+               WHERE c.transaction = NEW.transaction AND c.environment = NEW.environment
+                   AND c.version > NEW.version) THEN
         RETURN NULL;
     END IF;
     -- A full notification queue would make the commit fail; followers also poll flag_changes().
@@ -298,74 +317,6 @@ COMMENT ON FUNCTION _flagscope.notify_flag_change() IS
 CREATE CONSTRAINT TRIGGER notify_flag_change AFTER INSERT OR UPDATE ON _flagscope.flag_change
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION _flagscope.notify_flag_change();
 
-CREATE FUNCTION _flagscope.check_environment() RETURNS trigger
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    NEW.builtin := false;  -- rows written by a user are dumped
-    PERFORM _flagscope.check_document(NEW.metadata);
-    IF EXISTS (SELECT FROM flagscope.environment_definition e
-               WHERE e.key <> NEW.key AND (e.aliases || e.key) && (NEW.aliases || NEW.key)) THEN
-        RAISE EXCEPTION USING ERRCODE = 'duplicate_object',
-            MESSAGE = _flagscope.message('environment "%s" has a key or alias that another environment already has', NEW.key),
-            HINT = 'See SELECT key, aliases FROM flagscope.environment_definition.';
-    END IF;
-    RETURN NEW;
-END $$;
-COMMENT ON FUNCTION _flagscope.check_environment() IS 'trigger: a key or alias belongs to one environment only';
-CREATE TRIGGER check_environment BEFORE INSERT OR UPDATE ON flagscope.environment_definition
-    FOR EACH ROW EXECUTE FUNCTION _flagscope.check_environment();
-
--- A separate history: as part of each flag's history, one change made 10,000 new versions in 42 s.
-CREATE FUNCTION _flagscope.keep_environment_history() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    new_version bigint := nextval('_flagscope.flag_version_seq'::regclass);
-    changed_at timestamptz := clock_timestamp();
-BEGIN
-    IF TG_OP <> 'INSERT' THEN
-        UPDATE flagscope.environment_history h
-        SET valid = tstzrange(lower(h.valid), greatest(changed_at, lower(h.valid) + interval '1 microsecond'))
-        WHERE h.environment = OLD.key AND upper_inf(h.valid) RETURNING upper(h.valid) INTO changed_at;
-    END IF;
-    IF TG_OP = 'DELETE' THEN
-        RETURN NULL;
-    END IF;
-    INSERT INTO flagscope.environment_history (environment, version, valid, metadata, actor, reason)
-    VALUES (NEW.key, new_version, tstzrange(coalesce(changed_at, clock_timestamp()), NULL), NEW.metadata, _flagscope.actor(),
-        coalesce(current_setting('flagscope.reason', true), ''));
-    INSERT INTO _flagscope.flag_change (environment, flag, version) VALUES (NEW.key, '', new_version)
-    ON CONFLICT (environment, flag) DO UPDATE SET version = excluded.version, transaction = excluded.transaction;
-    RETURN NULL;
-END $$;
-COMMENT ON FUNCTION _flagscope.keep_environment_history() IS
-    'trigger: stores versions of an environment''s metadata, and marks every answer there as changed for followers';
-CREATE TRIGGER keep_first_metadata AFTER INSERT ON flagscope.environment_definition
-    FOR EACH ROW WHEN (NEW.metadata <> '{}') EXECUTE FUNCTION _flagscope.keep_environment_history();
-CREATE TRIGGER keep_metadata AFTER UPDATE OF metadata ON flagscope.environment_definition
-    FOR EACH ROW WHEN (NEW.metadata <> OLD.metadata) EXECUTE FUNCTION _flagscope.keep_environment_history();
-CREATE TRIGGER keep_last_metadata AFTER DELETE ON flagscope.environment_definition
-    FOR EACH ROW EXECUTE FUNCTION _flagscope.keep_environment_history();
-
-CREATE FUNCTION _flagscope.environment(name text) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    -- Without preloading, the setting is unknown until the library is loaded; its default is production.
-    asked text := coalesce(name, nullif(current_setting('flagscope.environment', true), ''), 'production');
-    found_key text;
-BEGIN
-    SELECT e.key INTO found_key FROM flagscope.environment_definition e WHERE asked = e.key OR asked = ANY (e.aliases);
-    IF found_key IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'undefined_object',
-            MESSAGE = _flagscope.message('environment "%s" does not exist', asked),
-            HINT = _flagscope.names_hint(asked, ARRAY(SELECT e.key FROM flagscope.environment_definition e), 'There is none.');
-    END IF;
-    RETURN found_key;
-END $$;
-COMMENT ON FUNCTION _flagscope.environment(text) IS 'key of an environment by key or alias; NULL: flagscope.environment';
-
 CREATE FUNCTION flagscope.create_flag(
     key text, variants jsonb DEFAULT '{"off": false, "on": true}', default_variant text DEFAULT 'off',
     value_type flagscope.value_type DEFAULT 'boolean', description text DEFAULT '', tags text[] DEFAULT '{}',
@@ -378,12 +329,14 @@ DECLARE
     detail text;
     hint text;
 BEGIN
-    INSERT INTO flagscope.flag_definition (key, value_type, variants, description, tags, metadata, value_schema, bucketing)
+    INSERT INTO flagscope.flag_definition (key, value_type, variants, description, tags, metadata,
+        value_schema, bucketing)
     VALUES (create_flag.key, create_flag.value_type, create_flag.variants, create_flag.description,
             create_flag.tags, create_flag.metadata, create_flag.value_schema,
             coalesce(create_flag.bucketing, _flagscope.default_bucketing()));
     INSERT INTO flagscope.flag_state (flag, environment, enabled, default_variant)
-    SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant FROM flagscope.environment_definition e;
+    SELECT create_flag.key, e.key, create_flag.enabled, create_flag.default_variant
+    FROM flagscope.environment_definition e;
     RETURN create_flag.key;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('flag "%s" exists already', create_flag.key), NULL,
@@ -393,8 +346,10 @@ WHEN OTHERS THEN
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
-COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb, flagscope.bucketing) IS
-    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing; returns its key';
+COMMENT ON FUNCTION flagscope.create_flag(text, jsonb, text, flagscope.value_type, text, text[], jsonb, boolean, jsonb,
+    flagscope.bucketing) IS
+    'creates a flag and its state in every environment; value_schema is a JSON Schema that every variant''s value must '
+    'satisfy; bucketing: how users are split, NULL for the setting flagscope.bucketing; returns its key';
 
 CREATE FUNCTION _flagscope.set_archived(flag text, archived_at timestamptz) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -408,40 +363,21 @@ BEGIN
     END IF;
     RETURN (SELECT max(s.version) FROM flagscope.flag_state s WHERE s.flag = set_archived.flag);
 END $$;
-COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS 'archives a flag; NULL unarchives it; returns its latest version';
+COMMENT ON FUNCTION _flagscope.set_archived(text, timestamptz) IS
+    'archives a flag; NULL unarchives it; returns its latest version';
 
 CREATE FUNCTION flagscope.archive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, clock_timestamp());
 COMMENT ON FUNCTION flagscope.archive_flag(text) IS
-    'retires a flag in every environment: callers get their own default, exports omit it, history is kept; refused while a rollout is live or another flag needs it; returns the new version';
+    'retires a flag in every environment: callers get their own default, exports omit it, history is kept; '
+    'refused while a rollout is live or another flag needs it; returns the new version';
 
 CREATE FUNCTION flagscope.unarchive_flag(flag text) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.set_archived(flag, NULL);
 COMMENT ON FUNCTION flagscope.unarchive_flag(text) IS 'restores an archived flag as it was; returns the new version';
 
-CREATE FUNCTION flagscope.create_environment(key text, aliases text[] DEFAULT '{}', description text DEFAULT '') RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    INSERT INTO flagscope.environment_definition (key, aliases, description)
-    VALUES (create_environment.key, create_environment.aliases, create_environment.description);
-    INSERT INTO flagscope.flag_state (flag, environment, enabled) SELECT f.key, create_environment.key, false FROM flagscope.flag_definition f;
-    RETURN create_environment.key;
-EXCEPTION WHEN unique_violation THEN
-    PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('environment "%s" exists already', create_environment.key), NULL,
-        'UPDATE flagscope.environment_definition changes it.');
-WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
-    RAISE;
-END $$;
-COMMENT ON FUNCTION flagscope.create_environment(text, text[], text) IS
-    'creates an environment in which every existing flag is disabled and has no default variant; returns its key';
-
-CREATE FUNCTION _flagscope.change_flag_state(flag text, environment text, enabled boolean, default_variant text) RETURNS bigint
+CREATE FUNCTION _flagscope.change_flag_state(flag text, environment text, enabled boolean, default_variant text)
+RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -456,12 +392,14 @@ BEGIN
     IF NOT FOUND THEN
         RAISE EXCEPTION USING ERRCODE = 'undefined_object',
             MESSAGE = _flagscope.message('flag "%s" does not exist in environment "%s"', flag, env),
-            HINT = _flagscope.names_hint(flag, ARRAY(SELECT s.flag FROM flagscope.flag_state s WHERE s.environment = env),
+            HINT = _flagscope.names_hint(flag,
+                ARRAY(SELECT s.flag FROM flagscope.flag_state s WHERE s.environment = env),
                 'Create it with flagscope.create_flag(key).');
     END IF;
     RETURN new_version;
 END $$;
-COMMENT ON FUNCTION _flagscope.change_flag_state(text, text, boolean, text) IS 'changes what is not NULL; returns the new version';
+COMMENT ON FUNCTION _flagscope.change_flag_state(text, text, boolean, text) IS
+    'changes what is not NULL; returns the new version';
 
 CREATE FUNCTION flagscope.enable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, true, NULL);
@@ -470,8 +408,10 @@ COMMENT ON FUNCTION flagscope.enable_flag(text, text) IS 'enables a flag in an e
 CREATE FUNCTION flagscope.disable_flag(flag text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, false, NULL);
 COMMENT ON FUNCTION flagscope.disable_flag(text, text) IS
-    'kill switch: callers get their own default; a live rollout keeps its stage but serves nothing meanwhile; returns the new version';
+    'kill switch: callers get their own default; a live rollout keeps its stage but serves nothing meanwhile; '
+    'returns the new version';
 
 CREATE FUNCTION flagscope.set_default_variant(flag text, variant text, environment text DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.change_flag_state(flag, environment, NULL, variant);
-COMMENT ON FUNCTION flagscope.set_default_variant(text, text, text) IS 'sets the variant served by default; returns the new version';
+COMMENT ON FUNCTION flagscope.set_default_variant(text, text, text) IS
+    'sets the variant served by default; returns the new version';

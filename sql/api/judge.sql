@@ -1,17 +1,18 @@
--- Judging: what a tick consumed becomes evidence, evidence a verdict. Here what each guardrail is judged by is loaded, and
--- what was found is stored; the judge itself is src/core/guardrail/step.rs. What acts on verdicts is in ramp.sql.
+-- Judging: what a tick consumed becomes evidence, evidence a verdict. Here what each guardrail is judged by is loaded,
+-- and what was found is stored; the judge itself is src/core/guardrail/step.rs. What acts on verdicts is in ramp.sql.
 
 CREATE TYPE _flagscope.tick_setting AS (
-    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval, grace interval,
-    stale_after interval, retry_after interval, baseline_window interval
+    min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval,
+    grace interval, stale_after interval, retry_after interval, baseline_window interval
 );
 COMMENT ON TYPE _flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
 CREATE FUNCTION _flagscope.tick_setting() RETURNS _flagscope.tick_setting
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT ROW(_flagscope.setting_number('guardrail.min_sample')::bigint, _flagscope.setting_interval('guardrail.window'),
-        _flagscope.setting_interval('guardrail.reference_window'), _flagscope.setting_interval('guardrail.pairing'),
+    SELECT ROW(_flagscope.setting_number('guardrail.min_sample')::bigint,
+        _flagscope.setting_interval('guardrail.window'), _flagscope.setting_interval('guardrail.reference_window'),
+        _flagscope.setting_interval('guardrail.pairing'),
         _flagscope.setting_interval('guardrail.copy_after'), _flagscope.setting_interval('guardrail.grace'),
         _flagscope.setting_interval('guardrail.stale_after'), _flagscope.setting_interval('guardrail.retry_after'),
         _flagscope.setting_interval('guardrail.baseline_window'))::_flagscope.tick_setting;
@@ -23,41 +24,49 @@ CREATE FUNCTION _flagscope.strata(strata _flagscope.stratum[]) RETURNS SETOF _fl
 LANGUAGE sql STABLE ROWS 10000 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM unnest(strata) $$;
 COMMENT ON FUNCTION _flagscope.strata(_flagscope.stratum[]) IS
-    'unnest that the planner takes for large, so that it joins by hashing (measured over 1,000 guardrails: 450 ms of a tick)';
+    'unnest that the planner takes for large, so that it joins by hashing '
+    '(measured over 1,000 guardrails: 450 ms of a tick)';
 
-COMMENT ON FUNCTION _flagscope.is_due(text, text, boolean, boolean, timestamptz, timestamptz, interval, timestamptz, timestamptz, timestamptz) IS
-    'can a guardrail''s verdict differ from the last one: test, state, has data come, could its metric not be counted, retry_at, last_data_at, stale_after, of an anomaly the last point and the newest, now (src/core/guardrail/due.rs)';
+COMMENT ON FUNCTION _flagscope.is_due(text, text, boolean, boolean, timestamptz, timestamptz, interval, timestamptz,
+    timestamptz, timestamptz) IS
+    'can a guardrail''s verdict differ from the last one: test, state, has data come, could its metric not be counted, '
+    'retry_at, last_data_at, stale_after, of an anomaly the last point and the newest, now (src/core/guardrail/due.rs)';
 COMMENT ON FUNCTION _flagscope.newest_point(bigint, interval, interval, timestamptz) IS
-    'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting guardrail.pairing to come: guardrail, width, pairing, now';
+    'of an anomaly''s series, start of the newest point that is over and whose rows have had the time of setting '
+    'guardrail.pairing to come: guardrail, width, pairing, now';
 COMMENT ON FUNCTION _flagscope.is_eventless(text, text, float8, bigint[], bigint[]) IS
-    'has a guardrail that counts events seen none (all is well, or its metric''s event is not what was meant): kind of metric, test, last value, events of treatment and control';
+    'has a guardrail that counts events seen none (all is well, or its metric''s event is not what was meant): kind of '
+    'metric, test, last value, events of treatment and control';
 COMMENT ON FUNCTION _flagscope.looks_back(text) IS
     'is a kind of metric judged at quantiles of the control''s recent past';
 
 CREATE FUNCTION _flagscope.open_guardrails(strata _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz,
     only_rollout bigint, only_guardrail bigint, due_only boolean, looked jsonb, unloaded text) RETURNS refcursor
--- All rows are fetched, and one plan serves all ticks: planned for the first rows alone it compared each guardrail with each
--- stratum (1,000 with data: 3 s and not 0.15).
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction = 1 SET plan_cache_mode = force_generic_plan
+-- All rows are fetched, and one plan serves all ticks: planned for the first rows alone it compared each guardrail with
+-- each stratum (1,000 with data: 3 s and not 0.15).
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction = 1
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     guardrails CURSOR FOR
-        SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st, g, m, setting, t, c, g.flag, g.environment, g.metric,
-            r.treatment, r.control, r.stage_started_at, s.is_alone, s.percent, s.min_sample AS stage_sample,
+        SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st, g, m, setting, t, c, g.flag, g.environment,
+            g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone, s.percent, s.min_sample AS stage_sample,
             _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,
             -- Thresholds of the NEXT stratum; a window that moves on; a limit that is taken once.
             CASE WHEN unloaded IS NULL AND g.comparison = 'control' AND coalesce(c.n, (st.waiting_control).n) > 0
                     AND _flagscope.looks_back(m.kind::text) THEN _flagscope.state_of(g.flag, g.environment, g.metric,
                 r.control, at - setting.reference_window, at) END AS reference,
-            CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN _flagscope.state_of(g.flag, g.environment, g.metric,
-                r.treatment, at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
+            CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN
+                _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment,
+                    at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
             CASE WHEN unloaded IS NULL AND g.comparison = 'baseline' AND g.test <> 'anomaly' AND st.limit_value IS NULL
                 THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
                     coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
                     at - interval '1 microsecond') END AS baseline,
             p.point, a.since AS counted_since, CASE WHEN s.is_alone THEN s.since END AS alone_since,
             CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point
-                WHERE seen_point.guardrail_id = g.id AND seen_point.variant = '' AND seen_point.at = p.point) END AS seen,
+                WHERE seen_point.guardrail_id = g.id AND seen_point.variant = ''
+                    AND seen_point.at = p.point) END AS seen,
             CASE WHEN p.point IS NOT NULL THEN (SELECT min(x.at) FROM _flagscope.anomaly_point x
                 WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point,
             -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
@@ -76,11 +85,13 @@ DECLARE
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
         CROSS JOIN LATERAL (SELECT step.percent = 100 OR r.status = 'completed' AS is_alone,  -- nothing to wait for
             CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END::numeric(6,3) AS percent, step.min_sample,
-            CASE WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at ELSE r.stage_started_at END AS since) s
+            CASE WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at
+                ELSE r.stage_started_at END AS since) s
         CROSS JOIN LATERAL (SELECT greatest(r.started_at, st.since) AS since, CASE g.test WHEN 'anomaly' THEN
             _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) END AS newest) a
         -- A point that could not be looked at, since somebody has the guardrail locked, waits for the next tick.
-        CROSS JOIN LATERAL (SELECT CASE WHEN a.newest < a.since OR looked ? g.id::text THEN a.newest ELSE st.point END AS point) p
+        CROSS JOIN LATERAL (SELECT CASE WHEN a.newest < a.since OR looked ? g.id::text THEN a.newest
+            ELSE st.point END AS point) p
         WHERE _flagscope.is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
             AND (only_rollout IS NULL OR r.id = only_rollout) AND (only_guardrail IS NULL OR g.id = only_guardrail)
             AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text, t.n IS NOT NULL OR c.n IS NOT NULL,
@@ -90,14 +101,18 @@ BEGIN
     OPEN guardrails;
     RETURN guardrails;
 END $$;
-COMMENT ON FUNCTION _flagscope.open_guardrails(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint, bigint, boolean,
-    jsonb, text) IS
-    'a cursor of guardrails of watched rollouts, with all that they are judged by: the strata just consumed, status, rule, metric, stage; of all, of a rollout or one, perhaps of those alone that are due; looked: by id the anomalies whose newest point was looked at, with what went wrong; unloaded: why nothing more can be loaded';
+COMMENT ON FUNCTION _flagscope.open_guardrails(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint,
+    bigint, boolean, jsonb, text) IS
+    'a cursor of guardrails of watched rollouts, with all that they are judged by: the strata just consumed, status, '
+    'rule, metric, stage; of all, of a rollout or one, perhaps of those alone that are due; looked: by id the '
+    'anomalies whose newest point was looked at, with what went wrong; unloaded: why nothing more can be loaded';
 
 COMMENT ON FUNCTION _flagscope.step(refcursor, timestamptz) IS
-    'steps the guardrails of a cursor of open_guardrails(): what each is after what the tick brings (src/core/guardrail/step.rs); writes nothing';
+    'steps the guardrails of a cursor of open_guardrails(): what each is after what the tick brings '
+    '(src/core/guardrail/step.rs); writes nothing';
 
-CREATE FUNCTION _flagscope.state_of(flag text, environment text, metric text, variant text, since timestamptz, until timestamptz)
+CREATE FUNCTION _flagscope.state_of(flag text, environment text, metric text, variant text, since timestamptz,
+    until timestamptz)
 RETURNS _flagscope.stratum
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -108,12 +123,16 @@ BEGIN ATOMIC
         AND v.metric = state_of.metric AND v.variant = state_of.variant AND v.bucket > since AND v.bucket <= until;
 END;
 COMMENT ON FUNCTION _flagscope.state_of(text, text, text, text, timestamptz, timestamptz) IS
-    'the rollups of a metric and variant whose buckets begin after a time and until another, as one state; n is NULL without any';
+    'the rollups of a metric and variant whose buckets begin after a time and until another, as one state; '
+    'n is NULL without any';
 
-CREATE FUNCTION _flagscope.counted_stratum(n bigint, moments flagscope.moments, last_ts timestamptz) RETURNS _flagscope.stratum
+CREATE FUNCTION _flagscope.counted_stratum(n bigint, moments flagscope.moments, last_ts timestamptz)
+RETURNS _flagscope.stratum
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN ROW(NULL::text, NULL::text, NULL::text, NULL::text, n, 0, moments, NULL::flagscope.histogram, last_ts, n)::_flagscope.stratum;
-COMMENT ON FUNCTION _flagscope.counted_stratum(bigint, flagscope.moments, timestamptz) IS 'a stratum that was counted before: its data points and its moments';
+RETURN ROW(NULL::text, NULL::text, NULL::text, NULL::text, n, 0, moments, NULL::flagscope.histogram, last_ts,
+    n)::_flagscope.stratum;
+COMMENT ON FUNCTION _flagscope.counted_stratum(bigint, flagscope.moments, timestamptz) IS
+    'a stratum that was counted before: its data points and its moments';
 
 CREATE FUNCTION _flagscope.judge_loaded(guardrails refcursor, at timestamptz, OUT done integer, OUT rollouts bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -130,9 +149,9 @@ BEGIN
             AND s.evaluated_at IS NOT DISTINCT FROM x.was_evaluated_at
         FOR NO KEY UPDATE OF s SKIP LOCKED
     ), noted AS (
-        INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version, percent, state,
-            n_treatment, n_control, events_treatment, events_control, thresholds, centre, moments_treatment, moments_control,
-            increment, begins_copy, log_e, value, control_score, watermark)
+        INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version,
+            percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre,
+            moments_treatment, moments_control, increment, begins_copy, log_e, value, control_score, watermark)
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
             x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.moments_treatment, x.moments_control,
@@ -143,11 +162,13 @@ BEGIN
         UPDATE flagscope.guardrail_status s SET state = x.state::flagscope.data_state, state_since = x.state_since,
             reason = x.reason, last_stratum = x.last_stratum, limit_value = x.limit_value, looks = x.looks,
             looked_at = x.looked_at, point = x.point, control_score = x.control_score, evidence = x.evidence,
-            copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e, thresholds = x.thresholds, centre = x.centre,
-            past = x.past, waiting_treatment = x.waiting_treatment, waiting_control = x.waiting_control,
+            copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e, thresholds = x.thresholds,
+            centre = x.centre, past = x.past, waiting_treatment = x.waiting_treatment,
+            waiting_control = x.waiting_control,
             waiting_since = x.waiting_since, n_treatment = x.n_treatment, n_control = x.n_control,
-            events_treatment = x.events_treatment, events_control = x.events_control, stage_treatment = x.stage_treatment,
-            value = x.value, evaluated_at = x.evaluated_at, last_data_at = x.last_data_at, watermark = x.watermark,
+            events_treatment = x.events_treatment, events_control = x.events_control,
+            stage_treatment = x.stage_treatment, value = x.value, evaluated_at = x.evaluated_at,
+            last_data_at = x.last_data_at, watermark = x.watermark,
             breached_at = x.breached_at, failures = x.failures, retry_at = x.retry_at
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
         WHERE s.guardrail_id = x.guardrail_id AND s.rollout_id = x.rollout_id
@@ -156,9 +177,11 @@ BEGIN
     CLOSE guardrails;
 END $$;
 COMMENT ON FUNCTION _flagscope.judge_loaded(refcursor, timestamptz) IS
-    'steps the guardrails of a cursor and stores what was found: strata to evaluation, evidence and verdicts to guardrail_status, each only over what nobody changed meanwhile; returns how many, and of which rollouts';
+    'steps the guardrails of a cursor and stores what was found: strata to evaluation, evidence and verdicts to '
+    'guardrail_status, each only over what nobody changed meanwhile; returns how many, and of which rollouts';
 
-CREATE FUNCTION _flagscope.judge_apart(strata _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz, looked jsonb,
+CREATE FUNCTION _flagscope.judge_apart(strata _flagscope.stratum[], setting _flagscope.tick_setting,
+    at timestamptz, looked jsonb,
     OUT done integer, OUT rollouts bigint[])
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -170,27 +193,33 @@ BEGIN
     done := 0;
     rollouts := '{}';
     FOR work IN
-        SELECT r.id AS rollout_id, g.id AS guardrail_id, coalesce(array_agg(s) FILTER (WHERE s.n IS NOT NULL), '{}') AS own FROM flagscope.rollout r
+        SELECT r.id AS rollout_id, g.id AS guardrail_id,
+            coalesce(array_agg(s) FILTER (WHERE s.n IS NOT NULL), '{}') AS own
+        FROM flagscope.rollout r
             JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
-            LEFT JOIN _flagscope.strata(strata) s ON (s.flag, s.environment, s.metric) = (g.flag, g.environment, g.metric)
+            LEFT JOIN _flagscope.strata(strata) s
+                ON (s.flag, s.environment, s.metric) = (g.flag, g.environment, g.metric)
         WHERE _flagscope.is_watched(r, at) GROUP BY r.id, g.id ORDER BY r.id, g.id
     LOOP
         BEGIN
-            SELECT * INTO one FROM _flagscope.judge_loaded(_flagscope.open_guardrails(work.own, setting, at, work.rollout_id,
-                work.guardrail_id, true, looked, NULL::text), at);
+            SELECT * INTO one
+            FROM _flagscope.judge_loaded(_flagscope.open_guardrails(work.own, setting, at, work.rollout_id,
+                    work.guardrail_id, true, looked, NULL::text), at);
         EXCEPTION WHEN OTHERS THEN
             problem := SQLERRM;
-            SELECT * INTO one FROM _flagscope.judge_unloaded(work.own, setting, at, work.rollout_id, work.guardrail_id, problem);
+            SELECT * INTO one
+            FROM _flagscope.judge_unloaded(work.own, setting, at, work.rollout_id, work.guardrail_id, problem);
         END;
         done := done + one.done;
         rollouts := rollouts || one.rollouts;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.judge_apart(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, jsonb) IS
-    'judges each guardrail in a subtransaction of its own, when all at once failed: one that cannot be loaded or stored is in state error, and the others are not';
+    'judges each guardrail in a subtransaction of its own, when all at once failed: one that cannot be loaded or '
+    'stored is in state error, and the others are not';
 
-CREATE FUNCTION _flagscope.judge_unloaded(own _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz, rollout_id bigint,
-    guardrail_id bigint, problem text, OUT done integer, OUT rollouts bigint[])
+CREATE FUNCTION _flagscope.judge_unloaded(own _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz,
+    rollout_id bigint, guardrail_id bigint, problem text, OUT done integer, OUT rollouts bigint[])
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -199,11 +228,14 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     done := 0;
     rollouts := '{}';
-    RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('guardrail %s could neither be judged (%s) nor be put into state error: %s',
-        guardrail_id, problem, SQLERRM);
+    RAISE WARNING USING ERRCODE = SQLSTATE,
+        MESSAGE = _flagscope.message('guardrail %s could neither be judged (%s) nor be put into state error: %s',
+            guardrail_id, problem, SQLERRM);
 END $$;
-COMMENT ON FUNCTION _flagscope.judge_unloaded(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint, bigint, text) IS
-    'a guardrail that could not be loaded or stored: in state error it keeps its data, also the new, and is tried again';
+COMMENT ON FUNCTION _flagscope.judge_unloaded(_flagscope.stratum[], _flagscope.tick_setting, timestamptz,
+    bigint, bigint, text) IS
+    'a guardrail that could not be loaded or stored: in state error it keeps its data, '
+    'also the new, and is tried again';
 
 CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -227,4 +259,5 @@ BEGIN
     RETURN judged.done;
 END $$;
 COMMENT ON FUNCTION _flagscope.evaluate_guardrails(_flagscope.stratum[], timestamptz) IS
-    'evaluates the guardrails of every live rollout whose verdict can differ, all at once, then those of a rollout together; returns how many';
+    'evaluates the guardrails of every live rollout whose verdict can differ, all at once, '
+    'then those of a rollout together; returns how many';

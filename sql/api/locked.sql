@@ -1,5 +1,5 @@
--- Locks of other sessions. A tick does not wait for them: a rollout locked by an open transaction is judged all the same,
--- and the lock is reported; acting on the rollout waits until the lock is released.
+-- Locks of other sessions. A tick does not wait for them: a rollout locked by an open transaction is judged all the
+-- same, and the lock is reported; acting on the rollout waits until the lock is released.
 
 COMMENT ON FUNCTION _flagscope.lockers(oid, tid) IS
     'processes that have locked a row of a table against changes; 0: a prepared transaction';
@@ -22,7 +22,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     -- Reads none of flagscope's tables, any of which could be locked.
     SELECT c.relname, l.pid, l.mode, a.xact_start, _flagscope.session_words(l.pid)
-    FROM pg_locks l JOIN pg_class c ON c.oid = l.relation AND c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace)
+    FROM pg_locks l JOIN pg_class c
+        ON c.oid = l.relation AND c.relnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace)
         LEFT JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'relation' AND l.granted
         AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
@@ -52,7 +53,8 @@ AS $$
         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.pid AND a.backend_type = 'flagscope worker');
 $$;
 COMMENT ON FUNCTION _flagscope.rollout_lockers(bigint) IS
-    'other sessions that have locked a rollout''s own rows: the rollout, its flag''s state, the status of its guardrails';
+    'other sessions that have locked a rollout''s own rows: '
+    'the rollout, its flag''s state, the status of its guardrails';
 
 CREATE FUNCTION _flagscope.locked_words(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -100,10 +102,10 @@ DECLARE
     guardrails refcursor;
     breach text;
 BEGIN
-    guardrails := _flagscope.open_guardrails(ARRAY(SELECT s FROM _flagscope.waiting_strata(r) s), _flagscope.tick_setting(), at,
-        r.id, NULL::bigint, false, '{}'::jsonb, NULL::text);
-    -- The judge itself, on what is committed; nothing is written. A threshold and an anomaly read rollups, which do not have
-    -- these rows yet.
+    guardrails := _flagscope.open_guardrails(ARRAY(SELECT s FROM _flagscope.waiting_strata(r) s),
+        _flagscope.tick_setting(), at, r.id, NULL::bigint, false, '{}'::jsonb, NULL::text);
+    -- The judge itself, on what is committed; nothing is written. A threshold and an anomaly read rollups, which do not
+    -- have these rows yet.
     SELECT format('%s: %s', coalesce(nullif(g.name, ''), g.metric), x.reason) INTO breach
     FROM _flagscope.step(guardrails, at) x JOIN flagscope.guardrail g ON g.id = x.guardrail_id
     WHERE x.state = 'breached' AND g.test = 'sequential' AND NOT g.shadow AND g.action <> 'warn'
@@ -138,9 +140,11 @@ BEGIN
             PERFORM _flagscope.raise_alert(format('rollout %s', r.id), clock_timestamp(),
                 format('%s (flag "%s" in %s): %s%s',
                     CASE WHEN breach IS NULL THEN 'new data is not judged' ELSE 'breached, cannot act' END,
-                    r.flag, r.environment, coalesce(_flagscope.locked_words(r.id), 'locked a moment ago'), '; ' || breach));
+                    r.flag, r.environment,
+                    coalesce(_flagscope.locked_words(r.id), 'locked a moment ago'), '; ' || breach));
         END IF;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.note_unjudged(timestamptz) IS
-    'reports rollouts whose data waits because another session has locked their statuses: after 10 s, or at once if it is a breach';
+    'reports rollouts whose data waits because another session has locked their statuses: '
+    'after 10 s, or at once if it is a breach';

@@ -1,6 +1,6 @@
--- maintain(): settles rollups, applies retention, creates and drops partitions. Each part runs in a subtransaction of its
--- own, so that one that cannot get a lock (an open report, a deliverer, an INSERT) does not affect the others. Parts that can
--- grow work in slices until their time is used up.
+-- maintain(): settles rollups, applies retention, creates and drops partitions. Each part runs in a subtransaction of
+-- its own, so that one that cannot get a lock (an open report, a deliverer, an INSERT) does not affect the others.
+-- Parts that can grow work in slices until their time is used up.
 
 CREATE FUNCTION _flagscope.forget_until(part text, at timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -39,10 +39,13 @@ BEGIN
             waiting := _flagscope.settle_until(_flagscope.bucket_of(at) - interval '20 seconds', until);
         WHEN 'expired rollups' THEN waiting := _flagscope.forget_rollups(at, until);
         WHEN 'backfill' THEN waiting := _flagscope.backfill(at, until);
-        WHEN 'slots of deltas' THEN PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
+        WHEN 'slots of deltas' THEN
+        PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
         WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted();
-        WHEN 'partitions of telemetry' THEN SELECT * INTO done, problem FROM _flagscope.premake('telemetry', 'ts', at, most_rows);
-        WHEN 'partitions of evaluation' THEN SELECT * INTO done, problem FROM _flagscope.premake('evaluation', 'at', at, most_rows);
+        WHEN 'partitions of telemetry' THEN
+        SELECT * INTO done, problem FROM _flagscope.premake('telemetry', 'ts', at, most_rows);
+        WHEN 'partitions of evaluation' THEN
+        SELECT * INTO done, problem FROM _flagscope.premake('evaluation', 'at', at, most_rows);
         WHEN 'expired telemetry' THEN done := _flagscope.drop_expired('telemetry', at);
         WHEN 'expired evaluations' THEN done := _flagscope.drop_expired('evaluation', at);
         ELSE waiting := _flagscope.forget_until(part, at, until);
@@ -51,14 +54,16 @@ EXCEPTION WHEN OTHERS THEN
     problem := SQLERRM;  -- mostly a lock that was not available in time: the next run tries again
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_part(text, timestamptz, timestamptz) IS
-    'one part of maintain() in a subtransaction: how many partitions it created or dropped, whether work is left, and why it failed';
+    'one part of maintain() in a subtransaction: how many partitions it created or dropped, '
+    'whether work is left, and why it failed';
 
 CREATE FUNCTION _flagscope.maintain_parts(parts text[], at timestamptz, until timestamptz,
     OUT made integer, OUT dropped integer, OUT problems text[], OUT waiting text[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
 AS $$
 DECLARE
-    retention constant text[] := '{expired rollups,delivered notifications,findings about decisions,subjects of ended rollouts,rows with an impossible time,
+    retention constant text[] := '{expired rollups,delivered notifications,findings about decisions,
+        subjects of ended rollouts,rows with an impossible time,
         expired telemetry,expired evaluations}';
     may_forget boolean := _flagscope.may_forget(at);
     part text;
@@ -69,21 +74,25 @@ BEGIN
     problems := '{}';
     waiting := '{}';
     IF NOT may_forget THEN
-        problems := ARRAY[(SELECT 'retention ' || coalesce(s.retention_problem, 'deletes nothing: time jumped') FROM _flagscope.tick_state s)];
+        problems := ARRAY[(SELECT 'retention ' || coalesce(s.retention_problem, 'deletes nothing: time jumped')
+            FROM _flagscope.tick_state s)];
     END IF;
     FOREACH part IN ARRAY parts LOOP
         CONTINUE WHEN part = ANY (retention) AND NOT may_forget;
         -- Claims of evaluations expire by the server's clock, whatever the given time of the run.
         SELECT * INTO result FROM _flagscope.maintain_part(part,
-            CASE WHEN part = 'expired series of OTLP' AND NOT may_forget THEN timestamptz '-infinity' ELSE at END, until);
+            CASE WHEN part = 'expired series of OTLP' AND NOT may_forget THEN timestamptz '-infinity'
+                ELSE at END, until);
         made := made + CASE WHEN part LIKE 'partitions %' THEN result.done ELSE 0 END;
         dropped := dropped + CASE WHEN part LIKE 'expired %' THEN result.done ELSE 0 END;
         waiting := waiting || CASE WHEN result.waiting THEN ARRAY[part] END;
-        problems := problems || CASE WHEN result.problem IS NOT NULL THEN ARRAY[format('%s: %s', part, result.problem)] END;
+        problems := problems
+            || CASE WHEN result.problem IS NOT NULL THEN ARRAY[format('%s: %s', part, result.problem)] END;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_parts(text[], timestamptz, timestamptz) IS
-    'runs parts of maintain() one after the other, growing ones in slices until a time; the caller holds lock_rollups()';
+    'runs parts of maintain() one after the other, growing ones in slices until a time; '
+    'the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.maintenance() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -93,7 +102,8 @@ RETURN '{open buckets to be settled,expired rollups,backfill,slots of deltas,unc
       partitions of telemetry,partitions of evaluation,expired telemetry,expired evaluations}'::text[];
 COMMENT ON FUNCTION _flagscope.maintenance() IS 'the parts of maintain() in their order';
 
-CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer, OUT problems text[])
+CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT made integer, OUT dropped integer,
+    OUT problems text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -102,10 +112,13 @@ BEGIN
             MESSAGE = _flagscope.message('the time of maintain() must be finite, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
     PERFORM _flagscope.lock_rollups();
-    SELECT p.made, p.dropped, p.problems INTO made, dropped, problems FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
+    SELECT p.made, p.dropped, p.problems INTO made, dropped, problems
+    FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
-    'maintenance: settles and backfills rollups, creates partitions ahead of time (ten a run), moves stray rows, deletes what is past its retention at the given time; problems: parts that failed and why (the others are done); tick() calls it once a minute';
+    'maintenance: settles and backfills rollups, creates partitions ahead of time (ten a run), moves stray rows, '
+    'deletes what is past its retention at the given time; problems: parts that failed and why (the others are done); '
+    'tick() calls it once a minute';
 
 CREATE FUNCTION _flagscope.maintain_when_due(at timestamptz, until timestamptz) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -117,16 +130,24 @@ DECLARE
     result record;
 BEGIN
     SELECT * INTO last FROM _flagscope.tick_state;
-    is_due := NOT coalesce(last.last_maintain_at <= at AND at < last.last_maintain_at + _flagscope.setting_interval('maintenance.interval'), false);
+    is_due := NOT coalesce(last.last_maintain_at <= at
+        AND at < last.last_maintain_at + _flagscope.setting_interval('maintenance.interval'), false);
     IF NOT is_due AND last.maintain_waiting = '{}' THEN
         RETURN '{}';
     END IF;
     -- Between two runs, each tick continues with the work that was left.
-    SELECT * INTO result FROM _flagscope.maintain_parts(CASE WHEN is_due THEN _flagscope.maintenance() ELSE last.maintain_waiting END, at, until);
-    UPDATE _flagscope.tick_state s SET maintain_waiting = result.waiting, last_maintain_at = CASE WHEN is_due THEN at ELSE s.last_maintain_at END,
-        maintain_error = CASE WHEN is_due OR result.problems <> '{}' THEN nullif(array_to_string(result.problems, '; '), '') ELSE s.maintain_error END,
-        last_maintain_ms = CASE WHEN is_due THEN 1000 * extract(epoch FROM clock_timestamp() - started) ELSE s.last_maintain_ms END
-    FROM (SELECT x.only_row FROM _flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free WHERE s.only_row = free.only_row;
+    SELECT * INTO result
+    FROM _flagscope.maintain_parts(CASE WHEN is_due THEN _flagscope.maintenance() ELSE last.maintain_waiting END,
+        at, until);
+    UPDATE _flagscope.tick_state s
+    SET maintain_waiting = result.waiting, last_maintain_at = CASE WHEN is_due THEN at ELSE s.last_maintain_at END,
+        maintain_error = CASE
+            WHEN is_due OR result.problems <> '{}' THEN nullif(array_to_string(result.problems, '; '), '')
+            ELSE s.maintain_error END,
+        last_maintain_ms = CASE WHEN is_due THEN 1000 * extract(epoch FROM clock_timestamp() - started)
+            ELSE s.last_maintain_ms END
+    FROM (SELECT x.only_row FROM _flagscope.tick_state x FOR NO KEY UPDATE SKIP LOCKED) free
+    WHERE s.only_row = free.only_row;
     RETURN result.waiting;
 END $$;
 COMMENT ON FUNCTION _flagscope.maintain_when_due(timestamptz, timestamptz) IS

@@ -3,9 +3,11 @@
 COMMENT ON FUNCTION _flagscope.refuse(text, text) IS
     'called by a CHECK constraint that is violated: raises check_violation with a message and a hint';
 COMMENT ON FUNCTION _flagscope.raise_for_caller(text, text, text, text) IS
-    'raises an error caught by a PL/pgSQL function again for its caller: SQLSTATE, message, detail and hint, without the inner CONTEXT';
+    'raises an error caught by a PL/pgSQL function again for its caller: SQLSTATE, message, '
+    'detail and hint, without the inner CONTEXT';
 COMMENT ON FUNCTION _flagscope.unknown(text, text, text[], text) IS
-    'raises an error for a name that does not exist; the hint has similar names, else some existing ones, else the given text';
+    'raises an error for a name that does not exist; the hint has similar names, '
+    'else some existing ones, else the given text';
 COMMENT ON FUNCTION _flagscope.names_hint(text, text[], text) IS 'the hint of unknown()';
 
 CREATE FUNCTION _flagscope.finite(what text, at timestamptz) RETURNS timestamptz
@@ -13,7 +15,8 @@ LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT isfinite(at) THEN
-        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = _flagscope.message('the time of %s must be finite, got "%s"', what, at),
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('the time of %s must be finite, got "%s"', what, at),
             HINT = 'For example now().';
     END IF;
     RETURN at;
@@ -42,7 +45,8 @@ BEGIN
     END IF;
     PERFORM _flagscope.unknown('flag', flag, _flagscope.flag_keys(), 'Create it with flagscope.create_flag(key).');
 END $$;
-COMMENT ON FUNCTION _flagscope.require_flag(text) IS 'raises unless the flag exists, or rollups of it after it was deleted';
+COMMENT ON FUNCTION _flagscope.require_flag(text) IS
+    'raises unless the flag exists, or rollups of it after it was deleted';
 
 CREATE FUNCTION _flagscope.require_metric(metric text) RETURNS flagscope.metric_definition
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -76,7 +80,8 @@ DECLARE
 BEGIN
     SELECT x.* INTO r FROM flagscope.rollout x WHERE x.id = rollout_id;
     IF NOT FOUND THEN
-        PERFORM _flagscope.unknown_number('rollout', rollout_id, 'See SELECT id, flag, environment, status FROM flagscope.rollout.');
+        PERFORM _flagscope.unknown_number('rollout', rollout_id,
+            'See SELECT id, flag, environment, status FROM flagscope.rollout.');
     END IF;
     RETURN r;
 END $$;
@@ -90,7 +95,8 @@ DECLARE
 BEGIN
     SELECT x.* INTO g FROM flagscope.guardrail x WHERE x.id = guardrail_id;
     IF NOT FOUND THEN
-        PERFORM _flagscope.unknown_number('guardrail', guardrail_id, 'See SELECT id, flag, name FROM flagscope.guardrail.');
+        PERFORM _flagscope.unknown_number('guardrail', guardrail_id,
+            'See SELECT id, flag, name FROM flagscope.guardrail.');
     END IF;
     RETURN g;
 END $$;
@@ -104,7 +110,8 @@ DECLARE
 BEGIN
     SELECT x.* INTO d FROM flagscope.decision x WHERE x.id = decision_id;
     IF NOT FOUND THEN
-        PERFORM _flagscope.unknown_number('decision', decision_id, 'See SELECT id, at, flag, action, reason FROM flagscope.decision.');
+        PERFORM _flagscope.unknown_number('decision', decision_id,
+            'See SELECT id, at, flag, action, reason FROM flagscope.decision.');
     END IF;
     RETURN d;
 END $$;

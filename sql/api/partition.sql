@@ -1,8 +1,8 @@
--- Time partitions ("chunks") of telemetry and evaluation: creating them ahead of time, moving stray rows into them, dropping
--- them. Bounds are UTC and come from the catalog, never from names. Partitions are not members of the extension. Partition
--- DDL is the only SQL built from strings. Locks (measured on PostgreSQL 16 and 18): CREATE TABLE ... PARTITION OF and DETACH
--- take ACCESS EXCLUSIVE on the parent; ATTACH of a table with a matching CHECK takes SHARE UPDATE EXCLUSIVE there, and ACCESS
--- EXCLUSIVE on the partition of stray rows.
+-- Time partitions ("chunks") of telemetry and evaluation: creating them ahead of time, moving stray rows into them,
+-- dropping them. Bounds are UTC and come from the catalog, never from names. Partitions are not members of the
+-- extension. Partition DDL is the only SQL built from strings. Locks (measured on PostgreSQL 16 and 18): CREATE TABLE
+-- ... PARTITION OF and DETACH take ACCESS EXCLUSIVE on the parent; ATTACH of a table with a matching CHECK takes SHARE
+-- UPDATE EXCLUSIVE there, and ACCESS EXCLUSIVE on the partition of stray rows.
 
 CREATE FUNCTION _flagscope.chunks(parent regclass)
 RETURNS TABLE (chunk regclass, lower timestamptz, upper timestamptz)
@@ -10,19 +10,24 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' S
 AS $$
     SELECT c.oid::regclass, b.bounds[1]::timestamptz, b.bounds[2]::timestamptz
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid,
-        LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), 'FROM [(]''([^'']+)''[)] TO [(]''([^'']+)''[)]') b(bounds)
+        LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid),
+            'FROM [(]''([^'']+)''[)] TO [(]''([^'']+)''[)]') b(bounds)
     WHERE i.inhparent = parent AND b.bounds IS NOT NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.chunks(regclass) IS 'partitions with their bounds, except the one for stray rows';
 
 CREATE VIEW flagscope.chunk AS
 SELECT p.parent, c.chunk, c.lower, c.upper,
-    CASE WHEN k.reltuples >= 0 THEN k.reltuples::bigint ELSE coalesce(pg_stat_get_live_tuples(c.chunk), 0) END AS rows_estimated,
+    CASE WHEN k.reltuples >= 0 THEN k.reltuples::bigint
+        ELSE coalesce(pg_stat_get_live_tuples(c.chunk), 0) END AS rows_estimated,
     pg_total_relation_size(c.chunk) AS bytes, CASE WHEN c.upper <= now() THEN now() - c.upper END AS age
-FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass), ('evaluation', 'flagscope.evaluation'::regclass)) p(parent, id),
+FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass),
+    ('evaluation', 'flagscope.evaluation'::regclass)) p(parent, id),
     LATERAL _flagscope.chunks(p.id) c JOIN pg_class k ON k.oid = c.chunk
 ORDER BY p.parent, c.lower;
-COMMENT ON VIEW flagscope.chunk IS 'time partitions with range (UTC), estimated number of rows (from the last ANALYZE or the statistics), size with indexes, and time since their end';
+COMMENT ON VIEW flagscope.chunk IS
+    'time partitions with range (UTC), estimated number of rows (from the last ANALYZE or the statistics), '
+    'size with indexes, and time since their end';
 COMMENT ON COLUMN flagscope.chunk.parent IS 'telemetry or evaluation';
 COMMENT ON COLUMN flagscope.chunk.chunk IS 'the partition';
 COMMENT ON COLUMN flagscope.chunk.lower IS 'first time that it takes';
@@ -42,40 +47,48 @@ AS $$
     FROM bin WHERE NOT EXISTS (SELECT FROM _flagscope.chunks(parent) c WHERE wanted >= c.lower AND wanted < c.upper);
 $$;
 COMMENT ON FUNCTION _flagscope.free_range(regclass, timestamptz, interval) IS
-    'range of the partition to create for a time, not overlapping existing ones of any width; NULL: there is one already';
+    'range of the partition to create for a time, not overlapping existing ones of any width; '
+    'NULL: there is one already';
 
 CREATE FUNCTION _flagscope.free_name(wanted text, target_schema name) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END FROM generate_series(1, 10000) n
-    WHERE to_regclass(format('%I.%I', target_schema, wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END)) IS NULL ORDER BY n LIMIT 1;
+    WHERE to_regclass(format('%I.%I', target_schema, wanted || CASE WHEN n > 1 THEN '_' || n ELSE '' END)) IS NULL
+    ORDER BY n LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.free_name(text, name) IS
     'an unused table name: the wanted one, or that with a number';
 
 CREATE FUNCTION _flagscope.create_chunk(parent text, ts_column text, lower timestamptz, upper timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO' SET lock_timeout = '250ms'
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+    SET lock_timeout = '250ms'
 AS $$
 DECLARE
-    name text := _flagscope.free_name(parent || '_p' || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
-        WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END), name '_flagscope');
+    name text := _flagscope.free_name(parent || '_p'
+        || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
+            WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END),
+        name '_flagscope');
     within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
-    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) INSERT INTO _flagscope.%I SELECT * FROM moved',
+    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) INSERT '
+        'INTO _flagscope.%I SELECT * FROM moved',
         parent || '_stray', within, name);
 BEGIN
-    -- Parents are always locked before children, the order in which readers lock: no deadlocks. At first with the lock of an
-    -- INSERT, so that writers continue while the stray rows of the range, possibly many, are moved.
+    -- Parents are always locked before children, the order in which readers lock: no deadlocks. At first with the lock
+    -- of an INSERT, so that writers continue while the stray rows of the range, possibly many, are moved.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ROW EXCLUSIVE MODE', parent);
-    EXECUTE format('CREATE TABLE _flagscope.%I (LIKE _flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))', name, parent || '_stray', within);
+    EXECUTE format('CREATE TABLE _flagscope.%I (LIKE _flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))',
+        name, parent || '_stray', within);
     -- LIKE does not copy the replica identity, which updates and moves of rows need if the table is published.
     EXECUTE format('ALTER TABLE _flagscope.%I REPLICA IDENTITY FULL', name);
     EXECUTE move;
-    -- ATTACH itself needs a weaker lock, but a concurrent INSERT that has already chosen the stray partition would then fail
-    -- on its new bounds. With this lock there is no concurrent writer, and later ones see the new partition.
+    -- ATTACH itself needs a weaker lock, but a concurrent INSERT that has already chosen the stray partition would then
+    -- fail on its new bounds. With this lock there is no concurrent writer, and later ones see the new partition.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE ROW EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE _flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
     EXECUTE move;
-    EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION _flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent, name, lower, upper);
+    EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION _flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent,
+        name, lower, upper);
     -- The partition bound checks the same; the constraint would cost time on every row.
     EXECUTE format('ALTER TABLE _flagscope.%I DROP CONSTRAINT chunk_range', name);
     IF parent = 'telemetry' THEN
@@ -101,7 +114,8 @@ AS $$
             WHERE s.value = 'auto' AND c.lower < at - interval '10 minutes' AND c.upper > at - interval '2 days') v;
 $$;
 COMMENT ON FUNCTION _flagscope.chunk_interval(text, timestamptz) IS
-    'width of the next partition: the setting, or for "auto" a day, 6 hours or an hour depending on the volume of the last two days';
+    'width of the next partition: the setting, or for "auto" a day, '
+    '6 hours or an hour depending on the volume of the last two days';
 
 CREATE FUNCTION _flagscope.wanted_times(parent text, ts_column text, at timestamptz) RETURNS SETOF timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
@@ -120,25 +134,32 @@ BEGIN
             GROUP BY date_bin($3, %1$I, ''2000-01-03 00:00:00+00'') ORDER BY 1 LIMIT 50', ts_column, parent || '_stray')
         USING at - _flagscope.setting_interval(parent || '.retention') + width, at + ahead * width, width;
 END $$;
-COMMENT ON FUNCTION _flagscope.wanted_times(text, text, timestamptz) IS 'times that need a partition: ahead of now, and those of stray rows';
+COMMENT ON FUNCTION _flagscope.wanted_times(text, text, timestamptz) IS
+    'times that need a partition: ahead of now, and those of stray rows';
 
-CREATE FUNCTION _flagscope.check_stray(parent text, ts_column text, lower timestamptz, upper timestamptz, most bigint) RETURNS void
+CREATE FUNCTION _flagscope.check_stray(parent text, ts_column text, lower timestamptz, upper timestamptz, most bigint)
+RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
 AS $$
 DECLARE
     rows bigint;
 BEGIN
-    EXECUTE format('SELECT count(*) FROM (SELECT FROM _flagscope.%1$I WHERE %2$I >= $1 AND %2$I < $2 LIMIT $3) x', left(parent, 50) || '_stray', left(ts_column, 63))
+    EXECUTE format('SELECT count(*) FROM (SELECT FROM _flagscope.%1$I WHERE %2$I >= $1 AND %2$I < $2 LIMIT $3) x',
+            left(parent, 50) || '_stray', left(ts_column, 63))
         INTO rows USING lower, upper, most + 1;
     IF rows > most THEN
         RAISE EXCEPTION USING ERRCODE = 'program_limit_exceeded',
-            MESSAGE = _flagscope.message('more than %s rows in %s_stray would have to move, too many for a tick; SELECT flagscope.maintain() moves them', most, parent);
+            MESSAGE = _flagscope.message('more than %s rows in %s_stray would have to move, too many for a tick; '
+                'SELECT flagscope.maintain() moves them',
+                most, parent);
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_stray(text, text, timestamptz, timestamptz, bigint) IS
-    'raises if a range has more stray rows than may be moved at once; until they are moved, they are read and counted like all others';
+    'raises if a range has more stray rows than may be moved at once; until they are moved, '
+    'they are read and counted like all others';
 
-CREATE FUNCTION _flagscope.premake(parent text, ts_column text, at timestamptz, most_rows bigint, OUT made integer, OUT problem text)
+CREATE FUNCTION _flagscope.premake(parent text, ts_column text, at timestamptz, most_rows bigint,
+    OUT made integer, OUT problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -148,7 +169,8 @@ DECLARE
     free record;
 BEGIN
     made := 0;
-    -- Nearly always all are there: one look at the catalog (one for each made maintenance of an idle database cost 20 ms).
+    -- Nearly always all are there:
+    -- one look at the catalog (one for each made maintenance of an idle database cost 20 ms).
     FOR wanted IN SELECT w FROM _flagscope.wanted_times(parent, ts_column, at) w WHERE NOT EXISTS (
         SELECT FROM _flagscope.chunks(('flagscope.' || parent)::regclass) c WHERE w >= c.lower AND w < c.upper)
     LOOP
@@ -172,13 +194,15 @@ BEGIN
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.premake(text, text, timestamptz, bigint) IS
-    'creates missing partitions, at most ten, each in a subtransaction of its own, and none for which more than the given number of stray rows would move (NULL: no limit); returns their number, and why one could not be created';
+    'creates missing partitions, at most ten, each in a subtransaction of its own, and none for which more than the '
+    'given number of stray rows would move (NULL: no limit); returns their number, and why one could not be created';
 
 CREATE FUNCTION _flagscope.release_chunk(parent text, chunk regclass, upper timestamptz, how text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    kept text := _flagscope.free_name('detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk), name 'flagscope');
+    kept text := _flagscope.free_name('detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk),
+        name 'flagscope');
 BEGIN
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ACCESS EXCLUSIVE MODE', parent);
     IF how = 'drop' THEN
@@ -196,7 +220,8 @@ BEGIN
     RETURN kept;
 END $$;
 COMMENT ON FUNCTION _flagscope.release_chunk(text, regclass, timestamptz, text) IS
-    'drops a partition, or detaches it, renames it to detached_... and returns that name; the lock on the parent lasts until the end of the transaction';
+    'drops a partition, or detaches it, renames it to detached_... and returns that name; the lock on the parent lasts '
+    'until the end of the transaction';
 
 CREATE FUNCTION _flagscope.drop_expired(parent text, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '250ms'
@@ -209,8 +234,10 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
-    PERFORM _flagscope.release_chunk(parent, expired.chunk, expired.upper, _flagscope.setting_text(parent || '.expired'));
+    PERFORM _flagscope.release_chunk(parent, expired.chunk, expired.upper,
+        _flagscope.setting_text(parent || '.expired'));
     RETURN 1;
 END $$;
 COMMENT ON FUNCTION _flagscope.drop_expired(text, timestamptz) IS
-    'drops or detaches the oldest expired partition; one a call, because the lock on the parent lasts until the end of the transaction';
+    'drops or detaches the oldest expired partition; one a call, because the lock on the '
+    'parent lasts until the end of the transaction';

@@ -18,14 +18,17 @@ COMMENT ON TYPE flagscope.rollout_plan IS 'what a stage of a ramp can see, or th
 COMMENT ON COLUMN flagscope.rollout_plan.guardrail IS 'name of the guardrail; NULL: planned from numbers';
 COMMENT ON COLUMN flagscope.rollout_plan.stage IS 'ordinal of the stage; NULL: the whole ramp';
 COMMENT ON COLUMN flagscope.rollout_plan.percent IS 'share that the stage serves';
-COMMENT ON COLUMN flagscope.rollout_plan.lasts IS 'how long it lasts: its minimum, or until the treatment has its samples';
+COMMENT ON COLUMN flagscope.rollout_plan.lasts IS
+    'how long it lasts: its minimum, or until the treatment has its samples';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_treatment IS 'rows of the treatment that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_control IS 'rows of the control that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.smallest_effect IS
-    'how many times worse a treatment must be to be found with a chance of 80 % by the end of the stage; NULL: more than 100';
+    'how many times worse a treatment must be to be found with a chance of 80 % by the end of the stage; '
+    'NULL: more than 100';
 COMMENT ON COLUMN flagscope.rollout_plan.found IS
     'the chance that the asked effect is found by then; of the whole ramp: before everybody has the treatment';
-COMMENT ON COLUMN flagscope.rollout_plan.found_after IS 'the median time until it is found; NULL: fewer than half find it';
+COMMENT ON COLUMN flagscope.rollout_plan.found_after IS
+    'the median time until it is found; NULL: fewer than half find it';
 COMMENT ON COLUMN flagscope.rollout_plan.safe_after IS
     'the median time until "no worse than safe_margin" is shown of a treatment that is as good as the control';
 COMMENT ON COLUMN flagscope.rollout_plan.words IS 'the same in words, or why there is no plan';
@@ -151,7 +154,8 @@ COMMENT ON FUNCTION flagscope.plan_rollout(numeric[], float8, float8, float8, fl
     'deviation and cap), how many times worse (effect) and what is to be excluded (safe_margin, a share); one '
     'guardrail against the control; NULLs take the settings; played with a fixed seed by the tests that decide';
 
-CREATE FUNCTION _flagscope.metric_past(m flagscope.metric_definition, flag text, environment text, variant text, at timestamptz)
+CREATE FUNCTION _flagscope.metric_past(m flagscope.metric_definition, flag text, environment text,
+    variant text, at timestamptz)
 RETURNS TABLE (rows_per_second float8, baseline float8, deviation float8, histogram flagscope.histogram)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$

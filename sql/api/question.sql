@@ -42,7 +42,8 @@ CREATE FUNCTION _flagscope.question_metric(flag text, environment text) RETURNS 
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    found text := (SELECT g.metric FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric AND m.query
+    found text := (SELECT g.metric
+        FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric AND m.query
         IS NULL
         LEFT JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id
         WHERE g.flag = question_metric.flag AND g.environment = question_metric.environment AND g.enabled
@@ -110,7 +111,8 @@ BEGIN
         _flagscope.setting_number('correlate.rows'));
     RETURN jsonb_build_object('flag', flag, 'treatment', arms.treated, 'control', arms.compared,
         'metric', _flagscope.metric_definition(m), 'metric_name', m.name, 'environment', environment,
-        'environments', (SELECT to_jsonb(e.key || e.aliases) FROM flagscope.environment_definition e WHERE e.key = environment),
+        'environments', (SELECT to_jsonb(e.key || e.aliases)
+            FROM flagscope.environment_definition e WHERE e.key = environment),
         'takes_unnamed', environment = (SELECT e.key FROM flagscope.environment_definition e
             WHERE coalesce(nullif(current_setting('flagscope.environment', true), ''), 'production') IN
                 (SELECT unnest(e.key || e.aliases))),
@@ -119,8 +121,8 @@ BEGIN
         'rows', _flagscope.setting_number('correlate.rows'), 'memory', _flagscope.setting_number('correlate.memory'),
         'milliseconds', 1000 * extract(epoch FROM _flagscope.setting_interval('correlate.timeout')));
 END $$;
-COMMENT ON FUNCTION _flagscope.question_of(text, flagscope.metric_definition, text, timestamptz, timestamptz, text, text, text[],
-    integer) IS
+COMMENT ON FUNCTION _flagscope.question_of(text, flagscope.metric_definition, text, timestamptz, timestamptz, text,
+    text, text[], integer) IS
     'a question about a metric in an environment by its key, with all that is needed to answer it; raises for what is '
     'unclear';
 

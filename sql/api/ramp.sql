@@ -1,39 +1,50 @@
 -- The ramp: which actions follow from verdicts, and when a rollout may leave its stage.
 
-CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout, m flagscope.metric_definition, variant text) RETURNS jsonb
+CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout,
+    m flagscope.metric_definition, variant text)
+RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE WHEN _flagscope.looks_back(m.kind::text)
         THEN to_jsonb(flagscope.quantile(flagscope.rollup(v.histogram), _flagscope.tested_levels(g.quantile)))
-        ELSE to_jsonb(_flagscope.metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint, flagscope.rollup(v.moments), NULL)) END
+        ELSE to_jsonb(_flagscope.metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint,
+            flagscope.rollup(v.moments), NULL)) END
     FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_values.variant
         AND v.bucket >= _flagscope.bucket_of(r.stage_started_at);
 END;
-COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition, text) IS
-    'value of a variant since the present stage began, from its first bucket on: share, mean, rate, ratio, or the tested quantiles';
+COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout,
+    flagscope.metric_definition, text) IS
+    'value of a variant since the present stage began, from its first bucket on: '
+    'share, mean, rate, ratio, or the tested quantiles';
 
 CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
         'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
-        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', coalesce(s.limit_value, s.alarm_score), 'value', s.value,
-        'margin', s.margin, 'margin_absolute', s.margin_absolute,
+        'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', coalesce(s.limit_value, s.alarm_score),
+        'value', s.value, 'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', _flagscope.bucket_of(r.stage_started_at),
         'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
-        'stage_control', _flagscope.stage_values(g, r, m, r.control),
-        'n_treatment', s.n_treatment, 'n_control', s.n_control))
-    || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha), 'alpha', s.alpha,
-            'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+        'stage_control', _flagscope.stage_values(g, r, m, r.control), 'n_treatment', s.n_treatment,
+        'n_control', s.n_control))
+    || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha),
+            'alpha', s.alpha, 'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
-    || CASE g.test WHEN 'anomaly' THEN coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value, 'usual', p.usual,
-            'control_score', nullif(s.control_score, 'Infinity'), 'counted_since', s.since)) FROM _flagscope.anomaly_point p WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.point), '{}') ELSE '{}' END
+    || CASE g.test
+        WHEN 'anomaly' THEN
+            coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value,
+                    'usual', p.usual, 'control_score', nullif(s.control_score, 'Infinity'), 'counted_since', s.since))
+                    FROM _flagscope.anomaly_point p
+                    WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.point), '{}')
+        ELSE '{}' END
     || _flagscope.effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric_definition m ON m.name = g.metric
     WHERE s.guardrail_id = g.id AND s.rollout_id = r.id;
 END;
-COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS 'a guardrail''s numbers as stored with a decision';
+COMMENT ON FUNCTION _flagscope.evidence(flagscope.guardrail, flagscope.rollout) IS
+    'a guardrail''s numbers as stored with a decision';
 
 CREATE FUNCTION _flagscope.evidence_if_possible(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -56,7 +67,8 @@ END;
 COMMENT ON FUNCTION _flagscope.is_due(flagscope.action, flagscope.rollout_status) IS
     'would a guardrail''s action still change a rollout of that status';
 
-CREATE FUNCTION _flagscope.wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status) RETURNS flagscope.action
+CREATE FUNCTION _flagscope.wanted(g flagscope.guardrail, state flagscope.data_state, status flagscope.rollout_status)
+RETURNS flagscope.action
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     -- A completed rollout has no ramp to hold, pause or step back: only warn.
@@ -76,7 +88,9 @@ END;
 COMMENT ON FUNCTION _flagscope.holds_ramp(flagscope.guardrail, flagscope.data_state) IS
     'does the ramp wait for a guardrail in a state; a breach that only warns does not hold it';
 
-CREATE FUNCTION _flagscope.was_done(s flagscope.guardrail_status, g flagscope.guardrail, action flagscope.action, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.was_done(s flagscope.guardrail_status, g flagscope.guardrail,
+    action flagscope.action, at timestamptz)
+RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = s.rollout_id AND d.guardrail_id = g.id
@@ -84,9 +98,11 @@ AS $$
         AND ((d.evidence ->> 'state' = s.state::text AND CASE WHEN g.test = 'sequential' AND s.state = 'breached'
                 THEN d.evidence_id = s.evidence_id ELSE d.at >= coalesce(s.breached_at, s.state_since) END)
             -- A state that flaps warns only once in a while.
-            OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text AND d.at > at - _flagscope.setting_interval('guardrail.rewarn_after') AND d.at <= at)));
+            OR (action = 'warn' AND d.evidence ->> 'state' = s.state::text
+                AND d.at > at - _flagscope.setting_interval('guardrail.rewarn_after') AND d.at <= at)));
 $$;
-COMMENT ON FUNCTION _flagscope.was_done(flagscope.guardrail_status, flagscope.guardrail, flagscope.action, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.was_done(flagscope.guardrail_status, flagscope.guardrail,
+    flagscope.action, timestamptz) IS
     'was a guardrail''s action for its present state decided already';
 
 CREATE FUNCTION _flagscope.due_actions(r flagscope.rollout, at timestamptz)
@@ -103,21 +119,27 @@ BEGIN
         SELECT g, w.action, s.reason, g.shadow OR w.action = 'warn' AS only_told
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
             LATERAL _flagscope.wanted(g, s.state, r.status) w(action)
-        WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL AND _flagscope.is_due(w.action, r.status)
-            AND (r.status <> 'completed' OR g.comparison <> 'control') AND NOT _flagscope.was_done(s, g, w.action, at)
-            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os JOIN flagscope.guardrail og ON og.id = os.guardrail_id,
+        WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL
+            AND _flagscope.is_due(w.action, r.status) AND (r.status <> 'completed' OR g.comparison <> 'control')
+            AND NOT _flagscope.was_done(s, g, w.action, at)
+            AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os
+                JOIN flagscope.guardrail og ON og.id = os.guardrail_id,
                     LATERAL _flagscope.wanted(og, os.state, r.status) ow(action)
-                WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow AND ow.action <> 'warn'
-                    AND (r.status <> 'completed' OR og.comparison <> 'control')
+                WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow
+                    AND ow.action <> 'warn' AND (r.status <> 'completed' OR og.comparison <> 'control')
                     -- It is about to act or has acted on the data of that time; later findings are new.
                     AND ((_flagscope.is_due(ow.action, r.status) AND NOT _flagscope.was_done(os, og, ow.action, at))
-                        OR EXISTS (SELECT FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
-                            AND d.at >= greatest(coalesce(os.breached_at, os.state_since), coalesce(s.breached_at, s.state_since)))))
-        -- Warnings and shadow verdicts first, because they describe the rollout before the action; then a single action.
+                        OR EXISTS (SELECT FROM flagscope.decision d
+                            WHERE d.rollout_id = r.id AND d.guardrail_id = og.id AND NOT d.shadow AND d.action <> 'warn'
+                                AND d.at >= greatest(coalesce(os.breached_at, os.state_since),
+                                    coalesce(s.breached_at, s.state_since)))))
+        -- Warnings and shadow verdicts first, because they describe the rollout before the action;
+        -- then a single action.
         ORDER BY only_told DESC, g.priority DESC, w.action DESC, s.max_log_e DESC, g.id;
 END $$;
 COMMENT ON FUNCTION _flagscope.due_actions(flagscope.rollout, timestamptz) IS
-    'the actions demanded by guardrails of a rollout and not taken yet: first warnings and shadow verdicts, then the most severe action among the guardrails of the highest priority';
+    'the actions demanded by guardrails of a rollout and not taken yet: first warnings and shadow verdicts, '
+    'then the most severe action among the guardrails of the highest priority';
 
 CREATE FUNCTION _flagscope.act(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -131,29 +153,35 @@ BEGIN
     FOR work IN SELECT * FROM _flagscope.due_actions(r, at) LOOP
         EXIT WHEN acted;
         acted := NOT work.only_told;
-        decision_id := _flagscope.decide(r.id, work.action, 'flagscope', concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at,
-            (work.g).id, (work.g).shadow, _flagscope.evidence_if_possible(work.g, r));
+        decision_id := _flagscope.decide(r.id, work.action, 'flagscope',
+            concat_ws(': ', nullif((work.g).name, (work.g).metric), work.reason), at, (work.g).id, (work.g).shadow,
+            _flagscope.evidence_if_possible(work.g, r));
         decided := decided + (decision_id IS NOT NULL)::integer;
     END LOOP;
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION _flagscope.act(flagscope.rollout, timestamptz) IS
-    'takes the actions demanded by guardrails, each once: all warnings and shadow verdicts, and one action, the most severe among the guardrails of the highest priority that demand one; returns the number of decisions';
+    'takes the actions demanded by guardrails, each once: all warnings and shadow verdicts, and one action, '
+    'the most severe among the guardrails of the highest priority that demand one; returns the number of decisions';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
         WHEN r.id IS NULL THEN (_flagscope.require_rollout(ramp_gate.rollout_id)).status::text  -- raises
-        WHEN r.status IN ('held', 'paused') THEN format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
-            WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status AND d.action IN ('hold', 'step_back', 'pause') ORDER BY d.id DESC LIMIT 1))
+        WHEN r.status IN ('held', 'paused') THEN
+            format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
+                WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status
+                    AND d.action IN ('hold', 'step_back', 'pause')
+                ORDER BY d.id DESC LIMIT 1))
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
         WHEN NOT served.enabled THEN 'the flag is disabled: nobody is served the treatment'
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
         WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
-        WHEN s.approval_needed AND s.approved_at IS NULL THEN format('stage %s waits for approve_stage(%s)', r.stage, r.id)
+        WHEN s.approval_needed AND s.approved_at IS NULL THEN
+            format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage demands'
         ELSE coalesce(_flagscope.frozen(r.flag, r.environment, at), _flagscope.exhausted(r, at)) END
     FROM (SELECT ramp_gate.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
@@ -161,10 +189,12 @@ BEGIN ATOMIC
     LEFT JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow) AS yes) watched
-    LEFT JOIN LATERAL (SELECT h.rule, h.reason FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
+    LEFT JOIN LATERAL (SELECT h.rule, h.reason
+        FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok'
         ORDER BY h.rule LIMIT 1) unwell ON true
     LEFT JOIN LATERAL (
-        SELECT g.name, coalesce(st.state, 'not_enough') AS state, coalesce(nullif(st.reason, ''), 'not evaluated yet') AS reason
+        SELECT g.name, coalesce(st.state, 'not_enough') AS state,
+            coalesce(nullif(st.reason, ''), 'not evaluated yet') AS reason
         FROM flagscope.guardrail g
         LEFT JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
@@ -181,12 +211,15 @@ AS $$
 BEGIN
     -- In plpgsql, because that caches the plan; an SQL function was planned again for each rollout.
     RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
-        OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
-        -- OFFSET 0 makes the planner go from the rollout to its rules. A plain join scanned all rules for every rollout (200
-        -- rollouts with 1,000 rules: 200 ms a tick).
+        OR EXISTS (SELECT FROM flagscope.rollout_health h
+            WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+        -- OFFSET 0 makes the planner go from the rollout to its rules. A plain join scanned all rules for every rollout
+        -- (200 rollouts with 1,000 rules: 200 ms a tick).
         OR EXISTS (SELECT FROM flagscope.guardrail_status s,
-                LATERAL (SELECT g FROM flagscope.guardrail g WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
-            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached') AND _flagscope.wanted(x.g, s.state, r.status) IS NOT NULL);
+                LATERAL (SELECT g FROM flagscope.guardrail g
+                        WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
+            WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached')
+                AND _flagscope.wanted(x.g, s.state, r.status) IS NOT NULL);
 END $$;
 COMMENT ON FUNCTION _flagscope.wants_action(flagscope.rollout) IS 'can some guardrail of a rollout demand an action';
 
@@ -194,7 +227,8 @@ CREATE FUNCTION _flagscope.rests_until(r flagscope.rollout) RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.at + r.cooldown FROM (
-        SELECT d.* FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.to_status = 'held' AND d.from_status <> 'held' AND NOT d.shadow
+        SELECT d.* FROM flagscope.decision d
+        WHERE d.rollout_id = r.id AND d.to_status = 'held' AND d.from_status <> 'held' AND NOT d.shadow
         ORDER BY d.id DESC LIMIT 1) d
     WHERE d.guardrail_id IS NOT NULL AND r.status = 'held';
 $$;
@@ -204,14 +238,17 @@ COMMENT ON FUNCTION _flagscope.rests_until(flagscope.rollout) IS
 CREATE FUNCTION _flagscope.may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT at >= _flagscope.rests_until(r) AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
+    SELECT at >= _flagscope.rests_until(r)
+        AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
         AND _flagscope.frozen(r.flag, r.environment, at) IS NULL AND _flagscope.exhausted(r, at) IS NULL
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok')
         -- Sequential evidence restarts; any other guardrail that is still breached would hold the ramp again.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential' AND g.action <> 'warn');
+            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential'
+                AND g.action <> 'warn');
 $$;
-COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS 'is the cooldown of a ramp that a guardrail held over';
+COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS
+    'is the cooldown of a ramp that a guardrail held over';
 
 CREATE FUNCTION _flagscope.may_move(at timestamptz) RETURNS SETOF flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -219,12 +256,16 @@ AS $$
 BEGIN
     -- All at once: what tells is read once, and not for each rollout.
     RETURN QUERY SELECT r.* FROM flagscope.rollout r
-    WHERE _flagscope.is_watched(r, may_move.at) AND (r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
-        OR (r.status = 'running' AND may_move.at >= r.stage_started_at + (SELECT x.min_duration FROM flagscope.rollout_stage x
-            WHERE x.rollout_id = r.id AND x.ordinal = r.stage))
-        OR EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
-        OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state <> 'ok' AND (s.state = 'breached' OR (g.enabled AND g.on_state <> '{}'))))
+    WHERE _flagscope.is_watched(r, may_move.at)
+        AND (r.problem IS NOT NULL OR (r.status = 'held' AND r.cooldown IS NOT NULL)
+            OR (r.status = 'running'
+                AND may_move.at >= r.stage_started_at + (SELECT x.min_duration FROM flagscope.rollout_stage x
+                    WHERE x.rollout_id = r.id AND x.ordinal = r.stage))
+            OR EXISTS (SELECT FROM flagscope.rollout_health h
+                WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+            OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            WHERE s.rollout_id = r.id AND s.state <> 'ok'
+                AND (s.state = 'breached' OR (g.enabled AND g.on_state <> '{}'))))
     ORDER BY r.id;
 END $$;
 COMMENT ON FUNCTION _flagscope.may_move(timestamptz) IS
@@ -238,18 +279,20 @@ DECLARE
 BEGIN
     IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
         PERFORM _flagscope.decide(r.id, 'advance'::flagscope.action, 'flagscope',
-            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(_flagscope.percent(r.id, r.stage))), at,
-            NULL::bigint, false, '{}'::jsonb);
+            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(_flagscope.percent(r.id, r.stage))),
+            at, NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     ELSIF decided = 0 AND r.status = 'held' AND _flagscope.may_resume(r, at) THEN
-        PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope', format('resumed after the cooldown of %s with new evidence', r.cooldown), at,
-            NULL::bigint, false, '{}'::jsonb);
+        PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope',
+            format('resumed after the cooldown of %s with new evidence', r.cooldown), at, NULL::bigint,
+            false, '{}'::jsonb);
         RETURN 1;
     END IF;
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION _flagscope.move(flagscope.rollout, timestamptz) IS
-    'makes this tick''s decisions on a rollout: actions of guardrails, else the next stage, else the end of the cooldown; returns the number of decisions';
+    'makes this tick''s decisions on a rollout: actions of guardrails, else the next stage, else the end of the '
+    'cooldown; returns the number of decisions';
 
 CREATE FUNCTION _flagscope.ramp(at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -261,10 +304,12 @@ DECLARE
 BEGIN
     FOR seen IN SELECT * FROM _flagscope.may_move(at)
     LOOP
-        CONTINUE WHEN NOT (seen.problem IS NOT NULL OR (seen.status = 'held' AND seen.cooldown IS NOT NULL) OR _flagscope.wants_action(seen)
-            OR (seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NULL));
-        -- Decide on the present row, not on the one that the loop began with; if it is locked, the next tick tries again.
-        SELECT x.* INTO r FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
+        CONTINUE WHEN NOT (seen.problem IS NOT NULL OR (seen.status = 'held' AND seen.cooldown IS NOT NULL)
+            OR _flagscope.wants_action(seen) OR (seen.status = 'running' AND flagscope.ramp_gate(seen.id, at) IS NULL));
+        -- Decide on the present row, not on the one that the loop began with;
+        -- if it is locked, the next tick tries again.
+        SELECT x.* INTO r
+        FROM flagscope.rollout x JOIN flagscope.flag_state s ON s.flag = x.flag AND s.environment = x.environment
         WHERE x.id = seen.id AND _flagscope.is_watched(x, at) FOR NO KEY UPDATE OF x, s SKIP LOCKED;
         IF NOT FOUND THEN
             PERFORM _flagscope.note_locked(seen, at);
@@ -276,11 +321,13 @@ BEGIN
         EXCEPTION WHEN OTHERS THEN
             UPDATE flagscope.rollout x SET problem = SQLERRM WHERE x.id = r.id AND x.problem IS DISTINCT FROM SQLERRM;
             IF FOUND THEN  -- once, not at every tick
-                RAISE WARNING USING ERRCODE = SQLSTATE, MESSAGE = _flagscope.message('deciding on rollout %s failed: %s', r.id, SQLERRM);
+                RAISE WARNING USING ERRCODE = SQLSTATE,
+                    MESSAGE = _flagscope.message('deciding on rollout %s failed: %s', r.id, SQLERRM);
             END IF;
         END;
     END LOOP;
     RETURN total;
 END $$;
 COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS
-    'acts on the guardrails'' states and advances rollouts whose gates are clear, each in a subtransaction of its own; returns the number of decisions';
+    'acts on the guardrails'' states and advances rollouts whose gates are clear, each in a subtransaction of its own; '
+    'returns the number of decisions';

@@ -1,13 +1,14 @@
--- Restoring a dump: rows are restored unchanged, in any order, and nothing is judged before the configuration is complete.
+-- Restoring a dump: rows are restored unchanged, in any order,
+-- and nothing is judged before the configuration is complete.
 --
 -- pg_restore -j loads the tables of an extension in any order, each in a transaction of its own; a single process loads
--- them by name, reordered only by foreign keys. So neither foreign keys nor checks that read other tables can hold during a
--- restore, and need not: the rows passed them in their original database. A statement of a restore therefore runs as on a
--- replica (session_replication_role), which only a superuser may set.
+-- them by name, reordered only by foreign keys. So neither foreign keys nor checks that read other tables can hold
+-- during a restore, and need not: the rows passed them in their original database. A statement of a restore therefore
+-- runs as on a replica (session_replication_role), which only a superuser may set.
 --
 -- A restore is recognised by settings at the beginning of every dump by pg_dump, in every format and every process of
--- pg_restore -j: an empty search_path (checked by the triggers in sql/dump.sql; inside of our functions it is another one)
--- and check_function_bodies = off; and by its role, because CREATE EXTENSION needs a superuser.
+-- pg_restore -j: an empty search_path (checked by the triggers in sql/dump.sql; inside of our functions it is another
+-- one) and check_function_bodies = off; and by its role, because CREATE EXTENSION needs a superuser.
 
 CREATE FUNCTION _flagscope.begin_restore() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -46,7 +47,8 @@ AS $$
 BEGIN
     CASE TG_TABLE_NAME
         WHEN 'setting' THEN DELETE FROM flagscope.setting s WHERE s.name = NEW.name AND s.builtin;
-        WHEN 'environment_definition' THEN DELETE FROM flagscope.environment_definition e WHERE e.key = NEW.key AND e.builtin;
+        WHEN 'environment_definition' THEN
+        DELETE FROM flagscope.environment_definition e WHERE e.key = NEW.key AND e.builtin;
         ELSE DELETE FROM _flagscope.removal h WHERE h.what = NEW.what;
     END CASE;
     RETURN NEW;
@@ -130,8 +132,8 @@ BEGIN
     RETURN problem;
 END $$;
 COMMENT ON FUNCTION flagscope.finish_restore() IS
-    'ends an incomplete restore: from now on the database is judged with the configuration that is there; returns what is missing. '
-    'A complete restore ends by itself';
+    'ends an incomplete restore: from now on the database is judged with the configuration that is there; returns what '
+    'is missing. A complete restore ends by itself';
 
 CREATE FUNCTION _flagscope.may_judge() RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -163,4 +165,5 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_no_restore() IS
-    'end of tick(): raises if a restore began after may_judge(), because a rollout may have been judged without its guardrails';
+    'end of tick(): raises if a restore began after may_judge(), '
+    'because a rollout may have been judged without its guardrails';

@@ -8,18 +8,26 @@ COMMENT ON FUNCTION _flagscope.time_words(timestamptz) IS 'a time in UTC, to the
 CREATE FUNCTION _flagscope.report_stages(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('  %s %s %s %s%s', CASE WHEN s.ordinal = r.stage AND r.status IN ('running', 'paused', 'held') THEN '>' ELSE ' ' END,
-        lpad(trim_scale(s.percent) || ' %', 8), flagscope.bar(s.percent::float8, 100::float8, 20) || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100::float8, 20))),
-        coalesce('from ' || _flagscope.time_words(e.at), concat_ws(', ', 'at least ' || s.min_duration,
-            CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END, CASE WHEN s.approval_needed THEN 'approval' END)),
+    SELECT format('  %s %s %s %s%s',
+        CASE WHEN s.ordinal = r.stage AND r.status IN ('running', 'paused', 'held') THEN '>' ELSE ' ' END,
+        lpad(trim_scale(s.percent) || ' %', 8),
+        flagscope.bar(s.percent::float8, 100::float8, 20)
+            || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100::float8, 20))),
+        coalesce('from ' || _flagscope.time_words(e.at),
+            concat_ws(', ', 'at least ' || s.min_duration,
+                CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END,
+                CASE WHEN s.approval_needed THEN 'approval' END)),
         coalesce(', approved by ' || s.approved_by, ''))
     FROM flagscope.rollout_stage s LEFT JOIN LATERAL (SELECT min(d.at) AS at FROM flagscope.decision d
         WHERE d.rollout_id = r.id AND d.to_stage = s.ordinal AND d.from_stage <> s.ordinal AND NOT d.shadow) e ON true
     WHERE s.rollout_id = r.id ORDER BY s.ordinal;
 $$;
-COMMENT ON FUNCTION _flagscope.report_stages(flagscope.rollout) IS 'a rollout''s stages as text: percent, when it was entered, or its conditions';
+COMMENT ON FUNCTION _flagscope.report_stages(flagscope.rollout) IS
+    'a rollout''s stages as text: percent, when it was entered, or its conditions';
 
-CREATE FUNCTION _flagscope.report_effect(s flagscope.guardrail_status, g flagscope.guardrail, m flagscope.metric_definition, r flagscope.rollout) RETURNS text
+CREATE FUNCTION _flagscope.report_effect(s flagscope.guardrail_status, g flagscope.guardrail,
+    m flagscope.metric_definition, r flagscope.rollout)
+RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN g.test = 'anomaly' THEN 'score ' || round(s.value::numeric, 2) ELSE
@@ -27,20 +35,27 @@ AS $$
             -- The rollups are gone; the stored value is left.
             CASE WHEN g.test = 'threshold' THEN concat_ws(' ', round(s.value::numeric, 4), nullif(m.unit, '')) END) END;
 $$;
-COMMENT ON FUNCTION _flagscope.report_effect(flagscope.guardrail_status, flagscope.guardrail, flagscope.metric_definition, flagscope.rollout) IS
+COMMENT ON FUNCTION _flagscope.report_effect(flagscope.guardrail_status, flagscope.guardrail,
+    flagscope.metric_definition, flagscope.rollout) IS
     'a guardrail''s estimate with its interval; for an anomaly its score';
 
 CREATE FUNCTION _flagscope.report_guardrails(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH line AS (
-        SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state, s.n_treatment::text AS n_t, s.n_control::text AS n_c,
-            coalesce(_flagscope.report_effect(s, g, m, r), '') AS effect, coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
+        SELECT g.id, g.name || CASE WHEN g.shadow THEN ' (shadow)' ELSE '' END AS name, s.state::text AS state,
+            s.n_treatment::text AS n_t, s.n_control::text AS n_c,
+            coalesce(_flagscope.report_effect(s, g, m, r), '') AS effect,
+            coalesce(nullif(s.reason, ''), 'not evaluated yet') AS reason
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            JOIN flagscope.metric_definition m ON m.name = g.metric
         WHERE s.rollout_id = r.id
-        UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control', 'effect (interval at every look)', 'in words'
-    ), width AS (SELECT max(length(name)) AS name, max(length(state)) AS state, max(length(n_t)) AS n_t, max(length(n_c)) AS n_c, max(length(effect)) AS effect FROM line)
-    SELECT format('  %s  %s  %s  %s  %s  %s', rpad(l.name, w.name), rpad(l.state, w.state), lpad(l.n_t, w.n_t), lpad(l.n_c, w.n_c), rpad(l.effect, w.effect), l.reason)
+        UNION ALL SELECT 0, 'guardrail', 'state', 'n treated', 'n control',
+            'effect (interval at every look)', 'in words'
+    ), width AS (SELECT max(length(name)) AS name, max(length(state)) AS state, max(length(n_t)) AS n_t,
+        max(length(n_c)) AS n_c, max(length(effect)) AS effect FROM line)
+    SELECT format('  %s  %s  %s  %s  %s  %s', rpad(l.name, w.name), rpad(l.state, w.state), lpad(l.n_t, w.n_t),
+        lpad(l.n_c, w.n_c), rpad(l.effect, w.effect), l.reason)
     FROM line l, width w WHERE (SELECT count(*) FROM line) > 1 ORDER BY l.id;
 $$;
 COMMENT ON FUNCTION _flagscope.report_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
@@ -49,10 +64,22 @@ CREATE FUNCTION _flagscope.report_charts(r flagscope.rollout, until timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- 60 characters for the duration of the rollout, in steps of whole buckets.
-    WITH span AS (SELECT _flagscope.series_bucket(greatest(interval '10 seconds', date_bin('10 seconds', 'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch') - 'epoch'::timestamptz), r.started_at) AS step)
-    SELECT format('  %s %s %s', rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()), rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
-    FROM span, (SELECT DISTINCT g.metric FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE s.rollout_id = r.id) m,
-        LATERAL (SELECT p.variant, flagscope.sparkline(p.value ORDER BY p.ts) || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
+    WITH span AS (
+        SELECT _flagscope.series_bucket(greatest(interval '10 seconds',
+                date_bin('10 seconds',
+                    'epoch'::timestamptz + (until - r.started_at) / 60 + interval '9.999999 s', 'epoch')
+                    - 'epoch'::timestamptz),
+            r.started_at) AS step
+    )
+    SELECT format('  %s %s %s',
+        rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()),
+        rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
+    FROM span, (SELECT DISTINCT g.metric
+            FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            WHERE s.rollout_id = r.id) m,
+        LATERAL (SELECT p.variant,
+                flagscope.sparkline(p.value ORDER BY p.ts)
+                    || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
             FROM flagscope.metric_series(r.flag, m.metric, r.environment, r.started_at,
                 greatest(until, r.started_at) + interval '1 microsecond', span.step, 0.95::float8) p
             WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
@@ -66,14 +93,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- The present stage lasts at least as long as is left of it; what its guardrails know already is not counted.
     WITH left_over AS (
-        SELECT array_agg(s.percent ORDER BY s.ordinal) AS percents, array_agg(s.min_sample::float8 ORDER BY s.ordinal) AS samples,
-            array_agg(greatest(extract(epoch FROM s.min_duration - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 1)::float8 ORDER BY s.ordinal) AS seconds
+        SELECT array_agg(s.percent ORDER BY s.ordinal) AS percents,
+            array_agg(s.min_sample::float8 ORDER BY s.ordinal) AS samples,
+            array_agg(greatest(extract(epoch FROM s.min_duration
+                - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 1)::float8
+                ORDER BY s.ordinal) AS seconds
         FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal >= r.stage
     ), plan AS (
-        SELECT p.* FROM left_over l, LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, at, 1.5::float8, 0.2::float8, NULL::float8, NULL::float8, true) p
+        SELECT p.* FROM left_over l,
+            LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, at, 1.5::float8, 0.2::float8, NULL::float8,
+                NULL::float8, true) p
         WHERE l.percents IS NOT NULL
     )
-    SELECT format('  %s: %s; %s', w.guardrail, 'finds ' || coalesce(_flagscope.times_words(w.smallest_effect) || ' and worse', 'no effect below 100 times'), w.words)
+    SELECT format('  %s: %s; %s', w.guardrail, 'finds '
+        || coalesce(_flagscope.times_words(w.smallest_effect) || ' and worse', 'no effect below 100 times'), w.words)
     FROM plan w WHERE w.stage IS NULL AND w.rows_treatment IS NOT NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.report_plan(flagscope.rollout, timestamptz) IS
@@ -86,15 +119,23 @@ DECLARE
     r flagscope.rollout := _flagscope.require_rollout(rollout_id);
 BEGIN
     PERFORM _flagscope.finite('a report', at);
-    RETURN NEXT format('rollout %s: flag "%s" in %s, treatment "%s" against control "%s"', r.id, r.flag, r.environment, r.treatment, r.control);
-    RETURN NEXT concat_ws('; ', format('%s%s', r.status, ' since ' || _flagscope.time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
-        CASE WHEN r.status IN ('running', 'paused', 'held') THEN coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
+    RETURN NEXT format('rollout %s: flag "%s" in %s, treatment "%s" against control "%s"', r.id, r.flag, r.environment,
+        r.treatment, r.control);
+    RETURN NEXT concat_ws('; ',
+        format('%s%s', r.status,
+            ' since ' || _flagscope.time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
+        CASE WHEN r.status IN ('running', 'paused', 'held') THEN
+            coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
         'on watch until ' || _flagscope.time_words(r.follow_up_until) || ' UTC', 'could not be decided: ' || r.problem);
     RETURN NEXT 'stages';
     RETURN QUERY SELECT _flagscope.report_stages(r);
     RETURN NEXT 'timeline (UTC)';
-    RETURN QUERY SELECT format('  %s  %s%s%s by %s: %s', _flagscope.time_words(d.at), CASE WHEN d.shadow THEN 'shadow ' END, replace(d.action::text, '_', ' '),
-        CASE WHEN d.from_percent <> d.to_percent THEN format(' %s %% -> %s %%', trim_scale(d.from_percent), trim_scale(d.to_percent)) END, d.actor, d.reason)
+    RETURN QUERY
+        SELECT format('  %s  %s%s%s by %s: %s', _flagscope.time_words(d.at), CASE WHEN d.shadow THEN 'shadow ' END,
+            replace(d.action::text, '_', ' '),
+            CASE WHEN d.from_percent <> d.to_percent THEN
+                format(' %s %% -> %s %%', trim_scale(d.from_percent), trim_scale(d.to_percent)) END,
+            d.actor, d.reason)
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
     RETURN QUERY SELECT _flagscope.report_guardrails(r);
@@ -103,9 +144,11 @@ BEGIN
         RETURN QUERY SELECT _flagscope.report_plan(r, at);
     END IF;
     RETURN NEXT 'health';
-    RETURN QUERY SELECT format('  %s: %s: %s', h.rule, h.state, h.reason) FROM flagscope.rollout_health h WHERE h.rollout_id = r.id ORDER BY h.rule;
+    RETURN QUERY SELECT format('  %s: %s: %s', h.rule, h.state, h.reason)
+        FROM flagscope.rollout_health h WHERE h.rollout_id = r.id ORDER BY h.rule;
     RETURN NEXT 'charts';
     RETURN QUERY SELECT _flagscope.report_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.rollout_report(bigint, timestamptz) IS
-    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, what the stages that are left can find, health, charts';
+    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, what the stages '
+    'that are left can find, health, charts';

@@ -1,7 +1,7 @@
--- Levels of rollups: 10 seconds (variant_rollup), 10 minutes and 1 day (variant_history). Every level contains every settled
--- row, so a reader uses the widest buckets that fit and is fast over any range. Settling moves a bucket: one statement
--- removes it from the open rows and adds it to all levels. Late rows open a bucket again and are added when they are settled
--- in turn. Nothing is recomputed, so nothing is lost or counted twice.
+-- Levels of rollups: 10 seconds (variant_rollup), 10 minutes and 1 day (variant_history). Every level contains every
+-- settled row, so a reader uses the widest buckets that fit and is fast over any range. Settling moves a bucket: one
+-- statement removes it from the open rows and adds it to all levels. Late rows open a bucket again and are added when
+-- they are settled in turn. Nothing is recomputed, so nothing is lost or counted twice.
 
 CREATE FUNCTION _flagscope.lock_rollups() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -9,7 +9,8 @@ AS $$
 BEGIN
     LOCK TABLE _flagscope.tick_state IN SHARE UPDATE EXCLUSIVE MODE;
 END $$;
-COMMENT ON FUNCTION _flagscope.lock_rollups() IS 'exclusive lock for writers of rollups, also taken by ticks, until the end of the transaction';
+COMMENT ON FUNCTION _flagscope.lock_rollups() IS
+    'exclusive lock for writers of rollups, also taken by ticks, until the end of the transaction';
 
 CREATE FUNCTION _flagscope.kept_since(what text) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -21,9 +22,11 @@ COMMENT ON FUNCTION _flagscope.kept_since(text) IS 'time before which retention 
 CREATE FUNCTION _flagscope.note_removal(what text, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
-    INSERT INTO _flagscope.removal AS h VALUES (what, at) ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
+    INSERT INTO _flagscope.removal AS h VALUES (what, at)
+    ON CONFLICT (what) DO UPDATE SET at = greatest(h.at, excluded.at);
 $$;
-COMMENT ON FUNCTION _flagscope.note_removal(text, timestamptz) IS 'notes that everything of that kind before this time was removed';
+COMMENT ON FUNCTION _flagscope.note_removal(text, timestamptz) IS
+    'notes that everything of that kind before this time was removed';
 
 CREATE FUNCTION _flagscope.floor(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -34,12 +37,14 @@ COMMENT ON FUNCTION _flagscope.floor(interval, timestamptz) IS 'start of the buc
 CREATE FUNCTION _flagscope.later(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at > timestamptz '294276-12-31 23:59:59.999999+00' - width THEN 'infinity' ELSE at + width END;
-COMMENT ON FUNCTION _flagscope.later(timestamptz, interval) IS 'a time plus an interval; infinity beyond the last timestamp';
+COMMENT ON FUNCTION _flagscope.later(timestamptz, interval) IS
+    'a time plus an interval; infinity beyond the last timestamp';
 
 CREATE FUNCTION _flagscope.earlier(at timestamptz, width interval) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN at < timestamptz '4714-11-24 00:00:00+00 BC' + width THEN '-infinity' ELSE at - width END;
-COMMENT ON FUNCTION _flagscope.earlier(timestamptz, interval) IS 'a time minus an interval; -infinity before the first timestamp';
+COMMENT ON FUNCTION _flagscope.earlier(timestamptz, interval) IS
+    'a time minus an interval; -infinity before the first timestamp';
 
 CREATE FUNCTION _flagscope.computable(at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -51,7 +56,8 @@ COMMENT ON FUNCTION _flagscope.computable(timestamptz) IS
 CREATE FUNCTION _flagscope.ceiling(width interval, at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN _flagscope.floor(width, at) < at THEN _flagscope.later(_flagscope.floor(width, at), width) ELSE at END;
-COMMENT ON FUNCTION _flagscope.ceiling(interval, timestamptz) IS 'first start of a bucket of this width at or after a time';
+COMMENT ON FUNCTION _flagscope.ceiling(interval, timestamptz) IS
+    'first start of a bucket of this width at or after a time';
 
 CREATE FUNCTION _flagscope.settle(before timestamptz, most integer) RETURNS bigint
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
@@ -61,22 +67,27 @@ AS $$
         DELETE FROM flagscope.variant_rollup o WHERE o.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
             WHERE NOT x.settled AND x.bucket < before ORDER BY x.flag, x.environment, x.bucket LIMIT most)) RETURNING *
     ), kept AS (
-        INSERT INTO flagscope.variant_rollup AS r (flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, settled)
+        INSERT INTO flagscope.variant_rollup AS r (flag, environment, variant, metric, bucket, n, events, moments,
+            histogram, last_ts, settled)
         SELECT flag, environment, variant, metric, bucket, n, events, moments, histogram, last_ts, true FROM taken
         ORDER BY flag, environment, variant, metric, bucket
         ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
-            n = _flagscope.bounded(r.n::numeric + excluded.n), events = _flagscope.bounded(r.events::numeric + excluded.events),
+            n = _flagscope.bounded(r.n::numeric + excluded.n),
+            events = _flagscope.bounded(r.events::numeric + excluded.events),
             moments = flagscope.merge(r.moments, excluded.moments),
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), wider AS (
-        INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, bucket_width, bucket, n, events, moments, histogram, last_ts)
-        SELECT t.flag, t.environment, t.variant, t.metric, l.width, _flagscope.floor(l.width, t.bucket), _flagscope.bounded(sum(t.n)), _flagscope.bounded(sum(t.events)),
-            flagscope.rollup(t.moments), flagscope.rollup(t.histogram), max(t.last_ts)
+        INSERT INTO flagscope.variant_history AS h (flag, environment, variant, metric, bucket_width, bucket, n, events,
+            moments, histogram, last_ts)
+        SELECT t.flag, t.environment, t.variant, t.metric, l.width, _flagscope.floor(l.width, t.bucket),
+            _flagscope.bounded(sum(t.n)), _flagscope.bounded(sum(t.events)), flagscope.rollup(t.moments),
+            flagscope.rollup(t.histogram), max(t.last_ts)
         FROM taken t CROSS JOIN (VALUES (interval '10 minutes'), (interval '1 day')) l(width)
         GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6
         ON CONFLICT (flag, environment, metric, variant, bucket_width, bucket) DO UPDATE SET
-            n = _flagscope.bounded(h.n::numeric + excluded.n), events = _flagscope.bounded(h.events::numeric + excluded.events),
+            n = _flagscope.bounded(h.n::numeric + excluded.n),
+            events = _flagscope.bounded(h.events::numeric + excluded.events),
             moments = flagscope.merge(h.moments, excluded.moments),
             histogram = flagscope.merge(h.histogram, excluded.histogram),
             last_ts = greatest(h.last_ts, excluded.last_ts)
@@ -84,7 +95,8 @@ AS $$
     SELECT count(*) FROM taken;
 $$;
 COMMENT ON FUNCTION _flagscope.settle(timestamptz, integer) IS
-    'settles open 10-second buckets before a time into every level, up to a limit; returns their number; the caller holds lock_rollups()';
+    'settles open 10-second buckets before a time into every level, up to a limit; returns their number; '
+    'the caller holds lock_rollups()';
 
 CREATE FUNCTION _flagscope.settle_until(before timestamptz, until timestamptz) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -106,15 +118,20 @@ CREATE FUNCTION _flagscope.forget_level(level text, expired timestamptz, most in
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     WITH fine AS (
-        DELETE FROM flagscope.variant_rollup r WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
+        DELETE FROM flagscope.variant_rollup r
+        WHERE level = 'fine' AND r.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_rollup x
             WHERE level = 'fine' AND x.settled AND x.bucket < expired
                 -- The ten minutes that a backfill is working on are yet to be computed from these.
-                AND NOT EXISTS (SELECT FROM _flagscope.watch w WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
+                AND NOT EXISTS (SELECT FROM _flagscope.watch w
+                    WHERE (w.flag, w.environment, w.metric) = (x.flag, x.environment, x.metric)
                     AND x.bucket >= w.reached AND x.bucket < coalesce(w.since, 'infinity')) LIMIT most)) RETURNING 1
     ), wider AS (
-        DELETE FROM flagscope.variant_history h WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
+        DELETE FROM flagscope.variant_history h
+        WHERE level <> 'fine' AND h.ctid = ANY (ARRAY(SELECT x.ctid FROM flagscope.variant_history x
             WHERE level <> 'fine' AND x.bucket < expired
-                AND x.bucket_width = CASE level WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END LIMIT most)) RETURNING 1
+                AND x.bucket_width = CASE level WHEN 'medium' THEN interval '10 minutes' ELSE interval '1 day' END
+            LIMIT most))
+        RETURNING 1
     )
     SELECT (SELECT count(*) FROM fine) + (SELECT count(*) FROM wider);
 $$;
@@ -129,10 +146,16 @@ DECLARE
     level record;
     expired timestamptz;
 BEGIN
-    FOR level IN SELECT * FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'), ('coarse', interval '1 day')) l(name, step) LOOP
-        -- In whole buckets of the next level, so that readers switch to it without a gap; noted before the rows are deleted.
-        expired := _flagscope.floor(level.step, at - _flagscope.setting_interval(format('rollup.%s.retention', level.name)));
-        PERFORM _flagscope.note_removal('rollup ' || level.name, expired) WHERE expired > _flagscope.kept_since('rollup ' || level.name);
+    FOR level IN SELECT *
+        FROM (VALUES ('fine', interval '10 minutes'), ('medium', interval '1 day'),
+            ('coarse', interval '1 day')) l(name, step)
+    LOOP
+        -- In whole buckets of the next level, so that readers switch to it without a gap;
+        -- noted before the rows are deleted.
+        expired := _flagscope.floor(level.step,
+            at - _flagscope.setting_interval(format('rollup.%s.retention', level.name)));
+        PERFORM _flagscope.note_removal('rollup ' || level.name, expired)
+        WHERE expired > _flagscope.kept_since('rollup ' || level.name);
         CONTINUE WHEN expired <= _flagscope.kept_since('deleted rollup ' || level.name);
         WHILE _flagscope.forget_level(level.name, expired, most) = most LOOP
             IF clock_timestamp() > until THEN
@@ -155,9 +178,10 @@ DECLARE
     used boolean;
     recycled integer := 0;
 BEGIN
-    -- The slots of this minute are being written, those of the last minute perhaps as well; the other two should be empty.
-    -- The parent contains only what ticks write for queries.
-    FOR slot IN SELECT ('_flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
+    -- The slots of this minute are being written, those of the last minute perhaps as well; the other two should be
+    -- empty. The parent contains only what ticks write for queries.
+    FOR slot IN
+        SELECT ('_flagscope.variant_delta' || lane || CASE WHEN k > 0 THEN '_' || (turn + k) % 4 ELSE '' END)::regclass
         FROM generate_series(0, 2) k, unnest('{"",_late,_past}'::text[]) lane WHERE k > 0 OR lane = ''
     LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
@@ -176,10 +200,12 @@ BEGIN
     RETURN recycled;
 END $$;
 COMMENT ON FUNCTION _flagscope.recycle_deltas() IS
-    'truncates the slots of variant_delta that are no longer written and whose rows are all consumed; returns their number';
+    'truncates the slots of variant_delta that are no longer written and whose rows are all consumed; '
+    'returns their number';
 
 CREATE FUNCTION _flagscope.edges(since timestamptz, until timestamptz, widest interval,
-    OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz, OUT day_lo timestamptz, OUT day_hi timestamptz)
+    OUT lo timestamptz, OUT hi timestamptz, OUT medium_lo timestamptz, OUT medium_hi timestamptz,
+    OUT day_lo timestamptz, OUT day_hi timestamptz)
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -190,7 +216,8 @@ BEGIN
     lo := _flagscope.floor(interval '10 seconds', since);
     hi := _flagscope.later(_flagscope.floor(interval '10 seconds', until), interval '10 seconds');
     -- Where the finer level was deleted, the whole wider bucket that the range touches is used.
-    medium_lo := CASE WHEN lo < fine THEN _flagscope.floor(ten, lo) WHEN widest >= ten THEN _flagscope.ceiling(ten, lo) ELSE hi END;
+    medium_lo := CASE WHEN lo < fine THEN _flagscope.floor(ten, lo)
+        WHEN widest >= ten THEN _flagscope.ceiling(ten, lo) ELSE hi END;
     medium_hi := CASE WHEN hi <= fine THEN _flagscope.ceiling(ten, hi) WHEN widest >= ten THEN _flagscope.floor(ten, hi)
         WHEN lo < fine THEN fine ELSE hi END;
     IF medium_lo >= medium_hi THEN
@@ -208,9 +235,11 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.edges(timestamptz, timestamptz, interval) IS
-    'which level is used for which part of a range: days in the middle, 10 minutes on both sides of them, 10 seconds at both ends';
+    'which level is used for which part of a range: days in the middle, '
+    '10 minutes on both sides of them, 10 seconds at both ends';
 
-CREATE FUNCTION _flagscope.variant_states(flag text, since timestamptz, until timestamptz, widest interval, metric text, environment text)
+CREATE FUNCTION _flagscope.variant_states(flag text, since timestamptz, until timestamptz, widest interval,
+    metric text, environment text)
 RETURNS TABLE (metric text, variant text, bucket timestamptz, n bigint, events bigint, moments flagscope.moments,
     histogram flagscope.histogram, last_ts timestamptz)
 -- The planner cannot know how narrow the ranges are and would scan whole levels (measured: 400 ms instead of 5 ms).
@@ -221,46 +250,53 @@ AS $$
     ), series AS (
         -- The flag's series, with one index lookup for each: everything settled is in variant_history.
         (SELECT h.metric, h.variant FROM edge e, flagscope.variant_history h
-         WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric >= coalesce(variant_states.metric, '')
+         WHERE h.flag = variant_states.flag AND h.environment = e.environment
+             AND h.metric >= coalesce(variant_states.metric, '')
          ORDER BY h.metric, h.variant LIMIT 1)
         UNION ALL
         SELECT n.* FROM edge e, series s, LATERAL (
             SELECT h.metric, h.variant FROM flagscope.variant_history h
-            WHERE h.flag = variant_states.flag AND h.environment = e.environment AND (h.metric, h.variant) > (s.metric, s.variant)
+            WHERE h.flag = variant_states.flag AND h.environment = e.environment
+                AND (h.metric, h.variant) > (s.metric, s.variant)
             ORDER BY h.metric, h.variant LIMIT 1) n
         WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     )
     SELECT s.metric, s.variant, x.bucket, x.n, x.events, x.moments, x.histogram, x.last_ts
     FROM edge e CROSS JOIN series s CROSS JOIN LATERAL (
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.bucket_width = interval '1 day' AND h.bucket >= e.day_lo AND h.bucket < e.day_hi
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric
+            AND h.variant = s.variant AND h.bucket_width = interval '1 day' AND h.bucket >= e.day_lo
+            AND h.bucket < e.day_hi
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.medium_lo AND h.bucket < least(e.day_lo, e.medium_hi)
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric
+            AND h.variant = s.variant AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.medium_lo
+            AND h.bucket < least(e.day_lo, e.medium_hi)
         UNION ALL
         SELECT h.bucket, h.n, h.events, h.moments, h.histogram, h.last_ts FROM flagscope.variant_history h
-        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric AND h.variant = s.variant
-            AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.day_hi AND h.bucket < e.medium_hi
+        WHERE h.flag = variant_states.flag AND h.environment = e.environment AND h.metric = s.metric
+            AND h.variant = s.variant AND h.bucket_width = interval '10 minutes' AND h.bucket >= e.day_hi
+            AND h.bucket < e.medium_hi
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
-            AND r.settled AND r.bucket >= e.lo AND r.bucket < least(e.medium_lo, e.hi)
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric
+            AND r.variant = s.variant AND r.settled AND r.bucket >= e.lo AND r.bucket < least(e.medium_lo, e.hi)
         UNION ALL
         SELECT r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM flagscope.variant_rollup r
-        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric AND r.variant = s.variant
-            AND r.settled AND r.bucket >= e.medium_hi AND r.bucket < e.hi
+        WHERE r.flag = variant_states.flag AND r.environment = e.environment AND r.metric = s.metric
+            AND r.variant = s.variant AND r.settled AND r.bucket >= e.medium_hi AND r.bucket < e.hi
     ) x
     WHERE variant_states.metric IS NULL OR s.metric = variant_states.metric
     UNION ALL
-    SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts FROM edge e, flagscope.variant_rollup r
-    WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo AND r.bucket < e.hi
-        AND (variant_states.metric IS NULL OR r.metric = variant_states.metric)
+    SELECT r.metric, r.variant, r.bucket, r.n, r.events, r.moments, r.histogram, r.last_ts
+    FROM edge e, flagscope.variant_rollup r
+    WHERE NOT r.settled AND r.flag = variant_states.flag AND r.environment = e.environment AND r.bucket >= e.lo
+        AND r.bucket < e.hi AND (variant_states.metric IS NULL OR r.metric = variant_states.metric)
     UNION ALL
-    SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts FROM edge e, _flagscope.variant_delta d
-    WHERE NOT d.rolled_up AND d.flag = variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo AND d.bucket < e.hi
-        AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
+    SELECT d.metric, d.variant, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts
+    FROM edge e, _flagscope.variant_delta d
+    WHERE NOT d.rolled_up AND d.flag = variant_states.flag AND d.environment = e.environment AND d.bucket >= e.lo
+        AND d.bucket < e.hi AND (variant_states.metric IS NULL OR d.metric = variant_states.metric);
 $$;
 COMMENT ON FUNCTION _flagscope.variant_states(text, timestamptz, timestamptz, interval, text, text) IS
     'variant_states() without checks: of an existing flag and metric (NULL: all), in an environment by key';
@@ -285,8 +321,12 @@ RETURNS TABLE (metric text, variant text, ts timestamptz, n bigint, events bigin
     histogram flagscope.histogram, last_ts timestamptz)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT v.* FROM _flagscope.known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
-        LATERAL _flagscope.variant_states(variant_states.flag, since, until, variant_states.bucket_width, variant_states.metric, k.environment) v
+    SELECT v.*
+    FROM _flagscope.known_series(variant_states.flag, variant_states.metric, variant_states.environment) k(environment),
+        LATERAL _flagscope.variant_states(variant_states.flag, since, until, variant_states.bucket_width,
+            variant_states.metric, k.environment) v
 $$;
 COMMENT ON FUNCTION flagscope.variant_states(text, text, text, timestamptz, timestamptz, interval) IS
-    'mergeable states of a flag''s metrics (NULL: all) over a range, containing every row of telemetry exactly once: from the widest buckets that fit (at most bucket_width: 10 seconds, 10 minutes or 1 day), or wider ones where finer ones were deleted; ts: start of the bucket';
+    'mergeable states of a flag''s metrics (NULL: all) over a range, containing every row of telemetry exactly once: '
+    'from the widest buckets that fit (at most bucket_width: 10 seconds, 10 minutes or 1 day), or wider ones where '
+    'finer ones were deleted; ts: start of the bucket';

@@ -1,7 +1,7 @@
 -- Segments: named rules, of every environment or of one, and the flags that refer to them.
 
--- Uses the index on the segments that rules name directly: a change of one segment must not read 10,000 flags. The generic
--- plan by index is kept for the session even if the table grows.
+-- Uses the index on the segments that rules name directly: a change of one segment must not read 10,000 flags. The
+-- generic plan by index is kept for the session even if the table grows.
 CREATE FUNCTION _flagscope.states_through(names text[], environment text) RETURNS SETOF flagscope.flag_state
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off
@@ -12,7 +12,8 @@ BEGIN
     WITH RECURSIVE segment(name, names) AS MATERIALIZED (
         SELECT x.name, _flagscope.segment_names(x.rule) FROM flagscope.segment x
         UNION ALL
-        SELECT n.key, _flagscope.segment_names(n.value) FROM flagscope.environment_definition e, jsonb_each(e.segments) n
+        SELECT n.key, _flagscope.segment_names(n.value)
+        FROM flagscope.environment_definition e, jsonb_each(e.segments) n
     ), reached(name) AS (
         SELECT unnest(states_through.names)
         UNION
@@ -24,11 +25,13 @@ BEGIN
             AND s.environment = coalesce(states_through.environment, s.environment);
 END $$;
 COMMENT ON FUNCTION _flagscope.states_through(text[], text) IS
-    'flag states whose rules may refer to one of the segments, directly or through others, in an environment (NULL: in all)';
+    'flag states whose rules may refer to one of the segments, directly or through others, '
+    'in an environment (NULL: in all)';
 
 CREATE FUNCTION _flagscope.means_segment(s flagscope.flag_state, names text[]) RETURNS boolean
 LANGUAGE sql STABLE
-RETURN _flagscope.segment_names((s).targeting) ?| names OR _flagscope.segments_of((s).targeting, (s).environment) ?| names;
+RETURN _flagscope.segment_names((s).targeting) ?| names
+    OR _flagscope.segments_of((s).targeting, (s).environment) ?| names;
 COMMENT ON FUNCTION _flagscope.means_segment(flagscope.flag_state, text[]) IS
     'does a flag''s rule refer to one of the segments, directly or through others of its environment';
 
@@ -38,12 +41,14 @@ AS $$
 DECLARE
     changed text[];
 BEGIN
-    -- An update that sets nothing: the triggers of flag_state give every affected state a new version with the new definition.
+    -- An update that sets nothing: the triggers of flag_state give every affected state
+    -- a new version with the new definition.
     IF TG_TABLE_NAME = 'segment' THEN
         UPDATE flagscope.flag_state s SET enabled = s.enabled
         FROM _flagscope.states_through(ARRAY[NEW.name], NULL::text) u
         WHERE s.flag = u.flag AND s.environment = u.environment AND _flagscope.means_segment(s, ARRAY[NEW.name])
-            AND NOT EXISTS (SELECT FROM flagscope.environment_definition e WHERE e.key = s.environment AND e.segments ? NEW.name);
+            AND NOT EXISTS (SELECT FROM flagscope.environment_definition e
+                WHERE e.key = s.environment AND e.segments ? NEW.name);
     ELSE
         changed := ARRAY(SELECT n FROM jsonb_object_keys(OLD.segments || NEW.segments) n
                          WHERE OLD.segments -> n IS DISTINCT FROM NEW.segments -> n);
@@ -69,7 +74,8 @@ BEGIN
                    JOIN flagscope.environment_definition e ON e.key = s.environment
                    WHERE NOT e.segments ? OLD.name AND _flagscope.means_segment(s, ARRAY[OLD.name])) THEN
             RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-                MESSAGE = _flagscope.message('segment "%s" is in use', OLD.name), HINT = 'Remove it from the flags'' targeting first.';
+                MESSAGE = _flagscope.message('segment "%s" is in use', OLD.name),
+                HINT = 'Remove it from the flags'' targeting first.';
         END IF;
         RETURN CASE TG_OP WHEN 'DELETE' THEN OLD ELSE NEW END;
     END IF;
@@ -86,17 +92,20 @@ DECLARE
     other text := (SELECT min(x.who) FROM (
         SELECT format('segment "%s"', s.name) FROM flagscope.segment s WHERE _flagscope.segment_names(s.rule) ? OLD.name
         UNION ALL
-        SELECT format('segment "%s" of environment "%s"', n.key, e.key) FROM flagscope.environment_definition e, jsonb_each(e.segments) n
+        SELECT format('segment "%s" of environment "%s"', n.key, e.key)
+        FROM flagscope.environment_definition e, jsonb_each(e.segments) n
         WHERE _flagscope.segment_names(n.value) ? OLD.name AND NOT e.segments ? OLD.name) x(who));
 BEGIN
     IF other IS NOT NULL AND NOT EXISTS (SELECT FROM flagscope.segment s WHERE s.name = OLD.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
-            MESSAGE = _flagscope.message('segment "%s" is in use by %s', OLD.name, other), HINT = 'Remove it from that rule first.';
+            MESSAGE = _flagscope.message('segment "%s" is in use by %s', OLD.name, other),
+            HINT = 'Remove it from that rule first.';
     END IF;
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_segment_needed() IS
-    'trigger: a segment that another segment refers to cannot be deleted; runs after the statement, which may delete both';
+    'trigger: a segment that another segment refers to cannot be deleted; '
+    'runs after the statement, which may delete both';
 CREATE CONSTRAINT TRIGGER check_segment_needed AFTER DELETE OR UPDATE OF name ON flagscope.segment
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.check_segment_needed();
 
@@ -107,7 +116,8 @@ BEGIN
     PERFORM _flagscope.require_targeting(NEW.rule, format('segment "%s"', NEW.name), NULL);
     RETURN NULL;
 END $$;
-COMMENT ON FUNCTION _flagscope.require_segment() IS 'trigger: a segment''s rule can be evaluated together with the segments it refers to';
+COMMENT ON FUNCTION _flagscope.require_segment() IS
+    'trigger: a segment''s rule can be evaluated together with the segments it refers to';
 CREATE CONSTRAINT TRIGGER require_segment AFTER INSERT OR UPDATE OF rule ON flagscope.segment
     DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW EXECUTE FUNCTION _flagscope.require_segment();
 
@@ -122,7 +132,8 @@ BEGIN
     PERFORM _flagscope.require_targeting(n.value, format('segment "%s" of environment "%s"', n.key, NEW.key), NEW.key)
     FROM jsonb_each(NEW.segments) n WHERE n.key = ANY (changed) OR _flagscope.segment_names(n.value) ?| changed;
     -- Check the flags that use a removed or changed segment.
-    PERFORM _flagscope.require_targeting(s.targeting, format('targeting of flag "%s" in environment "%s"', s.flag, NEW.key), NEW.key)
+    PERFORM _flagscope.require_targeting(s.targeting,
+        format('targeting of flag "%s" in environment "%s"', s.flag, NEW.key), NEW.key)
     FROM _flagscope.states_through(changed, NEW.key) s;
     RETURN NULL;
 END $$;
@@ -147,7 +158,8 @@ BEGIN
         VALUES (create_segment.name, create_segment.rule, create_segment.description);
         RETURN create_segment.name;
     END IF;
-    UPDATE flagscope.environment_definition e SET segments = e.segments || jsonb_build_object(create_segment.name, create_segment.rule)
+    UPDATE flagscope.environment_definition e
+    SET segments = e.segments || jsonb_build_object(create_segment.name, create_segment.rule)
     WHERE e.key = _flagscope.environment(create_segment.environment) AND NOT e.segments ? create_segment.name;
     IF NOT FOUND THEN
         RAISE unique_violation;

@@ -60,7 +60,8 @@ AS $$
     WHERE setting_bounds.name LIKE b.pattern ORDER BY b.place LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.setting_bounds(text) IS
-    'what a setting may be: lowest and highest value, whole numbers only, or a list of words; NULL: any value of its JSON type';
+    'what a setting may be: lowest and highest value, whole numbers only, or a list of words; '
+    'NULL: any value of its JSON type';
 
 CREATE FUNCTION _flagscope.check_setting_interval(name text, value text, lowest text, highest text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
@@ -79,11 +80,13 @@ BEGIN
     END;
     IF extract(year FROM given) <> 0 OR extract(month FROM given) <> 0 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('setting "%s" must not be given in months or years, got "%s"', name, left(value, 100)),
+            MESSAGE = _flagscope.message('setting "%s" must not be given in months or years, got "%s"', name,
+                left(value, 100)),
             HINT = 'Their length varies; use days.';
     ELSIF given NOT BETWEEN lower::interval AND upper::interval THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper, left(value, 100));
+            MESSAGE = _flagscope.message('setting "%s" must be between %s and %s, got "%s"', name, lower, upper,
+                left(value, 100));
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting_interval(text, text, text, text) IS
@@ -100,7 +103,8 @@ BEGIN
     IF value NOT BETWEEN lower::numeric AND upper::numeric OR (is_whole AND value % 1 <> 0) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('setting "%s" must be %s %s and %s, got "%s"', name,
-                CASE WHEN is_whole THEN 'a whole number between' ELSE 'between' END, lower, upper, left(value::text, 100));
+                CASE WHEN is_whole THEN 'a whole number between' ELSE 'between' END, lower, upper,
+                left(value::text, 100));
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting_number(text, numeric, text, text, boolean) IS
@@ -126,7 +130,8 @@ BEGIN
     ELSIF kind = 'array' THEN
         IF EXISTS (SELECT FROM jsonb_array_elements(value) x WHERE jsonb_typeof(x) <> 'number') THEN
             RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-                MESSAGE = _flagscope.message('setting "%s" must be an array of numbers, got %s', name, left(value::text, 100));
+                MESSAGE = _flagscope.message('setting "%s" must be an array of numbers, got %s', name,
+                    left(value::text, 100));
         END IF;
         PERFORM _flagscope.check_stages(ARRAY(SELECT x::numeric FROM jsonb_array_elements_text(value) x));
     END IF;
@@ -150,8 +155,8 @@ BEGIN
     END IF;
     IF jsonb_typeof(NEW.value) IS DISTINCT FROM jsonb_typeof(shipped.value) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = _flagscope.message('setting "%s" must be a JSON %s, got %s', NEW.name, jsonb_typeof(shipped.value),
-                CASE WHEN NEW.value IS NULL THEN 'NULL'
+            MESSAGE = _flagscope.message('setting "%s" must be a JSON %s, got %s', NEW.name,
+                jsonb_typeof(shipped.value), CASE WHEN NEW.value IS NULL THEN 'NULL'
                     ELSE format('a %s: %s', jsonb_typeof(NEW.value), left(NEW.value::text, 100)) END),
             HINT = _flagscope.message('The value as shipped is %s.', shipped.value);
     END IF;
@@ -165,7 +170,8 @@ BEGIN
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting() IS
-    'trigger: the setting exists, and its value has the right JSON type and is within bounds; marks changed settings as the user''s own';
+    'trigger: the setting exists, and its value has the right JSON type and is within bounds; '
+    'marks changed settings as the user''s own';
 CREATE TRIGGER check_setting BEFORE INSERT OR UPDATE ON flagscope.setting
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_setting();
 
@@ -196,4 +202,5 @@ BEGIN
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.set_setting(text, jsonb) IS
-    'changes a setting, for example set_setting(''rollout.alpha'', ''0.005''); live rollouts keep the values they started with';
+    'changes a setting, for example set_setting(''rollout.alpha'', ''0.005''); '
+    'live rollouts keep the values they started with';

@@ -1,7 +1,8 @@
 -- status() and the view health: is judging working, and what is wrong; as text, and for monitoring systems. Both answer
 -- within seconds even when the tables that they read are locked.
 
-COMMENT ON FUNCTION _flagscope.preloaded() IS 'is the library in shared_preload_libraries, so that there is a background worker';
+COMMENT ON FUNCTION _flagscope.preloaded() IS
+    'is the library in shared_preload_libraries, so that there is a background worker';
 COMMENT ON FUNCTION _flagscope.wake_launcher() IS 'tells the launcher to look for databases with the extension now';
 
 CREATE FUNCTION _flagscope.worker_words() RETURNS text
@@ -9,13 +10,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN NOT _flagscope.preloaded() THEN
-            'not running: flagscope is not in shared_preload_libraries; call SELECT flagscope.tick() from a client or pg_cron'
+            'not running: flagscope is not in shared_preload_libraries; '
+            'call SELECT flagscope.tick() from a client or pg_cron'
         WHEN pg_is_in_recovery() THEN 'waiting: this server is a standby; it starts after promotion'
         WHEN NOT current_setting('flagscope.enabled')::boolean THEN 'switched off: flagscope.enabled is off'
         ELSE coalesce((
-            SELECT format('running as process %s: ticks %s after a commit that leaves something to judge, and at least every %s',
+            SELECT format(
+                'running as process %s: ticks %s after a commit that leaves something to judge, and at least every %s',
                 a.pid, current_setting('flagscope.min_interval'), current_setting('flagscope.interval'))
-            FROM pg_stat_activity a WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1),
+            FROM pg_stat_activity a
+            WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1),
             'not running yet: it starts within seconds; if not, see the server log and max_worker_processes') END;
 $$;
 COMMENT ON FUNCTION _flagscope.worker_words() IS 'is the worker of this database running, and if not, why';
@@ -28,8 +32,10 @@ AS $$
         WHERE a.datname = current_database() AND a.backend_type = 'flagscope worker' LIMIT 1)
     SELECT CASE
         WHEN failures > 0 THEN
-            format('every tick fails, %s so far: %s. Run SELECT flagscope.tick() to see the error', failures, last_error)
-        WHEN held.words IS NOT NULL THEN format('the table tick_state is locked by %s; end that transaction', held.words)
+            format('every tick fails, %s so far: %s. Run SELECT flagscope.tick() to see the error',
+                failures, last_error)
+        WHEN held.words IS NOT NULL THEN
+            format('the table tick_state is locked by %s; end that transaction', held.words)
         WHEN NOT _flagscope.preloaded() THEN
             'flagscope is not in shared_preload_libraries and nobody calls SELECT flagscope.tick(): do either'
         WHEN NOT coalesce(current_setting('flagscope.enabled', true)::boolean, false) THEN
@@ -51,7 +57,8 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp S
 AS $$
 DECLARE
     s record;  -- not the table's row type, which cannot be looked up while the table is locked
-    -- An idle worker ticks every flagscope.interval and notes it; manual ticks or pg_cron are expected at least once a minute.
+    -- An idle worker ticks every flagscope.interval and notes it;
+    -- manual ticks or pg_cron are expected at least once a minute.
     patience interval := CASE
         WHEN _flagscope.preloaded() AND coalesce(current_setting('flagscope.enabled', true)::boolean, false)
         THEN greatest('30 seconds', 2 * current_setting('flagscope.interval', true)::interval + interval '10 seconds')
@@ -108,7 +115,8 @@ AS $$
     ORDER BY r.id;
 $$;
 COMMENT ON FUNCTION _flagscope.rollout_states() IS
-    'live rollouts for the view health: critical: breached but cannot be acted on; warning: not decided, not judged, or locked';
+    'live rollouts for the view health: critical: breached but cannot be acted on; '
+    'warning: not decided, not judged, or locked';
 
 CREATE FUNCTION _flagscope.store_states() RETURNS TABLE (name text, state text, since timestamptz, detail text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -148,10 +156,12 @@ COMMENT ON FUNCTION _flagscope.health() IS 'the rows of the view health';
 
 CREATE VIEW flagscope.health AS SELECT h.name, h.state, h.since, h.detail FROM _flagscope.health() h;
 COMMENT ON VIEW flagscope.health IS
-    'for monitoring systems: judging, locks, maintenance, outbox and each live rollout; state is ok, warning or critical';
+    'for monitoring systems: judging, locks, maintenance, outbox and each live rollout; '
+    'state is ok, warning or critical';
 COMMENT ON COLUMN flagscope.health.name IS 'what it is about';
 COMMENT ON COLUMN flagscope.health.detail IS 'what is wrong, in words';
-COMMENT ON COLUMN flagscope.health.state IS 'critical: somebody must act now, because users are not protected meanwhile';
+COMMENT ON COLUMN flagscope.health.state IS
+    'critical: somebody must act now, because users are not protected meanwhile';
 COMMENT ON COLUMN flagscope.health.since IS
     'since when the state lasts; if ok, when it was last checked';
 
@@ -181,19 +191,27 @@ AS $$
         trim_scale(_flagscope.percent(r.id, r.stage)), concat_ws('; ',
             coalesce((SELECT a.detail FROM _flagscope.alert a WHERE a.name = format('rollout %s', r.id)),
                 _flagscope.locked_words(r.id)),
-            coalesce('could not be decided: ' || r.problem, flagscope.ramp_gate(r.id, clock_timestamp()), 'every gate is clear')))
+            coalesce('could not be decided: ' || r.problem, flagscope.ramp_gate(r.id, clock_timestamp()),
+                    'every gate is clear')))
         FROM flagscope.rollout r WHERE r.status IN ('running', 'paused', 'held') ORDER BY r.id)
     UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             JOIN flagscope.rollout r ON r.id = s.rollout_id
         WHERE s.state = 'error' AND r.status IN ('running', 'paused', 'held') ORDER BY g.id)
     UNION ALL (SELECT format('guardrail %s', g.name), format('rollout %s: %s', s.rollout_id, s.reason)
-        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id JOIN flagscope.metric_definition m ON m.name = g.metric
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+            JOIN flagscope.metric_definition m ON m.name = g.metric
             JOIN flagscope.rollout r ON r.id = s.rollout_id
-        WHERE s.state = 'ok' AND _flagscope.is_eventless(m.kind::text, g.test::text, s.value, s.events_treatment, s.events_control) AND r.status IN ('running', 'paused', 'held') ORDER BY r.id, g.id)
+        WHERE s.state = 'ok'
+            AND _flagscope.is_eventless(m.kind::text, g.test::text, s.value, s.events_treatment, s.events_control)
+            AND r.status IN ('running', 'paused', 'held')
+        ORDER BY r.id, g.id)
     UNION ALL SELECT u.item, u.says FROM _flagscope.uncounted_words() u
-    UNION ALL SELECT 'backfill', format('%s metrics on watch have no complete rollups yet for %s', count(*), _flagscope.setting_text('rollup.backfill'))
-        FROM _flagscope.watch w WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0
+    UNION ALL SELECT 'backfill',
+        format('%s metrics on watch have no complete rollups yet for %s', count(*),
+            _flagscope.setting_text('rollup.backfill'))
+        FROM _flagscope.watch w
+    WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0
     UNION ALL SELECT 'stray rows', format('%s rows of telemetry without a partition: from %s to %s UTC', count(*),
         to_char(min(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), to_char(max(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
         FROM _flagscope.telemetry_stray t HAVING count(*) > 0;
@@ -217,4 +235,6 @@ BEGIN
     END;
 END $$;
 COMMENT ON FUNCTION flagscope.status() IS
-    'status as text: first whether judging works, and if not, why and what to do; then the worker, locks of other sessions, the last actions, every live rollout, problems, guardrails that have never seen an event, and telemetry that counts for no variant';
+    'status as text: first whether judging works, and if not, why and what to do; then the worker, locks of other '
+    'sessions, the last actions, every live rollout, problems, guardrails that have never seen an event, '
+    'and telemetry that counts for no variant';

@@ -3,17 +3,19 @@
 CREATE TRIGGER fold_telemetry AFTER INSERT ON flagscope.telemetry REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry();
 COMMENT ON FUNCTION _flagscope.fold_telemetry() IS
-    'trigger: matches the rows of one statement with the metrics that guardrails read and writes their states to variant_delta';
+    'trigger: matches the rows of one statement with the metrics that guardrails read '
+    'and writes their states to variant_delta';
 
 CREATE FUNCTION _flagscope.attribution(flags jsonb, attribution flagscope.attribution) RETURNS flagscope.attribution
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN coalesce(attribution, CASE WHEN flags IS NULL THEN 'none' ELSE 'tag' END::flagscope.attribution);
-COMMENT ON FUNCTION _flagscope.attribution(jsonb, flagscope.attribution) IS 'where a row''s flags come from, also if its writer did not say';
+COMMENT ON FUNCTION _flagscope.attribution(jsonb, flagscope.attribution) IS
+    'where a row''s flags come from, also if its writer did not say';
 
 CREATE VIEW flagscope.span AS
 SELECT ts, value AS duration, name, is_error, subject, flags, environment, service, trace_id,
-    encode(span_id, 'hex') AS span_id, encode(parent_span_id, 'hex') AS parent_span_id, attributes, _flagscope.attribution(flags, attribution) AS attribution,
-    ts_nanos
+    encode(span_id, 'hex') AS span_id, encode(parent_span_id, 'hex') AS parent_span_id, attributes,
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
 FROM flagscope.telemetry WHERE signal = 'span';
 COMMENT ON VIEW flagscope.span IS 'spans; duration in seconds';
 COMMENT ON COLUMN flagscope.span.ts IS 'when it began';
@@ -53,10 +55,12 @@ COMMENT ON COLUMN flagscope.log.attribution IS 'how it came to its flags (type a
 COMMENT ON COLUMN flagscope.log.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
 
 CREATE VIEW flagscope.metric_point AS
-SELECT ts, name, value, unit, distribution, subject, flags, environment, service, attributes, _flagscope.attribution(flags, attribution) AS attribution,
-    ts_nanos
+SELECT ts, name, value, unit, distribution, subject, flags, environment, service, attributes,
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
 FROM flagscope.telemetry WHERE signal = 'metric';
-COMMENT ON VIEW flagscope.metric_point IS 'metric data points; of OTLP histograms the mean, their values as a histogram for quantile(distribution, p) and rollup(distribution), and the whole point in attributes->''otlp''';
+COMMENT ON VIEW flagscope.metric_point IS
+    'metric data points; of OTLP histograms the mean, their values as a histogram for quantile(distribution, '
+    'p) and rollup(distribution), and the whole point in attributes->''otlp''';
 COMMENT ON COLUMN flagscope.metric_point.ts IS 'when it was measured';
 COMMENT ON COLUMN flagscope.metric_point.name IS 'name of the instrument';
 COMMENT ON COLUMN flagscope.metric_point.value IS 'its value; of a histogram the mean';
@@ -71,8 +75,8 @@ COMMENT ON COLUMN flagscope.metric_point.attribution IS 'how it came to its flag
 COMMENT ON COLUMN flagscope.metric_point.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
 
 CREATE VIEW flagscope.event AS
-SELECT ts, name, value, unit, subject, flags, environment, service, is_error, trace_id, body, attributes, _flagscope.attribution(flags, attribution) AS attribution,
-    ts_nanos
+SELECT ts, name, value, unit, subject, flags, environment, service, is_error, trace_id, body, attributes,
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
 FROM flagscope.telemetry WHERE signal = 'event';
 COMMENT ON VIEW flagscope.event IS 'product and system events';
 COMMENT ON COLUMN flagscope.event.ts IS 'when it happened';
@@ -95,7 +99,8 @@ SELECT t.ts, f.key AS flag, f.value AS variant, t.subject, t.environment, t.serv
     t.attributes ->> 'feature_flag.result.reason' AS reason, t.trace_id, encode(t.span_id, 'hex') AS span_id, t.ts_nanos
 FROM flagscope.telemetry t, LATERAL jsonb_each_text(t.flags) f
 WHERE t.signal = 'event' AND t.name = 'feature_flag.evaluation';
-COMMENT ON VIEW flagscope.exposure IS 'who got which variant of which flag, and when (OpenTelemetry''s feature_flag.evaluation)';
+COMMENT ON VIEW flagscope.exposure IS
+    'who got which variant of which flag, and when (OpenTelemetry''s feature_flag.evaluation)';
 COMMENT ON COLUMN flagscope.exposure.ts IS 'when the flag was evaluated';
 COMMENT ON COLUMN flagscope.exposure.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.exposure.variant IS 'variant that was served';
@@ -135,8 +140,9 @@ SELECT d.flag, d.variant, d.environment, d.service, d.name, d.spans, d.errors, d
     flagscope.quantile(d.durations, 0.5) AS p50, flagscope.quantile(d.durations, 0.95) AS p95,
     flagscope.quantile(d.durations, 0.99) AS p99, d.first_ts, d.last_ts
 FROM (
-    SELECT t.flag, t.variant, t.environment, t.service, t.name, count(*) AS spans, count(*) FILTER (WHERE t.is_error) AS errors,
-        flagscope.tdigest(t.value) AS durations, min(t.ts) AS first_ts, max(t.ts) AS last_ts
+    SELECT t.flag, t.variant, t.environment, t.service, t.name, count(*) AS spans,
+        count(*) FILTER (WHERE t.is_error) AS errors, flagscope.tdigest(t.value) AS durations, min(t.ts) AS first_ts,
+        max(t.ts) AS last_ts
     FROM flagscope.tagged t WHERE t.signal = 'span'
     GROUP BY t.flag, t.variant, t.environment, t.service, t.name
 ) d;

@@ -4,7 +4,8 @@ CREATE FUNCTION _flagscope.variants_of(flags text) RETURNS jsonb
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(f.key, ARRAY(SELECT jsonb_object_keys(f.variants))), '{}')
-    FROM flagscope.flag_definition f WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
+    FROM flagscope.flag_definition f
+    WHERE f.key IN (SELECT k FROM jsonb_array_elements_text(variants_of.flags::jsonb) k)
 $$;
 COMMENT ON FUNCTION _flagscope.variants_of(text) IS
     'the variants of the existing flags in a JSON array; used by the ingest trigger for flags without watched metrics';
@@ -19,12 +20,14 @@ FROM (
     SELECT d.cause, d.environment, d.flag, d.n, d.example, d.at, d.at FROM _flagscope.uncounted_delta d
 ) x GROUP BY x.cause, x.environment, x.flag;
 COMMENT ON VIEW flagscope.uncounted IS
-    'rows of telemetry that count for no variant: environment, flag or variant does not exist, or the variant is not text';
+    'rows of telemetry that count for no variant: environment, flag or variant does not exist, '
+    'or the variant is not text';
 COMMENT ON COLUMN flagscope.uncounted.cause IS 'why';
 COMMENT ON COLUMN flagscope.uncounted.environment IS 'environment as it was sent; NULL: it exists';
 COMMENT ON COLUMN flagscope.uncounted.last_at IS 'see first_at';
 COMMENT ON COLUMN flagscope.uncounted.flag IS
-    'NULL: rows without flags in an environment that does not exist; NULL together with environment: flags beyond the maximum';
+    'NULL: rows without flags in an environment that does not exist; '
+    'NULL together with environment: flags beyond the maximum';
 COMMENT ON COLUMN flagscope.uncounted.rows IS 'number of rows; a row counts once for each of its flags concerned';
 COMMENT ON COLUMN flagscope.uncounted.example IS 'what the latest row says about the flag';
 COMMENT ON COLUMN flagscope.uncounted.first_at IS 'with last_at: range of their times of arrival';
@@ -74,7 +77,8 @@ AS $$
             WHEN 'unknown environment' THEN 'Give an environment this alias, or correct the name where it is sent.'
             WHEN 'unknown flag' THEN 'Create the flag, or correct the name where it is sent.'
             WHEN 'unknown variant' THEN 'Send one of its variants' || coalesce(': ' || (
-                SELECT string_agg(k, ', ' ORDER BY k) FROM flagscope.flag_definition f, LATERAL jsonb_object_keys(f.variants) k
+                SELECT string_agg(k, ', ' ORDER BY k)
+                FROM flagscope.flag_definition f, LATERAL jsonb_object_keys(f.variants) k
                 WHERE f.key = u.flag), '') || '.'
             ELSE 'Send the variant''s name: {"flag": "variant"}.' END,
         CASE WHEN u.others > 0 THEN format(' View uncounted has %s more like it.', u.others) ELSE '' END)
@@ -86,4 +90,5 @@ AS $$
     ) u WHERE u.place = 1 ORDER BY u.rows DESC, u.cause;
 $$;
 COMMENT ON FUNCTION _flagscope.uncounted_words() IS
-    'for status(): by cause, how many rows of the last day count for no variant, the most frequent case, and what to do';
+    'for status(): by cause, how many rows of the last day count for no variant, '
+    'the most frequent case, and what to do';

@@ -1,6 +1,7 @@
 -- Variants of a flag, one by one.
 
-CREATE FUNCTION flagscope.add_variant(flag text, variant text, value jsonb, environment text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION flagscope.add_variant(flag text, variant text, value jsonb, environment text DEFAULT NULL)
+RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -34,4 +35,5 @@ BEGIN
         WHERE s.flag = add_variant.flag AND s.environment = coalesce(env, s.environment));
 END $$;
 COMMENT ON FUNCTION flagscope.add_variant(text, text, jsonb, text) IS
-    'gives a flag one more variant, which nobody is served yet: everywhere but where an environment has variants of its own, or with an environment there alone; returns the new version';
+    'gives a flag one more variant, which nobody is served yet: everywhere but where an environment has variants of '
+    'its own, or with an environment there alone; returns the new version';

@@ -1,7 +1,7 @@
--- Both schemas are created here and belong to the extension; neither may exist before. Anybody who can create objects in one
--- could add an overloaded function that matches one of flagscope's own calls better than the intended one; code that runs
--- with the installer's rights, such as the worker, would then call it. Until they are created, names are looked up in
--- pg_catalog alone (flagscope.control).
+-- Both schemas are created here and belong to the extension; neither may exist before. Anybody who can create objects
+-- in one could add an overloaded function that matches one of flagscope's own calls better than the intended one; code
+-- that runs with the installer's rights, such as the worker, would then call it. Until they are created, names are
+-- looked up in pg_catalog alone (flagscope.control).
 DO $$
 DECLARE
     found text := (SELECT string_agg(format('"%s"', n.nspname), ' and ' ORDER BY n.nspname) FROM pg_namespace n
@@ -22,7 +22,8 @@ COMMENT ON SCHEMA _flagscope IS
     'internals of flagscope: functions, queues, bookkeeping and partitions; may change with any version';
 SET LOCAL search_path = flagscope, pg_temp;
 
--- Shell types: the sketches' input and output functions name them before they exist (completed in sql/schema/sketch.sql).
+-- Shell types: the sketches' input and output functions name them before they exist
+-- (completed in sql/schema/sketch.sql).
 CREATE TYPE flagscope.moments;
 CREATE TYPE flagscope.histogram;
 CREATE TYPE flagscope.tdigest;

@@ -28,7 +28,8 @@ CREATE TABLE flagscope.decision (
     recorded_at       timestamptz NOT NULL DEFAULT clock_timestamp(),
     transaction       xid8 NOT NULL DEFAULT pg_current_xact_id()
 );
-COMMENT ON TABLE flagscope.decision IS 'append-only: every decision on a rollout with its evidence; never updated, never deleted';
+COMMENT ON TABLE flagscope.decision IS
+    'append-only: every decision on a rollout with its evidence; never updated, never deleted';
 COMMENT ON COLUMN flagscope.decision.id IS 'number of the decision';
 COMMENT ON COLUMN flagscope.decision.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.decision.flag IS 'key of the flag that is rolled out';
@@ -45,13 +46,18 @@ COMMENT ON COLUMN flagscope.decision.guardrail_version IS 'version of its rule';
 COMMENT ON COLUMN flagscope.decision.last_stratum IS 'see evidence_id';
 COMMENT ON COLUMN flagscope.decision.reason IS 'why, in words';
 COMMENT ON COLUMN flagscope.decision.transaction IS 'transaction that decided';
-COMMENT ON COLUMN flagscope.decision.key IS 'makes a decision happen at most once: rollout and its version, action, guardrail; for warnings and shadow rules also the breach';
+COMMENT ON COLUMN flagscope.decision.key IS
+    'makes a decision happen at most once: rollout and its version, action, guardrail; '
+    'for warnings and shadow rules also the breach';
 COMMENT ON COLUMN flagscope.decision.shadow IS 'true: a shadow rule would have acted; nothing was changed';
 COMMENT ON COLUMN flagscope.decision.rule IS 'the guardrail''s row at the time';
 COMMENT ON COLUMN flagscope.decision.evidence IS
-    'verdict and numbers: the metric of both arms in this stage, sample sizes and events, the estimate with an interval valid at every look, ln e and the line it crossed; for a joint breach also joint, as in guardrail_status';
-COMMENT ON COLUMN flagscope.decision.actor IS 'who decided, as stated by the caller; "flagscope": a guardrail or the ramp';
-COMMENT ON COLUMN flagscope.decision.session_role IS 'the role that was logged in, whatever actor says; for flagscope''s own decisions, the one that called tick()';
+    'verdict and numbers: the metric of both arms in this stage, sample sizes and events, the estimate with an '
+    'interval valid at every look, ln e and the line it crossed; for a joint breach also joint, as in guardrail_status';
+COMMENT ON COLUMN flagscope.decision.actor IS
+    'who decided, as stated by the caller; "flagscope": a guardrail or the ramp';
+COMMENT ON COLUMN flagscope.decision.session_role IS
+    'the role that was logged in, whatever actor says; for flagscope''s own decisions, the one that called tick()';
 COMMENT ON COLUMN flagscope.decision.at IS 'effective time, as given by the tick or the caller';
 COMMENT ON COLUMN flagscope.decision.recorded_at IS 'when it was written, by the server''s clock';
 COMMENT ON COLUMN flagscope.decision.evidence_id IS

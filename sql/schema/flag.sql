@@ -21,7 +21,8 @@ CREATE TABLE flagscope.environment_definition (
     CONSTRAINT environment_key_is_short_text CHECK (CASE
         WHEN (key ~ '^[^[:cntrl:]]+$' AND octet_length(key) <= 255) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('the key of an environment must have 1 to 255 bytes and no control characters, got "%s"', left(key, 100)),
+            format('the key of an environment must have 1 to 255 bytes and no control characters, got "%s"',
+                left(key, 100)),
             'Letters, digits, spaces, hyphens and dots are allowed.') END)
 );
 COMMENT ON TABLE flagscope.environment_definition IS 'where flags are served: production, staging ...';
@@ -49,7 +50,8 @@ COMMENT ON TYPE flagscope.bucketing IS
 CREATE FUNCTION _flagscope.default_bucketing() RETURNS flagscope.bucketing
 LANGUAGE sql STABLE
 RETURN coalesce(nullif(current_setting('flagscope.bucketing', true), ''), 'v2')::flagscope.bucketing;
-COMMENT ON FUNCTION _flagscope.default_bucketing() IS 'the bucketing of flags created without one: setting flagscope.bucketing';
+COMMENT ON FUNCTION _flagscope.default_bucketing() IS
+    'the bucketing of flags created without one: setting flagscope.bucketing';
 
 CREATE TABLE flagscope.flag_definition (
     key         text PRIMARY KEY,
@@ -73,7 +75,8 @@ CREATE TABLE flagscope.flag_definition (
             format('metadata of flag "%s" must be a JSON object, got %s', key, left(metadata::text, 100)),
             'Write it like {"team": "shop"}.') END)
 );
-COMMENT ON TABLE flagscope.flag_definition IS 'a feature flag: its type and the variants it can serve; key and type never change';
+COMMENT ON TABLE flagscope.flag_definition IS
+    'a feature flag: its type and the variants it can serve; key and type never change';
 COMMENT ON COLUMN flagscope.flag_definition.key IS 'what it is called in code';
 COMMENT ON COLUMN flagscope.flag_definition.value_type IS 'type of its values';
 COMMENT ON COLUMN flagscope.flag_definition.description IS 'for people';
@@ -81,12 +84,14 @@ COMMENT ON COLUMN flagscope.flag_definition.metadata IS 'JSON object that goes w
 COMMENT ON COLUMN flagscope.flag_definition.tags IS 'words that policies and freezes are meant for';
 COMMENT ON COLUMN flagscope.flag_definition.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.flag_definition.variants IS
-    'JSON object {variant name: value}; every value is of the flag''s type; an environment may have its own (flag_state.variants)';
+    'JSON object {variant name: value}; every value is of the flag''s type; '
+    'an environment may have its own (flag_state.variants)';
 COMMENT ON COLUMN flagscope.flag_definition.archived_at IS
     'when it was archived (archive_flag()): it evaluates as if disabled, is not exported, and takes part in nothing';
 COMMENT ON COLUMN flagscope.flag_definition.value_schema IS
     'JSON Schema (2020-12, unless its $schema says otherwise) that every variant''s value must satisfy; NULL: none';
-COMMENT ON COLUMN flagscope.flag_definition.bucketing IS 'algorithm that splits users; never changed by an upgrade, since that would move users';
+COMMENT ON COLUMN flagscope.flag_definition.bucketing IS
+    'algorithm that splits users; never changed by an upgrade, since that would move users';
 
 CREATE TABLE flagscope.segment (
     name        text PRIMARY KEY,
@@ -96,11 +101,13 @@ CREATE TABLE flagscope.segment (
     CONSTRAINT segment_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('the name of a segment must have 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            format('the name of a segment must have 1 to 255 bytes and no control characters, got "%s"',
+                left(name, 100)),
             'Letters, digits, spaces, hyphens and dots are allowed.') END)
 );
 COMMENT ON TABLE flagscope.segment IS
-    'a named JsonLogic rule shared by flags, referenced from targeting by {"$ref": name} (flagd''s $evaluators); an environment may override it (environment.segments)';
+    'a named JsonLogic rule shared by flags, referenced from targeting by {"$ref": name} (flagd''s $evaluators); '
+    'an environment may override it (environment.segments)';
 COMMENT ON COLUMN flagscope.segment.name IS 'what {"$ref": name} in targeting calls it';
 COMMENT ON COLUMN flagscope.segment.rule IS 'its JsonLogic rule';
 COMMENT ON COLUMN flagscope.segment.description IS 'for people';
@@ -144,7 +151,8 @@ CREATE TABLE flagscope.flag_state (
     CONSTRAINT flag_state_metadata_is_an_object CHECK (CASE
         WHEN (jsonb_typeof(metadata) = 'object') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('metadata of flag "%s" in an environment must be a JSON object, got %s', flag, left(metadata::text, 100)),
+            format('metadata of flag "%s" in an environment must be a JSON object, got %s', flag,
+                left(metadata::text, 100)),
             'Write it like {"team": "shop"}; NULL takes the metadata of the flag.') END)
 );
 CREATE INDEX flag_state_by_prerequisite ON flagscope.flag_state USING gin (prerequisites jsonb_path_ops)
@@ -155,7 +163,9 @@ RETURN jsonb_path_query_array(rule, 'strict $.**."$ref"', '{}', true);
 COMMENT ON FUNCTION _flagscope.segment_names(jsonb) IS 'the segments that a rule references directly, as a JSON array';
 CREATE INDEX flag_state_by_segment ON flagscope.flag_state USING gin (_flagscope.segment_names(targeting))
     WHERE targeting @? 'strict $.**."$ref"';
-COMMENT ON TABLE flagscope.flag_state IS 'what a flag serves in an environment now; decisions of the worker change it, flag_state_history keeps every version';
+COMMENT ON TABLE flagscope.flag_state IS
+    'what a flag serves in an environment now; decisions of the worker change it, '
+    'flag_state_history keeps every version';
 COMMENT ON COLUMN flagscope.flag_state.id IS 'number of the state, the same over all its versions';
 COMMENT ON COLUMN flagscope.flag_state.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.flag_state.environment IS 'key of the environment';
@@ -165,9 +175,11 @@ COMMENT ON COLUMN flagscope.flag_state.treatment IS 'variant that the rollout se
 COMMENT ON COLUMN flagscope.flag_state.control IS 'variant that the others get during a rollout';
 COMMENT ON COLUMN flagscope.flag_state.changed_at IS 'when this version began';
 COMMENT ON COLUMN flagscope.flag_state.reason IS 'why it was changed';
-COMMENT ON COLUMN flagscope.flag_state.default_variant IS 'served when nothing else decides; NULL: the caller''s own default';
+COMMENT ON COLUMN flagscope.flag_state.default_variant IS
+    'served when nothing else decides; NULL: the caller''s own default';
 COMMENT ON COLUMN flagscope.flag_state.targeting IS
-    'JsonLogic rule with flagd''s operators that yields a variant''s name, or null for the rollout''s split or the default variant';
+    'JsonLogic rule with flagd''s operators that yields a variant''s name, '
+    'or null for the rollout''s split or the default variant';
 COMMENT ON COLUMN flagscope.flag_state.prerequisites IS
     'JSON array of {"flag", "variant"}: other flags that must serve a variant, else the default variant is served';
 COMMENT ON COLUMN flagscope.flag_state.percent IS
@@ -205,7 +217,8 @@ CREATE TABLE flagscope.flag_state_history (
         EXCLUDE USING gist ((int8range(state_id, state_id, '[]')) WITH &&, valid WITH &&)
 );
 COMMENT ON TABLE flagscope.flag_state_history IS
-    'every version of every flag state with its period of validity: "what was on at 14:03"; written by flag_state''s triggers';
+    'every version of every flag state with its period of validity: "what was on at 14:03"; '
+    'written by flag_state''s triggers';
 COMMENT ON COLUMN flagscope.flag_state_history.state_id IS 'flag_state.id';
 COMMENT ON COLUMN flagscope.flag_state_history.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.flag_state_history.environment IS 'key of the environment';
@@ -225,7 +238,8 @@ COMMENT ON COLUMN flagscope.flag_state_history.transaction IS 'transaction that 
 COMMENT ON COLUMN flagscope.flag_state_history.definition IS
     'the complete flag as it was evaluated: variants, targeting, split, segments ...; evaluate_as_of() reads it, and '
     'environment_history for the metadata that all flags share';
-COMMENT ON COLUMN flagscope.flag_state_history.valid IS 'from the change to the next one; the current version has no upper bound';
+COMMENT ON COLUMN flagscope.flag_state_history.valid IS
+    'from the change to the next one; the current version has no upper bound';
 CREATE INDEX flag_state_history_by_flag ON flagscope.flag_state_history (flag, environment, version);
 
 CREATE TABLE flagscope.environment_history (
@@ -238,7 +252,8 @@ CREATE TABLE flagscope.environment_history (
     PRIMARY KEY (environment, version)
 );
 COMMENT ON TABLE flagscope.environment_history IS
-    'every version of an environment''s metadata with its period of validity; no metadata before the first one; written by environment''s triggers';
+    'every version of an environment''s metadata with its period of validity; no metadata before the first one; '
+    'written by environment''s triggers';
 COMMENT ON COLUMN flagscope.environment_history.environment IS 'key of the environment';
 COMMENT ON COLUMN flagscope.environment_history.valid IS 'when it was so';
 COMMENT ON COLUMN flagscope.environment_history.metadata IS 'metadata of the environment then';
@@ -256,7 +271,8 @@ CREATE TABLE _flagscope.flag_change (
     PRIMARY KEY (environment, flag)
 );
 COMMENT ON TABLE _flagscope.flag_change IS
-    'the last change of every flag in every environment, including deleted flags; read by flag_changes() and by the backends'' caches';
+    'the last change of every flag in every environment, including deleted flags; '
+    'read by flag_changes() and by the backends'' caches';
 COMMENT ON COLUMN _flagscope.flag_change.flag IS
     'key of the flag; empty (no flag has that key): the environment''s metadata, which is part of every answer';
 COMMENT ON COLUMN _flagscope.flag_change.version IS
@@ -265,10 +281,11 @@ COMMENT ON COLUMN _flagscope.flag_change.transaction IS
     'the transaction that made the change: lets readers who looked before its commit find it later';
 CREATE INDEX flag_change_by_transaction ON _flagscope.flag_change (transaction, environment, version);
 
--- Relations without contents. An invalidation that names one of them tells every backend, on commit, which of its caches
--- are out of date (src/pg/cache.rs). Naming a real table would make all plans that use it be replanned as well.
+-- Relations without contents. An invalidation that names one of them tells every backend, on commit, which of its
+-- caches are out of date (src/pg/cache.rs). Naming a real table would make all plans that use it be replanned as well.
 CREATE TYPE _flagscope.flags_changed AS ();
-COMMENT ON TYPE _flagscope.flags_changed IS 'names an invalidation message: flags have changed, flag_change tells which';
+COMMENT ON TYPE _flagscope.flags_changed IS
+    'names an invalidation message: flags have changed, flag_change tells which';
 CREATE TYPE _flagscope.environments_changed AS ();
 COMMENT ON TYPE _flagscope.environments_changed IS
     'names an invalidation message: environments or segments have changed, so no cached flag is valid';
@@ -280,7 +297,8 @@ CREATE VIEW flagscope.allocation AS
 SELECT h.rollout_id, h.flag, h.environment, h.treatment, h.control, h.percent, h.valid, h.version
 FROM flagscope.flag_state_history h
 WHERE h.rollout_id IS NOT NULL AND h.enabled;
-COMMENT ON VIEW flagscope.allocation IS 'what percentage of users was to be served by each rollout, and when; derived from flag_state_history';
+COMMENT ON VIEW flagscope.allocation IS
+    'what percentage of users was to be served by each rollout, and when; derived from flag_state_history';
 COMMENT ON COLUMN flagscope.allocation.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.allocation.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.allocation.environment IS 'key of the environment';

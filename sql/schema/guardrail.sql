@@ -2,15 +2,19 @@
 
 CREATE TYPE flagscope.comparison AS ENUM ('control', 'baseline', 'absolute');
 COMMENT ON TYPE flagscope.comparison IS
-    'control: treatment against the concurrent control; baseline: against the control variant''s own past; absolute: against a limit';
+    'control: treatment against the concurrent control; baseline: against the control variant''s own past; '
+    'absolute: against a limit';
 
 CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold', 'anomaly');
 COMMENT ON TYPE flagscope.guardrail_test IS
-    'sequential: valid at every look (tests P, Q, M, R, P1 of src/core/stats/README.md); threshold: the value over a window against the limit; anomaly: against the flag''s own past at this time of day, unless the control is unusual as well';
+    'sequential: valid at every look (tests P, Q, M, R, P1 of src/core/stats/README.md); threshold: the value over a '
+    'window against the limit; anomaly: against the flag''s own past at this time of day, '
+    'unless the control is unusual as well';
 
 CREATE TYPE flagscope.action AS ENUM (
     'start', 'advance', 'approve', 'pause', 'resume', 'complete', 'warn', 'hold', 'step_back', 'rollback', 'disable');
-COMMENT ON TYPE flagscope.action IS 'what a decision does to a rollout; the last five can be a guardrail''s action, in rising severity';
+COMMENT ON TYPE flagscope.action IS
+    'what a decision does to a rollout; the last five can be a guardrail''s action, in rising severity';
 
 CREATE TYPE flagscope.data_state AS ENUM ('ok', 'breached', 'inconclusive', 'not_enough', 'no_data', 'stale', 'error');
 COMMENT ON TYPE flagscope.data_state IS
@@ -28,7 +32,8 @@ CREATE TABLE flagscope.guardrail_policy (
     CONSTRAINT guardrail_policy_name_is_short_text CHECK (CASE
         WHEN (name ~ '^[^[:cntrl:]]+$' AND octet_length(name) <= 255) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('the name of a policy must have 1 to 255 bytes and no control characters, got "%s"', left(name, 100)),
+            format('the name of a policy must have 1 to 255 bytes and no control characters, got "%s"',
+                left(name, 100)),
             'Letters, digits, spaces, hyphens and dots are allowed.') END)
 );
 COMMENT ON TABLE flagscope.guardrail_policy IS
@@ -97,7 +102,8 @@ CREATE TABLE flagscope.guardrail (
             '2 % is 0.02. For a margin in the metric''s own unit use margin_absolute.') END),
     CONSTRAINT guardrail_margin_is_one_of_two CHECK (CASE
         WHEN (margin IS NULL OR margin_absolute IS NULL) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse('a margin is either relative (margin) or in the metric''s unit (margin_absolute), not both',
+        ELSE _flagscope.refuse(
+            'a margin is either relative (margin) or in the metric''s unit (margin_absolute), not both',
             'Leave one of them out.') END),
     CONSTRAINT guardrail_margin_absolute_not_of_a_limit CHECK (CASE
         WHEN (margin_absolute IS NULL OR (comparison <> 'absolute' AND test <> 'anomaly')) IS NOT FALSE THEN true
@@ -119,7 +125,8 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_breaches_of_looks CHECK (CASE
         WHEN (breaches BETWEEN 1 AND of_looks AND of_looks <= 100) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('breaches must be between 1 and of_looks, and of_looks at most 100, got "%s" of "%s"', breaches, of_looks),
+            format('breaches must be between 1 and of_looks, and of_looks at most 100, got "%s" of "%s"',
+                breaches, of_looks),
             'breaches => 3, of_looks => 5: three of the last five looks are beyond the limit.') END),
     CONSTRAINT guardrail_looks_only_of_a_threshold CHECK (CASE
         WHEN (of_looks = 1 OR test = 'threshold') IS NOT FALSE THEN true
@@ -139,7 +146,8 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_weight_is_positive CHECK (CASE
         WHEN (weight > 0 AND weight < 'Infinity') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('weight must be a positive number, got "%s"', weight),
-            'It is the share of the error budget relative to other guardrails; the default is 1, 2 is twice as much.') END),
+            'It is the share of the error budget relative to other guardrails; '
+            'the default is 1, 2 is twice as much.') END),
     CONSTRAINT guardrail_design_effect_from_1 CHECK (CASE
         WHEN (design_effect >= 1 AND design_effect < 'Infinity') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('design_effect must be at least 1, got "%s"', design_effect),
@@ -153,10 +161,13 @@ CREATE TABLE flagscope.guardrail (
         ELSE _flagscope.refuse(format('time_window must be longer than zero, got "%s"', time_window),
             'For example ''1 minute''; NULL takes the setting guardrail.window.') END),
     CONSTRAINT guardrail_times_within_100_years CHECK (CASE
-        WHEN (grace <= interval '36500 days' AND stale_after <= interval '36500 days' AND time_window <= interval '36500 days')
+        WHEN (grace <= interval '36500 days' AND stale_after <= interval '36500 days'
+            AND time_window <= interval '36500 days')
             IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('grace, stale_after and time_window must be at most 100 years, got "%s", "%s" and "%s"',
-            coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL'), coalesce(time_window::text, 'NULL')),
+        ELSE _flagscope.refuse(
+            format('grace, stale_after and time_window must be at most 100 years, got "%s", "%s" and "%s"',
+                coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL'),
+                coalesce(time_window::text, 'NULL')),
             'For example ''2 minutes''.') END)
 );
 COMMENT ON TABLE flagscope.guardrail IS 'one rule: a metric, what it is compared with, and what happens on a breach';
@@ -171,34 +182,52 @@ COMMENT ON COLUMN flagscope.guardrail.enabled IS 'false: nobody looks at it';
 COMMENT ON COLUMN flagscope.guardrail.description IS 'for people';
 COMMENT ON COLUMN flagscope.guardrail.created_at IS 'when it was made, by the server''s clock';
 COMMENT ON COLUMN flagscope.guardrail.quantile IS
-    'which quantile, for quantile metrics; NULL against control: the mean of the e-values at p50, p90, p95 and p99 (mix4)';
+    'which quantile, for quantile metrics; NULL against control: '
+    'the mean of the e-values at p50, p90, p95 and p99 (mix4)';
 COMMENT ON COLUMN flagscope.guardrail.margin IS
-    'tolerated relative worsening against control or baseline, a share from 0 to 1 (2 % is 0.02): of the odds for proportions, of the value otherwise; must be below 1 for a mean that must not fall; NULL: setting guardrail.margin.*, unless margin_absolute is given';
+    'tolerated relative worsening against control or baseline, a share from 0 to 1 (2 % is 0.02): of the odds for '
+    'proportions, of the value otherwise; must be below 1 for a mean that must not fall; NULL: setting '
+    'guardrail.margin.*, unless margin_absolute is given';
 COMMENT ON COLUMN flagscope.guardrail.margin_absolute IS
-    'tolerated worsening in the metric''s unit, for a proportion as a share (0.005: half a percentage point), instead of margin; against the control, it is added to the control''s recent value';
-COMMENT ON COLUMN flagscope.guardrail.limit_value IS 'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
+    'tolerated worsening in the metric''s unit, for a proportion as a share (0.005: half a percentage point), '
+    'instead of margin; against the control, it is added to the control''s recent value';
+COMMENT ON COLUMN flagscope.guardrail.limit_value IS
+    'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
 COMMENT ON COLUMN flagscope.guardrail.on_state IS
-    'JSON object {data state: reaction} for states other than ok and breached: "wait" (default: the ramp waits), "ignore" (it does not wait), or an action as for a breach';
-COMMENT ON COLUMN flagscope.guardrail.priority IS 'while a guardrail of higher priority demands an action, those below do not act on data from before that action; among equal priorities the most severe action is taken';
+    'JSON object {data state: reaction} for states other than ok and breached: "wait" (default: the ramp waits), '
+    '"ignore" (it does not wait), or an action as for a breach';
+COMMENT ON COLUMN flagscope.guardrail.priority IS
+    'while a guardrail of higher priority demands an action, those below do not act on data from before that action; '
+    'among equal priorities the most severe action is taken';
 COMMENT ON COLUMN flagscope.guardrail.breaches IS
-    'of a threshold: how many of the last of_looks looks must be beyond the limit for a breach; looks are one time window apart';
+    'of a threshold: how many of the last of_looks looks must be beyond the limit for a breach; '
+    'looks are one time window apart';
 COMMENT ON COLUMN flagscope.guardrail.of_looks IS 'how many looks count; breaches = of_looks means consecutive ones';
 COMMENT ON COLUMN flagscope.guardrail.grace IS
     'time from the start of a stage during which missing data is tolerated; NULL: setting guardrail.grace';
-COMMENT ON COLUMN flagscope.guardrail.stale_after IS 'time without data after which the guardrail is stale; NULL: setting guardrail.stale_after';
-COMMENT ON COLUMN flagscope.guardrail.policy_id IS 'the policy that created it; the rule is updated from the policy whenever a rollout starts';
-COMMENT ON COLUMN flagscope.guardrail.weight IS 'share of the rollout''s error budget, relative to its other sequential guardrails';
+COMMENT ON COLUMN flagscope.guardrail.stale_after IS
+    'time without data after which the guardrail is stale; NULL: setting guardrail.stale_after';
+COMMENT ON COLUMN flagscope.guardrail.policy_id IS
+    'the policy that created it; the rule is updated from the policy whenever a rollout starts';
+COMMENT ON COLUMN flagscope.guardrail.weight IS
+    'share of the rollout''s error budget, relative to its other sequential guardrails';
 COMMENT ON COLUMN flagscope.guardrail.design_effect IS
-    'ratio of the variance to that of independent data points, above 1 if users send many similar ones: evidence is divided by it; measure it with design_effect() or suggest_margin() on past data of the control';
+    'ratio of the variance to that of independent data points, above 1 if users send many similar ones: evidence is '
+    'divided by it; measure it with design_effect() or suggest_margin() on past data of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
-    'data points of the treatment required in each stage before the ramp advances; never delays a sequential breach; a threshold or an anomaly, which has no error control, needs as many since its evidence began before it can be breached; NULL: setting guardrail.min_sample (use 1 for a gauge that is sent every few seconds)';
-COMMENT ON COLUMN flagscope.guardrail.time_window IS 'of a threshold: how far it looks back; NULL: setting guardrail.window. Of an anomaly: width of a point, whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window at creation';
+    'data points of the treatment required in each stage before the ramp advances; never delays a sequential breach; '
+    'a threshold or an anomaly, which has no error control, needs as many since its evidence began before it can be '
+    'breached; NULL: setting guardrail.min_sample (use 1 for a gauge that is sent every few seconds)';
+COMMENT ON COLUMN flagscope.guardrail.time_window IS
+    'of a threshold: how far it looks back; NULL: setting guardrail.window. Of an anomaly: width of a point, '
+    'whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window at creation';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
 COMMENT ON COLUMN flagscope.guardrail.version IS 'incremented when the rule changes; evidence restarts then';
 
 CREATE SEQUENCE _flagscope.evidence_seq;
-COMMENT ON SEQUENCE _flagscope.evidence_seq IS 'numbers that identify evidence: one for each e-process of a guardrail in a rollout';
+COMMENT ON SEQUENCE _flagscope.evidence_seq IS
+    'numbers that identify evidence: one for each e-process of a guardrail in a rollout';
 
 CREATE TABLE flagscope.guardrail_status (
     guardrail_id      bigint NOT NULL REFERENCES flagscope.guardrail ON DELETE CASCADE,
@@ -244,7 +273,8 @@ CREATE TABLE flagscope.guardrail_status (
     retry_at          timestamptz,
     PRIMARY KEY (rollout_id, guardrail_id)
 ) WITH (fillfactor = 50);
-COMMENT ON TABLE flagscope.guardrail_status IS 'a guardrail''s status in a rollout: verdict, reason as text, and the evidence so far';
+COMMENT ON TABLE flagscope.guardrail_status IS
+    'a guardrail''s status in a rollout: verdict, reason as text, and the evidence so far';
 COMMENT ON COLUMN flagscope.guardrail_status.guardrail_id IS 'the guardrail';
 COMMENT ON COLUMN flagscope.guardrail_status.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.guardrail_status.guardrail_version IS 'version of the rule that its evidence is of';
@@ -258,45 +288,66 @@ COMMENT ON COLUMN flagscope.guardrail_status.evaluated_at IS 'when a tick last l
 COMMENT ON COLUMN flagscope.guardrail_status.breached_at IS 'when it was breached; NULL: it is not';
 COMMENT ON COLUMN flagscope.guardrail_status.failures IS 'ticks in a row in which it could not be judged';
 COMMENT ON COLUMN flagscope.guardrail_status.retry_at IS 'when it is tried again after that';
-COMMENT ON COLUMN flagscope.guardrail_status.evidence_id IS 'number of this evidence; changes when the evidence restarts';
-COMMENT ON COLUMN flagscope.guardrail_status.last_stratum IS 'ordinal of the last row of evaluation that belongs to this evidence';
+COMMENT ON COLUMN flagscope.guardrail_status.evidence_id IS
+    'number of this evidence; changes when the evidence restarts';
+COMMENT ON COLUMN flagscope.guardrail_status.last_stratum IS
+    'ordinal of the last row of evaluation that belongs to this evidence';
 COMMENT ON COLUMN flagscope.guardrail_status.state_since IS 'tick since which it is in this state';
 COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
-    'share of this evidence in the rollout''s error budget, fixed when it began; all shares of a rollout add up to at most its alpha';
-COMMENT ON COLUMN flagscope.guardrail_status.margin IS 'the relative margin tested, fixed when the evidence began; NULL against a limit, and if the margin is absolute';
-COMMENT ON COLUMN flagscope.guardrail_status.margin_absolute IS 'the absolute margin tested, in the metric''s unit, for a proportion as a share; NULL if the margin is relative';
+    'share of this evidence in the rollout''s error budget, fixed when it began; '
+    'all shares of a rollout add up to at most its alpha';
+COMMENT ON COLUMN flagscope.guardrail_status.margin IS
+    'the relative margin tested, fixed when the evidence began; NULL against a limit, and if the margin is absolute';
+COMMENT ON COLUMN flagscope.guardrail_status.margin_absolute IS
+    'the absolute margin tested, in the metric''s unit, for a proportion as a share; NULL if the margin is relative';
 COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
-    'the limit tested: of an absolute guardrail, or computed from the baseline once there was enough data; NULL against the control, and for an anomaly';
-COMMENT ON COLUMN flagscope.guardrail_status.looks IS 'of a threshold with of_looks: whether each of the last looks was beyond the limit';
+    'the limit tested: of an absolute guardrail, or computed from the baseline once there was enough data; '
+    'NULL against the control, and for an anomaly';
+COMMENT ON COLUMN flagscope.guardrail_status.looks IS
+    'of a threshold with of_looks: whether each of the last looks was beyond the limit';
 COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last look';
 COMMENT ON COLUMN flagscope.guardrail_status.point IS 'for an anomaly: start of the last point that was judged';
 COMMENT ON COLUMN flagscope.guardrail_status.control_score IS
-    'for an anomaly: the control''s highest score in the last six points, infinite if it is not known; NULL if no control is left';
+    'for an anomaly: the control''s highest score in the last six points, infinite if it is not known; '
+    'NULL if no control is left';
 COMMENT ON COLUMN flagscope.guardrail_status.alarm_score IS
     'for an anomaly: the score of an alarm, fixed when the evidence began';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
-    'number of copies that have begun, then log likelihood ratios summed over strata, one per grid point (8, or 8 for each tested quantile), with copies mixed in; the e-value is their mixture';
+    'number of copies that have begun, then log likelihood ratios summed over strata, one per grid point (8, '
+    'or 8 for each tested quantile), with copies mixed in; the e-value is their mixture';
 COMMENT ON COLUMN flagscope.guardrail_status.copied_at IS
-    'tick in which the latest copy of the evidence began, or the evidence itself: a copy ignores earlier data, so that an effect that appears late is not masked by it';
+    'tick in which the latest copy of the evidence began, or the evidence itself: a copy ignores earlier data, '
+    'so that an effect that appears late is not masked by it';
 COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-value now';
-COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS 'maximum of log_e: breached once it reaches ln(1/alpha), or earlier together with other guardrails (joint); exp(-max) is the anytime p-value';
+COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS
+    'maximum of log_e: breached once it reaches ln(1/alpha), or earlier together with other guardrails (joint); '
+    'exp(-max) is the anytime p-value';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins for judging the next stratum, taken from the control''s past only, which keeps the test valid';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
-    'for a mean against the control: exponentially weighted mean of the control''s past, the centre for judging the next stratum; for a proportion or rate with an absolute margin: the control''s recent share or rate, which the margin is added to; NULL: nothing is known yet';
+    'for a mean against the control: exponentially weighted mean of the control''s past, the centre for judging the '
+    'next stratum; for a proportion or rate with an absolute margin: the control''s recent share or rate, '
+    'which the margin is added to; NULL: nothing is known yet';
 COMMENT ON COLUMN flagscope.guardrail_status.past IS
-    'what that share or rate is computed from: trials (of a rate: exposure) and events of the control''s recent strata, older ones with less weight; NULL if not needed';
+    'what that share or rate is computed from: trials (of a rate: exposure) and events of the control''s recent '
+    'strata, older ones with less weight; NULL if not needed';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
-    'data that waits for data of the other arm, to be compared as one stratum, at most for setting guardrail.pairing; also data that could not be judged because of an error';
+    'data that waits for data of the other arm, to be compared as one stratum, at most for setting guardrail.pairing; '
+    'also data that could not be judged because of an error';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same for the control';
 COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
-    'data points weighed so far; against the control, quantiles, means and absolute margins are weighed from the second stratum on, when there is a past';
-COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS 'events, or values above the thresholds, summed over strata';
+    'data points weighed so far; against the control, quantiles, means and absolute margins are weighed from the '
+    'second stratum on, when there is a past';
+COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS
+    'events, or values above the thresholds, summed over strata';
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
-COMMENT ON COLUMN flagscope.guardrail_status.value IS 'last value of a threshold; for an anomaly its last score (anomaly_score())';
+COMMENT ON COLUMN flagscope.guardrail_status.value IS
+    'last value of a threshold; for an anomaly its last score (anomaly_score())';
 COMMENT ON COLUMN flagscope.guardrail_status.last_data_at IS 'tick that last saw data of the treatment';
 COMMENT ON COLUMN flagscope.guardrail_status.joint IS
-    'for a joint breach of several guardrails, to which this one contributed most: at, reason, alpha of the rollout, sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; NULL otherwise, and after a restart of the evidence';
+    'for a joint breach of several guardrails, to which this one contributed most: at, reason, alpha of the rollout, '
+    'sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; '
+    'NULL otherwise, and after a restart of the evidence';
 COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all rows judged';
 
 CREATE TABLE flagscope.evaluation (
@@ -324,7 +375,8 @@ CREATE TABLE flagscope.evaluation (
     watermark         timestamptz
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
-    'one guardrail in one tick: the stratum''s numbers, the thresholds used and the increment; the evidence is the sum of these rows';
+    'one guardrail in one tick: the stratum''s numbers, the thresholds used and the increment; '
+    'the evidence is the sum of these rows';
 COMMENT ON COLUMN flagscope.evaluation.at IS 'time of the tick';
 COMMENT ON COLUMN flagscope.evaluation.guardrail_id IS 'the guardrail';
 COMMENT ON COLUMN flagscope.evaluation.rollout_id IS 'the rollout';
@@ -332,26 +384,32 @@ COMMENT ON COLUMN flagscope.evaluation.guardrail_version IS 'version of the guar
 COMMENT ON COLUMN flagscope.evaluation.state IS 'verdict of the guardrail';
 COMMENT ON COLUMN flagscope.evaluation.n_treatment IS 'data points of the treatment in the stratum';
 COMMENT ON COLUMN flagscope.evaluation.n_control IS 'data points of the control in the stratum';
-COMMENT ON COLUMN flagscope.evaluation.events_treatment IS 'events of the treatment in the stratum; of a quantile guardrail values above each threshold';
+COMMENT ON COLUMN flagscope.evaluation.events_treatment IS
+    'events of the treatment in the stratum; of a quantile guardrail values above each threshold';
 COMMENT ON COLUMN flagscope.evaluation.events_control IS 'the same of the control';
 COMMENT ON COLUMN flagscope.evaluation.thresholds IS 'bins of the histogram that a quantile guardrail compared at';
 COMMENT ON COLUMN flagscope.evaluation.value IS 'what a threshold or anomaly guardrail saw';
 COMMENT ON COLUMN flagscope.evaluation.evidence_id IS 'the evidence that it belongs to (guardrail_status.evidence_id)';
-COMMENT ON COLUMN flagscope.evaluation.stratum IS 'ordinal within the evidence, from 1: their order, even if the clock was set back';
+COMMENT ON COLUMN flagscope.evaluation.stratum IS
+    'ordinal within the evidence, from 1: their order, even if the clock was set back';
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
-COMMENT ON COLUMN flagscope.evaluation.begins_copy IS 'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
-COMMENT ON COLUMN flagscope.evaluation.centre IS 'of a mean: the centre used; of an absolute margin: the control''s share or rate that it was added to';
+COMMENT ON COLUMN flagscope.evaluation.begins_copy IS
+    'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
+COMMENT ON COLUMN flagscope.evaluation.centre IS
+    'of a mean: the centre used; of an absolute margin: the control''s share or rate that it was added to';
 COMMENT ON COLUMN flagscope.evaluation.control_score IS
     'of an anomaly: the control''s score (guardrail_status.control_score)';
-COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS 'of a mean: moments of the stratum''s values; of a rate: of the denominator''s values, if these are added up';
+COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS
+    'of a mean: moments of the stratum''s values; of a rate: of the denominator''s values, if these are added up';
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same for the control';
 COMMENT ON COLUMN flagscope.evaluation.log_e IS 'natural log of the e-value after this stratum';
 COMMENT ON COLUMN flagscope.evaluation.watermark IS 'latest ts among the stratum''s rows';
 CREATE TABLE _flagscope.evaluation_stray PARTITION OF flagscope.evaluation DEFAULT;
 ALTER TABLE flagscope.evaluation REPLICA IDENTITY FULL;  -- as for telemetry
 ALTER TABLE _flagscope.evaluation_stray REPLICA IDENTITY FULL;
-CREATE INDEX ON _flagscope.evaluation_stray (evidence_id, stratum);  -- copied to every partition, as for telemetry_stray
+-- copied to every partition, as for telemetry_stray
+CREATE INDEX ON _flagscope.evaluation_stray (evidence_id, stratum);
 COMMENT ON TABLE _flagscope.evaluation_stray IS 'evaluations whose time has no partition; maintain() moves them';
 
 CREATE TYPE _flagscope.stepped AS (
@@ -365,16 +423,20 @@ CREATE TYPE _flagscope.stepped AS (
     value float8, looks boolean[], looked_at timestamptz, point timestamptz, control_score float8,
     evaluated_at timestamptz, last_data_at timestamptz, watermark timestamptz, breached_at timestamptz,
     failures integer, retry_at timestamptz,
-    weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[], weighed_events_control bigint[],
-    judged_thresholds integer[], judged_centre float8, moments_treatment flagscope.moments,
+    weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[],
+    weighed_events_control bigint[], judged_thresholds integer[], judged_centre float8,
+    moments_treatment flagscope.moments,
     moments_control flagscope.moments, increment float8[], begins_copy boolean, weighed_watermark timestamptz
 );
 COMMENT ON TYPE _flagscope.stepped IS
-    'a guardrail after a tick, as it is to be stored: columns of guardrail_status, what some of them were before, and the row of evaluation (is_judged: there is one)';
+    'a guardrail after a tick, as it is to be stored: columns of guardrail_status, what some of them were before, '
+    'and the row of evaluation (is_judged: there is one)';
 
 CREATE TYPE _flagscope.replayed AS (
     era bigint, ordinal bigint, at timestamptz, n_treatment bigint, events_treatment bigint[], n_control bigint,
-    events_control bigint[], value float8, log_e_stored float8, log_e float8, line float8, fires boolean, state text, reason text
+    events_control bigint[], value float8, log_e_stored float8, log_e float8, line float8, fires boolean,
+    state text, reason text
 );
 COMMENT ON TYPE _flagscope.replayed IS
-    'a rule after one stratum of the past; era: the evidence that it belongs to; fires: the first of it, or of a threshold or anomaly the first since it recovered';
+    'a rule after one stratum of the past; era: the evidence that it belongs to; fires: the first of it, '
+    'or of a threshold or anomaly the first since it recovered';

@@ -10,7 +10,8 @@ CREATE TABLE _flagscope.subject_delta (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE _flagscope.subject_delta REPLICA IDENTITY FULL;  -- as of variant_delta
 COMMENT ON TABLE _flagscope.subject_delta IS
-    'exposures to flags that are being rolled out or watched after completion: each subject once a writing statement, until the next tick consumes them';
+    'exposures to flags that are being rolled out or watched after completion: each subject once a writing statement, '
+    'until the next tick consumes them';
 
 -- No foreign key to rollout: its check would wait for a lock on the rollout, and a tick must not wait.
 CREATE TABLE flagscope.rollout_subject (
@@ -23,17 +24,21 @@ CREATE TABLE flagscope.rollout_subject (
     PRIMARY KEY (rollout_id, subject)
 );
 COMMENT ON TABLE flagscope.rollout_subject IS
-    'subjects exposed to a rollout or in its watch after completion, from exposures (feature_flag.evaluation with a subject); kept until setting subject.retention after its end, or until the flag''s next rollout starts';
+    'subjects exposed to a rollout or in its watch after completion, from exposures (feature_flag.evaluation with a '
+    'subject); kept until setting subject.retention after its end, or until the flag''s next rollout starts';
 COMMENT ON COLUMN flagscope.rollout_subject.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.rollout_subject.first_seen IS 'time of the subject''s first exposure';
 COMMENT ON COLUMN flagscope.rollout_subject.subject IS 'targeting key; if longer than 255 bytes, its md5';
 COMMENT ON COLUMN flagscope.rollout_subject.variant IS 'at the first exposure';
-COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS 'first exposure to the treatment; a wider stage moves units from the control to it';
-COMMENT ON COLUMN flagscope.rollout_subject.crossed IS 'seen with the control after the treatment, though the rollout was never stepped back';
+COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS
+    'first exposure to the treatment; a wider stage moves units from the control to it';
+COMMENT ON COLUMN flagscope.rollout_subject.crossed IS
+    'seen with the control after the treatment, though the rollout was never stepped back';
 
 CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
 COMMENT ON TYPE flagscope.health_rule IS
-    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: no exposures to the treatment any more, or none at all while the control has some';
+    'split: sample ratio mismatch; crossing: units seen in two variants; traffic: no exposures to the treatment any '
+    'more, or none at all while the control has some';
 
 CREATE TABLE flagscope.rollout_health (
     rollout_id  bigint NOT NULL,
@@ -57,8 +62,12 @@ COMMENT ON COLUMN flagscope.rollout_health.state IS 'ok, or what kind of finding
 COMMENT ON COLUMN flagscope.rollout_health.reason IS 'the finding in words';
 COMMENT ON COLUMN flagscope.rollout_health.max_log_e IS 'greatest log e of the evidence';
 COMMENT ON COLUMN flagscope.rollout_health.told_at IS 'when it was told';
-COMMENT ON COLUMN flagscope.rollout_health.evidence IS 'of split: log likelihood ratios summed over ticks, one per grid point (test S of src/core/stats/README.md)';
-COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS 'of split: units first seen in the treatment; of crossing: units that crossed';
-COMMENT ON COLUMN flagscope.rollout_health.n_control IS 'of split: units first seen in the control; of crossing: all units';
-COMMENT ON COLUMN flagscope.rollout_health.expected IS 'of split: how many units the configured shares would have given the treatment';
+COMMENT ON COLUMN flagscope.rollout_health.evidence IS
+    'of split: log likelihood ratios summed over ticks, one per grid point (test S of src/core/stats/README.md)';
+COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS
+    'of split: units first seen in the treatment; of crossing: units that crossed';
+COMMENT ON COLUMN flagscope.rollout_health.n_control IS
+    'of split: units first seen in the control; of crossing: all units';
+COMMENT ON COLUMN flagscope.rollout_health.expected IS
+    'of split: how many units the configured shares would have given the treatment';
 COMMENT ON COLUMN flagscope.rollout_health.last_at IS 'tick that last saw an exposure to the treatment';

@@ -13,8 +13,9 @@ COMMENT ON COLUMN _flagscope.manifest.digit IS
     'in a dump: this binary digit of the number of rows is set';
 INSERT INTO _flagscope.manifest (part, digit)
 SELECT p.part, d.digit
-FROM unnest('{setting,environment_definition,flag_definition,segment,flag_state,rollout,rollout_stage,change_freeze,metric_definition,guardrail_policy,
-    guardrail,guardrail_status}'::text[]) WITH ORDINALITY p(part, nr), generate_series(0, 31) d(digit)
+FROM unnest('{setting,environment_definition,flag_definition,segment,flag_state,rollout,rollout_stage,change_freeze,
+    metric_definition,guardrail_policy,guardrail,guardrail_status}'::text[]) WITH ORDINALITY p(part, nr),
+    generate_series(0, 31) d(digit)
 ORDER BY p.nr, d.digit;
 INSERT INTO _flagscope.manifest (part, digit) VALUES ('end', 0);
 
@@ -31,9 +32,10 @@ COMMENT ON TABLE _flagscope.restore IS
     'a restore in progress or interrupted: while there are rows, nothing is judged; tick() empties it once '
     'the configuration is complete, finish_restore() at once';
 COMMENT ON COLUMN _flagscope.restore.part IS
-    'the configuration table that rows were restored to, or are expected for; "extension": CREATE EXTENSION was part of a '
-    'dump';
-COMMENT ON COLUMN _flagscope.restore.digit IS 'from the manifest: a binary digit of the expected number of rows; NULL: rows were restored';
+    'the configuration table that rows were restored to, or are expected for; "extension": '
+    'CREATE EXTENSION was part of a dump';
+COMMENT ON COLUMN _flagscope.restore.digit IS
+    'from the manifest: a binary digit of the expected number of rows; NULL: rows were restored';
 COMMENT ON COLUMN _flagscope.restore.pid IS 'process id of the restoring session';
 COMMENT ON COLUMN _flagscope.restore.backend_start IS 'start of that session; identifies it together with pid';
 

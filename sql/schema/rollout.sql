@@ -2,7 +2,8 @@
 
 CREATE TYPE flagscope.rollout_status AS ENUM ('draft', 'running', 'paused', 'held', 'rolled_back', 'completed');
 COMMENT ON TYPE flagscope.rollout_status IS
-    'draft: not served yet; running: advances by itself; paused: stopped by a person; held: stopped by a guardrail; rolled_back, completed: over';
+    'draft: not served yet; running: advances by itself; paused: stopped by a person; held: '
+    'stopped by a guardrail; rolled_back, completed: over';
 
 CREATE TABLE flagscope.rollout (
     id               bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -69,17 +70,23 @@ COMMENT ON COLUMN flagscope.rollout.ended_at IS 'when it was completed or rolled
 COMMENT ON COLUMN flagscope.rollout.subject_attribute IS
     'attribute of the evaluation context that is randomised by: the OpenFeature targeting key';
 COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
-COMMENT ON COLUMN flagscope.rollout.alpha IS 'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
+COMMENT ON COLUMN flagscope.rollout.alpha IS
+    'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
 COMMENT ON COLUMN flagscope.rollout.alpha_left IS
-    'the part of alpha that no evidence uses yet; a guardrail that is added, changed or restarted takes half of it, so that all together never exceed alpha; NULL in draft';
+    'the part of alpha that no evidence uses yet; a guardrail that is added, changed or restarted takes half of it, '
+    'so that all together never exceed alpha; NULL in draft';
 COMMENT ON COLUMN flagscope.rollout.cooldown IS
-    'how long the ramp rests after a guardrail held it, before it resumes by itself with new evidence; NULL: a person must resume it';
+    'how long the ramp rests after a guardrail held it, before it resumes by itself with new evidence; '
+    'NULL: a person must resume it';
 COMMENT ON COLUMN flagscope.rollout.follow_up IS
-    'how long guardrails against a baseline or a limit remain active after completion, when there is no control any more';
-COMMENT ON COLUMN flagscope.rollout.follow_up_until IS 'end of that time; NULL: not completed, or another rollout of the flag has started since';
+    'how long guardrails against a baseline or a limit remain active after completion, '
+    'when there is no control any more';
+COMMENT ON COLUMN flagscope.rollout.follow_up_until IS
+    'end of that time; NULL: not completed, or another rollout of the flag has started since';
 COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
     'rollouts of one group exclude each other: at most one of an environment is running, paused or held; NULL: none';
-COMMENT ON COLUMN flagscope.rollout.restart_of IS 'the rollout that this one repeats (no foreign key: pg_dump warns about circular ones)';
+COMMENT ON COLUMN flagscope.rollout.restart_of IS
+    'the rollout that this one repeats (no foreign key: pg_dump warns about circular ones)';
 COMMENT ON COLUMN flagscope.rollout.version IS 'incremented by every change; makes a decision''s key unique';
 COMMENT ON COLUMN flagscope.rollout.problem IS 'why the last tick could not decide on it; NULL: nothing is wrong';
 COMMENT ON COLUMN flagscope.rollout.previous_variant IS 'default variant before the rollout: what rollback restores';
@@ -119,7 +126,8 @@ CREATE TABLE flagscope.rollout_stage (
         ELSE _flagscope.refuse(format('min_sample of a stage must not be negative, got "%s"', min_sample),
             'It is a number of data points; 0 means no minimum.') END)
 );
-COMMENT ON TABLE flagscope.rollout_stage IS 'the plan of a rollout: one stage of the ramp and the conditions for leaving it';
+COMMENT ON TABLE flagscope.rollout_stage IS
+    'the plan of a rollout: one stage of the ramp and the conditions for leaving it';
 COMMENT ON COLUMN flagscope.rollout_stage.rollout_id IS 'the rollout';
 COMMENT ON COLUMN flagscope.rollout_stage.ordinal IS 'number of the stage, from 1';
 COMMENT ON COLUMN flagscope.rollout_stage.percent IS 'share of users that the stage serves';
@@ -128,7 +136,8 @@ COMMENT ON COLUMN flagscope.rollout_stage.approved_at IS 'when';
 COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'minimum duration of the stage';
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
     'data points of the treatment that every guardrail must have seen in this stage, in addition to its own minimum';
-COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS 'a person must call approve_stage() before the ramp leaves this stage';
+COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS
+    'a person must call approve_stage() before the ramp leaves this stage';
 
 CREATE TABLE flagscope.change_freeze (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -147,7 +156,8 @@ CREATE TABLE flagscope.change_freeze (
         WHEN (num_nonnulls(coalesce(since, until), weekdays) = 1) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(CASE WHEN weekdays IS NULL THEN 'a freeze needs a time: since and until, or weekdays'
             ELSE 'a freeze has since and until or weekdays, not both' END,
-            'Once: since => ''2026-12-24'', until => ''2026-12-27''. Every week: weekdays => ''{5}'', from_time => ''14:00''.') END),
+            'Once: since => ''2026-12-24'', until => ''2026-12-27''. Every week: '
+            'weekdays => ''{5}'', from_time => ''14:00''.') END),
     CONSTRAINT change_freeze_since_is_before_until CHECK (CASE
         WHEN (since < until) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('since must be before until, got "%s" and "%s"', since, until),
@@ -162,7 +172,8 @@ CREATE TABLE flagscope.change_freeze (
             'A night is two freezes: from 22:00 to 24:00, and from 00:00 to 06:00.') END)
 );
 COMMENT ON TABLE flagscope.change_freeze IS
-    'periods in which no rollout may reach more users: no start, advance, resume or completion; what reduces exposure (step back, rollback ...) is always possible';
+    'periods in which no rollout may reach more users: no start, advance, resume or completion; what reduces exposure '
+    '(step back, rollback ...) is always possible';
 COMMENT ON COLUMN flagscope.change_freeze.id IS 'number of the row';
 COMMENT ON COLUMN flagscope.change_freeze.from_time IS 'time of day at which it begins on weekdays';
 COMMENT ON COLUMN flagscope.change_freeze.to_time IS 'time of day at which it ends';
@@ -174,4 +185,5 @@ COMMENT ON COLUMN flagscope.change_freeze.environment IS 'only there; NULL: ever
 COMMENT ON COLUMN flagscope.change_freeze.tag IS 'only flags with this tag; NULL: all';
 COMMENT ON COLUMN flagscope.change_freeze.since IS 'begin of one span of time; NULL: always has been; else weekdays';
 COMMENT ON COLUMN flagscope.change_freeze.until IS 'end of that time; NULL: until the row is deleted';
-COMMENT ON COLUMN flagscope.change_freeze.weekdays IS 'every week on these days, 1 is Monday, from from_time to to_time in time_zone';
+COMMENT ON COLUMN flagscope.change_freeze.weekdays IS
+    'every week on these days, 1 is Monday, from from_time to to_time in time_zone';

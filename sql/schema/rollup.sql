@@ -29,14 +29,22 @@ ALTER TABLE _flagscope.variant_delta_past_0 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_past_1 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_past_2 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_past_3 REPLICA IDENTITY FULL;
-COMMENT ON TABLE _flagscope.variant_delta_late_0 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE _flagscope.variant_delta_late_1 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE _flagscope.variant_delta_late_2 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE _flagscope.variant_delta_late_3 IS 'slot of variant_delta for deltas that are late, of a running stage';
-COMMENT ON TABLE _flagscope.variant_delta_past_0 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE _flagscope.variant_delta_past_1 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE _flagscope.variant_delta_past_2 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
-COMMENT ON TABLE _flagscope.variant_delta_past_3 IS 'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_late_0 IS
+    'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_1 IS
+    'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_2 IS
+    'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_late_3 IS
+    'slot of variant_delta for deltas that are late, of a running stage';
+COMMENT ON TABLE _flagscope.variant_delta_past_0 IS
+    'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_1 IS
+    'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_2 IS
+    'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
+COMMENT ON TABLE _flagscope.variant_delta_past_3 IS
+    'slot of variant_delta for deltas that are from before a running stage, or of a flag that nothing is rolled out of';
 
 CREATE TABLE _flagscope.delta_place (
     part  oid PRIMARY KEY,
@@ -44,10 +52,11 @@ CREATE TABLE _flagscope.delta_place (
     place tid NOT NULL
 );
 COMMENT ON TABLE _flagscope.delta_place IS
-    'position up to which ticks have read a slot while deltas wait, so that consumed rows are not read again; not dumped: a restored slot is read from its beginning';
+    'position up to which ticks have read a slot while deltas wait, so that consumed rows are not read again; '
+    'not dumped: a restored slot is read from its beginning';
 
--- They have no key: without a replica identity, a publication FOR ALL TABLES would make every DELETE of a tick fail. FULL
--- costs nothing unless wal_level is logical.
+-- They have no key: without a replica identity, a publication FOR ALL TABLES would make every DELETE of a tick fail.
+-- FULL costs nothing unless wal_level is logical.
 ALTER TABLE _flagscope.variant_delta REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_0 REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.variant_delta_1 REPLICA IDENTITY FULL;
@@ -96,20 +105,24 @@ CREATE TABLE _flagscope.watch (
     PRIMARY KEY (flag, environment, metric)
 );
 COMMENT ON TABLE _flagscope.watch IS
-    'metrics of flags that an enabled guardrail reads; their rollups contain every raw row from since on; maintained by triggers and maintain()';
+    'metrics of flags that an enabled guardrail reads; their rollups contain every raw row from since on; '
+    'maintained by triggers and maintain()';
 COMMENT ON COLUMN _flagscope.watch.requested_by IS 'transaction that added it';
 COMMENT ON COLUMN _flagscope.watch.barrier IS
-    'transactions before this one may have written rows without rolling them up: the backfill waits until they have ended';
+    'transactions before this one may have written rows without rolling them up: '
+    'the backfill waits until they have ended';
 COMMENT ON COLUMN _flagscope.watch.target IS 'how far back the backfill goes (setting rollup.backfill)';
 COMMENT ON COLUMN _flagscope.watch.since IS 'rollups are complete from here on; NULL: the backfill has not begun';
 COMMENT ON COLUMN _flagscope.watch.reached IS
     'how far back the ten minutes before since are rolled up by ten seconds; NULL: not at all';
 COMMENT ON COLUMN _flagscope.watch.step IS
-    'how much time the next slice of the backfill covers, 10 seconds to 10 minutes, depending on how long the last ones took';
+    'how much time the next slice of the backfill covers, 10 seconds to 10 minutes, '
+    'depending on how long the last ones took';
 
 CREATE TABLE _flagscope.removal (
     what text PRIMARY KEY,
     at   timestamptz NOT NULL
 );
 COMMENT ON TABLE _flagscope.removal IS
-    'what retention has removed: of telemetry, evaluation and each level of rollups everything before at (rows "deleted ...": up to where rows are deleted); of telemetry with a time in the future everything from at on';
+    'what retention has removed: of telemetry, evaluation and each level of rollups everything before at (rows '
+    '"deleted ...": up to where rows are deleted); of telemetry with a time in the future everything from at on';

@@ -7,11 +7,14 @@ CREATE TABLE flagscope.setting (
     builtin     boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE flagscope.setting IS
-    'every default of flagscope; change one with set_setting(name, value); DELETE its row to return to the value as shipped';
+    'every default of flagscope; change one with set_setting(name, value); '
+    'DELETE its row to return to the value as shipped';
 COMMENT ON COLUMN flagscope.setting.name IS 'its name; set_setting() changes it';
 COMMENT ON COLUMN flagscope.setting.description IS 'what it says, and in which unit';
-COMMENT ON COLUMN flagscope.setting.value IS 'a JSON number, a JSON array, an interval as JSON text such as "10 minutes", or a word';
-COMMENT ON COLUMN flagscope.setting.builtin IS 'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
+COMMENT ON COLUMN flagscope.setting.value IS
+    'a JSON number, a JSON array, an interval as JSON text such as "10 minutes", or a word';
+COMMENT ON COLUMN flagscope.setting.builtin IS
+    'as shipped: not dumped by pg_dump, replaced by the value of a restored dump';
 
 INSERT INTO flagscope.setting (name, value, description, builtin)
 SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
@@ -50,7 +53,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('guardrail.anomaly_window', '"10 minutes"',
      'width of a point of an anomaly guardrail''s series, for guardrails created from now on'),
     ('guardrail.anomaly_every', '"7 days"',
-     'mean time between false alarms of an anomaly guardrail; its line is the decimal logarithm of the number of points in it, at most 4'),
+     'mean time between false alarms of an anomaly guardrail; '
+     'its line is the decimal logarithm of the number of points in it, at most 4'),
     ('guardrail.reference_window', '"10 minutes"',
      'how much of the control''s past quantile guardrails take their thresholds from'),
     ('guardrail.pairing', '"1 minute"',
@@ -86,7 +90,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('health.crossing', '0.01',
      'share of units seen in two variants (but at least ten units) that holds a rollout'),
     ('health.quiet_after', '"10 minutes"',
-     'time without exposures to the treatment that holds a rollout: since the last one or, if only the control has some, since the stage began'),
+     'time without exposures to the treatment that holds a rollout: since the last one or, '
+     'if only the control has some, since the stage began'),
     ('telemetry.chunk_interval', '"auto"',
      'width of a time partition of telemetry, in UTC; "auto": a day, 6 hours or an hour, depending on volume'),
     ('telemetry.chunk_bytes', '4e9',
@@ -120,7 +125,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('rollup.coarse.retention', '"400 days"',
      'age at which rollups by day are deleted (variant_history)'),
     ('rollup.backfill', '"1 hour"',
-     'how far back maintain() rolls up a metric from raw rows when a guardrail begins to read it; rebuild_rollup() goes further back'),
+     'how far back maintain() rolls up a metric from raw rows when a guardrail begins to read it; '
+     'rebuild_rollup() goes further back'),
     ('uncounted.retention', '"7 days"',
      'time after which telemetry that counted for no variant is no longer reported (view uncounted)'),
     ('outbox.retention', '"7 days"',
@@ -130,7 +136,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('tick.budget', '"200 milliseconds"',
      'time a tick spends on work that can grow; the rest waits for the next ticks. Judging is never cut short'),
     ('subject.retention', '"30 days"',
-     'time after the end of a rollout, and of its follow-up, after which the subjects exposed to it are forgotten (rollout_subject)')
+     'time after the end of a rollout, and of its follow-up, after which the subjects '
+     'exposed to it are forgotten (rollout_subject)')
 ) v(name, value, description);
 
 CREATE TABLE _flagscope.setting_default (

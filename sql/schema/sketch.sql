@@ -7,7 +7,8 @@ CREATE TYPE flagscope.moments (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.moments IS
-    'count, mean, M2 (sum of squared deviations), minimum and maximum of finite values; NaN and infinities are counted apart';
+    'count, mean, M2 (sum of squared deviations), minimum and maximum of finite values; '
+    'NaN and infinities are counted apart';
 
 CREATE TYPE flagscope.histogram (
     INPUT = _flagscope.histogram_in, OUTPUT = _flagscope.histogram_out,
@@ -15,7 +16,8 @@ CREATE TYPE flagscope.histogram (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.histogram IS
-    'log-binned counts with fixed bins: an OpenTelemetry exponential histogram of scale 5 (bins 2.2 % wide); merges exactly in any order';
+    'log-binned counts with fixed bins: an OpenTelemetry exponential histogram of scale 5 (bins 2.2 % wide); '
+    'merges exactly in any order';
 
 CREATE TYPE flagscope.tdigest (
     INPUT = _flagscope.tdigest_in, OUTPUT = _flagscope.tdigest_out,
@@ -23,7 +25,8 @@ CREATE TYPE flagscope.tdigest (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.tdigest IS
-    't-digest: quantiles for interactive queries, accurate in the tails; depends on the order of merges, so no guardrail uses it';
+    't-digest: quantiles for interactive queries, accurate in the tails; '
+    'depends on the order of merges, so no guardrail uses it';
 
 CREATE TYPE flagscope.ratio (
     INPUT = _flagscope.ratio_in, OUTPUT = _flagscope.ratio_out,
@@ -31,4 +34,5 @@ CREATE TYPE flagscope.ratio (
     INTERNALLENGTH = VARIABLE, STORAGE = main
 );
 COMMENT ON TYPE flagscope.ratio IS
-    'a ratio of two sums over units (users) and its variance: number of units, means and centred products of numerator and denominator';
+    'a ratio of two sums over units (users) and its variance: number of units, '
+    'means and centred products of numerator and denominator';

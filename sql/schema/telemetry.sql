@@ -6,7 +6,8 @@ COMMENT ON TYPE flagscope.signal IS 'the four signals of telemetry';
 
 CREATE TYPE flagscope.attribution AS ENUM ('tag', 'trace', 'subject', 'none');
 COMMENT ON TYPE flagscope.attribution IS
-    'where a row''s flags come from: tag: the row itself; trace: a flag evaluation in its trace; subject: its subject''s latest evaluation; none: unknown';
+    'where a row''s flags come from: tag: the row itself; trace: a flag evaluation in its trace; subject: its '
+    'subject''s latest evaluation; none: unknown';
 
 CREATE TABLE flagscope.telemetry (
     ts             timestamptz NOT NULL,
@@ -39,7 +40,8 @@ CREATE TABLE flagscope.telemetry (
             'Write it like {"new-checkout": "on"}.') END)
 ) PARTITION BY RANGE (ts);
 COMMENT ON TABLE flagscope.telemetry IS
-    'one data point of any signal with the flags that were active for it; ts, signal and name are enough; any client may INSERT or COPY';
+    'one data point of any signal with the flags that were active for it; ts, signal and name are enough; '
+    'any client may INSERT or COPY';
 COMMENT ON COLUMN flagscope.telemetry.signal IS 'metric, log, span or event';
 COMMENT ON COLUMN flagscope.telemetry.service IS 'name of the service that sent it';
 COMMENT ON COLUMN flagscope.telemetry.is_error IS 'did it fail';
@@ -53,30 +55,39 @@ COMMENT ON COLUMN flagscope.telemetry.value IS 'metric value; a span''s duration
 COMMENT ON COLUMN flagscope.telemetry.unit IS 'UCUM unit of value; durations are in s';
 COMMENT ON COLUMN flagscope.telemetry.subject IS 'targeting key: the user, device or account this row is about';
 COMMENT ON COLUMN flagscope.telemetry.flags IS 'JSON object {flag key: variant} that was active for this row';
-COMMENT ON COLUMN flagscope.telemetry.environment IS 'environment key or alias; default, also for an explicit NULL: flagscope.environment of the writing session';
-COMMENT ON COLUMN flagscope.telemetry.severity IS 'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
+COMMENT ON COLUMN flagscope.telemetry.environment IS
+    'environment key or alias; default, also for an explicit NULL: flagscope.environment of the writing session';
+COMMENT ON COLUMN flagscope.telemetry.severity IS
+    'OpenTelemetry severity number of a log, 1 to 24; 17 and above is an error';
 COMMENT ON COLUMN flagscope.telemetry.span_id IS '8 bytes';
 COMMENT ON COLUMN flagscope.telemetry.attribution IS
-    'where the row''s flags come from; NULL: not looked up, that is tag if it has flags and none otherwise (as the views show)';
-COMMENT ON COLUMN flagscope.telemetry.distribution IS 'the values summarised by a histogram''s data point; value is their mean';
-COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS 'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
+    'where the row''s flags come from; NULL: not looked up, that is tag if it has '
+    'flags and none otherwise (as the views show)';
+COMMENT ON COLUMN flagscope.telemetry.distribution IS
+    'the values summarised by a histogram''s data point; value is their mean';
+COMMENT ON COLUMN flagscope.telemetry.ts_nanos IS
+    'nanoseconds beyond the microsecond of ts, 0 to 999: order inside a trace';
 
 CREATE TABLE _flagscope.telemetry_stray PARTITION OF flagscope.telemetry DEFAULT;
 -- As for variant_delta: attribution updates rows and maintain() moves them. Every partition has its own identity.
 ALTER TABLE flagscope.telemetry REPLICA IDENTITY FULL;
 ALTER TABLE _flagscope.telemetry_stray REPLICA IDENTITY FULL;
--- Indexes are defined here and copied to every partition, not defined on the parent: ATTACH would create a parent's index on
--- each partition while a dump is restored, and the dump's own CREATE INDEX would then fail.
+-- Indexes are defined here and copied to every partition, not defined on the parent: ATTACH would create a parent's
+-- index on each partition while a dump is restored, and the dump's own CREATE INDEX would then fail.
 -- BRIN on ts: a thousandth of a btree's size, and rows arrive in time order; without autosummarize the newest rows
 -- would be scanned until the next vacuum.
 CREATE INDEX ON _flagscope.telemetry_stray USING brin (ts) WITH (autosummarize = on);
 CREATE INDEX ON _flagscope.telemetry_stray (trace_id) WHERE trace_id IS NOT NULL;
--- Only the beginning of a long subject is indexed: a whole one might not fit into an index row, and its batch would fail.
-CREATE INDEX ON _flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject IS NOT NULL AND name = 'feature_flag.evaluation';
+-- Only the beginning of a long subject is indexed: a whole one might not fit into an index row,
+-- and its batch would fail.
+CREATE INDEX ON _flagscope.telemetry_stray (left(subject, 255), ts) WHERE subject IS NOT NULL
+    AND name = 'feature_flag.evaluation';
 -- Not every row with a subject is indexed: that nearly doubles the CPU time of storing one (4.5 to 9 us, measured over
--- 100,000 rows). To make telemetry_of() fast over long ranges, create such an index here; later partitions get it as well.
+-- 100,000 rows). To make telemetry_of() fast over long ranges, create such an index here;
+-- later partitions get it as well.
 COMMENT ON TABLE _flagscope.telemetry_stray IS
-    'rows whose time has no partition (a wrong clock, or the partition does not exist yet); maintain() moves rows into their partition, and deletes those with an impossible time telemetry.retention after their arrival';
+    'rows whose time has no partition (a wrong clock, or the partition does not exist yet); maintain() moves rows into '
+    'their partition, and deletes those with an impossible time telemetry.retention after their arrival';
 
 -- Tells by a row's transaction when it arrived. Not dumped: a restored row arrived with the restore.
 CREATE TABLE _flagscope.arrival (
@@ -84,7 +95,8 @@ CREATE TABLE _flagscope.arrival (
     before xid8 NOT NULL
 );
 COMMENT ON TABLE _flagscope.arrival IS
-    'maps transactions to times of arrival: rows of transactions before this one had been written by then; used to expire rows with an impossible time';
+    'maps transactions to times of arrival: rows of transactions before this one had been written by then; '
+    'used to expire rows with an impossible time';
 
 CREATE TABLE _flagscope.late_trace (
     trace_id    uuid NOT NULL,
@@ -96,15 +108,18 @@ ALTER TABLE _flagscope.late_trace REPLICA IDENTITY FULL;  -- as for variant_delt
 -- Newest first: current data is needed for judging before a backfilled past.
 CREATE INDEX late_trace_newest ON _flagscope.late_trace (to_ts);
 COMMENT ON TABLE _flagscope.late_trace IS
-    'traces with new flag evaluations; tick() looks at their rows once more when all transactions that ran concurrently have ended';
+    'traces with new flag evaluations; tick() looks at their rows once more when all '
+    'transactions that ran concurrently have ended';
 COMMENT ON COLUMN _flagscope.late_trace.from_ts IS 'with to_ts: range of time of the statement''s evaluations';
 CREATE TABLE _flagscope.late_trace_state (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     seen     pg_snapshot,
     coming   pg_snapshot
 );
-COMMENT ON TABLE _flagscope.late_trace_state IS 'one row: snapshots of earlier ticks, which tell the late traces that are ready';
+COMMENT ON TABLE _flagscope.late_trace_state IS
+    'one row: snapshots of earlier ticks, which tell the late traces that are ready';
 COMMENT ON COLUMN _flagscope.late_trace_state.seen IS
     'every transaction concurrent with the evaluations it sees has ended: their traces can be processed';
-COMMENT ON COLUMN _flagscope.late_trace_state.coming IS 'the snapshot that follows, once every transaction concurrent with it has ended';
+COMMENT ON COLUMN _flagscope.late_trace_state.coming IS
+    'the snapshot that follows, once every transaction concurrent with it has ended';
 INSERT INTO _flagscope.late_trace_state DEFAULT VALUES;

@@ -12,7 +12,8 @@ CREATE TABLE _flagscope.uncounted_delta (
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0);
 ALTER TABLE _flagscope.uncounted_delta REPLICA IDENTITY FULL;
 COMMENT ON TABLE _flagscope.uncounted_delta IS
-    'rows of one writing statement that count for no variant, summed up, until maintain() consumes them; at most 65 entries a statement, 8 MB in all';
+    'rows of one writing statement that count for no variant, summed up, until maintain() consumes them; '
+    'at most 65 entries a statement, 8 MB in all';
 COMMENT ON COLUMN _flagscope.uncounted_delta.at IS 'time of arrival';
 
 CREATE TABLE _flagscope.uncounted_total (
@@ -26,6 +27,7 @@ CREATE TABLE _flagscope.uncounted_total (
     PRIMARY KEY (cause, environment, flag)
 );
 COMMENT ON TABLE _flagscope.uncounted_total IS
-    'sums behind view uncounted: at most 1,000 flags, each forgotten after setting uncounted.retention without another such row';
+    'sums behind view uncounted: at most 1,000 flags, each forgotten after setting '
+    'uncounted.retention without another such row';
 COMMENT ON COLUMN _flagscope.uncounted_total.flag IS
     'empty: rows without flags; with environment, too: flags beyond the maximum, together';

@@ -20,7 +20,8 @@ CREATE TABLE _flagscope.tick_state (
     retained_at       timestamptz,
     retention_problem text
 ) WITH (fillfactor = 10);
-COMMENT ON TABLE _flagscope.tick_state IS 'one row: what the last tick did; an idle tick writes it at most every 10 seconds';
+COMMENT ON TABLE _flagscope.tick_state IS
+    'one row: what the last tick did; an idle tick writes it at most every 10 seconds';
 COMMENT ON COLUMN _flagscope.tick_state.last_tick_at IS
     'time that the last tick judged at: the clock''s, or what its caller gave';
 COMMENT ON COLUMN _flagscope.tick_state.last_ok_at IS 'when a tick last succeeded, by the server''s clock';

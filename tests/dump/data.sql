@@ -10,13 +10,15 @@ SELECT flagscope.set_default_variant('theme', 'red', 'staging');
 SELECT flagscope.create_metric('pay errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
 SELECT flagscope.create_metric('pay duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
 SELECT flagscope.create_metric('queue depth', 'mean', 'metric', '{"name": "queue"}');
-SELECT flagscope.create_metric('early errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}', conversion_window => '1 day');
+SELECT flagscope.create_metric('early errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}',
+    conversion_window => '1 day');
 SELECT flagscope.create_guardrail('dumped', 'pay errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'pay duration', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'early errors', min_sample => 10);
 SELECT flagscope.create_guardrail('dumped', 'queue depth', limit_value => 100, min_sample => 10);
 SELECT flagscope.create_policy('queue everywhere', '{"metric": "queue depth", "limit_value": 1000}', tag => 'checkout');
-SELECT flagscope.create_change_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin', environment => 'staging');
+SELECT flagscope.create_change_freeze('nobody is there', weekdays => '{6, 7}', time_zone => 'Europe/Berlin',
+    environment => 'staging');
 SELECT flagscope.create_rollout('dumped', stages => '{10, 50, 100}', min_duration => '1 hour');
 SELECT flagscope.start_rollout(1, reason => 'a reason', actor => 'ann');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
@@ -24,13 +26,19 @@ SELECT now(), s.signal::flagscope.signal, s.name, 0.1 + i % 7 * 0.01, i % 7 = 0,
     CASE WHEN i % 10 = 0 THEN '{"dumped": "on"}' ELSE '{"dumped": "off"}' END::jsonb
 FROM generate_series(1, 500) i, (VALUES ('span', 'pay'), ('metric', 'queue')) s(signal, name);
 SELECT flagscope.tick();
-INSERT INTO flagscope.telemetry (ts, signal, name) VALUES ('1970-01-01', 'log', 'a wrong clock'), ('2100-01-01', 'log', 'another');
+INSERT INTO flagscope.telemetry (ts, signal, name)
+VALUES ('1970-01-01', 'log', 'a wrong clock'), ('2100-01-01', 'log', 'another');
 -- After the last tick: deltas that no tick has merged.
-INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags) VALUES (now(), 'span', 'pay', 0.2, true, '{"dumped": "on"}');
-INSERT INTO flagscope.telemetry (ts, signal, name, value, flags) VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
+INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
+VALUES (now(), 'span', 'pay', 0.2, true, '{"dumped": "on"}');
+INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
+VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
 -- An anomaly guardrail, and a point of its series.
-SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true, time_window => '1 minute');
-INSERT INTO _flagscope.anomaly_point SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25 FROM flagscope.guardrail g WHERE g.name = 'unusual';
+SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true,
+    time_window => '1 minute');
+INSERT INTO _flagscope.anomaly_point
+SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25
+FROM flagscope.guardrail g WHERE g.name = 'unusual';
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');
@@ -52,9 +60,11 @@ SELECT flagscope.create_policy('baskets', '{"metric": "basket"}', environment =>
 -- A rollout that a guardrail holds; one that is over and watched; one that has not begun.
 SELECT flagscope.create_flag(f) FROM unnest('{stuck,done,later,ripe}'::text[]) f;
 SELECT flagscope.create_guardrail('stuck', 'pay errors', limit_value => 0.5, min_sample => 10, action => 'hold');
-SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 hour') FROM unnest('{stuck,done,later}'::text[]) f;
+SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 hour')
+FROM unnest('{stuck,done,later}'::text[]) f;
 SELECT flagscope.start_rollout(r.id) FROM flagscope.rollout r WHERE r.flag IN ('stuck', 'done');
-INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) SELECT now(), 'span', 'pay', true, '{"stuck": "on"}' FROM generate_series(1, 200);
+INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
+SELECT now(), 'span', 'pay', true, '{"stuck": "on"}' FROM generate_series(1, 200);
 SELECT flagscope.create_guardrail('stuck', 'basket', limit_value => 500, test => 'threshold', min_sample => 10);
 INSERT INTO orders VALUES (now(), 'user-1', 10);
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
@@ -64,18 +74,21 @@ SELECT flagscope.tick(clock_timestamp() + interval '10 seconds');  -- queries ar
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
 SELECT flagscope.maintain(clock_timestamp() + interval '15 minutes');
 INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
-INSERT INTO flagscope.evaluation SELECT (jsonb_populate_record(e, '{"at": "2100-01-01 00:00+00"}')).* FROM flagscope.evaluation e LIMIT 1;
+INSERT INTO flagscope.evaluation
+SELECT (jsonb_populate_record(e, '{"at": "2100-01-01 00:00+00"}')).* FROM flagscope.evaluation e LIMIT 1;
 SELECT flagscope.complete_rollout(r.id) FROM flagscope.rollout r WHERE r.flag = 'done';
 -- One that is due: without its guardrail it would advance at once, with it it is rolled back.
 SELECT flagscope.create_guardrail('ripe', 'pay errors', limit_value => 0.2, min_sample => 10);
 SELECT flagscope.create_rollout('ripe', stages => '{50, 100}', min_duration => '0');
 SELECT flagscope.start_rollout(r.id) FROM flagscope.rollout r WHERE r.flag = 'ripe';
-INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags) SELECT now(), 'span', 'pay', true, '{"ripe": "on"}' FROM generate_series(1, 200);
+INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
+SELECT now(), 'span', 'pay', true, '{"ripe": "on"}' FROM generate_series(1, 200);
 -- Users, whose exposures no tick has counted; an OTLP series; rows without flags beside an evaluation of their trace.
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT now(), 'event', 'feature_flag.evaluation', 'user-' || i, '{"dumped": "on"}' FROM generate_series(1, 3) i;
-SELECT flagscope.ingest_otlp('{"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"metrics": [{"name": "requests", "sum": {
-    "isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [{"asInt": "7", "startTimeUnixNano": "1700000000000000000", "timeUnixNano": "1700000010000000000"}]}}]}]}]}');
+SELECT flagscope.ingest_otlp('{"resourceMetrics": [{"resource": {}, "scopeMetrics": [{"metrics": [
+    {"name": "requests", "sum": {"isMonotonic": true, "aggregationTemporality": 2, "dataPoints": [
+        {"asInt": "7", "startTimeUnixNano": "1700000000000000000", "timeUnixNano": "1700000010000000000"}]}}]}]}]}');
 SET flagscope.attribution = off;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, trace_id, flags)
 VALUES (now(), 'span', 'loose', 'user-1', '00000000-0000-0000-0000-000000000001', NULL),

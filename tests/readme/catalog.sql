@@ -72,5 +72,6 @@ FROM pg_settings s WHERE s.name LIKE 'flagscope.%';
 CREATE VIEW manual.word AS
 SELECT proname::text AS word FROM pg_proc UNION SELECT relname FROM pg_class UNION SELECT typname FROM pg_type
 UNION SELECT unnest(proargnames) FROM pg_proc WHERE pronamespace = 'flagscope'::regnamespace
-UNION SELECT attname FROM pg_attribute UNION SELECT enumlabel FROM pg_enum UNION SELECT replace(name, 'flagscope.', '') FROM pg_settings
+UNION SELECT attname FROM pg_attribute UNION SELECT enumlabel FROM pg_enum
+UNION SELECT replace(name, 'flagscope.', '') FROM pg_settings
 UNION SELECT name FROM flagscope.setting UNION SELECT extname FROM pg_extension UNION SELECT nspname FROM pg_namespace;

@@ -47,7 +47,8 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
     $$SELECT flagscope.create_flag('h')$$,
     $$SELECT flagscope.create_change_freeze('x', weekdays => '{5}')$$,
     $$SELECT flagscope.pause_rollout(1)$$,
-    $$SELECT flagscope.import_flagd('{"flags": {"i": {"state": "ENABLED", "variants": {"on": true}, "defaultVariant": "on"}}}')$$]) s;
+    $$SELECT flagscope.import_flagd('{"flags": {"i": {"state": "ENABLED", "variants": {"on": true},
+         "defaultVariant": "on"}}}')$$]) s;
 SELECT count(*) AS imported FROM flagscope.flag_definition WHERE key = 'i';
 RESET flagscope.actor;
 SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
@@ -62,7 +63,8 @@ RESET ROLE;
 -- A role may have the name, and is not taken for it.
 SELECT ('flagscope' = ANY (ARRAY(SELECT actor FROM flagscope.decision UNION ALL SELECT actor FROM flagscope.flag_state
     UNION ALL SELECT actor FROM flagscope.flag_state_history UNION ALL SELECT created_by FROM flagscope.change_freeze
-    UNION ALL SELECT payload ->> 'actor' FROM flagscope.outbox UNION ALL SELECT approved_by FROM flagscope.rollout_stage))) IS TRUE AS recorded;
+    UNION ALL SELECT payload ->> 'actor' FROM flagscope.outbox
+    UNION ALL SELECT approved_by FROM flagscope.rollout_stage))) IS TRUE AS recorded;
 DROP OWNED BY regress_flagscope_boss;
 DROP ROLE regress_flagscope_boss;
 BEGIN;

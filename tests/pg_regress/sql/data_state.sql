@@ -9,12 +9,14 @@ CREATE FUNCTION pg_temp.spans(variant text, at timestamptz, n integer, errors in
     FROM generate_series(1, n) i;
 $$;
 -- A tick, then every guardrail's state in words, and the gate.
-CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS TABLE (guardrail text, state text, reason text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS TABLE (guardrail text, state text, reason text)
+LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM flagscope.tick(at);
     RETURN QUERY SELECT g.name, s.state::text, s.reason FROM flagscope.guardrail g
         LEFT JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id AND s.rollout_id = 1 ORDER BY g.id;
-    RETURN QUERY SELECT 'ramp', r.status::text, coalesce(flagscope.ramp_gate(r.id, at), 'clear') FROM flagscope.rollout r WHERE r.id = 1;
+    RETURN QUERY SELECT 'ramp', r.status::text, coalesce(flagscope.ramp_gate(r.id, at), 'clear')
+        FROM flagscope.rollout r WHERE r.id = 1;
 END $$;
 SELECT flagscope.create_flag('shop');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
@@ -84,7 +86,8 @@ SELECT flagscope.tick('2040-01-02 13:00:10') IS NOT NULL AS ticked;
 SELECT state, reason FROM flagscope.guardrail_status WHERE guardrail_id = 1 AND rollout_id = 2;
 DELETE FROM flagscope.guardrail_status WHERE guardrail_id = 1 AND rollout_id = 2;
 SELECT flagscope.tick('2040-01-02 13:00:20') IS NOT NULL AS ticked;
-SELECT state, reason, failures, retry_at, alpha FROM flagscope.guardrail_status WHERE guardrail_id = 1 AND rollout_id = 2;
+SELECT state, reason, failures, retry_at, alpha
+FROM flagscope.guardrail_status WHERE guardrail_id = 1 AND rollout_id = 2;
 -- An idle tick writes no evaluation.
 SELECT count(*) AS evaluations FROM flagscope.evaluation WHERE rollout_id = 2;
 SELECT flagscope.tick('2040-01-02 13:00:21') IS NOT NULL AS ticked;

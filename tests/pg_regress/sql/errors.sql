@@ -82,7 +82,8 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.create_rollout('g', min_sample => -1)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.start_rollout(99)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.pause_rollout(1)$q$);
-    PERFORM pg_temp.try($q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, status, stage) VALUES ('f', 'production', 'on', 'off', 0.01, 'held', 1)$q$);
+    PERFORM pg_temp.try($q$INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, status, stage)
+        VALUES ('f', 'production', 'on', 'off', 0.01, 'held', 1)$q$);
     PERFORM pg_temp.try($q$UPDATE flagscope.rollout SET status = 'completed', stage = 1$q$);
     PERFORM pg_temp.try($q$UPDATE flagscope.rollout SET flag = 'g'$q$);
     PERFORM pg_temp.try($q$DELETE FROM flagscope.decision$q$);
@@ -102,7 +103,8 @@ DO $$ BEGIN
     PERFORM pg_temp.try($q$SELECT flagscope.tdigest(1, 1)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.trimmed_mean(flagscope.tdigest(1), 1, 0)$q$);
     PERFORM pg_temp.try($q$SELECT flagscope.quantile_rank(flagscope.tdigest(1), 'NaN')$q$);
-    PERFORM pg_temp.try($q$SELECT flagscope.merge('{"n":9007199254740992,"mean":1.5,"m2":0.5,"min":1.0,"max":2.0,"invalid":0}'::flagscope.moments, '{"n":2,"mean":1.5,"m2":0.5,"min":1.0,"max":2.0,"invalid":0}')$q$);
+    PERFORM pg_temp.try($q$SELECT flagscope.merge('{"n":9007199254740992,"mean":1.5,"m2":0.5,"min":1.0,"max":2.0,
+         "invalid":0}'::flagscope.moments, '{"n":2,"mean":1.5,"m2":0.5,"min":1.0,"max":2.0,"invalid":0}')$q$);
 END $$;
 -- GUCs have bounds, and no others of this prefix are known.
 DO $$ BEGIN
@@ -114,4 +116,5 @@ END $$;
 ALTER SYSTEM SET flagscope.interval = 5;
 ALTER SYSTEM SET flagscope.interval = '2 h';
 \set VERBOSITY default
-SELECT name, setting, unit, vartype, context, min_val, max_val, boot_val, short_desc, extra_desc FROM pg_settings WHERE name LIKE 'flagscope.%' ORDER BY 1 \gx
+SELECT name, setting, unit, vartype, context, min_val, max_val, boot_val, short_desc, extra_desc
+FROM pg_settings WHERE name LIKE 'flagscope.%' ORDER BY 1 \gx

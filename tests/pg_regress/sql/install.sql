@@ -1,5 +1,5 @@
--- CREATE EXTENSION makes its two schemas itself and takes none that is there: somebody else could have put code into it, and
--- what runs as superuser would call that.
+-- CREATE EXTENSION makes its two schemas itself and takes none that is there: somebody else could have put code into
+-- it, and what runs as superuser would call that.
 \set SHOW_CONTEXT never
 SET client_min_messages = warning;
 DROP EXTENSION IF EXISTS flagscope;
@@ -22,9 +22,11 @@ CREATE EXTENSION flagscope SCHEMA public;
 
 -- The check itself calls nothing that somebody else made: these fit its calls better than PostgreSQL's own.
 CREATE SCHEMA flagscope;
-CREATE FUNCTION flagscope.hijack(name, text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called by the install script'; END $$;
+CREATE FUNCTION flagscope.hijack(name, text) RETURNS boolean
+LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called by the install script'; END $$;
 CREATE OPERATOR flagscope.= (LEFTARG = name, RIGHTARG = text, FUNCTION = flagscope.hijack);
-CREATE FUNCTION flagscope.format(text, name) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called by the install script'; END $$;
+CREATE FUNCTION flagscope.format(text, name) RETURNS text
+LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'called by the install script'; END $$;
 SET search_path = flagscope, public;
 CREATE EXTENSION flagscope;
 RESET search_path;
@@ -33,7 +35,8 @@ DROP SCHEMA flagscope CASCADE;
 -- Both schemas are the installer's and the extension's, closed to everybody else, and go with it.
 CREATE EXTENSION flagscope;
 SELECT n.nspname, n.nspowner::regrole = current_user::regrole AS is_installers, n.nspacl, d.deptype FROM pg_namespace n
-    JOIN pg_depend d ON d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.refclassid = 'pg_extension'::regclass
+    JOIN pg_depend d
+        ON d.classid = 'pg_namespace'::regclass AND d.objid = n.oid AND d.refclassid = 'pg_extension'::regclass
 WHERE n.nspname ~ 'flagscope' ORDER BY 1;
 -- The search path of the session is as it was.
 SELECT current_setting('search_path') = (SELECT reset_val FROM pg_settings WHERE name = 'search_path') AS is_as_before;

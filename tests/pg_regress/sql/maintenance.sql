@@ -1,5 +1,5 @@
--- Maintenance: one part that fails takes none of the others with it; retention does not believe one clock; what lies in no
--- partition expires by when it came.
+-- Maintenance: one part that fails takes none of the others with it; retention does not believe one clock; what lies in
+-- no partition expires by when it came.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
@@ -40,7 +40,8 @@ SELECT settled FROM flagscope.variant_rollup;
 SELECT count(*) FROM flagscope.chunk WHERE parent = 'evaluation';
 -- The tick goes on, and says so.
 SELECT flagscope.tick('2040-01-06 11:01') IS NOT NULL AS ticked;
-SELECT says LIKE '%failed: delivered notifications: not this one; partitions of telemetry: from 2040-01-09 %' AS told FROM flagscope.status() WHERE item = 'last maintenance';
+SELECT says LIKE '%failed: delivered notifications: not this one; partitions of telemetry: from 2040-01-09 %' AS told
+FROM flagscope.status() WHERE item = 'last maintenance';
 ROLLBACK;
 
 -- Few partitions a run, however many are wanted: each takes locks to the end of the transaction.
@@ -70,16 +71,19 @@ ROLLBACK;
 SELECT flagscope.confirm_time('infinity');
 SELECT flagscope.confirm_time(NULL);
 
--- Rows with an impossible time are kept as long as others, from when they came; then they go, and the rollups of a future
--- of which no row is left.
-INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('1970-01-01 00:00', 'span', 'pay', '{"f": "on"}'), ('2100-01-01 00:00', 'span', 'pay', '{"f": "on"}'), ('2100-01-02 00:00', 'span', 'pay', '{"f": "on"}');
+-- Rows with an impossible time are kept as long as others, from when they came; then they go, and the rollups of a
+-- future of which no row is left.
+INSERT INTO flagscope.telemetry (ts, signal, name, flags)
+VALUES ('1970-01-01 00:00', 'span', 'pay', '{"f": "on"}'), ('2100-01-01 00:00', 'span', 'pay', '{"f": "on"}'),
+    ('2100-01-02 00:00', 'span', 'pay', '{"f": "on"}');
 SELECT flagscope.tick('2040-01-06 12:04') IS NOT NULL AS ticked;
 SELECT problems FROM flagscope.maintain('2040-01-06 12:05');
 SELECT bucket, n FROM flagscope.variant_rollup WHERE bucket > '2041-01-01' ORDER BY 1;
 SELECT count(*) FROM flagscope.verify_rollup('2090-01-01');
 SELECT flagscope.confirm_time('2040-01-20 12:00');
 SELECT problems FROM flagscope.maintain('2040-01-20 12:00');
-INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES ('2100-01-02 00:00:01', 'span', 'pay', '{"f": "on"}'), ('1970-01-02 00:00', 'log', 'x', NULL);
+INSERT INTO flagscope.telemetry (ts, signal, name, flags)
+VALUES ('2100-01-02 00:00:01', 'span', 'pay', '{"f": "on"}'), ('1970-01-02 00:00', 'log', 'x', NULL);
 SELECT flagscope.tick('2040-01-20 12:01') IS NOT NULL AS ticked;
 SELECT problems FROM flagscope.maintain('2040-01-20 14:00');
 SELECT flagscope.confirm_time('2040-02-05 12:00');
@@ -99,16 +103,22 @@ SELECT count(*) FROM flagscope.variant_rollup WHERE bucket > '2041-01-01';
 
 -- Subjects of rollouts that are over go after their time, and those that nothing is left of; those of live ones stay.
 SELECT flagscope.create_flag('g');
-SELECT flagscope.start_rollout(flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 day'), at => '2040-02-20 12:00') > 0 AS started FROM unnest('{f,g}'::text[]) f;
+SELECT flagscope.start_rollout(flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 day'),
+    at => '2040-02-20 12:00') > 0 AS started
+FROM unnest('{f,g}'::text[]) f;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
-SELECT '2040-02-20 12:00:10', 'event', 'feature_flag.evaluation', 'user-' || i, jsonb_build_object(f, 'on') FROM generate_series(1, 100) i, unnest('{f,g}'::text[]) f;
+SELECT '2040-02-20 12:00:10', 'event', 'feature_flag.evaluation', 'user-' || i, jsonb_build_object(f, 'on')
+FROM generate_series(1, 100) i, unnest('{f,g}'::text[]) f;
 SELECT flagscope.tick('2040-02-20 15:00:30') IS NOT NULL AS ticked;
-SELECT flagscope.rollback_rollout(r.id, at => '2040-02-20 16:00') > 0 AS over FROM flagscope.rollout r WHERE r.flag = 'f';
-INSERT INTO flagscope.rollout_subject (rollout_id, subject, variant, first_seen) VALUES (4711, 'of a rollout that is no more', 'on', '2040-02-20 12:00');
+SELECT flagscope.rollback_rollout(r.id, at => '2040-02-20 16:00') > 0 AS over
+FROM flagscope.rollout r WHERE r.flag = 'f';
+INSERT INTO flagscope.rollout_subject (rollout_id, subject, variant, first_seen)
+VALUES (4711, 'of a rollout that is no more', 'on', '2040-02-20 12:00');
 CREATE FUNCTION pg_temp.units(at timestamptz) RETURNS TABLE (flag text, units bigint) LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM flagscope.confirm_time(at), flagscope.maintain(at);
-    RETURN QUERY SELECT r.flag, count(*) FROM flagscope.rollout_subject u LEFT JOIN flagscope.rollout r ON r.id = u.rollout_id GROUP BY 1 ORDER BY 1;
+    RETURN QUERY SELECT r.flag, count(*)
+        FROM flagscope.rollout_subject u LEFT JOIN flagscope.rollout r ON r.id = u.rollout_id GROUP BY 1 ORDER BY 1;
 END $$;
 SELECT * FROM pg_temp.units('2040-02-20 16:00');
 SELECT * FROM pg_temp.units('2040-03-21 15:59');

@@ -8,7 +8,8 @@ CREATE FUNCTION pg_temp.spans(variant text, at timestamptz, n integer, errors in
     SELECT at - i * interval '1 ms', 'span', 'pay', 0.1, jsonb_build_object('shop', variant), i <= errors
     FROM generate_series(1, n) i;
 $$;
-CREATE FUNCTION pg_temp.tick(at timestamptz) RETURNS TABLE (decisions integer, state text, n_treatment bigint, n_control bigint, waiting text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.tick(at timestamptz)
+RETURNS TABLE (decisions integer, state text, n_treatment bigint, n_control bigint, waiting text) LANGUAGE plpgsql AS $$
 BEGIN
     decisions := (flagscope.tick(at)).decisions;
     SELECT s.state, s.n_treatment, s.n_control, format('%s/%s', (s.waiting_treatment).n, (s.waiting_control).n)
@@ -22,7 +23,8 @@ SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration =
 SELECT _flagscope.decide(1, 'start', 'tester', 'by hand', '2040-01-02 12:00');
 SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 
--- The treatment fails whenever it is called, but never in the same tick as the control: seen as soon as both were there.
+-- The treatment fails whenever it is called, but never in the same tick as the control:
+-- seen as soon as both were there.
 SELECT pg_temp.spans('off', '2040-01-02 12:00:01', 300, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:00:01');
 SELECT pg_temp.spans('off', '2040-01-02 12:00:02', 100, 0);
@@ -31,7 +33,8 @@ SELECT pg_temp.spans('on', '2040-01-02 12:00:03', 100, 100);
 SELECT * FROM pg_temp.tick('2040-01-02 12:00:03');
 SELECT action, to_percent FROM flagscope.decision ORDER BY id DESC LIMIT 1;
 -- One stratum of all of them, and it can be computed anew.
-SELECT at::time, n_treatment, n_control, events_treatment, events_control FROM flagscope.evaluation WHERE n_treatment + n_control > 0;
+SELECT at::time, n_treatment, n_control, events_treatment, events_control
+FROM flagscope.evaluation WHERE n_treatment + n_control > 0;
 SELECT bool_and(abs(log_e_stored - log_e_recomputed) < 1e-9) AS same FROM _flagscope.replay_evidence(2);
 
 -- What waits longer than guardrail.pairing is given up: it is no sample, and the ramp does not advance on it.

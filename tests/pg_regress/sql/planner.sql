@@ -4,21 +4,34 @@ CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 SET intervalstyle = 'postgres';
 
--- The default ramp at 20 requests a second and 1 % errors. Simulated with another program before there was a planner, 100
--- rollouts each: 1.5 % slip through in 36, 1.25 % in 95; at 5 a second 2 % in 24; at 200 a second 1.25 % in 33.
-SELECT stage, percent, lasts, rows_treatment, rows_control, round(smallest_effect::numeric, 1) AS smallest_effect, round(found::numeric, 1) AS found FROM flagscope.plan_rollout(stages => NULL, requests_per_second => 20, baseline => 0.01);
+-- The default ramp at 20 requests a second and 1 % errors. Simulated with another program before there was a planner,
+-- 100 rollouts each: 1.5 % slip through in 36, 1.25 % in 95; at 5 a second 2 % in 24; at 200 a second 1.25 % in 33.
+SELECT stage, percent, lasts, rows_treatment, rows_control, round(smallest_effect::numeric, 1) AS smallest_effect,
+    round(found::numeric, 1) AS found
+FROM flagscope.plan_rollout(stages => NULL, requests_per_second => 20, baseline => 0.01);
 SELECT x.rate, x.effect, x.simulated, abs(1 - p.found - x.simulated) < 0.12 AS as_simulated
 FROM (VALUES (20, 1.5, 0.36), (20, 1.25, 0.95), (5, 2, 0.24), (200, 1.25, 0.33)) x(rate, effect, simulated),
-    LATERAL (SELECT p.found FROM flagscope.plan_rollout(stages => NULL, requests_per_second => x.rate, baseline => 0.01, effect => x.effect) p WHERE p.stage IS NULL) p;
+    LATERAL (SELECT p.found
+        FROM flagscope.plan_rollout(stages => NULL, requests_per_second => x.rate, baseline => 0.01,
+            effect => x.effect) p
+        WHERE p.stage IS NULL) p;
 -- The same question has the same answer.
-SELECT count(DISTINCT p::text) FROM generate_series(1, 3) i, flagscope.plan_rollout('{10, 100}'::numeric[], 50, 0.02) p WHERE p.stage IS NULL;
--- More traffic, or a longer ramp, finds smaller effects; what hurts by a decrease is planned as well, and rates and means.
+SELECT count(DISTINCT p::text)
+FROM generate_series(1, 3) i, flagscope.plan_rollout('{10, 100}'::numeric[], 50, 0.02) p WHERE p.stage IS NULL;
+-- More traffic, or a longer ramp, finds smaller effects;
+-- what hurts by a decrease is planned as well, and rates and means.
 SELECT bool_and(a.smallest_effect > b.smallest_effect AND a.smallest_effect > c.smallest_effect) AS as_expected
-FROM flagscope.plan_rollout('{10, 50}'::numeric[], 20, 0.05) a JOIN flagscope.plan_rollout('{10, 50}'::numeric[], 100, 0.05) b USING (stage)
+FROM flagscope.plan_rollout('{10, 50}'::numeric[], 20, 0.05) a
+    JOIN flagscope.plan_rollout('{10, 50}'::numeric[], 100, 0.05) b USING (stage)
     JOIN flagscope.plan_rollout('{10, 50}'::numeric[], 20, 0.05, min_duration => '1 hour') c USING (stage);
-SELECT kind, harm, p.stage, p.rows_treatment, p.smallest_effect BETWEEN 1 AND 3 AS plausible, p.found BETWEEN 0 AND 1 AS chance, p.safe_after > '0' AS safe
-FROM (VALUES ('proportion'::flagscope.metric_kind, 'decrease'::flagscope.harm, 0.3, NULL::float8, NULL::float8), ('rate', 'increase', 0.05, NULL, NULL), ('mean', 'increase', 0.2, 0.3, 5), ('mean', 'decrease', 40, 30, 500)) k(kind, harm, baseline, deviation, cap),
-    LATERAL flagscope.plan_rollout('{50, 100}'::numeric[], 100, k.baseline, kind => k.kind, harm => k.harm, deviation => k.deviation, cap => k.cap) p ORDER BY 1, 2, 3 NULLS LAST;
+SELECT kind, harm, p.stage, p.rows_treatment, p.smallest_effect BETWEEN 1 AND 3 AS plausible,
+    p.found BETWEEN 0 AND 1 AS chance, p.safe_after > '0' AS safe
+FROM (VALUES ('proportion'::flagscope.metric_kind, 'decrease'::flagscope.harm, 0.3, NULL::float8, NULL::float8),
+    ('rate', 'increase', 0.05, NULL, NULL), ('mean', 'increase', 0.2, 0.3, 5),
+    ('mean', 'decrease', 40, 30, 500)) k(kind, harm, baseline, deviation, cap),
+    LATERAL flagscope.plan_rollout('{50, 100}'::numeric[], 100, k.baseline, kind => k.kind, harm => k.harm,
+        deviation => k.deviation, cap => k.cap) p
+ORDER BY 1, 2, 3 NULLS LAST;
 
 -- A flag: from its metrics' past.
 SELECT flagscope.create_flag('checkout');
@@ -26,31 +39,45 @@ SELECT flagscope.plan_rollout('checkout');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');
 SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
 SELECT flagscope.create_metric('never', 'proportion', 'span', '{"name": "pay"}', '{"name": "else"}');
-SELECT flagscope.create_guardrail('checkout', 'errors'), flagscope.create_guardrail('checkout', 'duration'), flagscope.create_guardrail('checkout', 'never'),
-    flagscope.create_guardrail('checkout', 'errors', name => 'too many', limit_value => 0.03), flagscope.create_guardrail('checkout', 'errors', name => 'in shadow', shadow => true);
+SELECT flagscope.create_guardrail('checkout', 'errors'), flagscope.create_guardrail('checkout', 'duration'),
+    flagscope.create_guardrail('checkout', 'never'),
+    flagscope.create_guardrail('checkout', 'errors', name => 'too many', limit_value => 0.03),
+    flagscope.create_guardrail('checkout', 'errors', name => 'in shadow', shadow => true);
 SELECT guardrail, stage, words FROM flagscope.plan_rollout('checkout', at => '2040-01-02 13:00');
-SELECT guardrail, stage, percent, rows_treatment, rows_control FROM flagscope.plan_rollout('checkout', requests_per_second => 10, baseline => 0.01, stages => '{10, 100}', at => '2040-01-02 13:00') WHERE guardrail IN ('errors', 'too many');
+SELECT guardrail, stage, percent, rows_treatment, rows_control
+FROM flagscope.plan_rollout('checkout', requests_per_second => 10, baseline => 0.01, stages => '{10, 100}',
+    at => '2040-01-02 13:00')
+WHERE guardrail IN ('errors', 'too many');
 -- An hour at 10 a second.
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
-SELECT timestamptz '2040-01-02 12:00:00' + i * interval '100 ms', 'span', 'pay', exp(sin(i)) / 10, i % 50 = 0, '{"checkout": "off"}' FROM generate_series(0, 35999) i;
-SELECT guardrail, stage, percent, lasts, rows_treatment, rows_control, smallest_effect BETWEEN 1.02 AND 5 AS plausible, words LIKE 'not planned%' AS unplanned
+SELECT timestamptz '2040-01-02 12:00:00' + i * interval '100 ms', 'span', 'pay', exp(sin(i)) / 10, i % 50 = 0,
+    '{"checkout": "off"}'
+FROM generate_series(0, 35999) i;
+SELECT guardrail, stage, percent, lasts, rows_treatment, rows_control, smallest_effect BETWEEN 1.02 AND 5 AS plausible,
+    words LIKE 'not planned%' AS unplanned
 FROM flagscope.plan_rollout('checkout', at => '2040-01-02 13:00');
 -- Stages of a draft, and its minimal samples.
-SELECT flagscope.create_rollout('checkout', stages => '{1, 50}', min_duration => '5 minutes', min_sample => 600) AS id \gset
-SELECT stage, percent, lasts, rows_treatment FROM flagscope.plan_rollout('checkout', at => '2040-01-02 13:00') WHERE guardrail = 'errors' AND stage IS NOT NULL;
+SELECT flagscope.create_rollout('checkout', stages => '{1, 50}', min_duration => '5 minutes',
+    min_sample => 600) AS id \gset
+SELECT stage, percent, lasts, rows_treatment
+FROM flagscope.plan_rollout('checkout', at => '2040-01-02 13:00') WHERE guardrail = 'errors' AND stage IS NOT NULL;
 -- What is left, in the report.
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00') IS NOT NULL AS started;
-SELECT regexp_replace(r, '[0-9.]+ (times|min|%|s\M)', 'N \1', 'g') FROM flagscope.rollout_report(:id, '2040-01-02 13:01') r WHERE r ~ 'can still|slip';
+SELECT regexp_replace(r, '[0-9.]+ (times|min|%|s\M)', 'N \1', 'g')
+FROM flagscope.rollout_report(:id, '2040-01-02 13:01') r WHERE r ~ 'can still|slip';
 
 -- Data of which nothing can be planned takes neither the report nor the other guardrails with it: values that do not
 -- differ, traffic so thin that a stage would last for ages.
-SELECT flagscope.create_flag('constant'), flagscope.create_metric('amount', 'mean', 'event', '{"name": "sale"}', cap => 10);
+SELECT flagscope.create_flag('constant'),
+    flagscope.create_metric('amount', 'mean', 'event', '{"name": "sale"}', cap => 10);
 SELECT flagscope.create_guardrail('constant', 'amount');
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
-SELECT timestamptz '2040-01-02 12:00:00' + i * interval '10 s', 'event', 'sale', 5, '{"constant": "off"}' FROM generate_series(0, 99) i;
+SELECT timestamptz '2040-01-02 12:00:00' + i * interval '10 s', 'event', 'sale', 5, '{"constant": "off"}'
+FROM generate_series(0, 99) i;
 SELECT guardrail, stage, words FROM flagscope.plan_rollout('constant', at => '2040-01-02 13:00');
 SELECT flagscope.start_rollout(flagscope.create_rollout('constant'), at => '2040-01-02 13:00') IS NOT NULL AS started;
-SELECT count(*) > 5 AS reported FROM flagscope.rollout_report((SELECT id FROM flagscope.rollout WHERE flag = 'constant'), '2040-01-02 13:01');
+SELECT count(*) > 5 AS reported
+FROM flagscope.rollout_report((SELECT id FROM flagscope.rollout WHERE flag = 'constant'), '2040-01-02 13:01');
 SELECT flagscope.create_guardrail('constant', 'amount', name => 'patient', min_sample => 9000000000000000);
 SELECT guardrail, stage, words FROM flagscope.plan_rollout('constant', at => '2040-01-02 13:00');
 

@@ -1,5 +1,6 @@
--- A ramp over a million users: nobody leaves the treatment while it widens, stepping back moves the last joiners only, a
--- pause moves nobody; each share is as likely as it should be (chi-square, one degree of freedom: 10.83 is one in 1,000).
+-- A ramp over a million users: nobody leaves the treatment while it widens, stepping back moves the last joiners only,
+-- a pause moves nobody; each share is as likely as it should be (chi-square, one degree of freedom:
+-- 10.83 is one in 1,000).
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 SET client_min_messages = warning;
@@ -41,9 +42,12 @@ WITH flat AS (
     SELECT s.step, s.what, coalesce(s.percent, 0) AS percent, b.bucketing, b.bits, bit_count(b.bits) AS n
     FROM served s, LATERAL (VALUES ('v2', s.two), ('v3', s.three)) b(bucketing, bits)
 )
-SELECT f.bucketing, f.step, f.what, f.percent, f.n AS treated, bit_count(f.bits & ~before.bits) AS joined, bit_count(before.bits & ~f.bits) AS "left",
-    (SELECT e.bits = f.bits FROM flat e WHERE e.bucketing = f.bucketing AND e.step < f.step AND e.percent = f.percent ORDER BY e.step DESC LIMIT 1) AS same_as_before,
-    CASE WHEN f.percent NOT IN (0, 100) THEN (f.n - 10000 * f.percent) ^ 2 / (10000 * f.percent * (1 - f.percent / 100)) < 10.83 END AS share_is_fair
+SELECT f.bucketing, f.step, f.what, f.percent, f.n AS treated, bit_count(f.bits & ~before.bits) AS joined,
+    bit_count(before.bits & ~f.bits) AS "left",
+    (SELECT e.bits = f.bits FROM flat e WHERE e.bucketing = f.bucketing AND e.step < f.step AND e.percent = f.percent
+        ORDER BY e.step DESC LIMIT 1) AS same_as_before,
+    CASE WHEN f.percent NOT IN (0, 100) THEN
+        (f.n - 10000 * f.percent) ^ 2 / (10000 * f.percent * (1 - f.percent / 100)) < 10.83 END AS share_is_fair
 FROM flat f LEFT JOIN flat before ON before.bucketing = f.bucketing AND before.step = f.step - 1
 ORDER BY f.bucketing, f.step;
 
@@ -51,9 +55,14 @@ ORDER BY f.bucketing, f.step;
 SELECT flagscope.create_rollout('other', stages => '{25,100}') AS rollout;
 SELECT flagscope.start_rollout(3) AS stage;
 WITH other AS (
-    SELECT string_agg(flagscope.evaluate_boolean('other', 'user-' || i, NULL)::int::text, '' ORDER BY i)::bit varying AS bits FROM generate_series(1, 1000000) i
+    SELECT string_agg(flagscope.evaluate_boolean('other', 'user-' || i, NULL)::int::text,
+        '' ORDER BY i)::bit varying AS bits
+    FROM generate_series(1, 1000000) i
 ), field AS (
-    SELECT f.bucketing, bit_count(f.bits & o.bits)::float8 AS a, bit_count(f.bits & ~o.bits)::float8 AS b, bit_count(~f.bits & o.bits)::float8 AS c, bit_count(~f.bits & ~o.bits)::float8 AS d
-    FROM (SELECT 'v2' AS bucketing, two AS bits FROM served WHERE percent = 25 UNION ALL SELECT 'v3', three FROM served WHERE percent = 25) f, other o
+    SELECT f.bucketing, bit_count(f.bits & o.bits)::float8 AS a, bit_count(f.bits & ~o.bits)::float8 AS b,
+        bit_count(~f.bits & o.bits)::float8 AS c, bit_count(~f.bits & ~o.bits)::float8 AS d
+    FROM (SELECT 'v2' AS bucketing, two AS bits FROM served WHERE percent = 25
+            UNION ALL SELECT 'v3', three FROM served WHERE percent = 25) f, other o
 )
-SELECT DISTINCT bucketing, 1e6 * (a * d - b * c) ^ 2 / ((a + b) * (c + d) * (a + c) * (b + d)) < 10.83 AS independent FROM field ORDER BY 1;
+SELECT DISTINCT bucketing, 1e6 * (a * d - b * c) ^ 2 / ((a + b) * (c + d) * (a + c) * (b + d)) < 10.83 AS independent
+FROM field ORDER BY 1;

@@ -18,9 +18,11 @@ SELECT must, name, rollouts, as_it_must FROM judged ORDER BY must, name;
 -- A total outage of 1 % is seen within half a minute.
 SELECT bool_and(delay <= 30) AS at_once FROM outcome WHERE name LIKE 'total outage%';
 -- Flags serve what the last decision says.
-SELECT count(*) FROM outcome o JOIN flagscope.flag_state f ON f.flag = o.flag WHERE o.rolled_back AND (f.percent IS NOT NULL OR f.default_variant <> 'off');
+SELECT count(*) FROM outcome o JOIN flagscope.flag_state f ON f.flag = o.flag
+WHERE o.rolled_back AND (f.percent IS NOT NULL OR f.default_variant <> 'off');
 -- Each user that was hurt is counted once; before the outage was seen it had at most the users of its 1 %.
-SELECT bool_and(users BETWEEN 1 AND least(100, affected)) AS users_are_counted FROM outcome WHERE name LIKE 'total outage%';
+SELECT bool_and(users BETWEEN 1 AND least(100, affected)) AS users_are_counted
+FROM outcome WHERE name LIKE 'total outage%';
 DROP VIEW pg_temp.look, judged;
 DROP TABLE sim, scenario, waiting, hurt, outcome, pg_temp.rival;
 DROP PROCEDURE play;

@@ -16,7 +16,8 @@ CREATE FUNCTION pg_temp.spans(variant text, at timestamptz, n integer, errors in
     FROM generate_series(1, n) i;
 $$;
 -- What a tick did, and why the ramp is where it is after it.
-CREATE FUNCTION pg_temp.tick(at timestamptz, OUT strata int, OUT guardrails int, OUT decisions int, OUT gate text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION pg_temp.tick(at timestamptz, OUT strata int, OUT guardrails int, OUT decisions int, OUT gate text)
+LANGUAGE plpgsql AS $$
 BEGIN
     SELECT t.strata, t.guardrails, t.decisions INTO strata, guardrails, decisions FROM flagscope.tick(at) t;
     gate := coalesce(flagscope.ramp_gate(1, at), 'clear');
