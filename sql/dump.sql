@@ -69,6 +69,7 @@ SELECT pg_extension_config_dump('_flagscope.uncounted_total', '');
 SELECT pg_extension_config_dump('flagscope.rollout_health', '');
 SELECT pg_extension_config_dump('flagscope.outbox', '');
 SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
+SELECT pg_extension_config_dump('flagscope.outbox_delivery', '');
 
 CREATE TRIGGER expect_rows BEFORE INSERT ON _flagscope.manifest FOR EACH ROW EXECUTE FUNCTION _flagscope.expect_rows();
 CREATE TRIGGER give_way BEFORE INSERT ON flagscope.setting FOR EACH ROW EXECUTE FUNCTION _flagscope.give_way();

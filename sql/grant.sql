@@ -113,8 +113,10 @@ CREATE FUNCTION flagscope.grant_deliverer(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text);
+    PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text),
+        _flagscope.grant_functions(target, 'flagscope'::text, '{end_delivery,take_deliveries}'::text[]);
     EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, delivered_at) ON flagscope.outbox TO %s', target);
+    EXECUTE format('GRANT SELECT, UPDATE (attempts, next_try_at, ended_at) ON flagscope.outbox_delivery TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS
     'lets a role deliver notifications from the outbox, and nothing else';
@@ -150,6 +152,7 @@ BEGIN
         exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
     -- Payloads of notifications cannot be changed.
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
+    EXECUTE format('GRANT UPDATE (attempts, next_try_at, ended_at), DELETE ON flagscope.outbox_delivery TO %s', target);
     EXECUTE format('GRANT DELETE ON _flagscope.telemetry_stray TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_admin(regrole) IS

@@ -321,7 +321,8 @@ extension_sql_file!(
     ]
 );
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
-extension_sql_file!("../sql/api/rollout_action.sql", name = "rollout_action_api", requires = ["decision_api"]);
+extension_sql_file!("../sql/api/delivery.sql", name = "delivery_api", requires = ["decision_api"]);
+extension_sql_file!("../sql/api/rollout_action.sql", name = "rollout_action_api", requires = ["delivery_api"]);
 extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["rollout_action_api"]);
 extension_sql_file!("../sql/api/reference.sql", name = "reference_api", requires = ["by_flag_api"]);
 extension_sql_file!("../sql/api/alert.sql", name = "alert_api", requires = ["reference_api", calendar::utc]);

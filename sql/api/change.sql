@@ -84,6 +84,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.coincident_changes(text, text, text, timestamptz, timestamptz, timestamptz) IS
     'what changed from since (15 minutes before at) to until, the nearest to at, when the harm began (until), first: '
-    'stages of the flag''s own rollout, decisions on others, flags changed, events named "deployment"; control_moved: '
-    'did '
-    'the control''s own metric move there too (a shared cause); closeness: its distance to at. Nearness is no proof';
+    'stages of the flag''s own rollout, decisions on others, flags changed, events named "deployment"; '
+    'control_moved: did the control''s own metric move there too (a shared cause); closeness: its distance to at. '
+    'Nearness is no proof';

@@ -70,9 +70,8 @@ DECLARE
             WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END),
         name '_flagscope');
     within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
-    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) INSERT '
-        'INTO _flagscope.%I SELECT * FROM moved',
-        parent || '_stray', within, name);
+    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) '
+        'INSERT INTO _flagscope.%I SELECT * FROM moved', parent || '_stray', within, name);
 BEGIN
     -- Parents are always locked before children, the order in which readers lock: no deadlocks. At first with the lock
     -- of an INSERT, so that writers continue while the stray rows of the range, possibly many, are moved.

@@ -269,7 +269,8 @@ BEGIN
     PERFORM _flagscope.require_flag(flag), _flagscope.finite('a plan', at);
     IF NOT (requests_per_second > 0 AND requests_per_second < 'Infinity') THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = format('requests_per_second must be a positive number, got "%s"', requests_per_second),
+            MESSAGE = _flagscope.message('requests_per_second must be a positive number, got "%s"',
+                requests_per_second::text),
             HINT = 'It counts those of both arms together; NULL takes what was measured.';
     END IF;
     SELECT x.* INTO r FROM flagscope.rollout x

@@ -95,10 +95,9 @@ AS $$
                 'or its variant must be one of the rollout''s' END END),
         (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio')
             AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
-        (4,
-            CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0
-                AND (s ->> 'values')::bigint > 0 THEN
-                format('%s rows have no finite value and do not count', s ->> 'invalid') END),
+        (4, CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0
+            AND (s ->> 'values')::bigint > 0 THEN
+            format('%s rows have no finite value and do not count', s ->> 'invalid') END),
         (5, CASE WHEN m.kind = 'proportion' AND (s ->> 'n')::bigint > 0
             AND (s ->> 'events')::bigint IN (0, (s ->> 'n')::bigint)
             THEN format('%s row is an event', CASE (s ->> 'events')::bigint WHEN 0 THEN 'no' ELSE 'every' END) END),

@@ -127,10 +127,18 @@ AS $$
     UNION ALL
     -- Without any deliverer, nothing is overdue.
     SELECT 'outbox', CASE WHEN min(o.created_at) < clock_timestamp() - interval '10 minutes' AND bool_or(delivers.yes)
-            THEN 'warning' ELSE 'ok' END,
-        min(o.created_at), CASE WHEN bool_or(delivers.yes) THEN format('%s rows to deliver', count(o.id))
-            ELSE 'no notification has ever been delivered' END
+            OR min(failing.words) IS NOT NULL THEN 'warning' ELSE 'ok' END,
+        min(o.created_at),
+        concat_ws('; ', CASE WHEN bool_or(delivers.yes) THEN format('%s rows to deliver', count(o.id))
+            ELSE 'no notification has ever been delivered' END, min(failing.words))
     FROM (SELECT EXISTS (SELECT FROM flagscope.outbox x WHERE x.attempts > 0) AS yes) delivers
+        CROSS JOIN (
+            -- Rows that a sink did not want have ended at the first attempt.
+            SELECT string_agg(format('sink %s: %s', d.sink, d.problem), '; ' ORDER BY d.sink) AS words
+            FROM (SELECT DISTINCT ON (x.sink) x.sink, x.problem FROM flagscope.outbox_delivery x
+                WHERE x.problem IS NOT NULL AND (x.ended_at IS NULL AND x.attempts > 2
+                    OR x.attempts > 1 AND x.ended_at > clock_timestamp() - interval '1 hour')
+                ORDER BY x.sink, x.outbox_id DESC) d) failing
         LEFT JOIN flagscope.outbox o ON o.delivered_at IS NULL;
 $$;
 COMMENT ON FUNCTION _flagscope.store_states() IS 'maintenance and deliveries for the view health';

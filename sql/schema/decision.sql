@@ -75,12 +75,34 @@ CREATE TABLE flagscope.outbox (
     delivered_at timestamptz
 );
 COMMENT ON TABLE flagscope.outbox IS
-    'notifications to deliver; deliverers lock rows FOR UPDATE SKIP LOCKED and are woken by NOTIFY flagscope_outbox';
+    'notifications to deliver; flagscope-gateway sends them to its sinks, woken by NOTIFY flagscope_outbox';
 COMMENT ON COLUMN flagscope.outbox.id IS 'number of the notification';
-COMMENT ON COLUMN flagscope.outbox.kind IS 'decision or health';
+COMMENT ON COLUMN flagscope.outbox.kind IS 'decision, health or correlation';
 COMMENT ON COLUMN flagscope.outbox.payload IS 'what is told, as JSON';
 COMMENT ON COLUMN flagscope.outbox.created_at IS 'when it happened';
 COMMENT ON COLUMN flagscope.outbox.attempts IS 'deliveries that were tried';
 COMMENT ON COLUMN flagscope.outbox.next_try_at IS 'when it is tried next';
-COMMENT ON COLUMN flagscope.outbox.delivered_at IS 'when it was delivered; NULL: not yet';
+COMMENT ON COLUMN flagscope.outbox.delivered_at IS 'when the last of its sinks was done with it; NULL: not yet';
 CREATE INDEX outbox_to_deliver ON flagscope.outbox (next_try_at) WHERE delivered_at IS NULL;
+
+CREATE TABLE flagscope.outbox_delivery (
+    outbox_id   bigint NOT NULL REFERENCES flagscope.outbox ON DELETE CASCADE,
+    sink        text NOT NULL,
+    attempts    integer NOT NULL DEFAULT 0,
+    next_try_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at    timestamptz,
+    problem     text,
+    PRIMARY KEY (outbox_id, sink)
+);
+COMMENT ON TABLE flagscope.outbox_delivery IS
+    'what became of a notification at each sink, so that a sink that fails repeats only its own';
+COMMENT ON COLUMN flagscope.outbox_delivery.outbox_id IS 'the notification';
+COMMENT ON COLUMN flagscope.outbox_delivery.sink IS 'name of the sink, as flagscope-gateway is configured';
+COMMENT ON COLUMN flagscope.outbox_delivery.attempts IS 'deliveries that were tried';
+COMMENT ON COLUMN flagscope.outbox_delivery.next_try_at IS
+    'when it is tried next; a gateway that delivers it now has set it ahead';
+COMMENT ON COLUMN flagscope.outbox_delivery.ended_at IS
+    'when this sink was done with it; NULL: it is still to be delivered';
+COMMENT ON COLUMN flagscope.outbox_delivery.problem IS
+    'why the last try failed; of one that has ended: why it was not delivered; NULL: it was';
+CREATE INDEX outbox_delivery_due ON flagscope.outbox_delivery (sink, next_try_at) WHERE ended_at IS NULL;

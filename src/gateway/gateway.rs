@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::auth::Auth;
 use crate::config::Config;
-use crate::flags::Flags;
+use crate::flags::{Exposures, Flags};
 use crate::metric::Metrics;
 use crate::telemetry::Queue;
 
@@ -21,6 +21,8 @@ pub struct Gateway {
     pub flags: Flags,
     /// The rows that wait to be stored.
     pub queue: Queue,
+    /// The exposures that it has recorded lately.
+    pub exposures: Exposures,
     /// What it counts.
     pub metrics: Metrics,
     /// Whether it will end: `/readyz` says so before the sockets close.
@@ -41,7 +43,8 @@ impl Gateway {
         let tasks = Tasks::default();
         let queue = Queue::new(config.ingest_queue, config.ingest_group);
         let (ending, draining) = (AtomicBool::new(false), watch::Sender::new(false));
-        Ok(Self { config, auth, flags, queue, metrics: Metrics::new(), ending, draining, streams, tasks })
+        let (exposures, metrics) = (Exposures::default(), Metrics::new());
+        Ok(Self { config, auth, flags, queue, exposures, metrics, ending, draining, streams, tasks })
     }
 
     /// Room for another stream, if there is any.

@@ -7,6 +7,7 @@ mod admin;
 mod auth;
 pub mod config;
 mod database;
+mod deliver;
 mod flags;
 mod gateway;
 mod grpc;
@@ -60,6 +61,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
     if !gateway.config.otlp_http.is_empty() || !gateway.config.otlp_grpc.is_empty() {
         telemetry::spawn_senders(&gateway)?;
     }
+    deliver::spawn(&gateway)?;
     tokio::spawn(follower.run());
     Ok(Running { gateway, tls, bound })
 }

@@ -20,6 +20,8 @@ fn main() -> ExitCode {
             for key in KEYS {
                 println!("{} = {:?}", key.name, (key.show)(&config));
             }
+            println!("auth.keys = {:?}", config.keys.iter().map(|key| key.id.as_str()).collect::<Vec<_>>());
+            println!("deliver.sinks = {:?}", config.sinks.iter().map(|sink| sink.name.as_str()).collect::<Vec<_>>());
             ExitCode::SUCCESS
         }
         Ok(Command::Run(config)) => {

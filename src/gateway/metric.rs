@@ -131,6 +131,10 @@ pub struct Metrics {
     pub records: Labelled,
     /// Bytes of telemetry, unpacked.
     pub received_bytes: Counter,
+    /// Rows of the outbox, by sink and what became of them.
+    pub deliveries: Labelled,
+    /// Exposures, by what became of them.
+    pub exposures: Labelled,
     /// Times to store a group.
     pub commits: Times,
     /// Flags evaluated.
@@ -176,6 +180,10 @@ impl Metrics {
         self.refused.write(&mut out, "flagscope_gateway_refused_total");
         head(&mut out, "records_total", "counter", "records of telemetry by what became of them");
         self.records.write(&mut out, "flagscope_gateway_records_total");
+        head(&mut out, "deliveries_total", "counter", "notifications by sink and what became of them");
+        self.deliveries.write(&mut out, "flagscope_gateway_deliveries_total");
+        head(&mut out, "exposures_total", "counter", "exposures by what became of them");
+        self.exposures.write(&mut out, "flagscope_gateway_exposures_total");
         head(&mut out, "commit_seconds", "histogram", "time to store a group of rows");
         self.commits.write(&mut out, "flagscope_gateway_commit_seconds", "");
         for (name, help, counter) in [

@@ -78,7 +78,10 @@ async fn call(gateway: &Arc<Gateway>, services: Services, request: Request) -> (
             (Service::FlagdSync, flags::sync::answer(gateway, method, request).await)
         }
         (_, "grpc.health.v1.Health") if method == "Check" => (Service::Other, health(gateway)),
-        _ => (Service::Other, grpc::failed(&Status::new(Code::Unimplemented, "there is no such service here"))),
+        _ => {
+            web::drain(request.into_body()).await;
+            (Service::Other, grpc::failed(&Status::new(Code::Unimplemented, "there is no such service here")))
+        }
     }
 }
 

@@ -4,26 +4,8 @@
 command -v curl >/dev/null || { say "skipped: there is no curl" && exit 0; }
 fresh_cluster test-gateway --set flagscope.enabled=off
 
-# fails "text" 'part of what it says' arguments: the gateway ends with 2.
-fails() {
-  local text=$1 part=$2 said status=0
-  shift 2
-  said=$(timeout 20 "$gateway" --listen.ofrep 127.0.0.1:0 --listen.admin 127.0.0.1:0 "$@" 2>&1) || status=$?
-  [[ $said = *"$part"* ]] && said=right
-  is "$text" "$status $said" "2 right"
-}
-fails "without a database's URL it says so" "database.url is missing"
-fails "a key that does not exist is an error" "flags.pol is no key" --flags.pol 5s --database.url "$(url postgres)"
-fails "without the extension it says what to do" "As a superuser, in it: CREATE EXTENSION flagscope;" --database.url "$(url postgres)"
 sql "CREATE EXTENSION flagscope; CREATE ROLE gate LOGIN"
-fails "a role without rights is told which it needs" "SELECT flagscope.grant_writer('gate');" --database.url "$(url gate)"
-sql "SELECT flagscope.grant_writer('gate'); UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'flagscope'"
-fails "another version is told, too" "has flagscope 0.0.9" --database.url "$(url gate)"
-sql "UPDATE pg_extension SET extversion = x.default_version FROM pg_available_extensions x WHERE extname = 'flagscope' AND x.name = extname"
-fails "an environment that does not exist" 'environment "prodaction" does not exist' --database.url "$(url gate)" --environment prodaction
-is "--check shows the configuration without secrets" \
-  "$("$gateway" --check --database.url 'postgresql://gate:hunter2@db.example/shop' --flags.poll 5s | grep -cE '^database.url = "postgresql://gate@db.example/shop"$|^flags.poll = "5s"$|hunter2')" 2
-
+sql "SELECT flagscope.grant_writer('gate')" >/dev/null
 sql "SELECT flagscope.create_flag('checkout', '{\"old\": \"/cart\", \"new\": \"/pay\"}', 'old', 'string', metadata => '{\"team\": \"shop\"}');
   SELECT flagscope.create_flag('a/b ü'); SELECT flagscope.create_flag('off', enabled => false);
   SELECT flagscope.set_targeting('checkout', '{\"if\": [{\"==\": [{\"var\": \"plan\"}, \"pro\"]}, \"new\", null]}')" >/dev/null
@@ -124,6 +106,25 @@ is "but gets it for a client that knows of it" "$(post "/ofrep/v1/evaluate/flags
 serve poller --database.listen_url off --flags.poll 200ms
 sql "DELETE FROM flagscope.flag_definition" >/dev/null
 until_is "polling alone finds a deleted flag" 5 '' keys
+
+# Exposures: of a flag that is rolled out, to whom is asked for by name, once.
+sql "SELECT flagscope.create_flag('ramp'), flagscope.create_flag('plain')" >/dev/null
+sql "SELECT flagscope.start_rollout(flagscope.create_rollout('ramp', stages => '{50, 100}'), reason => 'release', actor => 'ann')" >/dev/null
+serve exposing --exposures rollouts
+ask() { post "/ofrep/v1/evaluate/flags/$1" "{\"context\":{\"targetingKey\":\"$2\"}}" >/dev/null; }
+until_is "senders are connected" 10 200 status -H 'Content-Type: application/json' --data '{}' "$otlp/v1/logs"
+for user in u1 u2 u3 u1; do ask ramp "$user"; done
+ask plain u4
+post /ofrep/v1/evaluate/flags/ramp '' >/dev/null
+post /ofrep/v1/evaluate/flags '{"context":{"targetingKey":"u5"}}' >/dev/null
+until_is "who was given a variant of it is recorded" 10 "u1 u2 u3" sql "SELECT string_agg(subject, ' ' ORDER BY subject) FROM flagscope.exposure"
+is "as SQL would have given it" "$(sql "SELECT bool_and(x.variant = e.variant), min(x.service), min(x.reason) FROM flagscope.exposure x,
+  LATERAL flagscope.evaluate(x.flag, x.subject) e")" "t|flagscope-gateway|targeting_match"
+hold "LOCK TABLE flagscope.telemetry"
+ask ramp u6
+release
+until_is "no evaluation waits for the database" 10 1 sql "SELECT count(*) FROM flagscope.exposure WHERE subject = 'u6'"
+until_is "they are counted" 10 4 counted 'exposures_total\{outcome="stored"\}'
 
 # The end.
 curl -sSN "$ofrep/ofrep/v1/events" >"$work/last" &

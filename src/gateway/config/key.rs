@@ -158,6 +158,12 @@ pub const KEYS: &[Key] = &[
         |c| c.streams.to_string(),
     ),
     key(
+        "exposures",
+        "rollouts: record who was given which variant of a flag that is being rolled out; off: applications do so",
+        |c, text| put(&mut c.exposures, one_of(text, ["off", "rollouts"])),
+        |c| if c.exposures { "rollouts" } else { "off" }.to_owned(),
+    ),
+    key(
         "ingest.queue",
         "bytes of requests and rows that may wait, else 429; a request takes its length, and that of its rows",
         |c, text| put(&mut c.ingest_queue, size(text)),
@@ -218,6 +224,18 @@ pub const KEYS: &[Key] = &[
         |c| show_duration(c.idle_timeout),
     ),
     key(
+        "deliver.max_age",
+        "notifications that are older when a sink first gets to see them are not delivered to it",
+        |c, text| put(&mut c.deliver_max_age, positive(duration(text))),
+        |c| show_duration(c.deliver_max_age),
+    ),
+    key(
+        "deliver.ca",
+        "PEM file of an authority of the sinks' certificates, besides the system's",
+        |c, text| put(&mut c.deliver_ca, Ok(path(text))),
+        |c| show_path(&c.deliver_ca),
+    ),
+    key(
         "drain.delay",
         "from SIGTERM, while /readyz says 503, until listeners close",
         |c, text| put(&mut c.drain_delay, duration(text)),
@@ -238,16 +256,7 @@ pub const KEYS: &[Key] = &[
     key(
         "log.format",
         "text or json; lines on standard error",
-        |c, text| {
-            put(
-                &mut c.log_json,
-                match text {
-                    "text" => Ok(false),
-                    "json" => Ok(true),
-                    _ => Err(format!("neither text nor json: \"{text}\"")),
-                },
-            )
-        },
+        |c, text| put(&mut c.log_json, one_of(text, ["text", "json"])),
         |c| if c.log_json { "json" } else { "text" }.to_owned(),
     ),
     key(
@@ -269,6 +278,15 @@ fn choice(text: &str) -> Result<Option<bool>, String> {
         "true" => Ok(Some(true)),
         "false" => Ok(Some(false)),
         _ => Err(format!("neither true nor false: \"{text}\"")),
+    }
+}
+
+/// Whether it is the second of two words.
+fn one_of(text: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
+    match text {
+        _ if text == first => Ok(false),
+        _ if text == second => Ok(true),
+        _ => Err(format!("neither {first} nor {second}: \"{text}\"")),
     }
 }
 

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::Key;
+use crate::deliver::Sink;
 use crate::listen::Address;
 
 pub use key::{KEYS, Key as ConfigKey};
@@ -44,6 +45,7 @@ pub struct Config {
     pub reload: Duration,
     pub snapshot: Option<PathBuf>,
     pub streams: usize,
+    pub exposures: bool,
     pub ingest_queue: usize,
     pub ingest_group: usize,
     pub linger: Duration,
@@ -54,6 +56,9 @@ pub struct Config {
     pub connections: usize,
     pub body_timeout: Duration,
     pub idle_timeout: Duration,
+    pub sinks: Vec<Sink>,
+    pub deliver_max_age: Duration,
+    pub deliver_ca: Option<PathBuf>,
     pub drain_delay: Duration,
     pub drain_timeout: Duration,
     pub log_level: crate::log::Level,
@@ -88,6 +93,7 @@ impl Default for Config {
             reload: Duration::from_secs(300),
             snapshot: None,
             streams: 10_000,
+            exposures: false,
             ingest_queue: 192 << 20,
             ingest_group: 4 << 20,
             linger: Duration::from_millis(5),
@@ -98,6 +104,9 @@ impl Default for Config {
             connections: 10_000,
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
+            sinks: Vec::new(),
+            deliver_max_age: Duration::from_secs(86_400),
+            deliver_ca: None,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(25),
             log_level: crate::log::Level::Info,

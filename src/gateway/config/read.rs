@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Config, KEYS};
 use crate::auth::{Key, generate};
+use crate::deliver::Sink;
 
 /// What is to be done.
 #[derive(Debug)]
@@ -24,8 +25,9 @@ flagscope-gateway [--config FILE] [--check] [--KEY VALUE ...]
   --check         show the configuration as it is in effect, without secrets, and end
   --version       show the version, and end
 flagscope-gateway key new
-                  makes an API key, and shows it with the line for auth.keys (in the file only)
+                  makes an API key, and shows it with the line for auth.keys
 
+In the file only: auth.keys and deliver.sinks, each a list of tables; see the manual.
 Keys, each also as FLAGSCOPE_GATEWAY_SECTION_NAME; an argument counts more than the environment, and that more than the file:
 ";
 
@@ -51,7 +53,7 @@ pub fn read(
     let file = given.file.or_else(|| environment("FLAGSCOPE_GATEWAY_CONFIG").map(PathBuf::from));
     if let Some(path) = file {
         let text = std::fs::read_to_string(&path).map_err(|problem| format!("{}: {problem}", path.display()))?;
-        from_file(&mut config, &text).map_err(|problem| format!("{}: {problem}", path.display()))?;
+        from_file(&mut config, &text, &environment).map_err(|problem| format!("{}: {problem}", path.display()))?;
     }
     for key in KEYS {
         let variable = format!("FLAGSCOPE_GATEWAY_{}", key.name.replace('.', "_").to_uppercase());
@@ -111,17 +113,20 @@ fn set(config: &mut Config, name: &str, text: &str) -> Result<(), String> {
     (key.set)(config, text.trim()).map_err(|problem| format!("{name}: {problem}"))
 }
 
-fn from_file(config: &mut Config, text: &str) -> Result<(), String> {
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+fn from_file(config: &mut Config, text: &str, environment: Environment) -> Result<(), String> {
     let table: toml::Table = text.parse().map_err(|problem: toml::de::Error| problem.to_string())?;
-    flat(config, "", &table)
+    flat(config, "", &table, environment)
 }
 
-fn flat(config: &mut Config, above: &str, table: &toml::Table) -> Result<(), String> {
+fn flat(config: &mut Config, above: &str, table: &toml::Table, environment: Environment) -> Result<(), String> {
     for (key, value) in table {
         let name = if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
         match value {
             keys if name == "auth.keys" => config.keys = Key::read_all(keys)?,
-            toml::Value::Table(inner) => flat(config, &name, inner)?,
+            sinks if name == "deliver.sinks" => config.sinks = Sink::read_all(sinks, environment)?,
+            toml::Value::Table(inner) => flat(config, &name, inner, environment)?,
             value => set(config, &name, &text_of(&name, value)?)?,
         }
     }
@@ -175,10 +180,11 @@ mod tests {
         let mut config = Config::default();
         let text =
             "environment = 'staging'\n[listen]\nofrep = ['0.0.0.0:80', '[::]:80']\n[limits]\nconnections = 5\n";
-        from_file(&mut config, text).unwrap();
+        from_file(&mut config, text, &|_| None).unwrap();
         assert_eq!((config.environment.as_str(), config.ofrep.len(), config.connections), ("staging", 2, 5));
-        assert_eq!(from_file(&mut config, "[flags]\npol = '1s'").unwrap_err(), "flags.pol is no key; see --help");
-        assert!(from_file(&mut config, "flags = [").unwrap_err().contains("line 1"));
+        let problem = |text| from_file(&mut Config::default(), text, &|_| None).unwrap_err();
+        assert_eq!(problem("[flags]\npol = '1s'"), "flags.pol is no key; see --help");
+        assert!(problem("flags = [").contains("line 1"));
     }
 
     #[test]

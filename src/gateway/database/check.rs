@@ -16,7 +16,7 @@ pub enum Problem {
 }
 
 /// Checks it, and gives the key of the environment that was asked for.
-pub async fn check(client: &Client, environment: &str) -> Result<String, Problem> {
+pub async fn check(client: &Client, environment: &str, delivers: bool) -> Result<String, Problem> {
     let away = |error: tokio_postgres::Error| Problem::Away(describe(&error));
     let row = client
         .query_one(
@@ -29,6 +29,17 @@ pub async fn check(client: &Client, environment: &str) -> Result<String, Problem
     let (database, role, version): (String, String, Option<String>) =
         (row.try_get(0).map_err(away)?, row.try_get(1).map_err(away)?, row.try_get(2).map_err(away)?);
     fits(&database, version.as_deref()).map_err(Problem::Unfit)?;
+    if delivers {
+        let query = "SELECT pg_catalog.has_function_privilege(
+            'flagscope.take_deliveries(text, integer, interval)'::regprocedure, 'EXECUTE')";
+        let may = client.query_one(query, &[]).await.map_err(|error| explain(&error, &role))?;
+        if !may.try_get::<_, bool>(0).map_err(away)? {
+            return Err(Problem::Unfit(format!(
+                "role \"{role}\" may not deliver notifications to deliver.sinks. As a superuser: \
+                SELECT flagscope.grant_deliverer('{role}');"
+            )));
+        }
+    }
     let asked = Some(environment).filter(|name| !name.is_empty());
     let found = client.query_one("SELECT key FROM flagscope.flag_set($1)", &[&asked]).await;
     let row = found.map_err(|error| explain(&error, &role))?;

@@ -76,15 +76,17 @@ pub fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
 
-/// Evaluates one flag of a set, as a value of a type where one is asked for.
+/// Evaluates one flag of a set, as a value of a type where one is asked for. Calls back with the answer and whom it is for.
 pub fn one<R>(
     set: &Set,
     key: &str,
     asked: Option<ValueType>,
     given: Given,
-    then: impl FnOnce(&Answer) -> R,
+    then: impl FnOnce(&Answer, Option<&str>) -> R,
 ) -> Result<R, BadBody> {
-    with_context(given, now(), |context| answer(set, set.entry(key), asked, context, then))
+    with_context(given, now(), |context| {
+        answer(set, set.entry(key), asked, context, |answer| then(answer, context.targeting_key()))
+    })
 }
 
 /// Evaluates flags of a set with a context, which is read once for as many as a session has memory for.

@@ -6,21 +6,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::Notify;
-use tokio::task::JoinHandle;
-use tokio::time::{Instant, interval_at, sleep, timeout};
-use tokio_postgres::{AsyncMessage, Client};
+use tokio::time::{Instant, interval_at, sleep};
 
 use super::{Followed, Loaded, Set, snapshot};
-use crate::database::{Database, Driver, Problem, check, describe};
+use crate::database::{HEARTBEAT, Link, Linker, Problem, check, describe, jitter};
 use crate::gateway::Gateway;
 use crate::log;
 
 /// Changes that come within so long of one another are loaded at once.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-/// The connection is tried so often, and is dead where that takes longer.
-const HEARTBEAT: Duration = Duration::from_secs(10);
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What the database notifies by.
+const CHANNEL: &str = "flagscope_flag";
 /// Between two attempts to connect: from the first to the second, doubled each time.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
@@ -35,47 +31,26 @@ pub enum Start {
 /// Keeps the sets of a gateway.
 pub struct Follower {
     gateway: Arc<Gateway>,
-    database: Database,
-    listens: bool,
+    linker: Linker,
     cursors: HashMap<String, i64>,
-}
-
-/// A connection of a follower.
-struct Link {
-    client: Client,
-    /// A notification came.
-    told: Arc<Notify>,
-    driver: JoinHandle<String>,
-}
-
-impl Drop for Link {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
 }
 
 impl Follower {
     /// For a gateway.
     pub fn new(gateway: Arc<Gateway>) -> Result<Self, String> {
-        let config = &gateway.config;
-        let (listens, url) = match config.listen_url.as_str() {
-            "off" => (false, &config.database_url),
-            "" => (true, &config.database_url),
-            url => (true, &url.to_owned()),
-        };
-        let database = Database::new(url, config.database_ca.as_deref())?;
-        Ok(Self { gateway, database, listens, cursors: HashMap::new() })
+        let linker = Linker::new(&gateway.config)?;
+        Ok(Self { gateway, linker, cursors: HashMap::new() })
     }
 
     /// Tries it once: the error is what somebody has to change before this gateway can serve.
     pub async fn first(&mut self) -> Result<Start, String> {
-        let link = match self.connect().await {
+        let link = match self.linker.connect(CHANNEL).await {
             Ok(link) => link,
             Err(problem) => return Ok(Start::Away(problem)),
         };
         let gateway = Arc::clone(&self.gateway);
         for followed in gateway.flags.all() {
-            match check(&link.client, &followed.asked).await {
+            match check(&link.client, &followed.asked, !gateway.config.sinks.is_empty()).await {
                 Ok(_) => {}
                 Err(Problem::Unfit(problem)) => return Err(problem),
                 Err(Problem::Away(problem)) => return Ok(Start::Away(problem)),
@@ -114,11 +89,11 @@ impl Follower {
 
     async fn followed(&mut self, pause: &mut Duration) -> Result<String, String> {
         let gateway = Arc::clone(&self.gateway);
-        let mut link = self.connect().await?;
+        let mut link = self.linker.connect(CHANNEL).await?;
         self.load_all(&link).await?;
         *pause = BACKOFF.0;
         if !gateway.flags.is_up.swap(true, Ordering::Relaxed) {
-            log::info("the database is there", &[("database", &self.database.name())]);
+            log::info("the database is there", &[("database", &self.linker.name())]);
         }
         let every = |period: Duration| interval_at(Instant::now() + period, period);
         let config = &gateway.config;
@@ -137,40 +112,8 @@ impl Follower {
                 }
                 _ = poll.tick() => if self.has_changed(&link).await? { self.load_all(&link).await?; },
                 _ = reload.tick() => if self.load_all(&link).await? { self.gateway.metrics.drift.one(); },
-                _ = beat.tick() => {
-                    let alive = timeout(HEARTBEAT_TIMEOUT, link.client.simple_query("SELECT 1")).await;
-                    alive.map_err(|_| "the connection is silent".to_owned())?.map_err(|error| describe(&error))?;
-                }
+                _ = beat.tick() => link.beat().await?,
                 ended = &mut link.driver => return Ok(ended.unwrap_or_else(|problem| problem.to_string())),
-            }
-        }
-    }
-
-    async fn connect(&self) -> Result<Link, String> {
-        let (client, connection) = self.database.connect().await.map_err(|error| describe(&error))?;
-        let told = Arc::new(Notify::new());
-        let link = Link { client, driver: tokio::spawn(drive(connection, Arc::clone(&told))), told };
-        if self.listens {
-            // Before anything is read, so that no change falls between.
-            let listens = self.asked(&link, link.client.batch_execute("LISTEN flagscope_flag")).await;
-            if let Err(problem) = listens {
-                log::warn("no notifications: changes are polled for", &[("error", &problem)]);
-            }
-        }
-        Ok(link)
-    }
-
-    /// What the server answers, within the time that a statement has.
-    async fn asked<T>(
-        &self,
-        link: &Link,
-        query: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, String> {
-        match timeout(self.gateway.config.statement_timeout, query).await {
-            Ok(answer) => answer.map_err(|error| describe(&error)),
-            Err(_) => {
-                let _ = timeout(HEARTBEAT_TIMEOUT, self.database.cancel(&link.client)).await;
-                Err("a query took longer than database.statement_timeout".to_owned())
             }
         }
     }
@@ -200,7 +143,7 @@ impl Follower {
         let query =
             "SELECT key, version, cursor, metadata::text, segments::text, flags::text FROM flagscope.flag_set($1)";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&asked];
-        let row = self.asked(link, link.client.query_one(query, &parameters)).await?;
+        let row = link.asked(link.client.query_one(query, &parameters)).await?;
         let loaded = loaded(&row).map_err(|error| describe(&error))?;
         self.cursors.insert(followed.asked.clone(), loaded.cursor);
         self.gateway.metrics.loads.one();
@@ -230,7 +173,7 @@ impl Follower {
         let Some(cursor) = self.cursors.values().min().copied() else { return Ok(true) };
         let query = "SELECT environment, flag, version, state FROM flagscope.flag_changes($1)";
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&cursor];
-        let rows = self.asked(link, link.client.query(query, &parameters)).await?;
+        let rows = link.asked(link.client.query(query, &parameters)).await?;
         for followed in gateway.flags.all() {
             followed.confirm();
         }
@@ -262,24 +205,4 @@ fn loaded(row: &tokio_postgres::Row) -> Result<Loaded, tokio_postgres::Error> {
         segments: row.try_get(4)?,
         flags: row.try_get(5)?,
     })
-}
-
-/// Moves a connection until it ends, and returns why.
-async fn drive(mut connection: Driver, told: Arc<Notify>) -> String {
-    loop {
-        match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-            Some(Ok(AsyncMessage::Notification(_))) => told.notify_one(),
-            Some(Ok(_)) => {}
-            Some(Err(error)) => return describe(&error),
-            None => return "the connection was closed".to_owned(),
-        }
-    }
-}
-
-/// A time that is up to a quarter shorter, so that replicas do not come all at once.
-fn jitter(time: Duration) -> Duration {
-    let mut byte = [0];
-    // Without randomness they come at once.
-    let _ = getrandom::fill(&mut byte);
-    time - time / 4 * u32::from(byte[0]) / 256
 }

@@ -1,7 +1,7 @@
 //! Flags out: the set of each environment in memory, how it follows the database, and the protocols that ask it.
 //!
 //! `set` is a set, compiled; `follow` keeps it as the database has it; `snapshot` keeps it over a restart; `evaluate` reads
-//! a context; `ofrep` and `events` are OFREP, `etag` says what has not changed; `rpc` is flagd's evaluation, `sync` its
+//! a context; `exposure` records who was given what; `ofrep` and `events` are OFREP, `etag` says what has not changed; `rpc` is flagd's evaluation, `sync` its
 //! sync, `wire` their Struct.
 //!
 //! Invariant: a request sees one set from its beginning to its end, and never waits for the database.
@@ -9,6 +9,7 @@
 mod etag;
 mod evaluate;
 mod events;
+mod exposure;
 mod follow;
 pub mod ofrep;
 pub mod rpc;
@@ -26,6 +27,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::auth::{Auth, Caller, Refusal, Scope};
 
+pub use exposure::Exposures;
 pub use follow::{Follower, Start};
 pub use set::{Loaded, Set};
 

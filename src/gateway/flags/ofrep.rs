@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 
 use super::evaluate::{self, BadBody, Given, guarded};
-use super::{Followed, Set, etag, events};
+use super::{Followed, Set, etag, events, exposure};
 use crate::auth::{Caller, Refusal, Scope};
 use crate::gateway::Gateway;
 use crate::telemetry::Outcome;
@@ -63,7 +63,7 @@ fn refused(refusal: Refusal) -> Response {
     response
 }
 
-async fn one(gateway: &Gateway, followed: &Followed, key: &str, request: Request) -> Response {
+async fn one(gateway: &Arc<Gateway>, followed: &Followed, key: &str, request: Request) -> Response {
     let Some(key) = decoded(key) else {
         return failure(
             StatusCode::BAD_REQUEST,
@@ -80,7 +80,8 @@ async fn one(gateway: &Gateway, followed: &Followed, key: &str, request: Request
     gateway.metrics.evaluations.one();
     let mut out = Vec::with_capacity(256);
     let status = guarded(|| {
-        evaluate::one(&set, &key, None, Given::Json(&body), |answer| {
+        evaluate::one(&set, &key, None, Given::Json(&body), |answer, subject| {
+            exposure::record(gateway, &set, &key, answer, subject);
             ofrep::write(&mut out, &key, answer);
             status(answer)
         })

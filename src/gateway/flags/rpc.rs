@@ -11,12 +11,12 @@ use flagscope_core::targeting::{Answer, ErrorCode, ValueType, ofrep};
 use serde_json::{Map, Value, json};
 
 use super::evaluate::{self, BadBody, Given};
-use super::{Followed, Set, wire};
+use super::{Followed, Set, exposure, wire};
 use crate::auth::Scope;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Code, Status};
 use crate::telemetry::Outcome;
-use crate::web::{Feed, Request, Response};
+use crate::web::{self, Feed, Request, Response};
 
 /// So often a stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -25,7 +25,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(20);
 pub async fn answer(gateway: &Arc<Gateway>, method: &str, request: Request) -> Response {
     let followed = match gateway.flags.admit(&gateway.auth, request.headers(), Scope::Flags, None) {
         Ok((followed, _)) => followed,
-        Err(refusal) => return grpc::failed(&Status::of(&Outcome::Refused(refusal))),
+        Err(refusal) => {
+            web::drain(request.into_body()).await;
+            return grpc::failed(&Status::of(&Outcome::Refused(refusal)));
+        }
     };
     let asked = match method {
         "ResolveBoolean" => Some(ValueType::Boolean),
@@ -35,7 +38,10 @@ pub async fn answer(gateway: &Arc<Gateway>, method: &str, request: Request) -> R
         "ResolveObject" => Some(ValueType::Object),
         "ResolveAll" => None,
         "EventStream" => return events(gateway, followed),
-        _ => return grpc::failed(&Status::new(Code::Unimplemented, "there is no such method")),
+        _ => {
+            web::drain(request.into_body()).await;
+            return grpc::failed(&Status::new(Code::Unimplemented, "there is no such method"));
+        }
     };
     let config = &gateway.config;
     let message = match grpc::message(request, config.limit_ofrep, config.body_timeout).await {
@@ -70,12 +76,15 @@ fn fields(message: &[u8]) -> Result<(&[u8], &[u8]), Status> {
     Ok((first, second))
 }
 
-fn one(gateway: &Gateway, set: &Set, asked: ValueType, message: &[u8]) -> Result<Vec<u8>, Status> {
+fn one(gateway: &Arc<Gateway>, set: &Arc<Set>, asked: ValueType, message: &[u8]) -> Result<Vec<u8>, Status> {
     let (key, context) = fields(message)?;
     let key = wire::text(key).map_err(|error| Status::new(Code::InvalidArgument, error.message))?;
     gateway.metrics.evaluations.one();
-    evaluate::one(set, key, Some(asked), Given::Struct(context), |answer| resolved(key, asked, answer))
-        .unwrap_or_else(|problem| Err(invalid(&problem)))
+    let answered = evaluate::one(set, key, Some(asked), Given::Struct(context), |answer, subject| {
+        exposure::record(gateway, set, key, answer, subject);
+        resolved(key, asked, answer)
+    });
+    answered.unwrap_or_else(|problem| Err(invalid(&problem)))
 }
 
 fn resolved(key: &str, asked: ValueType, answer: &Answer) -> Result<Vec<u8>, Status> {

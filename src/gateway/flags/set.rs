@@ -55,6 +55,13 @@ pub struct Set {
     document: OnceLock<String>,
 }
 
+impl Entry {
+    /// Whether a rollout serves part of the subjects another variant.
+    pub fn is_split(&self) -> bool {
+        self.flag.as_ref().is_some_and(|flag| flag.definition().split.is_some())
+    }
+}
+
 impl Set {
     /// Compiles a set; flags that are as they were in `previous` are taken from it.
     pub fn new(loaded: Loaded, at: SystemTime, previous: Option<&Self>) -> Result<Self, serde_json::Error> {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flagscope_core::otlp;
-use hyper::header::{ALLOW, HeaderValue};
+use hyper::header::{ALLOW, HeaderMap, HeaderValue};
 use hyper::{Method, StatusCode};
 
 use crate::auth::{Caller, Scope};
@@ -78,18 +78,28 @@ pub async fn answer_grpc(gateway: &Arc<Gateway>, kind: otlp::Request, request: R
 }
 
 async fn take_grpc(gateway: &Arc<Gateway>, kind: otlp::Request, request: Request) -> Result<Outcome, Outcome> {
-    let caller = gateway.auth.admit(request.headers(), Scope::Otlp).map_err(Outcome::Refused)?;
-    let environments = environments(caller);
-    if !gateway.queue.is_open() {
-        return Err(Outcome::Away);
-    }
-    let named = request.headers().get("grpc-encoding").map_or(Ok(""), |name| name.to_str());
-    let packing = Packing::of(named.unwrap_or("?"))?;
+    let (environments, packing) = match expected(gateway, request.headers()) {
+        Ok(expected) => expected,
+        Err(outcome) => {
+            web::drain(request.into_body()).await;
+            return Err(outcome);
+        }
+    };
     let (body, room) = read::as_sent(gateway, request.into_body()).await?;
     let (is_packed, body) = grpc::unframe(body).map_err(|_| Outcome::Bad("not one message in a frame".to_owned()))?;
     let packing = if is_packed { packing } else { Packing::None };
     let (body, room) = read::unpack(gateway, packing, body, room).await?;
     Ok(store(gateway, kind, Form::Protobuf, body, room, environments).await)
+}
+
+/// What the head of a call says: where its telemetry counts, and how it is packed.
+fn expected(gateway: &Gateway, headers: &HeaderMap) -> Result<(Vec<String>, Packing), Outcome> {
+    let caller = gateway.auth.admit(headers, Scope::Otlp).map_err(Outcome::Refused)?;
+    if !gateway.queue.is_open() {
+        return Err(Outcome::Away);
+    }
+    let named = headers.get("grpc-encoding").map_or(Ok(""), |name| name.to_str());
+    Ok((environments(caller), Packing::of(named.unwrap_or("?"))?))
 }
 
 /// Takes a request of whoever may send it.
@@ -120,6 +130,19 @@ async fn take(
         Ok((body, room)) => store(gateway, kind, form, body, room, environments).await,
         Err(outcome) => outcome,
     }
+}
+
+/// Takes log records of our own making, as JSON; none without room or a database. The future says whether they are stored.
+pub fn record(gateway: &Arc<Gateway>, body: Bytes) -> Option<impl Future<Output = bool> + use<>> {
+    if !gateway.queue.is_open() {
+        return None;
+    }
+    let room = gateway.queue.room(body.len()).ok()?;
+    let gateway = Arc::clone(gateway);
+    Some(async move {
+        let stored = store(&gateway, otlp::Request::Logs, Form::Json, body, room, Vec::new()).await;
+        matches!(stored, Outcome::Stored { rejected: 0, .. })
+    })
 }
 
 /// Decodes a body, and waits until its rows are stored.

@@ -11,7 +11,7 @@ use super::Outcome;
 use super::inflate::Packing;
 use super::queue::Room;
 use crate::gateway::Gateway;
-use crate::web::Request;
+use crate::web::{self, Request};
 
 /// Above this a body is unpacked, or decoded, on a thread of its own, so that others do not wait behind it.
 pub const LARGE: usize = 256 << 10;
@@ -28,10 +28,15 @@ pub async fn read(gateway: &Arc<Gateway>, request: Request) -> Result<(Bytes, Ro
 pub async fn as_sent(gateway: &Arc<Gateway>, body: Incoming) -> Result<(Bytes, Room), Outcome> {
     let limit = gateway.config.limit_request;
     let announced = body.size_hint().lower();
-    if announced > limit as u64 {
-        return Err(Outcome::TooLong(limit));
-    }
-    let mut room = gateway.queue.room(announced as usize)?;
+    let room =
+        if announced > limit as u64 { Err(Outcome::TooLong(limit)) } else { gateway.queue.room(announced as usize) };
+    let mut room = match room {
+        Ok(room) => room,
+        Err(outcome) => {
+            web::drain(body).await;
+            return Err(outcome);
+        }
+    };
     let body = tokio::time::timeout(gateway.config.body_timeout, whole(body, limit, announced as usize, &mut room));
     Ok((body.await.unwrap_or(Err(Outcome::Late))?, room))
 }

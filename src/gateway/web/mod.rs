@@ -8,7 +8,7 @@ mod target;
 
 pub use answer::{Response, empty, json, plain};
 pub use body::{Body, Feed, stream};
-pub use read::{Unread, read};
+pub use read::{Unread, drain, read};
 pub use target::{decoded, parameter};
 
 /// A request as hyper gives it.

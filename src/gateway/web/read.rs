@@ -6,6 +6,10 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 
+/// So much of a body that is of no use is read, for so long.
+const DRAINED: usize = 1 << 20;
+const DRAINED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why a body was not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unread {
@@ -23,6 +27,22 @@ pub async fn read(body: Incoming, limit: usize, within: Duration) -> Result<Byte
         return Err(Unread::TooLong);
     }
     tokio::time::timeout(within, whole(body, limit)).await.unwrap_or(Err(Unread::Late))
+}
+
+/// Reads what is left of a body and throws it away, within bounds: clients of HTTP/2 that are answered before they have sent
+/// everything may take the end of the stream for a failure.
+pub async fn drain(mut body: Incoming) {
+    let work = async {
+        let mut left = DRAINED;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            if length > left {
+                return;
+            }
+            left -= length;
+        }
+    };
+    let _ = tokio::time::timeout(DRAINED_WITHIN, work).await;
 }
 
 async fn whole(mut body: Incoming, limit: usize) -> Result<Bytes, Unread> {

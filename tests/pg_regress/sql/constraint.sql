@@ -171,6 +171,8 @@ INSERT INTO reason VALUES
     ('flag_state_id_key', 'an identity that nobody sets'), ('rollout_pkey', 'an identity that nobody sets'),
     ('guardrail_pkey', 'an identity that nobody sets'), ('guardrail_policy_pkey', 'an identity that nobody sets'),
     ('change_freeze_pkey', 'an identity that nobody sets'), ('outbox_pkey', 'an identity that nobody sets'),
+    ('outbox_delivery_pkey', 'rows of take_deliveries() alone'),
+    ('outbox_delivery_outbox_id_fkey', 'rows of take_deliveries() alone'),
     ('rollout_excludes_others_of_its_group', 'said by start_rollout(): test ramp, and isolation test exclusion');
 
 -- What a statement is refused with, in a subtransaction: nothing of it stays.

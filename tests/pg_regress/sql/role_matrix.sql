@@ -36,7 +36,7 @@ INSERT INTO decided_relation VALUES
     ('flag_state rollout_stage', 'r', '', '', 'r(a)(w)d'), ('rollout', 'r', '', '', 'r(a)d'),
     -- telemetry comes in, and is read
     ('telemetry', 'r', 'a', '', 'ra'), ('telemetry_stray', 'r', '', '', 'rd'),
-    ('outbox', 'r', '', 'r(w)', 'r(w)d'),
+    ('outbox outbox_delivery', 'r', '', 'r(w)', 'r(w)d'),
     -- kept by the extension alone: books, rollups, what the worker notes
     ('served_flag correlation decision environment_history evaluation evaluation_stray flag_change flag_state_history '
         'guardrail_status rollout_health anomaly_point',
@@ -109,6 +109,7 @@ INSERT INTO decided_function VALUES
         'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object '
         'evaluate_string explain_evaluation export_flagd flag_set check_export flag_changes '
         'ofrep_evaluate ofrep_evaluate_all'),
+    ('flagscope', 'deliverer', 'end_delivery take_deliveries'),
     ('flagscope', 'writer admin',
         'expose ingest_otlp ingest_rows record record_event record_log record_metric record_span'),
     ('flagscope', 'admin',

@@ -20,8 +20,8 @@ SELECT flagscope.set_targeting('cart',
     '{"if": [{"==": [{"var": "plan"}, "pro"]}, "new", {"==": [{"var": "plan"}, "odd"]}, {"cat": ["non", "sense"]},
      {"in": ["@example.com", {"var": ["email", ""]}]}, "beta", null]}') > 0 AS set;
 SELECT c, e.* FROM unnest('{NULL,"{\"plan\": \"pro\"}","{\"plan\": \"odd\"}","{\"email\": \"ann@example.com\"}",'
-    '"{\"email\": 7}","{\"plan\": '
-    '[\"pro\"]}",[]}'::text[]) WITH ORDINALITY c(c, i), flagscope.evaluate('cart', 'ann', c::jsonb) e ORDER BY i;
+    '"{\"email\": 7}","{\"plan\": [\"pro\"]}",[]}'::text[]) WITH ORDINALITY c(c, i),
+    flagscope.evaluate('cart', 'ann', c::jsonb) e ORDER BY i;
 -- Elsewhere it has none; NULL and JSON's null take it away.
 SELECT variant, reason FROM flagscope.evaluate('cart', 'ann', '{"plan": "pro"}', 'stage');
 BEGIN;
@@ -85,8 +85,8 @@ SELECT flagscope.set_targeting('checkout', '{"if": [true, "on"]}') > 0 AS set;
 SELECT flagscope.set_prerequisites('checkout',
     '[{"flag": "search", "variant": "on"}, {"flag": "cart", "variant": "beta"}]') > 0 AS set;
 SELECT c, e.variant, e.reason, flagscope.explain_evaluation('checkout', 'ann', c::jsonb) -> 'words' AS words
-FROM unnest('{NULL,"{\"tester\": true}","{\"plan\": \"pro\"}","{\"tester\": '
-    'true, \"plan\": \"pro\"}"}'::text[]) WITH ORDINALITY c(c, i),
+FROM unnest('{NULL,"{\"tester\": true}","{\"plan\": \"pro\"}",'
+    '"{\"tester\": true, \"plan\": \"pro\"}"}'::text[]) WITH ORDINALITY c(c, i),
     flagscope.evaluate('checkout', 'ann', c::jsonb) e ORDER BY i;
 BEGIN;
 SELECT flagscope.disable_flag('search') > 0 AS disabled;

@@ -1,0 +1,151 @@
+//! A row of the outbox in words, the same for every sink that is read by people.
+
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+/// The longest text that goes to a sink; Slack takes 3000 characters, a card of Teams 28 KiB in all.
+const LONGEST: usize = 2500;
+
+/// A row of the outbox.
+#[derive(Clone, Copy)]
+pub struct News<'a> {
+    /// Its number.
+    pub id: i64,
+    /// `decision`, `health` or `correlation`.
+    pub kind: &'a str,
+    /// What is told.
+    pub payload: &'a Value,
+    /// The same as it is stored.
+    pub text: &'a str,
+    /// The database it comes from.
+    pub database: &'a str,
+    /// The time at which it is sent.
+    pub at: SystemTime,
+}
+
+impl News<'_> {
+    /// A text of the payload; empty where there is none.
+    pub fn field(&self, name: &str) -> &str {
+        self.payload.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// A value of the payload as text.
+    pub fn shown(&self, name: &str) -> String {
+        match self.payload.get(name) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(value) => value.to_string(),
+        }
+    }
+
+    /// What tells a repeated message from a new one.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        vec![("idempotency-key", format!("flagscope-{}", self.id))]
+    }
+
+    /// One line: what happened.
+    pub fn title(&self) -> String {
+        let (flag, environment) = (self.field("flag"), self.field("environment"));
+        match self.kind {
+            "health" if self.field("state") == "ok" => format!("flagscope: {} is ok again", self.field("name")),
+            "health" => format!("flagscope: {} is {}", self.field("name"), self.field("state")),
+            "correlation" => format!("Why: {} of {flag} in {environment}", did(self.field("action"))),
+            "decision" if self.is_shadow() => {
+                format!("Not done, only tried out: {} of {flag} in {environment}", did(self.field("action")))
+            }
+            "decision" => {
+                format!("{}: {flag} in {environment}{}", capital(did(self.field("action"))), self.share())
+            }
+            other => format!("flagscope: {other}"),
+        }
+    }
+
+    /// The share of users before and after, where it changed.
+    fn share(&self) -> String {
+        let percent = |name| self.payload.get(name).and_then(Value::as_f64);
+        match (percent("from_percent"), percent("to_percent")) {
+            (Some(from), Some(to)) if from != to => format!(", {from} % to {to} % of users"),
+            _ => String::new(),
+        }
+    }
+
+    /// Whether only a shadow rule would have done it.
+    pub fn is_shadow(&self) -> bool {
+        self.payload.get("shadow").and_then(Value::as_bool).unwrap_or_default()
+    }
+
+    /// Why, in words.
+    pub fn why(&self) -> String {
+        let findings = self.payload.get("findings").and_then(Value::as_array);
+        let text = match findings {
+            Some(findings) => findings.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("\n"),
+            None => self.field("reason").to_owned(),
+        };
+        cut(text, LONGEST)
+    }
+
+    /// Names and values beside it; none is empty.
+    pub fn facts(&self) -> Vec<(&'static str, String)> {
+        let guardrail = self.payload.pointer("/rule/name").and_then(Value::as_str).unwrap_or_default();
+        let by = match self.kind {
+            "decision" => self.shown("actor"),
+            _ => String::new(),
+        };
+        let since = if self.kind == "health" { self.shown("since") } else { String::new() };
+        let facts = [
+            ("Flag", self.shown("flag")),
+            ("Environment", self.shown("environment")),
+            ("Rollout", self.shown("rollout_id")),
+            ("Guardrail", guardrail.to_owned()),
+            ("By", by),
+            ("Since", since),
+            ("Database", self.database.to_owned()),
+        ];
+        facts
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name, cut(value, 200)))
+            .collect()
+    }
+
+    /// The query that tells more.
+    pub fn query(&self) -> String {
+        match self.kind {
+            "health" => "SELECT * FROM flagscope.status()".to_owned(),
+            "correlation" => format!("SELECT * FROM flagscope.correlate_decision({})", self.shown("decision_id")),
+            _ => format!("SELECT flagscope.explain_decision({})", self.shown("id")),
+        }
+    }
+}
+
+/// An action as a noun.
+fn did(action: &str) -> &str {
+    match action {
+        "start" => "start",
+        "advance" => "next stage",
+        "approve" => "approval",
+        "pause" => "pause",
+        "resume" => "resumption",
+        "complete" => "completion",
+        "warn" => "warning",
+        "hold" => "hold",
+        "step_back" => "step back",
+        "rollback" => "rollback",
+        "disable" => "flag disabled",
+        other => other,
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// A text that is not longer than so many characters.
+pub fn cut(text: String, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text,
+        Some((end, _)) => format!("{} ...", &text[..end]),
+    }
+}
