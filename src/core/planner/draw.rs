@@ -4,7 +4,7 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand_distr::{Binomial, Distribution, Poisson, StandardNormal};
 
-use super::judge::{Goal, thresholds};
+use super::judge::{Goal, Look, thresholds};
 use super::watched::{Measure, Watched};
 use crate::error::Result;
 use crate::stats::mean::Group;
@@ -28,14 +28,6 @@ pub(super) fn binomial(rng: &mut SmallRng, n: u64, chance: f64) -> u64 {
 /// Events over an exposure.
 pub(super) fn poisson(rng: &mut SmallRng, mean: f64) -> u64 {
     Poisson::new(mean).map_or(0, |law| law.sample(rng) as u64)
-}
-
-/// What both arms sent in one look, as a test sees it.
-#[derive(Debug)]
-pub(super) enum Look {
-    Trials(Arms),
-    Counts(Counts),
-    Means(Group, Group),
 }
 
 /// The law of what both arms send.

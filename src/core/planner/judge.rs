@@ -1,16 +1,23 @@
 //! The test that a guardrail is decided by, one for each quantile: what a look adds to its evidence.
 
-use super::draw::Look;
 use super::ease::Table;
 use super::watched::{Against, Measure, Watched};
 use crate::error::Result;
 use crate::sketch::histogram::bin;
 use crate::stats::exceedance;
 use crate::stats::margin::{Margin, Tolerated};
-use crate::stats::mean::{self, LAMBDAS, Line, Scale};
+use crate::stats::mean::{self, Group, LAMBDAS, Line, Scale};
 use crate::stats::mixture::{ERROR_GRID, Grid};
-use crate::stats::rate;
-use crate::stats::tilt::{Harm, one_sample_increment};
+use crate::stats::rate::{self, Counts};
+use crate::stats::tilt::{Arms, Harm, one_sample_increment};
+
+/// What both arms sent in one look, as a test sees it.
+#[derive(Debug)]
+pub(super) enum Look {
+    Trials(Arms),
+    Counts(Counts),
+    Means(Group, Group),
+}
 
 /// What is to be shown.
 #[derive(Debug, Clone, Copy, PartialEq)]

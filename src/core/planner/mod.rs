@@ -37,18 +37,17 @@ mod draw;
 mod ease;
 mod judge;
 mod play;
+mod question;
 mod watched;
 
+pub use question::{LOOKS, Question, SHORTEST, Stage};
 pub use watched::{Against, Measure, Watched};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use judge::Goal;
 use play::Player;
+use question::bad;
 
-/// Looks of a stage.
-pub const LOOKS: usize = 40;
-/// Seconds between two looks, at least.
-pub const SHORTEST: f64 = 10.0;
 /// Rollouts that are played for a given effect, and in the search for the smallest ones.
 pub const RUNS: usize = 400;
 /// As [`RUNS`].
@@ -60,31 +59,6 @@ const MOST_STAGES: usize = 100;
 /// Effects that are looked for: from this much more to this many times, and how often the distance is halved.
 const SEARCHED: (f64, f64) = (1.005, 100.0);
 const HALVINGS: usize = 9;
-
-/// One stage of a ramp.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Stage {
-    /// The treatment's share, above 0 and at most 1.
-    pub share: f64,
-    /// How long it lasts, in seconds.
-    pub seconds: f64,
-}
-
-/// What is asked.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Question {
-    /// How many times worse the treatment is: 1.5.
-    pub effect: f64,
-    /// What is to be excluded: "no worse than 1.2 times".
-    pub safe: f64,
-    /// After how many seconds without one a copy of the evidence begins.
-    pub copy_after: f64,
-    /// Whether a stage waits after its time as long as evidence of harm is building up (log e from half of the line on), as
-    /// live ones do.
-    pub waits: bool,
-    /// Whether the smallest effects are looked for, and the time until "no worse": most of the work.
-    pub searches: bool,
-}
 
 /// What a stage will see.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -115,7 +89,7 @@ pub struct Forecast {
 /// Plays a ramp.
 ///
 /// # Errors
-/// [`Kind::InvalidParameter`] for a stage, an effect or a baseline out of range.
+/// [`crate::Kind::InvalidParameter`] for a stage, an effect or a baseline out of range.
 pub fn forecast(watched: &Watched, ramp: &[Stage], question: &Question) -> Result<Forecast> {
     question.check()?;
     check(ramp)?;
@@ -136,10 +110,6 @@ pub fn forecast(watched: &Watched, ramp: &[Stage], question: &Question) -> Resul
     let safe = question.searches.then(|| player.play(1.0, Goal::Safe(question.safe), RUNS)).transpose()?;
     let safe_after = safe.and_then(|played| played.median());
     Ok(Forecast { stages, found_after: asked.median(), slips, safe_after })
-}
-
-fn bad<T>(message: String, hint: &str) -> Result<T> {
-    Err(Error::new(Kind::InvalidParameter, message).hint(hint))
 }
 
 impl Question {

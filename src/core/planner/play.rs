@@ -1,8 +1,9 @@
 //! Playing a ramp.
 
-use super::draw::{Law, Look, generator};
-use super::judge::{Goal, Judge};
-use super::{LOOKS, Question, SHORTEST, Stage, Watched};
+use super::draw::{Law, generator};
+use super::judge::{Goal, Judge, Look};
+use super::question::{LOOKS, Question, SHORTEST, Stage};
+use super::watched::Watched;
 use crate::error::Result;
 use crate::stats::mixture::{mix, weighted};
 use crate::stats::process::{begin_copy, with_reserve};

@@ -1,6 +1,6 @@
 //! A guardrail as the planner sees it: what is measured, and what it is compared with.
 
-use super::bad;
+use super::question::bad;
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::margin::Margin;

@@ -1,7 +1,8 @@
 //! gRPC over hyper: messages in frames, and a status in the trailers. What a method does is known by those who answer it.
 //!
-//! Source: grpc/grpc, doc/PROTOCOL-HTTP2.md. Without tonic: a request of OTLP must reach the core's reader as bytes, since
-//! one bad record costs that record alone, and the few other messages are smaller than the code that would be generated.
+//! Source: https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md. Without tonic: a request of OTLP must reach the
+//! core's reader as bytes, since one bad record costs that record alone, and the few other messages are smaller than the
+//! code that would be generated.
 
 mod frame;
 mod status;
