@@ -9,6 +9,7 @@ EXCEPTION WHEN OTHERS THEN
     path := '';
     is_error := true;
     GET STACKED DIAGNOSTICS problem = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    hint := coalesce(nullif(hint, ''), 'Run the query by itself, with times for $1 and $2.');
     RETURN NEXT;
 END $$;
 COMMENT ON FUNCTION flagscope.check_query(text) IS

@@ -28,8 +28,8 @@ CREATE FUNCTION flagscope.check_export(environment text DEFAULT NULL)
 RETURNS TABLE (path text, problem text, hint text, is_error boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.path, p.problem, NULL::text, p.is_error FROM _flagscope.export(environment) x,
-        LATERAL jsonb_to_recordset(x.problems) p(path text, problem text, is_error boolean);
+    SELECT p.path, p.problem, p.hint, p.is_error FROM _flagscope.export(environment) x,
+        LATERAL jsonb_to_recordset(x.problems) p(path text, problem text, hint text, is_error boolean);
 $$;
 COMMENT ON FUNCTION flagscope.check_export(text) IS
     'flags that export_flagd() omits (errors), and notes about the others';

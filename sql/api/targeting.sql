@@ -101,10 +101,9 @@ BEGIN
             MESSAGE = _flagscope.message('flag "%s" does not exist', flag),
             HINT = 'Create it with flagscope.create_flag(key).';
     END IF;
-    RETURN QUERY SELECT p.path, p.problem, NULL::text, p.is_error FROM _flagscope.check_targeting(targeting, segments) p
+    RETURN QUERY SELECT p.path, p.problem, p.hint, p.is_error FROM _flagscope.check_targeting(targeting, segments) p
         UNION ALL
-        SELECT u.path, u.problem, (SELECT format('Its variants are: %s.', string_agg(k, ', ' ORDER BY k))
-            FROM jsonb_object_keys(variants) k), true
+        SELECT u.path, u.problem, u.hint, true
         FROM _flagscope.unknown_variants(targeting, segments, variants) u;
 END $$;
 COMMENT ON FUNCTION flagscope.check_targeting(jsonb, text, text) IS

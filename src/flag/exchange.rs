@@ -31,14 +31,19 @@ fn object(json: Option<Document>) -> CoreResult<Map<String, Value>> {
 fn check_rule(
     targeting: Option<Document>,
     segments: Option<Document>,
-) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String), name!(is_error, bool))>, ErrorReport>
-{
+) -> Result<
+    TableIterator<'static, (name!(path, String), name!(problem, String), name!(hint, String), name!(is_error, bool))>,
+    ErrorReport,
+> {
     let problems = match targeting.map(|targeting| targeting.0) {
         Some(Ok(targeting)) => check(&targeting, &object(segments).report()?),
-        Some(Err(error)) => vec![Problem { path: String::new(), message: error.message, error: Some(error.kind) }],
+        Some(Err(error)) => {
+            let hint = error.hint.unwrap_or_else(|| "Give it as JSON.".into());
+            vec![Problem { path: String::new(), message: error.message, hint, error: Some(error.kind) }]
+        }
         None => Vec::new(), // no rule: everybody gets the default variant
     };
-    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.error.is_some()))))
+    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.hint, p.error.is_some()))))
 }
 
 /// Which variants a targeting rule names as results, and whether it may compute others.
@@ -56,11 +61,11 @@ fn unknown_variants(
     targeting: Document,
     segments: Document,
     variants: Document,
-) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String))>, ErrorReport> {
+) -> Result<TableIterator<'static, (name!(path, String), name!(problem, String), name!(hint, String))>, ErrorReport> {
     let rule = targeting.0.unwrap_or_default();
     let (segments, variants) = (object(Some(segments)).report()?, object(Some(variants)).report()?);
     let problems = targeting::unknown_variants(&rule, &segments, &variants);
-    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message))))
+    Ok(TableIterator::new(problems.into_iter().map(|p| (p.path, p.message, p.hint))))
 }
 
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
@@ -125,5 +130,7 @@ fn stored(definition: &Definition, document: &Value, bucketed: &BTreeSet<String>
 }
 
 fn problems(problems: &[Problem]) -> Value {
-    problems.iter().map(|p| json!({"path": p.path, "problem": p.message, "is_error": p.error.is_some()})).collect()
+    let told =
+        |p: &Problem| json!({"path": p.path, "problem": p.message, "hint": p.hint, "is_error": p.error.is_some()});
+    problems.iter().map(told).collect()
 }

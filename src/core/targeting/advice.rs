@@ -6,12 +6,16 @@ use serde_json::Value;
 use super::operator::MAX_WEIGHT;
 use super::version;
 
-/// What is suspicious about an operator's arguments, as far as the rule shows it.
-pub(super) fn on(operator: &str, args: &Value) -> Option<String> {
+const AFFIX: &str = "Write texts in quotes; a {\"var\": ...} is looked at when the flag is evaluated.";
+const FRACTIONAL: &str =
+    "Write it like {\"fractional\": [[\"on\", 10], [\"off\", 90]]}: only the ratio of weights counts.";
+
+/// What is suspicious about an operator's arguments, as far as the rule shows it, and what to do about it.
+pub(super) fn on(operator: &str, args: &Value) -> Option<(String, String)> {
     let list = args.as_array().map_or(std::slice::from_ref(args), Vec::as_slice);
     match operator {
-        "fractional" => fractional(list),
-        "starts_with" | "ends_with" => affix(operator, list),
+        "fractional" => fractional(list).map(|message| (message, FRACTIONAL.to_owned())),
+        "starts_with" | "ends_with" => affix(operator, list).map(|message| (message, AFFIX.to_owned())),
         "sem_ver" => sem_ver(list),
         _ => None,
     }
@@ -27,10 +31,11 @@ fn affix(operator: &str, args: &[Value]) -> Option<String> {
     Some(format!("\"{operator}\" compares texts, and {odd} is none"))
 }
 
-fn sem_ver(args: &[Value]) -> Option<String> {
+fn sem_ver(args: &[Value]) -> Option<(String, String)> {
     let [left, comparison, right] = args else { return None };
     if literal(comparison) && !comparison.as_str().is_some_and(|text| version::COMPARISONS.contains(&text)) {
-        return Some(format!("\"sem_ver\" has no comparison {comparison}"));
+        let hint = format!("Comparisons are {}.", version::COMPARISONS.join(", "));
+        return Some((format!("\"sem_ver\" has no comparison {comparison}"), hint));
     }
     let is_version = |value: &Value| match value {
         Value::String(text) => version::parse(text).is_some(),
@@ -38,7 +43,8 @@ fn sem_ver(args: &[Value]) -> Option<String> {
         _ => false,
     };
     let odd = [left, right].into_iter().find(|value| literal(value) && !is_version(value))?;
-    Some(format!("\"sem_ver\" compares versions, and {odd} is none"))
+    let hint = "Write versions like \"1.2.3\", in quotes.".to_owned();
+    Some((format!("\"sem_ver\" compares versions, and {odd} is none"), hint))
 }
 
 fn fractional(args: &[Value]) -> Option<String> {

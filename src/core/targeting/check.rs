@@ -7,7 +7,7 @@ use datalogic_rs::datavalue::{NumberValue, OwnedDataValue};
 use serde_json::{Map, Value};
 
 use super::{Bucketing, advice, loose, operator};
-use crate::Kind;
+use crate::{Kind, names};
 
 /// Limit of a rule with its segments (bytes of JSON, approximately): far beyond any written by hand, but compiled in 5
 /// ms, and without loops evaluated in at most 2 s (measured: 1,000 comparisons of large objects).
@@ -67,6 +67,10 @@ const OPERATORS: [(&str, usize, usize); 38] = [
     ("sem_ver", 3, 3),
 ];
 
+/// What there is for a name that resembles none.
+const OWN: &str = "Operators are those of JsonLogic (var, if, ==, in, and, or ...) and flagd's fractional, starts_with, \
+    ends_with and sem_ver.";
+
 /// Something wrong with a rule or a definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -74,6 +78,8 @@ pub struct Problem {
     pub path: String,
     /// What.
     pub message: String,
+    /// What to do about it.
+    pub hint: String,
     /// The kind of error that using it causes; None for a warning: it works, but probably not as intended.
     pub error: Option<Kind>,
 }
@@ -146,15 +152,17 @@ impl<'r> Walk<'r> {
         }
     }
 
-    fn problem(&mut self, error: Option<Kind>, message: impl Into<String>) {
+    fn problem(&mut self, error: Option<Kind>, message: impl Into<String>, hint: impl Into<String>) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { path: self.path.clone(), message: message.into(), error });
+            let (message, hint) = (message.into(), hint.into());
+            self.problems.push(Problem { path: self.path.clone(), message, hint, error });
         }
     }
 
     fn rule(&mut self, targeting: &'r Value) -> OwnedDataValue {
         if !targeting.is_object() {
-            self.problem(Some(Kind::InvalidParameter), "targeting is not an object");
+            let hint = r#"Write it like {"if": [{"==": [{"var": "country"}, "CH"]}, "on", "off"]}."#;
+            self.problem(Some(Kind::InvalidParameter), "targeting is not an object", hint);
             return OwnedDataValue::Null;
         }
         self.node(targeting, 0)
@@ -168,11 +176,16 @@ impl<'r> Walk<'r> {
         self.nodes += 1;
         self.bytes += 2 + value.as_str().map_or(0, str::len) + value.as_f64().map_or(0, |_| 4);
         if self.bytes > MAX_RULE_BYTES {
-            self.problem(Some(Kind::LimitExceeded), format!("the rule is longer than {MAX_RULE_BYTES} bytes"));
+            let message = format!("the rule is longer than {MAX_RULE_BYTES} bytes");
+            let hint = "Segments count each time they are used. Let the application say in the context what long lists say here.";
+            self.problem(Some(Kind::LimitExceeded), message, hint);
             return OwnedDataValue::Null;
         }
         if depth > MAX_RULE_DEPTH {
-            self.problem(Some(Kind::LimitExceeded), format!("the rule is deeper than {MAX_RULE_DEPTH} levels"));
+            let message = format!("the rule is deeper than {MAX_RULE_DEPTH} levels");
+            let hint =
+                "One \"if\" takes many pairs of condition and result, \"and\" and \"or\" take many conditions.";
+            self.problem(Some(Kind::LimitExceeded), message, hint);
             return OwnedDataValue::Null;
         }
         match value {
@@ -210,7 +223,8 @@ impl<'r> Walk<'r> {
             }
             (Some(_), Some((second, _))) => {
                 let message = format!("an operator is an object with one key, this one has \"{second}\" too");
-                self.problem(Some(Kind::InvalidParameter), message);
+                let hint = r#"Join several by {"and": [...]} or {"or": [...]}."#;
+                self.problem(Some(Kind::InvalidParameter), message, hint);
                 OwnedDataValue::Null
             }
         }
@@ -221,16 +235,20 @@ impl<'r> Walk<'r> {
             return self.segment(args, depth);
         }
         let Some((_, least, most)) = OPERATORS.into_iter().find(|(known, ..)| *known == name) else {
-            self.problem(Some(Kind::InvalidParameter), format!("unknown operator \"{name}\""));
+            let known = OPERATORS.map(|(known, ..)| known);
+            let near = Some(names::hint(name, &known, "")).filter(|hint| hint.starts_with("Did you mean"));
+            let hint = near.unwrap_or_else(|| OWN.to_owned());
+            self.problem(Some(Kind::InvalidParameter), format!("unknown operator \"{name}\""), hint);
             return OwnedDataValue::Null;
         };
         let count = args.as_array().map_or(1, Vec::len);
         if count < least || count > most {
             let wanted = if least == most { least.to_string() } else { format!("{least} or more") };
             let wanted = if most < usize::MAX && least < most { format!("{least} to {most}") } else { wanted };
-            self.problem(None, format!("\"{name}\" takes {wanted} arguments, not {count}"));
-        } else if let Some(message) = advice::on(name, args) {
-            self.problem(None, message);
+            let hint = format!("All of them stand in one list: {{\"{name}\": [...]}}.");
+            self.problem(None, format!("\"{name}\" takes {wanted} arguments, not {count}"), hint);
+        } else if let Some((message, hint)) = advice::on(name, args) {
+            self.problem(None, message, hint);
         }
         self.build(name, args, depth)
     }
@@ -290,11 +308,15 @@ impl<'r> Walk<'r> {
 
     fn segment(&mut self, args: &'r Value, depth: usize) -> OwnedDataValue {
         let Some((name, rule)) = args.as_str().and_then(|name| self.segments.get_key_value(name)) else {
-            self.problem(Some(Kind::InvalidParameter), format!("no segment {args} for \"$ref\""));
+            let known: Vec<&str> = self.segments.keys().map(String::as_str).collect();
+            let otherwise = "Create it with flagscope.create_segment(name, rule).";
+            let hint = names::hint(args.as_str().unwrap_or_default(), &known, otherwise);
+            self.problem(Some(Kind::InvalidParameter), format!("no segment {args} for \"$ref\""), hint);
             return OwnedDataValue::Null;
         };
         if self.inside.contains(&name.as_str()) {
-            self.problem(Some(Kind::InvalidParameter), format!("segment \"{name}\" refers to itself"));
+            let hint = "Write the condition out in one of the segments that refer to each other.";
+            self.problem(Some(Kind::InvalidParameter), format!("segment \"{name}\" refers to itself"), hint);
             return OwnedDataValue::Null;
         }
         let outer = std::mem::take(&mut self.path);

@@ -61,7 +61,8 @@ pub fn unknown_variants(rule: &Value, segments: &Map<String, Value>, variants: &
     let unknown = walk.found.into_iter().filter_map(|(path, name)| {
         let name = name.filter(|name| !variants.contains_key(name))?;
         let message = format!("the flag has no variant \"{name}\", it has: {}", known.join(", "));
-        Some(Problem { path, message, error: Some(Kind::InvalidParameter) })
+        let hint = format!("Its variants are: {}.", known.join(", "));
+        Some(Problem { path, message, hint, error: Some(Kind::InvalidParameter) })
     });
     unknown.collect()
 }

@@ -23,6 +23,7 @@ pub fn check_values(schema: &Value, variants: &Map<String, Value>) -> Result<Vec
         problems.extend(validator.iter_errors(value).map(|problem| Problem {
             path: format!("/{name}{}", problem.instance_path()),
             message: problem.to_string(),
+            hint: "Mend the variant's value, or the schema.".into(),
             error: Some(Kind::InvalidParameter),
         }));
     }

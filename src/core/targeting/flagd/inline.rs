@@ -21,6 +21,7 @@ impl Scope<'_> {
         self.whole(definition, &mut Vec::new()).map_err(|message| Problem {
             path: super::below(&super::below("/flags", &definition.key), "targeting"),
             message,
+            hint: "Mend or remove the prerequisite; without, flagd's clients cannot serve the flag.".into(),
             error: Some(Kind::InvalidParameter),
         })
     }

@@ -105,7 +105,8 @@ fn object(fields: &Map<String, Value>, path: &str, key: &str, problems: &mut Vec
 }
 
 fn fatal(path: String, message: impl Into<String>) -> Problem {
-    Problem { path, message: message.into(), error: Some(Kind::InvalidParameter) }
+    let hint = "Mend it in the document, and import that again.".into();
+    Problem { path, message: message.into(), hint, error: Some(Kind::InvalidParameter) }
 }
 
 struct Reader<'d> {
@@ -182,7 +183,8 @@ impl Reader<'_> {
             } else if !same {
                 let message =
                     "the flag was edited after its export: its rollout and prerequisites are not taken back";
-                entry.problems.push(Problem { path: path.clone(), message: message.to_owned(), error: None });
+                let hint = "To change these, change the flag where it was exported from.".into();
+                entry.problems.push(Problem { path: path.clone(), message: message.to_owned(), hint, error: None });
             }
         }
         self.entries.iter_mut().for_each(|(path, entry)| entry.check_rule(path, self.segments));

@@ -108,7 +108,8 @@ fn bucketing_notes(definitions: &[Definition]) -> Vec<Problem> {
             "{many} users by bucketing {} (such as \"{first}\"); {others}: about half of its users get another variant there",
             bucketing.label()
         );
-        Some(Problem { path: "/flags".to_owned(), message, error: None })
+        let hint = "Where such clients ask, set the bucketing of the flag that all of them know.".into();
+        Some(Problem { path: "/flags".to_owned(), message, hint, error: None })
     };
     let others_of_v2 =
         "openfeature-flagd-core 2.0.0 for Python and flagd-evaluation-engine 0.1.0 for Rust know v3 alone";
