@@ -164,7 +164,7 @@ GRANT EXECUTE ON FUNCTION _flagscope.load_environment(text), _flagscope.load_cha
     _flagscope.load_flags(text, text[]), _flagscope.load_flags_after(text, text, integer),
     _flagscope.load_flag_keys(text), _flagscope.configuration(), _flagscope.variants_of(text) TO PUBLIC;
 -- Called by CHECK constraints, so by every role that writes rows.
-GRANT EXECUTE ON FUNCTION _flagscope.refuse(text, text) TO PUBLIC;
+GRANT EXECUTE ON FUNCTION _flagscope.refuse(text, text), _flagscope.kind_takes(text, text) TO PUBLIC;
 -- Used to format error messages.
 GRANT EXECUTE ON FUNCTION _flagscope.message(text, VARIADIC "any") TO PUBLIC;
 

@@ -1,7 +1,7 @@
 //! SQL face of `core::kind`: what queries ask of a kind of metric, so that no query tells kinds apart.
 
 use flagscope_core::guardrail::{self, Minute};
-use flagscope_core::kind::{self, Counted, KindRules, MetricKind, Proposed, State};
+use flagscope_core::kind::{self, Counted, KindRules, MetricKind, Part, Proposed, State, report};
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::stats::margin::Margin;
 use flagscope_core::stats::tilt::Harm;
@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::argument::{count, counts, given};
 use crate::error::Report;
-use crate::guardrail::row::stratum;
+use crate::guardrail::row::{margin_of, stratum};
+use crate::pg::document::Document;
 use crate::pg::record::for_each_row;
 use crate::pg::value::Stored;
 
@@ -133,6 +134,56 @@ fn margin_setting(kind: &str) -> Result<&'static str, ErrorReport> {
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn tested_levels(quantile: Option<f64>) -> Vec<f64> {
     kind::levels(quantile)
+}
+
+/// Whether a definition of a kind takes `event`, `per`, `sum_values`, `cap` or `query`; CHECK constraints ask it.
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn kind_takes(kind: &str, part: &str) -> Result<bool, ErrorReport> {
+    Ok(rules(Some(kind)).report()?.takes().contains(&Part::from_label(part).report()?))
+}
+
+/// What a guardrail estimates, for people.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn effect_words(
+    effect: Option<Document>,
+    kind: Option<&str>,
+    unit: Option<&str>,
+) -> Result<Option<String>, ErrorReport> {
+    let (Some(effect), Some(_)) = (effect, kind) else { return Ok(None) };
+    Ok(report::effect(rules(kind).report()?, &effect.0.report()?, unit.unwrap_or_default()))
+}
+
+/// The value of an arm, or the values of its quantiles, for people.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn value_words(value: Option<Document>, kind: Option<&str>, unit: Option<&str>) -> Result<String, ErrorReport> {
+    let value = value.map(|value| value.0).transpose().report()?.unwrap_or_default();
+    Ok(report::values(rules(kind).report()?, &value, unit.unwrap_or_default()))
+}
+
+/// The margin of a decision's evidence, for people.
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn margin_words(evidence: Document) -> Result<Option<String>, ErrorReport> {
+    let evidence = evidence.0.report()?;
+    let number = |key: &str| evidence[key].as_f64();
+    let (Some(margin), Some(kind)) =
+        (margin_of(number("margin"), number("margin_absolute")), evidence["kind"].as_str())
+    else {
+        return Ok(None);
+    };
+    Ok(Some(rules(Some(kind)).report()?.margin_told(margin, evidence["unit"].as_str().unwrap_or_default())))
+}
+
+/// The quantiles that a rule on a kind tests, for people.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn level_words(kind: Option<&str>, quantile: Option<f64>) -> Result<String, ErrorReport> {
+    let levels: Vec<String> = rules(kind).report()?.levels(quantile).into_iter().map(report::level).collect();
+    Ok(if levels.is_empty() { String::new() } else { format!("{} ", levels.join(" / ")) })
+}
+
+/// What is counted of a kind, for people.
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn counts_words(kind: &str) -> Result<Option<String>, ErrorReport> {
+    Ok(rules(Some(kind)).report()?.counts_told().map(str::to_owned))
 }
 
 /// Why a rule does not fit a kind.

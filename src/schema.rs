@@ -50,7 +50,7 @@ extension_sql_file!("../sql/schema/flag.sql", name = "flag_state", requires = ["
 extension_sql_file!("../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
 extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["telemetry_state"]);
-extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state"]);
+extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state", kind::kind_takes]);
 extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["guardrail_state"]);

@@ -82,7 +82,8 @@ AS $$
     SELECT CASE WHEN g.margin_absolute IS NOT NULL THEN g.margin_absolute / nullif(abs(control), 0)
         WHEN m.kind = 'proportion' THEN (1 + x.margin) / (1 + x.margin * control) - 1 ELSE x.margin END
     FROM (SELECT coalesce(g.margin,
-        _flagscope.setting_number('guardrail.margin.' || CASE m.kind WHEN 'ratio' THEN 'mean' ELSE m.kind::text END)) AS
+        _flagscope.setting_number('guardrail.margin.' || CASE m.kind WHEN 'ratio' THEN 'mean'
+            ELSE _flagscope.margin_setting(m.kind::text) END)) AS
         margin) x;
 $$;
 COMMENT ON FUNCTION _flagscope.margin_of(flagscope.metric_definition, flagscope.guardrail, float8) IS

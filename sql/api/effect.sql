@@ -91,48 +91,7 @@ COMMENT ON FUNCTION _flagscope.effect(flagscope.guardrail, flagscope.guardrail_s
     'present stage; these intervals are valid at every look, at the guardrail''s alpha, for independent data points '
     '(a design effect widens none); window of a threshold: 95 %, one look';
 
-CREATE FUNCTION _flagscope.interval_words(x jsonb, factor float8, digits integer) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT round((factor * (x ->> 'estimate')::float8)::numeric, digits) || CASE
-        WHEN x ->> 'lower' IS NULL AND x ->> 'upper' IS NULL THEN ' (too few for an interval)'
-        ELSE format(' (%s to %s)', coalesce(round((factor * (x ->> 'lower')::float8)::numeric, digits)::text, '?'),
-            coalesce(round((factor * (x ->> 'upper')::float8)::numeric, digits)::text, '?')) END;
-$$;
-COMMENT ON FUNCTION _flagscope.interval_words(jsonb, float8, integer) IS
-    'an estimate with its interval, for people; "?": an end that the data do not tell; NULL without estimate';
-
-CREATE FUNCTION _flagscope.effect_words(effect jsonb, kind text, unit text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT string_agg(w.words, '; ' ORDER BY o.i)
-    FROM unnest('{odds_ratio,difference,rate_ratio,quantile_ratio,share,rate,share_above,stage_quantile,'
-        'window}'::text[]) WITH ORDINALITY o(key, i),
-        LATERAL (SELECT CASE o.key WHEN 'quantile_ratio' THEN effect -> o.key -> 0 ELSE effect -> o.key END AS x) e,
-        LATERAL (SELECT greatest(2, 2 - floor(log(nullif(abs((e.x ->> 'estimate')::float8), 0))))::integer AS digits) d,
-        LATERAL (SELECT CASE
-            WHEN o.key IN ('odds_ratio', 'rate_ratio') AND e.x ->> 'lower' IS NULL THEN NULL
-            WHEN o.key IN ('odds_ratio', 'rate_ratio') THEN
-                format('%s %s', replace(o.key, '_', ' '), _flagscope.interval_words(e.x, 1::float8, 2))
-            WHEN o.key = 'difference' AND e.x ->> 'lower' IS NULL THEN NULL
-            WHEN o.key = 'difference' THEN
-                concat_ws(' ', 'difference', _flagscope.interval_words(e.x, 1::float8, 4), nullif(unit, ''))
-            WHEN o.key = 'quantile_ratio' THEN
-                format('p%s ratio %s', 100 * (e.x ->> 'quantile')::float8, _flagscope.interval_words(e.x, 1::float8, 2))
-            WHEN o.key = 'share' THEN format('share %s %%', _flagscope.interval_words(e.x, 100::float8, 2))
-            WHEN o.key = 'share_above' THEN
-                format('above the limit %s %%', _flagscope.interval_words(e.x, 100::float8, 2))
-            WHEN o.key = 'rate' THEN
-                concat_ws(' ', 'rate',
-                    _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
-            WHEN o.key = 'stage_quantile' THEN
-                concat_ws(' ', 'quantile',
-                    _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
-            WHEN kind = 'proportion' THEN format('%s %%, one look', _flagscope.interval_words(e.x, 100::float8, 2))
-            ELSE concat_ws(' ', _flagscope.interval_words(e.x, 1::float8, coalesce(d.digits, 4)), nullif(unit, ''))
-                || ', one look' END AS words) w
-    WHERE e.x ->> 'estimate' IS NOT NULL;
-$$;
 COMMENT ON FUNCTION _flagscope.effect_words(jsonb, text, text) IS
-    'what a guardrail of a kind of metric estimates, with its interval, for people: valid at every look unless it says '
-    '"one look"; NULL where the data do not tell';
+    'what a guardrail of a kind of metric estimates, with its interval, for people (src/core/kind/report.rs): '
+    'valid at every look unless it says "one look"; "?": an end that the data do not tell; '
+    'NULL where they tell nothing';

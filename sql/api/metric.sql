@@ -113,15 +113,15 @@ DECLARE
     detail text;
     hint text;
 BEGIN
-    IF (kind = 'proportion') <> (event IS NOT NULL) THEN
+    IF _flagscope.kind_takes(kind::text, 'event') <> (event IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
-            MESSAGE = CASE kind
-                WHEN 'proportion' THEN _flagscope.message('metric "%s" is a proportion and needs an event', name)
+            MESSAGE = CASE
+                WHEN event IS NULL THEN _flagscope.message('metric "%s" is a %s and needs an event', name, kind)
                 ELSE _flagscope.message('metric "%s" is a %s and has no event, got %s', name, kind, event) END,
             HINT = 'The event selects which of the matching rows are events, '
                 'for example event => ''{"is_error": true}''.';
     END IF;
-    IF (kind IN ('rate', 'ratio')) <> (per IS NOT NULL) THEN
+    IF _flagscope.kind_takes(kind::text, 'per') <> (per IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = CASE
                 WHEN per IS NULL THEN _flagscope.message('metric "%s" is a %s and needs a denominator', name, kind)
@@ -144,6 +144,9 @@ WHEN OTHERS THEN
     PERFORM _flagscope.raise_for_caller(SQLSTATE, SQLERRM, detail, hint);
     RAISE;
 END $$;
+COMMENT ON FUNCTION _flagscope.kind_takes(text, text) IS
+    'does a definition of a kind of metric take event, per, sum_values, cap or query (src/core/kind/part.rs); asked by '
+    'CHECK constraints';
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm,
     text, text, jsonb, boolean, float8, interval) IS
     'defines a metric of telemetry; filter and event as in check_filter(), per as in check_per(); cap limits the '
@@ -161,10 +164,10 @@ DECLARE
     detail text;
     hint text;
 BEGIN
-    IF kind = 'ratio' OR query IS NULL THEN
+    IF NOT _flagscope.kind_takes(kind::text, 'query') OR query IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = CASE WHEN query IS NULL THEN _flagscope.message('metric "%s" has no query', name)
-                ELSE _flagscope.message('metric "%s" is a ratio, and a query gives none', name) END,
+                ELSE _flagscope.message('metric "%s" is a %s, and a query gives none', name, kind) END,
             HINT = 'A query returns values for a mean, a quantile or a proportion (true or false), '
                 'or counts with their exposure for a rate.';
     END IF;

@@ -125,7 +125,8 @@ BEGIN
     PERFORM _flagscope.check_stages(percents);
     IF kind NOT IN ('proportion', 'rate', 'mean') OR (kind = 'mean') <> (cap IS NOT NULL) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = CASE
-                WHEN kind IN ('quantile', 'ratio') THEN format('a %s cannot be planned from one number', kind)
+                WHEN kind NOT IN ('proportion', 'rate', 'mean')
+                    THEN format('a %s cannot be planned from one number', kind)
                 ELSE format('a %s is planned %s a cap', kind, CASE kind WHEN 'mean' THEN 'with' ELSE 'without' END) END,
             HINT = 'A mean takes cap and deviation. plan_rollout(flag) plans quantiles, from their past; '
                 'a ratio has no sequential test.';
@@ -188,8 +189,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 BEGIN ATOMIC
     SELECT 'not planned: ' || CASE
         WHEN g.test <> 'sequential' THEN format('test "%s" promises no error rate', g.test)
-        WHEN m.kind = 'ratio' THEN 'a ratio has no sequential test'
-        WHEN m.kind = 'mean' AND m.cap IS NULL THEN 'a mean without a cap cannot be compared with the control'
+        WHEN NOT _flagscope.is_tested(m.kind::text, true) THEN format('a %s has no sequential test', m.kind)
+        WHEN m.cap IS NULL AND _flagscope.kind_takes(m.kind::text, 'cap')
+            THEN 'a mean without a cap cannot be compared with the control'
         WHEN rows_per_second IS NULL OR CASE m.kind WHEN 'quantile' THEN histogram IS NULL ELSE baseline IS NULL END
             THEN 'its metric has no data of this flag yet; give requests_per_second and baseline'
         WHEN m.kind <> 'quantile' AND NOT (baseline > 0 AND (m.kind <> 'proportion' OR baseline < 1))

@@ -93,19 +93,21 @@ AS $$
                 'its subject must have been exposed before'
             ELSE 'no row belongs to a unit of a live rollout: its subject must have been exposed, '
                 'or its variant must be one of the rollout''s' END END),
-        (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND m.kind IN ('mean', 'quantile', 'ratio')
+        (3, CASE WHEN (s ->> 'matched')::bigint > 0 AND NOT _flagscope.counts_events(m.kind::text)
             AND (s ->> 'values')::bigint = 0 THEN 'no row has a value' END),
-        (4, CASE WHEN m.kind IN ('mean', 'quantile', 'ratio') AND (s ->> 'invalid')::bigint > 0
+        (4, CASE WHEN NOT _flagscope.counts_events(m.kind::text) AND (s ->> 'invalid')::bigint > 0
             AND (s ->> 'values')::bigint > 0 THEN
             format('%s rows have no finite value and do not count', s ->> 'invalid') END),
-        (5, CASE WHEN m.kind = 'proportion' AND (s ->> 'n')::bigint > 0
+        (5, CASE WHEN _flagscope.kind_takes(m.kind::text, 'event') AND (s ->> 'n')::bigint > 0
             AND (s ->> 'events')::bigint IN (0, (s ->> 'n')::bigint)
             THEN format('%s row is an event', CASE (s ->> 'events')::bigint WHEN 0 THEN 'no' ELSE 'every' END) END),
-        (6, CASE WHEN m.kind IN ('rate', 'ratio') AND m.query IS NULL AND (s ->> 'matched')::bigint > 0
+        (6, CASE WHEN _flagscope.kind_takes(m.kind::text, 'per') AND m.query IS NULL
+            AND (s ->> 'matched')::bigint > 0
             AND (s ->> 'n')::bigint = 0 THEN 'the denominator matches nothing' END),
-        (7, CASE WHEN m.kind = 'rate' AND (s ->> 'matched')::bigint > 0 AND (s ->> 'events')::bigint = 0 THEN
+        (7, CASE WHEN _flagscope.kind_takes(m.kind::text, 'sum_values') AND (s ->> 'matched')::bigint > 0
+            AND (s ->> 'events')::bigint = 0 THEN
             'nothing was counted in the numerator' END),
-        (8, CASE WHEN m.kind = 'mean' AND m.cap IS NULL AND s ->> 'p999' IS NOT NULL
+        (8, CASE WHEN _flagscope.kind_takes(m.kind::text, 'cap') AND m.cap IS NULL AND s ->> 'p999' IS NOT NULL
             THEN format(
                 'without a cap the mean cannot be compared with the control; 99.9 %% of the values are at most %s',
                 round((s ->> 'p999')::numeric, 4)) END),

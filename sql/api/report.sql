@@ -127,17 +127,13 @@ COMMENT ON FUNCTION _flagscope.replay_joint(bigint) IS
     'a decision on a joint breach recomputed: ln e of each guardrail from its counts in evaluation, part = alpha e, '
     'and the sum of parts, which is a breach from 1 on; stored and recomputed must agree; no rows for other decisions';
 
-CREATE FUNCTION _flagscope.value_words(value jsonb, kind text, unit text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN value IS NULL THEN 'no data'
-        WHEN kind = 'proportion' THEN round(100 * value::numeric, 2) || ' %'
-        WHEN jsonb_typeof(value) <> 'array' THEN concat_ws(' ', round(value::numeric, 4), unit)
-        ELSE (SELECT string_agg(round(x::numeric, 3)::text, ' / ' ORDER BY i) || coalesce(' ' || unit, '')
-              FROM jsonb_array_elements_text(value) WITH ORDINALITY q(x, i)) END;
-$$;
-COMMENT ON FUNCTION _flagscope.value_words(jsonb, text, text) IS 'a rate, mean or list of quantiles as text';
+COMMENT ON FUNCTION _flagscope.value_words(jsonb, text, text) IS
+    'the value of an arm, or the list of its quantiles, as text: value, kind of metric, unit (src/core/kind/report.rs)';
+COMMENT ON FUNCTION _flagscope.level_words(text, float8) IS
+    'the quantiles that a rule on a kind of metric tests, as text with a space after it; '
+    'empty for kinds that have none';
+COMMENT ON FUNCTION _flagscope.counts_words(text) IS
+    'what is counted of a kind of metric, as text; NULL: nothing';
 
 CREATE FUNCTION _flagscope.count_words(counts jsonb, n text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
@@ -147,17 +143,6 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.count_words(jsonb, text) IS 'counts out of a number of data points, as text';
 
-CREATE FUNCTION _flagscope.margin_words(evidence jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE
-        WHEN NOT evidence ? 'margin_absolute' THEN trim_scale(round(100 * (evidence ->> 'margin')::numeric, 1)) || ' %'
-        WHEN evidence ->> 'kind' = 'proportion' THEN
-            trim_scale(round(100 * (evidence ->> 'margin_absolute')::numeric, 4))
-            || CASE (evidence ->> 'margin_absolute')::numeric WHEN 0.01 THEN ' percentage point'
-                ELSE ' percentage points' END
-        ELSE concat_ws(' ', evidence ->> 'margin_absolute', evidence ->> 'unit') END;
-$$;
 COMMENT ON FUNCTION _flagscope.margin_words(jsonb) IS
     'the margin of a decision''s evidence as text: 10 %, 0.5 percentage points, 0.02 s';
 
@@ -187,13 +172,12 @@ AS $$
                             concat_ws(' ', round((e ->> 'limit_value')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
         format('values      %s%s with the treatment, %s with the control, since %s UTC',
-            CASE WHEN e ->> 'kind' = 'quantile' THEN
-                coalesce('p' || 100 * (d.rule ->> 'quantile')::float8 || ' ', 'p50 / p90 / p95 / p99 ') END,
+            _flagscope.level_words(e ->> 'kind', (d.rule ->> 'quantile')::float8),
             _flagscope.value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
             _flagscope.value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
             to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
-        CASE WHEN e ? 'log_e' AND e ->> 'kind' <> 'mean' THEN
-            concat(CASE e ->> 'kind' WHEN 'quantile' THEN 'too high    ' ELSE 'events      ' END,
+        CASE WHEN e ? 'log_e' AND _flagscope.counts_words(e ->> 'kind') IS NOT NULL THEN
+            concat(rpad(_flagscope.counts_words(e ->> 'kind'), 12),
                 'treatment ', _flagscope.count_words(e -> 'events_treatment', e ->> 'n_treatment'),
                 ', control ' || _flagscope.count_words(e -> 'events_control', e ->> 'n_control')) END,
         'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',

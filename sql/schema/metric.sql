@@ -39,8 +39,8 @@ CREATE TABLE flagscope.metric_definition (
             'create_metric(name, kind, signal) reads telemetry, '
             'create_query_metric(name, kind, query) any table.') END),
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (CASE
-        WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values AND kind <> 'ratio'))
-            IS NOT FALSE THEN true
+        WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values
+            AND _flagscope.kind_takes(kind::text, 'query'))) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             format('metric "%s" is a query (%s): it cannot be a ratio or have filter, event, per or sum_values',
                 name, kind),
@@ -51,25 +51,27 @@ CREATE TABLE flagscope.metric_definition (
             format('the conversion window of metric "%s" must be positive, got %s', name, conversion_window),
             'For example ''1 day''; NULL for no limit.') END),
     CONSTRAINT metric_event_exactly_for_proportions CHECK (CASE
-        WHEN (query IS NOT NULL OR (kind = 'proportion') = (event IS NOT NULL)) IS NOT FALSE THEN true
+        WHEN (query IS NOT NULL OR _flagscope.kind_takes(kind::text, 'event') = (event IS NOT NULL)) IS NOT FALSE
+            THEN true
         ELSE _flagscope.refuse(
-            CASE WHEN event IS NULL THEN format('metric "%s" is a proportion and needs an event', name)
+            CASE WHEN event IS NULL THEN format('metric "%s" is a %s and needs an event', name, kind)
             ELSE format('metric "%s" is a %s and cannot have an event, got %s', name, kind, left(event::text, 100)) END,
             'The event selects which of the matching rows are events, for example ''{"is_error": true}''.') END),
     CONSTRAINT metric_per_exactly_for_rates_and_ratios CHECK (CASE
-        WHEN (query IS NOT NULL OR (kind IN ('rate', 'ratio')) = (per IS NOT NULL)) IS NOT FALSE THEN true
+        WHEN (query IS NOT NULL OR _flagscope.kind_takes(kind::text, 'per') = (per IS NOT NULL)) IS NOT FALSE
+            THEN true
         ELSE _flagscope.refuse(
             CASE WHEN per IS NULL THEN format('metric "%s" is a %s and needs a denominator', name, kind)
             ELSE format('metric "%s" is a %s and cannot have a denominator, got %s', name, kind,
                 left(per::text, 100)) END,
             'It selects the rows to divide by, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (CASE
-        WHEN (kind = 'rate' OR NOT sum_values) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a rate can have sum_values', name, kind),
+        WHEN (NOT sum_values OR _flagscope.kind_takes(kind::text, 'sum_values')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('metric "%s" is a %s and cannot have sum_values', name, kind),
             'Leave sum_values out; means and ratios use the values anyway.') END),
     CONSTRAINT metric_cap_only_for_means CHECK (CASE
-        WHEN (kind = 'mean' OR cap IS NULL) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('metric "%s" is a %s: only a mean can have a cap, got "%s"', name, kind, cap),
+        WHEN (cap IS NULL OR _flagscope.kind_takes(kind::text, 'cap')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('metric "%s" is a %s and cannot have a cap, got "%s"', name, kind, cap),
             'Leave the cap out, or make it a mean.') END),
     CONSTRAINT metric_cap_is_positive CHECK (CASE
         WHEN (cap > 0 AND cap <= float8 '1e150') IS NOT FALSE THEN true

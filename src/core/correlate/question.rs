@@ -11,7 +11,7 @@ use super::gather::{Gather, Witness};
 use super::latency::{Thresholds, Values};
 use super::operation::Operations;
 use super::store;
-use crate::telemetry::{Definition, MetricKind, Row};
+use crate::telemetry::{Definition, Row};
 
 /// Rows of the control without the event, of which one may be shown: those of every so many-th subject.
 const SHOWN_OF: u64 = 16;
@@ -82,7 +82,7 @@ pub fn unit(subject: Option<&str>, trace: Option<Uuid>, otherwise: impl Hash) ->
 impl Question {
     /// Is a value compared with the control's, not an event counted.
     pub fn is_of_values(&self) -> bool {
-        matches!(self.metric.kind, MetricKind::Quantile | MetricKind::Mean)
+        self.metric.kind.rules().is_of_values()
     }
 
     /// What the flags of a row say, of which many rows have the same.

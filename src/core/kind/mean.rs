@@ -3,7 +3,10 @@
 use super::estimate::question;
 use super::proportion::plain;
 use super::proposed::has_no_quantile;
-use super::{Against, Counted, Counting, Estimate, KindRules, Match, Memory, MetricKind, Proposed, State, Weighing};
+use super::{
+    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
+    Weighing,
+};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments};
 use crate::stats::answer;
@@ -39,6 +42,26 @@ impl KindRules for Mean {
 
     fn value(&self, state: &State, _: Option<f64>) -> Option<f64> {
         state.moments.as_ref().and_then(Moments::mean)
+    }
+
+    fn estimates(&self) -> &'static [Told] {
+        const { &[Told::new("difference", "difference", Form::Difference)] }
+    }
+
+    fn counts_told(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn takes(&self) -> &'static [Part] {
+        &[Part::Cap, Part::Query]
+    }
+
+    fn is_of_values(&self) -> bool {
+        true
+    }
+
+    fn latest(&self, arm: &Counted) -> Option<f64> {
+        arm.moments.and_then(Moments::mean)
     }
 
     fn moved(&self, state: &State, _: Option<f64>, z: f64) -> Option<f64> {

@@ -8,20 +8,26 @@
 
 mod estimate;
 mod mean;
+mod part;
 mod proportion;
 mod proposed;
 mod quantile;
 mod rate;
 mod ratio;
+pub mod report;
 mod state;
 mod weighing;
+pub mod words;
 
 pub use estimate::{Estimate, QuantileRatio, quantile_of, quantile_ratios};
+pub use part::Part;
 pub use proposed::Proposed;
 pub use quantile::levels;
+use report::{Form, Told};
 pub(crate) use state::{Counting, Match};
 pub use state::{State, bounded_sum};
 pub use weighing::{Against, Counted, Memory, Weighing};
+use words::{Seen, amount, percent};
 
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Histogram;
@@ -113,6 +119,64 @@ pub trait KindRules: Sync {
     /// of telemetry.
     fn add_given(&self, state: &mut State, counting: &Counting, value: Option<f64>, _exposure: Option<f64>) {
         self.add(state, counting, Match::Event, value.unwrap_or(f64::NAN));
+    }
+
+    /// A value in words.
+    fn told(&self, value: f64, unit: &str) -> String {
+        amount(value, unit)
+    }
+
+    /// A margin in words: 10 %, 0.02 s.
+    fn margin_told(&self, margin: Margin, unit: &str) -> String {
+        match margin {
+            Margin::Relative(margin) => percent(margin),
+            Margin::Absolute(units) => amount(units, unit),
+        }
+    }
+
+    /// How its values are told in reports.
+    fn form(&self) -> Form {
+        Form::Value
+    }
+
+    /// The estimates that it gives, in the order of a report.
+    fn estimates(&self) -> &'static [Told] {
+        &[]
+    }
+
+    /// What its counts are, for reports; `None`: nothing is counted.
+    fn counts_told(&self) -> Option<&'static str> {
+        self.counts_events().then_some("events")
+    }
+
+    /// Which parts of a definition it takes that not all kinds have.
+    fn takes(&self) -> &'static [Part] {
+        &[Part::Query]
+    }
+
+    /// Is the cause of harm looked for among rows with worse values, not among those that are events.
+    fn is_of_values(&self) -> bool {
+        false
+    }
+
+    /// Of several quantiles that are tested at once, each: the rest of the kinds has one value.
+    fn levels(&self, _quantile: Option<f64>) -> Vec<f64> {
+        Vec::new()
+    }
+
+    /// What treatment and control were over all that was weighed, in words; `None` where stored counts alone do not tell.
+    fn seen(&self, _seen: &Seen) -> Option<String> {
+        None
+    }
+
+    /// How many times the control's the treatment's are, in words; `None` likewise.
+    fn effect_seen(&self, _seen: &Seen) -> Option<String> {
+        None
+    }
+
+    /// The value of an arm of one stratum, where [`KindRules::seen`] has nothing to say.
+    fn latest(&self, _arm: &Counted) -> Option<f64> {
+        None
     }
 
     /// What a state says: share, mean, rate, ratio, or a quantile. `None` without data, never 0.

@@ -1,7 +1,11 @@
 //! The share of rows that are events: tests P and P1.
 
 use super::proposed::has_no_quantile;
-use super::{Against, Counted, Counting, Estimate, KindRules, Match, Memory, MetricKind, Proposed, State, Weighing};
+use super::words::{Seen, number, percent};
+use super::{
+    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
+    Weighing,
+};
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
@@ -49,6 +53,51 @@ impl KindRules for Proportion {
 
     fn value(&self, state: &State, _: Option<f64>) -> Option<f64> {
         (state.n > 0).then(|| state.events as f64 / state.n as f64)
+    }
+
+    fn form(&self) -> Form {
+        Form::Share
+    }
+
+    fn estimates(&self) -> &'static [Told] {
+        const { &[Told::new("odds_ratio", "odds ratio", Form::Times), Told::new("share", "share", Form::Share)] }
+    }
+
+    fn takes(&self) -> &'static [Part] {
+        &[Part::Event, Part::Query]
+    }
+
+    fn told(&self, value: f64, _: &str) -> String {
+        percent(value)
+    }
+
+    fn margin_told(&self, margin: Margin, _: &str) -> String {
+        match margin {
+            Margin::Relative(margin) => percent(margin),
+            Margin::Absolute(0.01) => "1 percentage point".into(),
+            Margin::Absolute(share) => format!("{} percentage points", number(share * 100.0)),
+        }
+    }
+
+    fn seen(&self, seen: &Seen) -> Option<String> {
+        let [t, c] = seen.shares().map(|share| share.map(percent));
+        Some(match seen.against {
+            Against::Control(_) => format!("{} with the treatment, {} with the control", t?, c?),
+            Against::Limit(limit) => format!("{} with the treatment, the limit is {}", t?, percent(limit)),
+        })
+    }
+
+    /// Of the odds, which the test compares. Each stratum has its own share of both arms: where these changed, the sums may
+    /// say the opposite of the strata.
+    fn effect_seen(&self, seen: &Seen) -> Option<String> {
+        let ([Some(t), Some(c)], Against::Control(_)) = (seen.shares(), seen.against) else { return None };
+        let ratio = t / (1.0 - t) / (c / (1.0 - c));
+        let is_worse = if seen.harm == Harm::Increase { t > c } else { t < c };
+        match is_worse {
+            true if ratio.is_finite() => Some(format!("odds {} times", number(ratio))),
+            true => None,
+            false => Some("worse where both are compared at the same time".into()),
+        }
     }
 
     /// Wilson's score interval.

@@ -1,15 +1,19 @@
 //! Quantiles of rows' values: test Q, and test P1 on what is above a limit.
 
 use super::proportion::share;
+use super::report::level;
 use super::state::MAX_VALUES;
-use super::{Against, Counted, Counting, Estimate, KindRules, Match, Memory, MetricKind, Proposed, State, Weighing};
+use super::words::{Seen, amount, percent};
+use super::{
+    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Proposed, State, Told, Weighing,
+};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::histogram::DEFAULT_SCALE;
 use crate::sketch::{Histogram, Sketch};
 use crate::stats::exceedance::{self, MIX4};
 use crate::stats::margin::Margin;
 use crate::stats::mixture::ERROR_GRID;
-use crate::stats::tilt::{Arms, fisher_increment, one_sample_increment};
+use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 
 /// The kind `quantile`.
 pub struct Quantile;
@@ -44,6 +48,55 @@ impl KindRules for Quantile {
 
     fn value(&self, state: &State, quantile: Option<f64>) -> Option<f64> {
         state.histogram.as_ref()?.quantile(quantile?).ok().flatten()
+    }
+
+    fn estimates(&self) -> &'static [Told] {
+        const {
+            &[
+                Told::new("quantile_ratio", "ratio", Form::Times),
+                Told::new("share_above", "above the limit", Form::Share),
+                Told::new("stage_quantile", "quantile", Form::Value),
+            ]
+        }
+    }
+
+    /// Of either arm those beyond its threshold.
+    fn counts_told(&self) -> Option<&'static str> {
+        Some("too high")
+    }
+
+    fn is_of_values(&self) -> bool {
+        true
+    }
+
+    fn levels(&self, quantile: Option<f64>) -> Vec<f64> {
+        levels(quantile)
+    }
+
+    /// The shares beyond the quantile, since these are what is counted: of the treatment beyond the margin, too.
+    fn seen(&self, seen: &Seen) -> Option<String> {
+        let (p, [t, c]) = (seen.quantile?, seen.shares().map(|share| share.map(percent)));
+        let (name, t) = (level(p), t?);
+        let sign = if seen.harm == Harm::Increase { "plus" } else { "minus" };
+        Some(match seen.against {
+            Against::Control(Margin::Relative(0.0) | Margin::Absolute(0.0)) => {
+                format!(
+                    "{t} of the values with the treatment, {} with the control are above the control's {name}",
+                    c?
+                )
+            }
+            Against::Control(margin) => format!(
+                "{t} of the values with the treatment are above the control's {name} {sign} the margin of {}, {} of the \
+                 control's above its {name}",
+                self.margin_told(margin, seen.unit),
+                c?
+            ),
+            Against::Limit(limit) => format!(
+                "{t} of the values with the treatment are above the limit of {}, {} may be",
+                amount(limit, seen.unit),
+                percent(1.0 - p)
+            ),
+        })
     }
 
     /// By normal order statistics.

@@ -5,7 +5,10 @@ use super::proportion::{add_to_past, begins_past, events, plain};
 use super::proposed::has_no_quantile;
 use super::state::MAX_VALUES;
 use super::weighing::exposure;
-use super::{Against, Counted, Counting, Estimate, KindRules, Match, Memory, MetricKind, Proposed, State, Weighing};
+use super::{
+    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
+    Weighing,
+};
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::answer;
@@ -72,6 +75,19 @@ impl KindRules for Rate {
     fn value(&self, state: &State, _: Option<f64>) -> Option<f64> {
         let over = exposure(state.n, state.moments.as_ref());
         (over != 0.0).then(|| state.events as f64 / over)
+    }
+
+    fn estimates(&self) -> &'static [Told] {
+        const { &[Told::new("rate_ratio", "rate ratio", Form::Times), Told::new("rate", "rate", Form::Value)] }
+    }
+
+    fn takes(&self) -> &'static [Part] {
+        &[Part::Per, Part::SumValues, Part::Query]
+    }
+
+    fn latest(&self, arm: &Counted) -> Option<f64> {
+        let over = arm.exposure();
+        (over > 0.0).then(|| arm.first() as f64 / over)
     }
 
     /// The score interval of a Poisson count.

@@ -1,7 +1,7 @@
 //! The sum of rows' values per row of a denominator. It has no sequential test.
 
 use super::proposed::has_no_quantile;
-use super::{Counted, Counting, KindRules, Match, Memory, MetricKind, Proposed, State, Weighing};
+use super::{Counted, Counting, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Weighing};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments};
 use crate::stats::margin::Margin;
@@ -16,6 +16,10 @@ impl KindRules for Ratio {
 
     fn label(&self) -> &'static str {
         "ratio"
+    }
+
+    fn takes(&self) -> &'static [Part] {
+        &[Part::Per]
     }
 
     fn add(&self, state: &mut State, _: &Counting, matched: Match, value: f64) {

@@ -120,7 +120,7 @@ INSERT INTO decided_function VALUES
         'set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout '
         'step_back_rollout tick unarchive_flag'),
     ('_flagscope', 'nobody reader writer deliverer admin',
-        'configuration load_changes load_environment load_flag_keys load_flags '
+        'configuration kind_takes load_changes load_environment load_flag_keys load_flags '
         'load_flags_after message refuse variants_of'),
     ('_flagscope', 'reader admin',
         'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states '
