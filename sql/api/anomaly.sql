@@ -1,4 +1,5 @@
--- Anomaly guardrails: is a flag's metric unusual for this time of day, and is the treatment to blame (statistics.md A).
+-- Anomaly guardrails: is a flag's metric unusual for this time of day, and is the treatment to blame
+-- (src/core/stats/README.md, section 8).
 --
 -- The series is that of all variants together: its noise is the same at every stage, while the treatment's own at 1 %
 -- would be ten times that of the past it is compared with. The control's series beside it tells whose doing an anomaly

@@ -18,7 +18,7 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION _flagscope.first_share(flagscope.guardrail, flagscope.rollout) IS
     'a sequential guardrail''s share of the error budget at the start: weighted Bonferroni over e-values, which names '
-    'the culprit (statistics.md 10); judge_together adds what they say together';
+    'the culprit (src/core/stats/README.md, section 6); judge_together adds what they say together';
 
 CREATE FUNCTION _flagscope.take_alpha(rollout_id bigint) RETURNS float8
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -178,12 +178,15 @@ AS $$
         ELSE 'ok' END::flagscope.data_state,
     CASE h.rule
         WHEN 'split' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
-            format('%s of %s new units got the treatment, %s were expected (anytime p %s)',
+            format('%s of %s new subjects got the treatment, %s were expected (anytime p %s)%s',
                 h.n_treatment, h.n_treatment + h.n_control, round(h.expected::numeric, 1),
-                CASE WHEN h.max_log_e > 9.2 THEN 'below 0.0001' ELSE round(exp(-h.max_log_e)::numeric, 4)::text END) END
+                CASE WHEN h.max_log_e > 9.2 THEN 'below 0.0001' ELSE round(exp(-h.max_log_e)::numeric, 4)::text END,
+                CASE WHEN h.max_log_e >= -ln(_flagscope.setting_number('health.alpha'))
+                    THEN '. The split is not the one that was set: no comparison of the arms is fair' ELSE '' END) END
         WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
-            format('%s of %s units went back from treatment to control', h.n_treatment,
-                split.n_treatment + split.n_control) END
+            format('%s of %s subjects went back from treatment to control%s', h.n_treatment,
+                split.n_treatment + split.n_control,
+                CASE WHEN h.n_treatment > 0 THEN ', and count for both' ELSE '' END) END
         ELSE CASE
             WHEN h.last_at IS NULL THEN
                 format('no exposure to the treatment yet although the control has some; the stage began at %s UTC',

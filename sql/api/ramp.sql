@@ -29,8 +29,9 @@ BEGIN ATOMIC
         'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
         'stage_control', _flagscope.stage_values(g, r, m, r.control), 'n_treatment', s.n_treatment,
         'n_control', s.n_control))
-    || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'line', ln(1 / s.alpha),
-            'alpha', s.alpha, 'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'max_log_e', s.max_log_e,
+            'line', ln(1 / s.alpha), 'alpha', s.alpha, 'alpha_left', r.alpha_left,
+            'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test
         WHEN 'anomaly' THEN

@@ -17,7 +17,7 @@ in_database one poll "its guardrail says so" 10 \
   "SELECT s.state FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'hangs'" error
 in_database one poll "the other one is judged" 10 \
   "SELECT s.reason FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id WHERE g.name = 'fine'" \
-  'fine is 7, within the limit of 9'
+  'fine: 7 with the treatment, within the limit of 9'
 pid=$(worker_of one)
 ticks=$(in_database one sql 'SELECT ticks FROM _flagscope.tick_state')
 in_database one poll "ticks go on" 30 "SELECT ticks > $ticks FROM _flagscope.tick_state" t

@@ -1,7 +1,7 @@
 //! Where a guardrail stands in a rollout, and what a tick brings to it. Times are in microseconds since 2000.
 
-use super::anomaly::Sighting;
 use super::data_state::DataState;
+use super::sighting::Sighting;
 use crate::error::Result;
 use crate::kind::{Memory, State};
 use crate::sketch::Moments;

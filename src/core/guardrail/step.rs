@@ -5,14 +5,16 @@
 
 use std::borrow::Cow;
 
-use super::anomaly::Sighting;
 use super::data_state::DataState;
 use super::evidence;
 use super::look::look;
 use super::pair::{self, Arms, merged, pair};
 use super::rule::{Comparison, Rule, Test};
+use super::sighting::Sighting;
+use super::standing::Standing;
 use super::status::{Arrived, Evaluation, Stage, Status, Stepped, Stratum};
-use super::verdict::{Standing, verdict};
+use super::verdict::verdict;
+use super::words;
 use crate::error::{Error, Kind, Result};
 use crate::kind::{Counted, State, Weighing, bounded_sum};
 use crate::stats::mixture;
@@ -57,7 +59,8 @@ pub fn try_step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i6
     if has_data {
         status.last_data_at = Some(at);
     }
-    judge(rule, &mut status, came, stage, at);
+    let latest = latest(rule, &arms, &weighed.events);
+    judge(rule, &mut status, came, stage, at, latest);
     (status.failures, status.retry_at) = (0, None);
     let is_news = (status.state, &status.reason) != (was.state, &was.reason);
     let is_judged = is_news || arms.iter().any(Option::is_some);
@@ -134,8 +137,19 @@ fn count(rule: &Rule, status: &mut Status, arms: &Arms, stage: &Stage, is_weighe
     status.watermark = status.watermark.max(last);
 }
 
+/// The values of treatment and control in a stratum, for words; `None`: there is nothing at hand.
+fn latest(rule: &Rule, arms: &Arms, events: &[Vec<u64>; 2]) -> Option<[Option<f64>; 2]> {
+    let has_data = pair::n(&arms[0]) > 0 && (!rule.is_of_control() || pair::n(&arms[1]) > 0);
+    has_data.then(|| {
+        [0, 1].map(|i| {
+            let stratum = arms[i].as_ref().filter(|stratum| rule.is_sequential() && stratum.state.n > 0)?;
+            rule.kind.rules().latest(&Counted::of(&stratum.state, &events[i]))
+        })
+    })
+}
+
 /// The verdict on a status.
-fn judge(rule: &Rule, status: &mut Status, came: &Arrived, stage: &Stage, at: i64) {
+fn judge(rule: &Rule, status: &mut Status, came: &Arrived, stage: &Stage, at: i64, latest: Option<[Option<f64>; 2]>) {
     let was = status.state;
     match rule.test {
         Test::Sequential => {}
@@ -147,15 +161,19 @@ fn judge(rule: &Rule, status: &mut Status, came: &Arrived, stage: &Stage, at: i6
             status.point = came.sighting.as_ref().map(|sighting| sighting.point);
         }
     }
-    let found = verdict(&Standing::of(rule, status, stage, came.sighting.clone(), at));
-    (status.state, status.reason) = (found.state, found.reason);
+    let anomaly = came.sighting.as_ref();
+    let standing = Standing { rule, status, stage, anomaly, latest: latest.unwrap_or_default(), at };
+    let found = verdict(&standing);
+    let last = if found.state == was { status.reason.as_str() } else { "" };
+    status.reason = found.words.after(last, latest.is_some());
+    status.state = found.state;
     if rule.comparison == Comparison::Baseline
         && rule.test != Test::Anomaly
         && status.limit.is_none()
         && status.state == DataState::Ok
     {
         status.state = DataState::NotEnough;
-        status.reason = format!("variant \"{}\" has too short a past to be a baseline", rule.control);
+        status.reason = words::no_baseline(rule);
     } else if rule.of_looks > 1 {
         look(rule, status, at);
     }
@@ -183,7 +201,7 @@ fn evaluation(was: &Status, arms: Arms, weighed: Weighed) -> Evaluation {
 pub fn failed(retry_after: i64, was: &Status, came: &Arrived, at: i64, problem: String) -> Stepped {
     let mut status = was.clone();
     status.state_since = status.state_since.filter(|_| was.state == DataState::Error).or(Some(at));
-    (status.state, status.reason) = (DataState::Error, problem);
+    (status.state, status.reason) = (DataState::Error, words::failed(&problem));
     let later = retry_after.saturating_mul(1 << was.failures.clamp(0, 5));
     status.retry_at = Some(at.saturating_add(later));
     status.failures = was.failures.saturating_add(1);

@@ -70,7 +70,7 @@ fn n_of(stratum: &Option<Stratum>) -> Option<u64> {
 fn an_outage_is_a_breach_in_the_first_stratum() {
     let stepped = step(&RULE, &begun(), &came(counts(50, 50, 1), counts(500, 2, 1)), &STAGE, SECOND);
     assert_eq!(stepped.status.state, DataState::Breached);
-    assert!(stepped.status.reason.starts_with("errors is worse than control: ln e "));
+    assert!(stepped.status.reason.starts_with("errors: 100 % with the treatment, 0.4 % with the control"));
     assert_eq!((stepped.status.last_stratum, stepped.status.breached_at), (1, Some(SECOND)));
     let evaluation = stepped.evaluation.unwrap();
     assert_eq!((evaluation.n, evaluation.events), ([50, 500], [vec![50], vec![2]]));
@@ -123,7 +123,10 @@ fn damaged() -> Status {
 fn what_fails_keeps_its_data_and_is_tried_later_and_later() {
     let first = step(&RULE, &damaged(), &came(counts(10, 1, 1), counts(90, 1, 1)), &STAGE, SECOND);
     assert_eq!((first.status.state, first.status.failures), (DataState::Error, 1));
-    assert_eq!(first.status.reason, "stored evidence is damaged: 1 values, wanted 9");
+    assert_eq!(
+        first.status.reason,
+        "cannot be judged: stored evidence is damaged: 1 values, wanted 9; its data waits, and it is tried again"
+    );
     assert_eq!((first.status.retry_at, first.evaluation.is_none()), (Some(11 * SECOND), true));
     let second = step(&RULE, &first.status, &came(counts(5, 0, 2), None), &STAGE, 2 * SECOND);
     assert_eq!((second.status.failures, second.status.state_since), (2, Some(SECOND)));
@@ -146,7 +149,7 @@ fn what_cannot_be_loaded_keeps_its_data_each_time() {
         status = step(&RULE, &status, &lost, &STAGE, at).status;
         assert_eq!(
             (status.state, status.failures, status.reason.as_str()),
-            (DataState::Error, times, "a rollup is damaged")
+            (DataState::Error, times, "cannot be judged: a rollup is damaged; its data waits, and it is tried again")
         );
         assert_eq!(n_of(&status.waiting.treatment), Some(10 * times as u64));
     }
@@ -160,7 +163,10 @@ fn what_is_breached_stays_so_when_its_metric_cannot_be_counted() {
     let lost = Arrived { problem: Some("the query failed".into()), ..nothing() };
     assert_eq!(step(&RULE, &breached, &lost, &STAGE, 2 * SECOND).status.state, DataState::Breached);
     let quiet = step(&RULE, &begun(), &lost, &STAGE, 2 * SECOND).status;
-    assert_eq!((quiet.state, quiet.reason.as_str()), (DataState::Error, "the query failed"));
+    assert_eq!(
+        (quiet.state, quiet.reason.as_str()),
+        (DataState::Error, "cannot be judged: the query failed; its data waits, and it is tried again")
+    );
 }
 
 #[test]
@@ -202,7 +208,7 @@ fn two_of_three_looks_make_a_breach() {
         (one.state, one.reason.as_str()),
         (
             DataState::Inconclusive,
-            "1 of 1 looks beyond the limit, 2 make a breach; now errors is 9, above the limit of 5"
+            "1 of 1 looks beyond the limit, 2 make a breach; now errors: 9 with the treatment, above the limit of 5"
         )
     );
     // Within the same window it is the same look.
@@ -227,7 +233,7 @@ fn a_baseline_is_taken_once_when_there_is_enough_of_it() {
     let data = || came(counts(100, 1, 1), None);
     let short = step(&rule, &begun(), &Arrived { baseline: before(49, 1), ..data() }, &STAGE, SECOND).status;
     assert_eq!((short.limit, short.state), (None, DataState::NotEnough));
-    assert_eq!(short.reason, "variant \"off\" has too short a past to be a baseline");
+    assert_eq!(short.reason, "variant \"off\" has too short a past to be a baseline: it takes 50 data points");
     let known = step(&rule, &short, &Arrived { baseline: before(10_000, 100), ..data() }, &STAGE, 2 * SECOND).status;
     // Wilson's upper end of 1 % of 10,000 at z = 3.09 is 1.3608 % (statsmodels 0.14, proportion_confint, alpha 0.002),
     // and 10 % more of its odds 1.4948 %.

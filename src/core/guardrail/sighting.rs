@@ -1,0 +1,41 @@
+//! What the newest point of an anomaly's series says.
+
+/// The newest point of a series. Scores are log10 of the points until a false alarm.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// When the point began, in microseconds since 2000 (UTC).
+    pub point: i64,
+    /// The score that is an alarm.
+    pub line: f64,
+    /// The metric in the newest point; `None`: no data.
+    pub value: Option<f64>,
+    /// Its usual value at this time of day.
+    pub usual: Option<f64>,
+    /// Evidence since the rollout began; `None`: not to be judged.
+    pub score: Option<f64>,
+    /// The control's highest one in the last hour of points.
+    pub control_score: Option<f64>,
+    /// Is no control left.
+    pub alone: bool,
+    /// Has a whole point passed since the rollout began.
+    pub has_begun: bool,
+    /// Does the point lie in the present stage.
+    pub in_stage: bool,
+    /// Length of the series; `None`: it has no point.
+    pub days: Option<f64>,
+    /// Width of a point.
+    pub minutes: f64,
+}
+
+/// The score that is an alarm: log10 of how many points of a width there are between two false ones. Above 4 the detector
+/// begins anew (`core::anomaly::detector`).
+pub fn alarm_score(every: f64, width: f64) -> f64 {
+    (every / width).max(10.0).log10().min(4.0)
+}
+
+impl Sighting {
+    /// The control is unusual too, from half of the line on; `None`: its series cannot tell.
+    pub(super) fn is_shared(&self) -> Option<bool> {
+        if self.alone { Some(false) } else { self.control_score.map(|score| score >= self.line / 2.0) }
+    }
+}

@@ -1,0 +1,90 @@
+//! Where a guardrail stands: what a verdict is made of, beside its rule and its status. Times are in microseconds.
+
+use super::rule::{Comparison, Rule, Test};
+use super::sighting::Sighting;
+use super::status::{Stage, Status};
+use crate::kind::MetricKind;
+use crate::stats::margin::Margin;
+use crate::stats::tilt::Harm;
+
+/// Where a guardrail stands at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing<'a> {
+    /// Its rule.
+    pub rule: &'a Rule,
+    /// What is known of it.
+    pub status: &'a Status,
+    /// The stage of the rollout.
+    pub stage: &'a Stage,
+    /// The newest point of an anomaly's series.
+    pub anomaly: Option<&'a Sighting>,
+    /// Values of treatment and control in the stratum at hand, where the status does not tell them.
+    pub latest: [Option<f64>; 2],
+    /// The time.
+    pub at: i64,
+}
+
+impl Standing<'_> {
+    pub(super) fn line(&self) -> f64 {
+        -self.status.alpha.ln()
+    }
+
+    pub(super) fn is_sequential(&self) -> bool {
+        self.rule.test == Test::Sequential
+    }
+
+    pub(super) fn is_threshold(&self) -> bool {
+        self.rule.test == Test::Threshold
+    }
+
+    pub(super) fn is_beyond_limit(&self) -> bool {
+        match (self.status.value, self.status.limit) {
+            (Some(value), Some(limit)) if self.rule.harm == Harm::Decrease => value < limit,
+            (Some(value), Some(limit)) => value > limit,
+            _ => false,
+        }
+    }
+
+    /// Of what counts events: there was none in any arm that is looked at.
+    pub(super) fn is_eventless(&self) -> bool {
+        let events = [self.status.events_treatment.as_slice(), &self.status.events_control];
+        is_eventless(self.rule.kind, self.rule.test, self.status.value, events)
+    }
+
+    /// Is the first data of the control only what the next is judged at: quantiles, means, absolute margins.
+    pub(super) fn needs_past(&self) -> bool {
+        let is_absolute = matches!(self.status.margin, Some(Margin::Absolute(_)));
+        self.rule.is_of_control() && (is_absolute || self.rule.kind.rules().needs_past(self.status.margin))
+    }
+
+    /// Data points wanted in this stage: some in any case, since what was before it says nothing of it.
+    pub(super) fn wanted(&self) -> u64 {
+        self.rule.min_sample.max(self.stage.min_sample).max(1)
+    }
+
+    /// Since the stage started.
+    pub(super) fn stage_age(&self) -> i64 {
+        self.at.saturating_sub(self.stage.started_at)
+    }
+
+    /// May data still be missing at the start of the stage.
+    pub(super) fn is_excused(&self) -> bool {
+        self.stage_age() < self.rule.grace
+    }
+
+    /// What is compared with nothing waits for the other arm.
+    pub(super) fn is_of_both(&self) -> bool {
+        self.rule.comparison == Comparison::Control
+    }
+}
+
+/// Has a guardrail that counts events seen none, of treatment and control: all is well, or its metric's event is not what
+/// was meant.
+pub fn is_eventless(kind: MetricKind, test: Test, value: Option<f64>, events: [&[u64]; 2]) -> bool {
+    kind.rules().counts_events()
+        && match test {
+            Test::Sequential => events.iter().all(|events| events.iter().all(|n| *n == 0)),
+            Test::Threshold => value == Some(0.0),
+            Test::Anomaly => false,
+        }
+}

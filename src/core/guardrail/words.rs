@@ -1,0 +1,387 @@
+//! Verdicts in words, for people on call: what was seen, what it means, and what is missing and when it will be there.
+//!
+//! Only what is stored is told, so that a replay says the same. The numbers of the test are in the evidence of a decision.
+
+use super::anomaly::{Lack, WARM_UP, lack};
+use super::rule::{Comparison, Rule};
+use super::sighting::Sighting;
+use super::standing::Standing;
+use crate::kind::report::level;
+use crate::kind::words::{Seen, number};
+use crate::kind::{Against, Counted, KindRules};
+use crate::stats::margin::Margin;
+use crate::stats::mixture::ERROR_GRID;
+use crate::stats::tilt::Harm;
+
+const MINUTE: f64 = 60e6;
+
+/// A sentence, and what the clock or the last rows add to it: by that alone no verdict is news.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// What changes only with what was judged.
+    pub text: String,
+    /// What is added when there was data.
+    pub outlook: String,
+}
+
+impl From<String> for Words {
+    fn from(text: String) -> Self {
+        Self { text, outlook: String::new() }
+    }
+}
+
+impl From<&str> for Words {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Words {
+    /// The sentence to store: the last one, when there was no data and it says the same.
+    pub(super) fn after(self, last: &str, has_data: bool) -> String {
+        if !has_data && last.starts_with(&self.text) { last.to_owned() } else { self.text + &self.outlook }
+    }
+}
+
+/// Evidence over the line.
+pub(super) fn proven(s: &Standing) -> Words {
+    let seen = seen_worse(s, "beyond the margin of");
+    let text = format!("{seen}. Harm is proven (anytime p {})", anytime_p(s.status.max_log_e));
+    Words { text, outlook: latest(s) }
+}
+
+/// Evidence half of the way to the line.
+pub(super) fn building_up(s: &Standing) -> Words {
+    let part = (s.status.log_e / s.line() * 100.0).floor();
+    let seen = seen_worse(s, "the margin is");
+    let text = format!("{seen}. Harm is not proven: the evidence is at {part} % of the line");
+    let soon = proof_in(s).map_or_else(String::new, |time| format!("; if it goes on so, it is proven in {time}"));
+    Words { text, outlook: latest(s) + &soon }
+}
+
+/// No evidence to speak of.
+pub(super) fn no_harm(s: &Standing) -> Words {
+    let meaning = if s.status.log_e > 0.0 { "Little evidence of harm" } else { "No sign of harm" };
+    let text = match Facts::of(s, None).seen() {
+        Some(seen) => format!("{}: {seen}. {meaning}", subject(s, s.rule.quantile)),
+        None => format!("{}: {}", subject(s, s.rule.quantile), meaning.to_lowercase()),
+    };
+    Words { text, outlook: latest(s) }
+}
+
+/// No event at all.
+pub(super) fn eventless(s: &Standing) -> Words {
+    let whose = if s.is_of_both() { "in either arm" } else { "of the treatment" };
+    format!("no event {whose} so far (is the event right? check_metric)").into()
+}
+
+/// The value over the window beside the limit.
+pub(super) fn threshold(s: &Standing, is_beyond: bool) -> Words {
+    let side = match (is_beyond, s.rule.harm) {
+        (false, _) => "within",
+        (true, Harm::Increase) => "above",
+        (true, Harm::Decrease) => "below",
+    };
+    let doubt = match !is_beyond && s.is_eventless() {
+        true => "; no event in the window (is the event right? check_metric)",
+        false => "",
+    };
+    let value = told(s, s.status.value.unwrap_or_default());
+    format!("{}: {value} with the treatment, {side} {}{doubt}", subject(s, s.rule.quantile), limit(s)).into()
+}
+
+/// Nothing yet, and not for long.
+pub(super) fn expected(s: &Standing) -> Words {
+    format!("no data of {} yet; it may take {} from the start of the stage", arms(s), span(s.rule.grace as f64))
+        .into()
+}
+
+/// Nothing, for too long.
+pub(super) fn no_data(s: &Standing) -> Words {
+    let served = if s.is_of_both() { "Are both" } else { "Is it" };
+    format!(
+        "no data of {} since the rollout started. {served} served, and does the telemetry name the flag? (check_metric)",
+        arms(s)
+    )
+    .into()
+}
+
+/// There was data, and it stopped.
+pub(super) fn stale(s: &Standing, last: i64) -> Words {
+    format!(
+        "no data of {} since {} UTC, longer than {}. The next data is judged at once",
+        arms(s),
+        clock(last),
+        span(s.rule.stale_after as f64)
+    )
+    .into()
+}
+
+/// The treatment alone, or a control that gave no past.
+pub(super) fn no_control(s: &Standing) -> Words {
+    if s.needs_past() {
+        "the control has no past to compare with yet: the next data of both is compared with what came now".into()
+    } else {
+        "no data of the control yet".into()
+    }
+}
+
+/// Fewer data points than wanted.
+pub(super) fn too_few(s: &Standing) -> Words {
+    let (n, wanted) = (s.status.stage_treatment, s.wanted());
+    let text = format!("{} of {} data points of the treatment in this stage", thousands(n), thousands(wanted));
+    let rest = wanted.saturating_sub(n) as f64 * time_of_one(s);
+    let outlook = about(rest).map_or_else(String::new, |time| format!("; at this rate the rest takes {time}"));
+    Words { text, outlook }
+}
+
+/// A threshold without a value.
+pub(super) fn empty_window(s: &Standing) -> Words {
+    let window = span(s.rule.window as f64);
+    format!("no data of the treatment in the last {}", window.strip_prefix("1 ").unwrap_or(&window)).into()
+}
+
+/// A baseline that is not known.
+pub(super) fn no_baseline(rule: &Rule) -> String {
+    let wanted = thousands(rule.min_sample.max(1));
+    format!("variant \"{}\" has too short a past to be a baseline: it takes {wanted} data points", rule.control)
+}
+
+/// A rule that could not be judged.
+pub(super) fn failed(problem: &str) -> String {
+    format!("cannot be judged: {problem}; its data waits, and it is tried again")
+}
+
+/// What a series lacks to be judged.
+pub(super) fn unjudged(s: &Standing, a: &Sighting) -> Option<Words> {
+    let minutes = span(a.minutes * MINUTE);
+    let text = match lack(a)? {
+        Lack::Point => format!("the first {minutes} of the rollout are not over yet"),
+        Lack::Past => {
+            let days = a.days.unwrap_or(0.0);
+            format!(
+                "{}: {} days of the past are known, {WARM_UP} say what is usual: in {} days",
+                subject(s, s.rule.quantile),
+                number(days),
+                number(WARM_UP - days)
+            )
+        }
+        Lack::Data => format!("no data in the {minutes} from {} UTC", minute(a.point)),
+        Lack::OtherDays => format!("too little data at {} UTC on other days to say what is usual", minute(a.point)),
+        Lack::StagePoint => format!("the first {minutes} of this stage are not over yet"),
+    };
+    Some(text.into())
+}
+
+/// A series that is unusual, or may be becoming so.
+pub(super) fn unusual(s: &Standing, a: &Sighting) -> Words {
+    let score = a.score.unwrap_or(f64::NAN);
+    let chance = match 10_f64.powf(score) * a.minutes * MINUTE {
+        time if time > 3650.0 * 1440.0 * MINUTE => "less than once in 10 years".to_owned(),
+        time => format!("once in {}", span(time)),
+    };
+    let meaning = match a.is_shared() {
+        _ if score < a.line => format!("It may be becoming unusual (by chance {chance})"),
+        Some(false) if a.alone => format!("That is unusual (by chance {chance})"),
+        Some(false) => format!("That is unusual (by chance {chance}), and the control is as usual"),
+        Some(true) => {
+            format!(
+                "That is unusual (by chance {chance}), but the control is, too: the treatment need not be the cause"
+            )
+        }
+        None => format!("That is unusual (by chance {chance}); whether the control is, too, is not known"),
+    };
+    format!("{}. {meaning}", beside_usual(s, a)).into()
+}
+
+/// Nothing unusual.
+pub(super) fn usual(s: &Standing, a: &Sighting) -> Words {
+    format!("{}. Nothing unusual", beside_usual(s, a)).into()
+}
+
+fn beside_usual(s: &Standing, a: &Sighting) -> String {
+    let [value, usual] = [a.value, a.usual].map(|x| x.map_or_else(|| "unknown".to_owned(), |x| told(s, x)));
+    format!("{}: {value} where {usual} is usual at this time of day", subject(s, s.rule.quantile))
+}
+
+/// What a guardrail of several adds to a breach that they show together.
+pub(super) fn part_of_joint(s: &Standing) -> String {
+    let words = seen_worse(s, "the margin is");
+    if s.rule.name == s.rule.metric { words } else { format!("{} ({words})", s.rule.name) }
+}
+
+/// What several guardrails show together.
+pub(super) fn together(parts: &[String], log_mean: f64) -> String {
+    let (none, all) = if parts.len() == 2 { ("neither", "both") } else { ("none", "all") };
+    format!(
+        "{}. By itself {none} proves harm, {all} together do (anytime p {})",
+        parts.join("; "),
+        anytime_p(log_mean)
+    )
+}
+
+/// What is known of treatment and control in words.
+struct Facts<'a> {
+    rules: &'static dyn KindRules,
+    seen: Option<Seen<'a>>,
+}
+
+impl<'a> Facts<'a> {
+    /// Of one of several quantiles that are tested at once, the `place`th, where there are several.
+    fn of(s: &Standing<'a>, place: Option<usize>) -> Self {
+        let (status, rules) = (s.status, s.rule.kind.rules());
+        let levels = rules.levels(s.rule.quantile);
+        let place = if levels.len() > 1 { place } else { Some(0) };
+        let against = match (s.is_of_both(), status.margin, status.limit) {
+            (true, Some(margin), _) => Some(Against::Control(margin)),
+            (false, _, Some(limit)) => Some(Against::Limit(limit)),
+            _ => None,
+        };
+        let total = [
+            Counted { n: status.n_treatment, events: &status.events_treatment, moments: None },
+            Counted { n: status.n_control, events: &status.events_control, moments: None },
+        ];
+        let seen = place.zip(against).map(|(place, against)| Seen {
+            harm: s.rule.harm,
+            quantile: levels.get(place).copied(),
+            place,
+            unit: &s.rule.unit,
+            against,
+            total,
+        });
+        Self { rules, seen }
+    }
+
+    fn seen(&self) -> Option<String> {
+        self.rules.seen(self.seen.as_ref()?)
+    }
+
+    fn effect(&self) -> Option<String> {
+        self.rules.effect_seen(self.seen.as_ref()?)
+    }
+}
+
+/// The metric with what is known of both arms, where they differ in the wrong direction.
+fn seen_worse(s: &Standing, margin_is: &str) -> String {
+    let place = worst_level(s);
+    let facts = Facts::of(s, Some(place));
+    let quantile = facts.seen.and_then(|seen| seen.quantile).or(s.rule.quantile);
+    let (subject, side) = (subject(s, quantile), if s.rule.harm == Harm::Increase { "above" } else { "below" });
+    let seen = match facts.seen() {
+        Some(seen) => seen,
+        None if s.is_of_both() => format!("with the treatment {side} the control"),
+        None => format!("with the treatment {side} {}", limit(s)),
+    };
+    // The counts of a quantile are beyond the margin, and say so.
+    let is_told = quantile.is_some();
+    let margin = s.status.margin.filter(|margin| s.is_of_both() && !is_told && !is_zero(*margin));
+    let margin = margin.map(|m| format!("{margin_is} {}", facts.rules.margin_told(m, &s.rule.unit)));
+    let more: Vec<String> = facts.effect().into_iter().chain(margin).collect();
+    if more.is_empty() { format!("{subject}: {seen}") } else { format!("{subject}: {seen} ({})", more.join(", ")) }
+}
+
+fn is_zero(margin: Margin) -> bool {
+    matches!(margin, Margin::Relative(0.0) | Margin::Absolute(0.0))
+}
+
+/// The place of the tested quantile with the most evidence.
+fn worst_level(s: &Standing) -> usize {
+    let sums = s.status.evidence.get(1..).unwrap_or_default();
+    let each = sums.chunks(ERROR_GRID.log_or().len()).map(|ell| s.rule.kind.rules().mixed(ell).unwrap_or(0.0));
+    each.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
+}
+
+fn subject(s: &Standing, quantile: Option<f64>) -> String {
+    let (name, several) = (&s.rule.metric, s.rule.kind.rules().levels(None).len() > 1);
+    match quantile {
+        Some(p) if several => format!("{} of {name}", level(p)),
+        _ => name.clone(),
+    }
+}
+
+fn told(s: &Standing, value: f64) -> String {
+    s.rule.kind.rules().told(value, &s.rule.unit)
+}
+
+fn limit(s: &Standing) -> String {
+    let what =
+        if s.rule.comparison == Comparison::Baseline { "the baseline with its margin," } else { "the limit of" };
+    s.status.limit.map_or_else(|| "a limit".to_owned(), |limit| format!("{what} {}", told(s, limit)))
+}
+
+fn arms(s: &Standing) -> &'static str {
+    // Against control only what was compared counts: an arm alone waits for the other one.
+    if s.is_of_both() { "treatment and control to compare" } else { "the treatment" }
+}
+
+/// The values of the stratum at hand, where sums do not tell.
+fn latest(s: &Standing) -> String {
+    match s.latest {
+        [Some(t), Some(c)] if s.is_of_both() => {
+            format!(". Latest: {} with the treatment, {} with the control", told(s, t), told(s, c))
+        }
+        [Some(t), _] if !s.is_of_both() => format!(". Latest: {} with the treatment", told(s, t)),
+        _ => String::new(),
+    }
+}
+
+/// How long one data point of the treatment takes in this stage; infinite where that is not known.
+fn time_of_one(s: &Standing) -> f64 {
+    if s.status.stage_treatment == 0 || s.stage.started_at == i64::MIN {
+        return f64::INFINITY;
+    }
+    s.stage_age().max(0) as f64 / s.status.stage_treatment as f64
+}
+
+/// When the evidence reaches the line if each data point adds as much as those so far.
+fn proof_in(s: &Standing) -> Option<String> {
+    let wanted = s.line() / s.status.log_e * s.status.n_treatment as f64;
+    about((wanted - s.status.n_treatment as f64) * time_of_one(s))
+}
+
+/// A time from now on, if it is worth telling.
+fn about(time: f64) -> Option<String> {
+    (time > 0.0 && time < 365.0 * 1440.0 * MINUTE).then(|| match time {
+        time if time < 0.25 * MINUTE => "a few seconds".to_owned(),
+        time => format!("about {}", span(time)),
+    })
+}
+
+/// A length of time in the greatest unit of which it is two or more, rounded.
+fn span(time: f64) -> String {
+    let units = [(1440.0 * MINUTE, "day"), (60.0 * MINUTE, "hour"), (MINUTE, "minute"), (MINUTE / 60.0, "second")];
+    let fits = |(length, _): &&(f64, &str)| time >= 1.995 * length || time == *length;
+    let (length, unit) = units.iter().find(fits).copied().unwrap_or(units[3]);
+    let n = (time / length).round();
+    if n == 1.0 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+}
+
+/// A time of day (UTC), of microseconds since a midnight.
+fn clock(at: i64) -> String {
+    let seconds = at.div_euclid(1_000_000).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+fn minute(at: i64) -> String {
+    let mut text = clock(at);
+    text.truncate(5);
+    text
+}
+
+/// The anytime-valid p-value, 1/e at its least (`core/stats/README.md`, section 1).
+fn anytime_p(max_log_e: f64) -> String {
+    let p = (-max_log_e).exp().min(1.0);
+    if p < 1e-12 { "below 1e-12".to_owned() } else { number(p) }
+}
+
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
