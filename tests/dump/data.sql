@@ -93,6 +93,9 @@ SET flagscope.attribution = off;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, trace_id, flags)
 VALUES (now(), 'span', 'loose', 'user-1', '00000000-0000-0000-0000-000000000001', NULL),
     (now(), 'event', 'feature_flag.evaluation', 'user-1', '00000000-0000-0000-0000-000000000001', '{"dumped": "on"}');
+-- A sink that was given a notification, and one that has not answered yet.
+SELECT flagscope.end_delivery(outbox_id, 'chat', '{chat,pager}') FROM flagscope.take_deliveries('chat', 1);
+SELECT outbox_id FROM flagscope.take_deliveries('pager', 1);
 -- Rows of a server whose clock was wrong.
 SET session_replication_role = replica;
 UPDATE flagscope.flag_definition SET created_at = '2100-01-01' WHERE key = 'theme';
