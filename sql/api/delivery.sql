@@ -28,9 +28,10 @@ BEGIN
             AND NOT EXISTS (SELECT FROM flagscope.outbox_delivery e JOIN flagscope.outbox b ON b.id = e.outbox_id
                 WHERE e.sink = d.sink AND e.ended_at IS NULL AND e.outbox_id < d.outbox_id
                     AND _flagscope.topic(b) = _flagscope.topic(o))
-        ORDER BY d.outbox_id LIMIT most FOR UPDATE OF d SKIP LOCKED
+        ORDER BY d.outbox_id LIMIT coalesce(most, 10) FOR UPDATE OF d SKIP LOCKED
     ), taken AS (
-        UPDATE flagscope.outbox_delivery d SET attempts = d.attempts + 1, next_try_at = clock_timestamp() + lease
+        UPDATE flagscope.outbox_delivery d
+        SET attempts = d.attempts + 1, next_try_at = clock_timestamp() + coalesce(lease, '30 seconds')
         FROM due WHERE d.outbox_id = due.outbox_id AND d.sink = due.sink
         RETURNING d.outbox_id, d.attempts
     )
@@ -58,7 +59,8 @@ BEGIN
         ended_at = CASE WHEN end_delivery.problem IS NULL OR again_after IS NULL THEN now_is END
     WHERE d.outbox_id = end_delivery.outbox_id AND d.sink = end_delivery.sink;
     UPDATE flagscope.outbox o SET attempts = o.attempts + 1, delivered_at = coalesce(o.delivered_at,
-        CASE WHEN NOT EXISTS (SELECT FROM unnest(sinks) s(name) LEFT JOIN flagscope.outbox_delivery d
+        CASE WHEN sinks IS NOT NULL AND NOT EXISTS (
+            SELECT FROM unnest(sinks) s(name) LEFT JOIN flagscope.outbox_delivery d
             ON d.outbox_id = o.id AND d.sink = s.name WHERE d.ended_at IS NULL) THEN now_is END)
     WHERE o.id = end_delivery.outbox_id;
 END $$;
