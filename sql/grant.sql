@@ -60,6 +60,8 @@ AS $$
 BEGIN
     PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text),
         _flagscope.grant_on_schema(target, '_flagscope'::text), _flagscope.grant_private_readers(target),
+        -- of verify_rollup(), which only reads
+        _flagscope.grant_functions(target, '_flagscope'::text, '{show_progress}'::text[]),
         -- sketches and other aggregates, and what reads them
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{anomaly_score,anomaly_z,bar,buckets,count,count_above,design_effect,ewma,ewma_z,histogram,
@@ -85,9 +87,9 @@ BEGIN
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
               evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
-              explain_evaluation,export_flagd,flag_changes,flag_set,metric_series,ofrep_evaluate,ofrep_evaluate_all,
-              plan_rollout,ramp_gate,replay,rollout_chart,rollout_report,status,suggest_margin,telemetry_of,trace,
-              variant_states,variant_summary,verify_rollup}'::text[]);
+              explain_evaluation,export_flagd,flag_changes,flag_set,help,metric_series,ofrep_evaluate,
+              ofrep_evaluate_all,plan_rollout,ramp_gate,replay,rollout_chart,rollout_report,status,
+              suggest_margin,telemetry_of,trace,variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything, for dashboards and people';

@@ -27,6 +27,7 @@ mod planner;
 mod query;
 mod refusal;
 mod schema;
+mod service;
 mod sketch;
 mod stats;
 mod survey;

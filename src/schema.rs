@@ -58,7 +58,8 @@ extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requi
 extension_sql_file!("../sql/schema/correlate.sql", name = "correlation_state", requires = ["decision_state"]);
 extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["correlation_state"]);
 extension_sql_file!("../sql/schema/uncounted.sql", name = "uncounted_state", requires = ["health_state"]);
-extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["uncounted_state"]);
+extension_sql_file!("../sql/schema/service.sql", name = "service_state", requires = ["uncounted_state"]);
+extension_sql_file!("../sql/schema/worker.sql", name = "worker_state", requires = ["service_state"]);
 extension_sql_file!("../sql/schema/restore.sql", name = "restore_state", requires = ["worker_state"]);
 extension_sql_file!(
     "../sql/aggregate/moments.sql",
@@ -237,7 +238,8 @@ extension_sql_file!(
     name = "names_api",
     requires = ["message_api", refusal::refuse, refusal::raise_for_caller, refusal::unknown, refusal::names_hint]
 );
-extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["names_api"]);
+extension_sql_file!("../sql/api/progress.sql", name = "progress_api", requires = ["names_api"]);
+extension_sql_file!("../sql/api/setting.sql", name = "setting_api", requires = ["progress_api"]);
 extension_sql_file!(
     "../sql/api/stats.sql",
     name = "stats_api",
@@ -320,7 +322,8 @@ extension_sql_file!(
         guardrail::scalar::alpha_half,
     ]
 );
-extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["evidence_api"]);
+extension_sql_file!("../sql/api/notice.sql", name = "notice_api", requires = ["evidence_api"]);
+extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["notice_api"]);
 extension_sql_file!("../sql/api/delivery.sql", name = "delivery_api", requires = ["decision_api"]);
 extension_sql_file!("../sql/api/rollout_action.sql", name = "rollout_action_api", requires = ["delivery_api"]);
 extension_sql_file!("../sql/api/by_flag.sql", name = "by_flag_api", requires = ["rollout_action_api"]);
@@ -371,7 +374,8 @@ extension_sql_file!(
     requires = ["exchange_api", otlp::decode_otlp, otlp::otlp_since]
 );
 extension_sql_file!("../sql/api/uncounted.sql", name = "uncounted_api", requires = ["otlp_api"]);
-extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["uncounted_api"]);
+extension_sql_file!("../sql/api/service.sql", name = "service_api", requires = ["uncounted_api"]);
+extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["service_api"]);
 extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
 extension_sql_file!(
     "../sql/api/judge.sql",
@@ -465,5 +469,8 @@ extension_sql_file!(
     name = "status_api",
     requires = ["due_api", preloaded, worker::wake_launcher]
 );
-extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["status_api"]);
+extension_sql_file!("../sql/api/bi.sql", name = "bi_api", requires = ["status_api"]);
+extension_sql_file!("../sql/api/bi_telemetry.sql", name = "bi_telemetry_api", requires = ["bi_api"]);
+extension_sql_file!("../sql/api/help.sql", name = "help_api", requires = ["bi_telemetry_api"]);
+extension_sql_file!("../sql/grant.sql", name = "grant_api", requires = ["help_api"]);
 extension_sql_file!("../sql/dump.sql", name = "dump_api", requires = ["grant_api"]);

@@ -23,6 +23,7 @@ use crate::pg::row::TelemetryRow;
 use crate::pg::value::Stored;
 use crate::pg::{cache, delta, stored, transition, trigger};
 use crate::plan::{self, Compiled, Watched};
+use crate::service::Services;
 
 /// Limits of what a statement holds in memory: groups (each up to some kilobytes), exposures, and values of `flags`.
 /// When one is reached, it is written: 30,000 buckets of 20 flags were 654 MB once.
@@ -66,8 +67,12 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let mut exposures = Exposures::new(&compiled.rolled_out);
     // Of an UPDATE, only newly added flags count: the others were counted before.
     let mut before = Before::of(trigger);
+    let mut services = Services::default();
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
         folding.row(ts, row, before.as_mut().and_then(Before::next));
+        if before.is_none() {
+            services.note(row.service());
+        }
         // Evaluations are never attributed to others, so an UPDATE brings no exposures.
         if before.is_none()
             && row.signal() == Signal::Event
@@ -89,6 +94,7 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     delta::insert_units(exposures.iter());
     folding.settle_uncounted();
     crate::uncounted::write(&folding.uncounted);
+    services.write();
     delta::insert(&folding.fold.finish(), Some(&compiled.stages));
 }
 

@@ -7,7 +7,8 @@ CREATE FUNCTION _flagscope.tell_alert(name text, state text, since timestamptz, 
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload) VALUES ('health', jsonb_build_object('name', name, 'state', state,
-        'since', since, 'reason', detail, 'database', current_database()));
+        'since', since, 'reason', detail, 'database', current_database())
+        || _flagscope.health_message(name, state, detail));
     SELECT _flagscope.wake_deliverers();
 $$;
 COMMENT ON FUNCTION _flagscope.tell_alert(text, text, timestamptz, text) IS

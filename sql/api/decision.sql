@@ -233,7 +233,7 @@ CREATE FUNCTION _flagscope.tell(decision_id bigint) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
-    SELECT 'decision', to_jsonb(d) - 'transaction' - 'key', d.at, d.at
+    SELECT 'decision', to_jsonb(d) - 'transaction' - 'key' || _flagscope.decision_message(d), d.at, d.at
     FROM flagscope.decision d WHERE d.id = decision_id;
     -- PostgreSQL delivers equal payloads of a transaction once: one wake-up for any number of decisions.
     SELECT _flagscope.wake_deliverers();

@@ -259,6 +259,8 @@ DECLARE
     done text[];
     entry record;
     hint text;
+    told timestamptz := clock_timestamp();
+    application text := current_setting('application_name');
 BEGIN
     IF document IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'not a flagd document: it is NULL',
@@ -273,7 +275,9 @@ BEGIN
     FOR entry IN
         SELECT e.key, e.definition, (SELECT string_agg(concat_ws(': ', nullif(p.path, ''), p.problem), '; ')
             FROM jsonb_to_recordset(e.problems) p(path text, problem text)) AS problem,
-            e.problems @> '[{"is_error": true}]' AS is_bad, k.key IS NOT NULL AS is_done
+            e.problems @> '[{"is_error": true}]' AS is_bad, k.key IS NOT NULL AS is_done,
+            row_number() OVER (ORDER BY jsonb_array_length(coalesce(e.definition -> 'prerequisites', '[]')), e.key)
+                AS place, count(*) OVER () AS total
         FROM jsonb_to_recordset(read -> 'flags') e(key text, definition jsonb, problems jsonb)
             LEFT JOIN unnest(done) k(key) ON k.key = e.key
         -- A flag that another one needs comes first.
@@ -283,6 +287,7 @@ BEGIN
         problem := entry.problem;
         imported := NOT entry.is_bad AND jsonb_typeof(entry.definition) = 'object';
         IF imported AND NOT entry.is_done THEN
+            told := _flagscope.show_progress('import_flagd'::text, entry.place - 1, entry.total, told);
             BEGIN
                 PERFORM _flagscope.import_flag(entry.definition, env);
             EXCEPTION WHEN OTHERS THEN
@@ -293,6 +298,7 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
+    PERFORM set_config('application_name', application, true);
 END $$;
 COMMENT ON FUNCTION flagscope.import_flagd(jsonb, text) IS
     'creates or changes the flags of a flagd document in an environment, each completely or not at all; returns the '

@@ -98,7 +98,7 @@ BEGIN
     SELECT 'correlation', jsonb_build_object('decision_id', d.id, 'rollout_id', d.rollout_id, 'flag', d.flag,
         'environment', d.environment,
         'action', d.action, 'finding', (array_agg(w.words ORDER BY w.place))[1], 'findings',
-        array_agg(w.words ORDER BY w.place))
+        array_agg(w.words ORDER BY w.place)) || _flagscope.why_message(d, (array_agg(w.words ORDER BY w.place))[1])
     FROM _flagscope.kept_words(d.id, 3) WITH ORDINALITY w(words, place);
     PERFORM _flagscope.wake_deliverers();
     RETURN d.id;

@@ -41,7 +41,7 @@ BEGIN
         WHEN 'backfill' THEN waiting := _flagscope.backfill(at, until);
         WHEN 'slots of deltas' THEN
         PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
-        WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted();
+        WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted(), _flagscope.gather_services();
         WHEN 'partitions of telemetry' THEN
         SELECT * INTO done, problem FROM _flagscope.premake('telemetry', 'ts', at, most_rows);
         WHEN 'partitions of evaluation' THEN

@@ -327,8 +327,14 @@ BEGIN
             END IF;
         END;
     END LOOP;
+    BEGIN
+        PERFORM _flagscope.tell_approvals(at);
+    EXCEPTION WHEN OTHERS THEN
+        RAISE WARNING USING ERRCODE = SQLSTATE,
+            MESSAGE = _flagscope.message('nobody was told of approvals that are awaited: %s', SQLERRM);
+    END;
     RETURN total;
 END $$;
 COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS
     'acts on the guardrails'' states and advances rollouts whose gates are clear, each in a subtransaction of its own; '
-    'returns the number of decisions';
+    'then tells of approvals that are awaited; returns the number of decisions';

@@ -143,6 +143,8 @@ DECLARE
     watches jsonb;
     slice record;
     states bigint := 0;
+    told timestamptz := clock_timestamp();
+    application text := current_setting('application_name');
 BEGIN
     PERFORM _flagscope.lock_rollups();
     SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches
@@ -150,7 +152,10 @@ BEGIN
     IF watches IS NULL THEN
         RETURN 0;
     END IF;
-    FOR slice IN SELECT * FROM _flagscope.slices(span.since, span.until) LOOP
+    FOR slice IN SELECT s.*, row_number() OVER (ORDER BY s.lower) - 1 AS done, count(*) OVER () AS total
+        FROM _flagscope.slices(span.since, span.until) s ORDER BY s.lower
+    LOOP
+        told := _flagscope.show_progress('rebuild_rollup'::text, slice.done, slice.total, told);
         states := states + _flagscope.rebuild_fine(slice.lower, slice.upper, watches);
         PERFORM _flagscope.rebuild_medium(slice.lower, slice.upper, watches);
     END LOOP;
@@ -165,6 +170,7 @@ BEGIN
             ON (g.flag, g.environment, g.metric) = (k.flag, k.environment, k.metric) WHERE g.test = 'anomaly')
         AND NOT EXISTS (SELECT FROM _flagscope.anomaly_point o
             WHERE o.guardrail_id = p.guardrail_id AND o.score IS NOT NULL);
+    PERFORM set_config('application_name', application, true);
     RETURN states;
 END $$;
 COMMENT ON FUNCTION flagscope.rebuild_rollup(timestamptz, timestamptz) IS

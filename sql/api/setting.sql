@@ -119,6 +119,13 @@ DECLARE
 BEGIN
     IF kind = 'string' AND value #>> '{}' = ANY (b.words) THEN
         RETURN;
+    ELSIF name = 'message.link' AND kind = 'string' THEN
+        IF value #>> '{}' !~ '^(https?://[^[:space:]<>"]+)?$' OR length(value #>> '{}') > 500 THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = _flagscope.message('setting "%s" must be an address or empty, got %s', name,
+                    left(value::text, 100)),
+                HINT = 'Write it like "https://flags.example.org/rollouts/{rollout}".';
+        END IF;
     ELSIF b.lowest IS NULL AND b.words <> '{}' THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('setting "%s" must be %s, got %s', name,

@@ -124,8 +124,13 @@ DECLARE
     watches jsonb;
     lower timestamptz;
     upper timestamptz;
+    told timestamptz := clock_timestamp();
+    application text := current_setting('application_name');
 BEGIN
-    FOR slice IN SELECT * FROM _flagscope.slices(span.since, span.until) LOOP
+    FOR slice IN SELECT s.*, row_number() OVER (ORDER BY s.lower) - 1 AS done, count(*) OVER () AS total
+        FROM _flagscope.slices(span.since, span.until) s ORDER BY s.lower
+    LOOP
+        told := _flagscope.show_progress('verify_rollup'::text, slice.done, slice.total, told);
         SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment,
             'metric', w.metric)) INTO watches
         FROM _flagscope.watch w WHERE w.since <= slice.lower;
@@ -139,6 +144,7 @@ BEGIN
     upper := _flagscope.ceiling(interval '1 day', span.until);
     RETURN QUERY SELECT * FROM _flagscope.differences(_flagscope.history(interval '10 minutes', lower, upper, watches),
         _flagscope.history(interval '1 day', lower, upper, watches), interval '1 day');
+    PERFORM set_config('application_name', application, true);
 END $$;
 COMMENT ON FUNCTION flagscope.verify_rollup(timestamptz, timestamptz) IS
     'compares the rollups of every level with recomputed ones, over the range in whole 10 minutes, for rolled-up '

@@ -77,13 +77,16 @@ CREATE TABLE flagscope.outbox (
 COMMENT ON TABLE flagscope.outbox IS
     'notifications to deliver; flagscope-gateway sends them to its sinks, woken by NOTIFY flagscope_outbox';
 COMMENT ON COLUMN flagscope.outbox.id IS 'number of the notification';
-COMMENT ON COLUMN flagscope.outbox.kind IS 'decision, health or correlation';
-COMMENT ON COLUMN flagscope.outbox.payload IS 'what is told, as JSON';
+COMMENT ON COLUMN flagscope.outbox.kind IS 'decision, approval (one is awaited), health or correlation';
+COMMENT ON COLUMN flagscope.outbox.payload IS
+    'what is told, as JSON: event, severity (info, warning or critical), sentence, link (setting message.link), and '
+    'what it is about';
 COMMENT ON COLUMN flagscope.outbox.created_at IS 'when it happened';
 COMMENT ON COLUMN flagscope.outbox.attempts IS 'deliveries that were tried';
 COMMENT ON COLUMN flagscope.outbox.next_try_at IS 'when it is tried next';
 COMMENT ON COLUMN flagscope.outbox.delivered_at IS 'when the last of its sinks was done with it; NULL: not yet';
 CREATE INDEX outbox_to_deliver ON flagscope.outbox (next_try_at) WHERE delivered_at IS NULL;
+CREATE INDEX outbox_approval ON flagscope.outbox (((payload ->> 'rollout_id')::bigint)) WHERE kind = 'approval';
 
 CREATE TABLE flagscope.outbox_delivery (
     outbox_id   bigint NOT NULL REFERENCES flagscope.outbox ON DELETE CASCADE,

@@ -67,6 +67,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time without data of the treatment after which a guardrail is stale and holds the ramp'),
     ('guardrail.retry_after', '"10 seconds"',
      'time before a failed guardrail is retried; doubles with each failure, up to 32 times this'),
+    ('message.link', '""',
+     'address of a page about a rollout, told with each notification; {rollout} stands for its number; empty: no link'),
     ('query.interval', '"5 seconds"',
      'time between two runs of a metric''s query'),
     ('query.delay', '"5 seconds"',

@@ -1,8 +1,8 @@
-//! Writes `_flagscope.variant_delta`, `subject_delta` and `uncounted_delta` directly to the heap, the first into the slot
-//! of the current minute and lane. These tables have no index, trigger or constraint except NOT NULL, so inserting one
-//! tuple per group is all, and the writing role needs no privilege on them. Slots alternate so that a consumed one can
-//! be truncated, which avoids vacuum and does not depend on old snapshots. Lanes let the tick read current data first.
-//! The first two wake the worker when they are committed.
+//! Writes `_flagscope.variant_delta`, `subject_delta`, `uncounted_delta` and `service_delta` directly to the heap, the
+//! first into the slot of the current minute and lane. These tables have no index, trigger or constraint except NOT
+//! NULL, so inserting one tuple per group is all, and the writing role needs no privilege on them. Slots alternate so
+//! that a consumed one can be truncated, which avoids vacuum and does not depend on old snapshots. Lanes let the tick
+//! read current data first. The first two wake the worker when they are committed.
 
 use std::ffi::CStr;
 
@@ -73,8 +73,8 @@ pub fn insert_units<'a>(units: impl Iterator<Item = (&'a str, &'a str, &'a str, 
     );
 }
 
-/// Blocks of `uncounted_delta` (8 MB) beyond which nothing more is written to it: if nobody consumes it, it need not
-/// grow.
+/// Blocks of `uncounted_delta` or `service_delta` (8 MB) beyond which nothing more is written to it: if nobody consumes
+/// it, it need not grow.
 const MOST_BLOCKS: u32 = 1024;
 
 /// Writes rows that do not count (cause, environment, flag, example, number) in the caller's transaction.
@@ -99,6 +99,18 @@ pub fn insert_uncounted<'a>(rows: impl Iterator<Item = (&'a str, &'a str, &'a st
             ])
         }),
     );
+}
+
+/// Writes services in the caller's transaction.
+pub fn insert_services<'a>(services: impl Iterator<Item = &'a str>) {
+    let mut services = services.peekable();
+    let table = c"service_delta";
+    if services.peek().is_none() || blocks(table) >= MOST_BLOCKS {
+        return;
+    }
+    // SAFETY: reads the clock.
+    let now = unsafe { pg_sys::GetCurrentTimestamp() };
+    write(table, services.map(|service| filled([service.into_datum(), now.into_datum()])));
 }
 
 /// The length of a table in blocks; 0 if it does not exist.

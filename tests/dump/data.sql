@@ -70,10 +70,12 @@ INSERT INTO orders VALUES (now(), 'user-1', 10);
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT now(), 'event', 'feature_flag.evaluation', 'user-' || i, '{"stuck": "on"}' FROM generate_series(1, 3) i;
 SELECT flagscope.tick(clock_timestamp() + interval '10 seconds');  -- queries are run a little later
--- Telemetry that counts for nobody, before maintenance gathers it and after.
-INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
+-- Telemetry that counts for nobody, and services, before maintenance gathers them and after.
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, service)
+VALUES (now(), 'span', 'pay', '{"dumpled": "on"}', 'web');
 SELECT flagscope.maintain(clock_timestamp() + interval '15 minutes');
-INSERT INTO flagscope.telemetry (ts, signal, name, flags) VALUES (now(), 'span', 'pay', '{"dumpled": "on"}');
+INSERT INTO flagscope.telemetry (ts, signal, name, flags, service)
+VALUES (now(), 'span', 'pay', '{"dumpled": "on"}', 'cart');
 INSERT INTO flagscope.evaluation
 SELECT (jsonb_populate_record(e, '{"at": "2100-01-01 00:00+00"}')).* FROM flagscope.evaluation e LIMIT 1;
 SELECT flagscope.complete_rollout(r.id) FROM flagscope.rollout r WHERE r.flag = 'done';

@@ -12,7 +12,7 @@ const LONGEST: usize = 2500;
 pub struct News<'a> {
     /// Its number.
     pub id: i64,
-    /// `decision`, `health` or `correlation`.
+    /// `decision`, `approval`, `health` or `correlation`.
     pub kind: &'a str,
     /// What is told.
     pub payload: &'a Value,
@@ -51,6 +51,7 @@ impl News<'_> {
             "health" if self.field("state") == "ok" => format!("flagscope: {} is ok again", self.field("name")),
             "health" => format!("flagscope: {} is {}", self.field("name"), self.field("state")),
             "correlation" => format!("Why: {} of {flag} in {environment}", did(self.field("action"))),
+            "approval" => format!("Approval awaited: {flag} in {environment}"),
             "decision" if self.is_shadow() => {
                 format!("Not done, only tried out: {} of {flag} in {environment}", did(self.field("action")))
             }
@@ -114,6 +115,7 @@ impl News<'_> {
         match self.kind {
             "health" => "SELECT * FROM flagscope.status()".to_owned(),
             "correlation" => format!("SELECT * FROM flagscope.correlate_decision({})", self.shown("decision_id")),
+            "approval" => format!("SELECT flagscope.rollout_report({})", self.shown("rollout_id")),
             _ => format!("SELECT flagscope.explain_decision({})", self.shown("id")),
         }
     }

@@ -53,7 +53,10 @@ INSERT INTO decided_relation VALUES
     ('rollout_subject subject_delta removal metric_run tick_state late_trace '
         'late_trace_state otlp_series otlp_evaluation',
         'r', '', '', 'r'),
-    ('allocation chunk event exposure log metric_point span span_summary tagged variant_state', 'r', '', '', 'r'),
+    ('allocation chunk event exposure log metric_point progress span span_summary tagged variant_state',
+        'r', '', '', 'r'),
+    ('bi_correlation bi_decision bi_error bi_exposure bi_flag bi_guardrail bi_health bi_metric bi_ramp bi_rollout '
+        'bi_service bi_state service_delta service_total', 'r', '', '', 'r'),
     ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq change_freeze_id_seq guardrail_id_seq '
         'guardrail_policy_id_seq outbox_id_seq rollout_id_seq',
         '', '', '', '');
@@ -102,9 +105,9 @@ INSERT INTO decided_function VALUES
         'sequential_mean_test sequential_proportion_test sequential_quantile_strict_test sequential_quantile_test '
         'sequential_rate_test sequential_ratio_test sequential_share_test'),
     ('flagscope', 'reader admin',
-        'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision metric_series '
-        'plan_rollout preview_metric ramp_gate replay rollout_chart rollout_report status suggest_margin telemetry_of '
-        'trace variant_states variant_summary verify_rollup'),
+        'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision help '
+        'metric_series plan_rollout preview_metric ramp_gate replay rollout_chart rollout_report status suggest_margin '
+        'telemetry_of trace variant_states variant_summary verify_rollup'),
     ('flagscope', 'reader writer admin',
         'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object '
         'evaluate_string explain_evaluation export_flagd flag_set check_export flag_changes '
@@ -124,7 +127,7 @@ INSERT INTO decided_function VALUES
         'load_flags_after message refuse variants_of'),
     ('_flagscope', 'reader admin',
         'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states '
-        'session_words store_states table_holders waiting_words'),
+        'session_words show_progress store_states table_holders waiting_words'),
     ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'),
     ('_flagscope', 'writer admin', 'record'),
     ('_flagscope', 'admin',

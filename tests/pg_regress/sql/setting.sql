@@ -77,7 +77,8 @@ SELECT flagscope.create_flag('f'),
     flagscope.create_guardrail('f', 'errors');
 SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02') > 0 AS started;
 CREATE FUNCTION pg_temp.bound(name text, upper boolean) RETURNS text LANGUAGE sql AS $$
-    SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words = '{drop,detach}' THEN d.value::text
+    SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words = '{drop,detach}' OR d.name = 'message.link' THEN
+            d.value::text
         WHEN jsonb_typeof(d.value) = 'number' THEN
             CASE WHEN upper THEN coalesce(b.highest, '1e15') ELSE coalesce(b.lowest, '0') END
         ELSE to_jsonb(CASE WHEN upper THEN coalesce(b.highest, '3650 days')

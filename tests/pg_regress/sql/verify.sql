@@ -4,6 +4,7 @@ DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+SET client_min_messages = warning;  -- on a slow machine it tells how far it is
 
 SELECT flagscope.create_flag('cart');
 SELECT flagscope.create_environment('staging', aliases => '{stage}');

@@ -1,0 +1,132 @@
+-- What a notification says in words: a sentence, how loud it is, where to look. Its row of outbox has these beside the
+-- fields.
+
+CREATE FUNCTION _flagscope.decision_severity(action text, shadow boolean, automatic boolean) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN shadow THEN 'info'
+    WHEN action IN ('rollback', 'disable') THEN CASE WHEN automatic THEN 'critical' ELSE 'warning' END
+    WHEN action IN ('warn', 'hold', 'pause', 'step_back') THEN 'warning' ELSE 'info' END;
+COMMENT ON FUNCTION _flagscope.decision_severity(text, boolean, boolean) IS
+    'how loud a decision is: critical (a guardrail rolled back or disabled), warning (anything else that reduces or '
+    'stops a ramp, or warns) or info; action, of a shadow rule, not by a person';
+
+CREATE FUNCTION _flagscope.decision_title(action text, shadow boolean, from_percent numeric, to_percent numeric)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN concat(CASE WHEN shadow THEN 'would have been ' END,
+    CASE action WHEN 'start' THEN 'started' WHEN 'advance' THEN 'advanced' WHEN 'approve' THEN 'approved'
+        WHEN 'pause' THEN 'paused' WHEN 'resume' THEN 'resumed' WHEN 'complete' THEN 'completed'
+        WHEN 'warn' THEN 'warned' WHEN 'hold' THEN 'held' WHEN 'step_back' THEN 'stepped back'
+        WHEN 'rollback' THEN 'rolled back' WHEN 'disable' THEN 'disabled' ELSE replace(action, '_', ' ') END,
+    CASE WHEN from_percent <> to_percent
+        THEN format(', from %s %% to %s %%', trim_scale(from_percent), trim_scale(to_percent)) END);
+COMMENT ON FUNCTION _flagscope.decision_title(text, boolean, numeric, numeric) IS
+    'a decision in a few words: rolled back, from 25 % to 0 %; action, of a shadow rule, share before and after';
+
+CREATE FUNCTION _flagscope.decision_event(d flagscope.decision) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        -- A health rule tells itself by its name in the state: "stale traffic 1795341117".
+        WHEN d.action = 'warn' AND split_part(d.evidence ->> 'state', ' ', 2) = 'traffic' THEN 'silent'
+        WHEN d.action = 'warn' THEN 'warning'
+        ELSE replace(_flagscope.decision_title(d.action::text, false, 0, 0), ' ', '_') END;
+$$;
+COMMENT ON FUNCTION _flagscope.decision_event(flagscope.decision) IS
+    'what a decision is for those who are told: started, advanced, approved, paused, resumed, completed, warning, '
+    'silent, held, stepped_back, rolled_back or disabled';
+
+CREATE FUNCTION _flagscope.rollout_link(rollout_id bigint) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT replace(nullif(_flagscope.setting_text('message.link'), ''), '{rollout}', rollout_id::text) $$;
+COMMENT ON FUNCTION _flagscope.rollout_link(bigint) IS
+    'where to look at a rollout (setting message.link); NULL: nowhere';
+
+CREATE FUNCTION _flagscope.message_fields(event text, severity text, sentence text, rollout_id bigint) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_strip_nulls(jsonb_build_object('event', event, 'severity', severity, 'sentence', sentence,
+        'link', _flagscope.rollout_link(rollout_id)));
+$$;
+COMMENT ON FUNCTION _flagscope.message_fields(text, text, text, bigint) IS
+    'the fields that every notification has; without a link there is none';
+
+CREATE FUNCTION _flagscope.decision_message(d flagscope.decision) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.message_fields(e.event,
+        _flagscope.decision_severity(d.action::text, d.shadow, d.actor = 'flagscope'),
+        concat(format('Rollout %s of flag "%s" in %s ', d.rollout_id, d.flag, d.environment), CASE
+            WHEN e.event = 'silent' THEN 'is silent'
+            WHEN d.action = 'warn' THEN 'has a warning'
+            WHEN d.action = 'approve' THEN format('was approved by %s', d.actor)
+            ELSE concat(CASE WHEN d.shadow THEN '' ELSE 'was ' END,
+                _flagscope.decision_title(d.action::text, d.shadow, 0, 0),
+                CASE WHEN d.shadow THEN ' by a shadow rule' ELSE ' by ' || d.actor END,
+                CASE WHEN d.from_percent <> d.to_percent AND NOT d.shadow THEN
+                    format(', from %s %% to %s %% of users', trim_scale(d.from_percent), trim_scale(d.to_percent)) END)
+            END, ': ' || nullif(d.reason, '')),
+        d.rollout_id)
+    FROM (SELECT _flagscope.decision_event(d) AS event) e;
+$$;
+COMMENT ON FUNCTION _flagscope.decision_message(flagscope.decision) IS
+    'a decision for those who are told: event, severity, sentence, link';
+
+CREATE FUNCTION _flagscope.why_message(d flagscope.decision, finding text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.message_fields('why'::text, 'info'::text,
+        format('Why rollout %s of flag "%s" in %s was %s: %s', d.rollout_id, d.flag, d.environment,
+            _flagscope.decision_title(d.action::text, false, 0, 0), coalesce(finding, 'nothing was found')),
+        d.rollout_id);
+$$;
+COMMENT ON FUNCTION _flagscope.why_message(flagscope.decision, text) IS
+    'what was found out about a decision for those who are told; its first finding in words';
+
+CREATE FUNCTION _flagscope.health_message(name text, state text, detail text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.message_fields(CASE state WHEN 'ok' THEN 'health_ok' ELSE 'health' END,
+        CASE state WHEN 'ok' THEN 'info' ELSE 'critical' END,
+        format('flagscope: %s is %s: %s', name, CASE state WHEN 'ok' THEN 'ok again' ELSE state END, detail),
+        substring(name FROM '^rollout (\d+)$')::bigint);
+$$;
+COMMENT ON FUNCTION _flagscope.health_message(text, text, text) IS
+    'a problem of the judging itself, or its end, for those who are told';
+
+CREATE FUNCTION _flagscope.tell_approvals(at timestamptz) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    told bigint;
+BEGIN
+    WITH asked AS MATERIALIZED (
+        -- Once for each visit of a stage; by the index outbox_approval, so that it costs nothing at each tick.
+        SELECT r.id, r.flag, r.environment, r.stage, r.stage_started_at, s.percent
+        FROM flagscope.rollout r JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
+        WHERE r.status = 'running' AND s.approval_needed AND s.approved_at IS NULL
+            AND tell_approvals.at >= r.stage_started_at + s.min_duration
+            AND NOT EXISTS (SELECT FROM flagscope.outbox o WHERE o.kind = 'approval'
+                AND (o.payload ->> 'rollout_id')::bigint = r.id AND (o.payload ->> 'stage')::integer = r.stage
+                AND (o.payload ->> 'since')::timestamptz = r.stage_started_at)
+    )
+    INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
+    SELECT 'approval', jsonb_build_object('rollout_id', a.id, 'flag', a.flag, 'environment', a.environment,
+            'stage', a.stage, 'percent', trim_scale(a.percent), 'since', a.stage_started_at, 'recorded_at',
+            tell_approvals.at, 'reason', w.reason)
+        || _flagscope.message_fields('approval_awaited'::text, 'info'::text,
+            format('Rollout %s of flag "%s" in %s waits for an approval: %s', a.id, a.flag, a.environment, w.reason),
+            a.id),
+        tell_approvals.at, tell_approvals.at
+    FROM asked a, LATERAL (SELECT format('all gates of stage %s (%s %%) are clear but this one: '
+            'SELECT flagscope.approve_stage(%s)', a.stage, trim_scale(a.percent), a.id)) w(reason)
+    WHERE flagscope.ramp_gate(a.id, tell_approvals.at) LIKE '%approve_stage(%';
+    GET DIAGNOSTICS told = ROW_COUNT;
+    IF told > 0 THEN
+        PERFORM _flagscope.wake_deliverers();
+    END IF;
+    RETURN told;
+END $$;
+COMMENT ON FUNCTION _flagscope.tell_approvals(timestamptz) IS
+    'queues a notification for each rollout that waits for nothing but an approval, once for each visit of a stage '
+    '(again when the notification is past its retention); returns their number';
