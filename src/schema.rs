@@ -425,6 +425,7 @@ extension_sql_file!(
     requires = ["anomaly_api", kind::compared, kind::limited, kind::stage_quantile, kind::quantile_ratios]
 );
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
+extension_sql_file!("../sql/api/wait.sql", name = "wait_api", requires = ["ramp_api"]);
 extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/question.sql", name = "question_api", requires = ["reading_api"]);

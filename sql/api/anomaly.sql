@@ -157,12 +157,13 @@ BEGIN
     FOR work IN
         SELECT st, g, m, n.newest, greatest(r.started_at, st.since) AS since,
             -- In the point that is judged, not now: where no control was left there is none to look at.
-            CASE WHEN NOT ((step.percent = 100 OR r.status = 'completed') AND n.newest >= CASE
-                WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at ELSE r.stage_started_at END) THEN
+            CASE WHEN NOT ((r.status = 'completed' OR coalesce(step.percent = 100, false)) AND n.newest >= CASE
+                WHEN r.status = 'completed' AND step.percent IS DISTINCT FROM 100 THEN r.ended_at
+                ELSE r.stage_started_at END) THEN
                 r.control END AS control
         FROM flagscope.guardrail g JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment
             JOIN flagscope.metric_definition m ON m.name = g.metric
-            JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
+            LEFT JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
             JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
             CROSS JOIN LATERAL (SELECT _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) AS newest) n
         WHERE g.test = 'anomaly' AND g.enabled AND _flagscope.is_watched(r, at)

@@ -2,9 +2,10 @@
 
 CREATE TYPE _flagscope.history AS (
     era bigint, ordinal bigint, at timestamptz, is_weighed boolean, t _flagscope.stratum, c _flagscope.stratum,
-    events_treatment bigint[], events_control bigint[], centre float8, begins_copy boolean, value float8,
+    events_treatment bigint[], events_control bigint[], centre float8, bound float8, begins_copy boolean, value float8,
     reference _flagscope.stratum, window_state _flagscope.stratum, alpha float8, margin float8, limit_value float8,
-    alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, control_score float8, was_alone boolean
+    alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, control_score float8, was_alone boolean,
+    carries_on boolean
 );
 COMMENT ON TYPE _flagscope.history IS
     'one stratum of the past; evidence adds up within an era. is_weighed: it was live, and is paired and counted; '
@@ -19,17 +20,26 @@ AS $$
     SELECT e.evidence_id, e.stratum, e.at, true,
         _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark),
         _flagscope.counted_stratum(e.n_control, e.moments_control, e.watermark), e.events_treatment, e.events_control,
-        e.centre, e.begins_copy, e.value, NULL::_flagscope.stratum, NULL::_flagscope.stratum, k.alpha,
+        e.centre,
+        -- Its own history is compared as it was; another rule at what it proposes.
+        CASE WHEN g.id = live.id AND coalesce(g.margin = k.margin, true)
+            AND coalesce(g.limit_value = k.limit_value, true) THEN e.bound END,
+        e.begins_copy, e.value, NULL::_flagscope.stratum, NULL::_flagscope.stratum, k.alpha,
         CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, _flagscope.margin(g)) END,
         CASE WHEN g.test <> 'anomaly' THEN coalesce(g.limit_value, k.limit_value) END, k.alarm_score, e.at,
         ROW(g.id, '', e.at, e.n_treatment, NULL, NULL, NULL, e.value)::_flagscope.anomaly_point,
-        nullif(e.control_score, 'Infinity'), e.control_score IS NULL
+        nullif(e.control_score, 'Infinity'), e.control_score IS NULL,
+        e.percent = 100 AND _flagscope.may_carry_on(live)
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value, x.alarm_score FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin,
                 (d.evidence ->> 'limit_value')::float8 AS limit_value,
                 (d.evidence ->> 'limit_value')::float8 AS alarm_score
             FROM flagscope.decision d WHERE d.rollout_id = e.rollout_id AND d.evidence_id = e.evidence_id
+            UNION ALL
+            SELECT 2, (s.control_verdict ->> 'alpha')::float8, (s.control_verdict ->> 'margin')::float8, NULL, NULL
+            FROM flagscope.guardrail_status s WHERE s.guardrail_id = e.guardrail_id AND s.rollout_id = e.rollout_id
+                AND (s.control_verdict ->> 'evidence_id')::bigint = e.evidence_id
             UNION ALL
             SELECT CASE s.evidence_id WHEN e.evidence_id THEN 2 ELSE 3 END, s.alpha, s.margin,
                 s.limit_value, s.alarm_score
@@ -65,7 +75,7 @@ AS $$
     )
     -- Each stratum is one of a tick at the end of its bucket, which sees the rollups up to there.
     SELECT 0, row_number() OVER (ORDER BY s.bucket), s.at, false, s.t, s.c, NULL::bigint[], NULL::bigint[],
-        NULL::float8, NULL::boolean, NULL::float8,
+        NULL::float8, NULL::float8, NULL::boolean, NULL::float8,
         CASE WHEN g.comparison = 'control' AND s.n_control > 0 AND _flagscope.looks_back(m.kind::text) THEN
             _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
                 s.bucket - _flagscope.setting_interval('guardrail.reference_window'), s.bucket) END,
@@ -73,7 +83,7 @@ AS $$
             s.bucket - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window'))
                 - interval '1 microsecond', s.bucket) END,
         NULL::float8, _flagscope.margin(g), g.limit_value, NULL::float8, NULL::timestamptz,
-        NULL::_flagscope.anomaly_point, NULL::float8, false
+        NULL::_flagscope.anomaly_point, NULL::float8, false, false
     FROM stratum s;
 $$;
 COMMENT ON FUNCTION _flagscope.rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
@@ -103,13 +113,13 @@ AS $$
     )
     SELECT 0, row_number() OVER (ORDER BY p.at), p.at + s.width, false,
         _flagscope.counted_stratum(p.n, NULL::flagscope.moments, p.at), NULL::_flagscope.stratum, NULL::bigint[],
-        NULL::bigint[], NULL::float8, NULL::boolean, NULL::float8, NULL::_flagscope.stratum, NULL::_flagscope.stratum,
-        NULL::float8, NULL::float8, NULL::float8,
+        NULL::bigint[], NULL::float8, NULL::float8, NULL::boolean, NULL::float8, NULL::_flagscope.stratum,
+        NULL::_flagscope.stratum, NULL::float8, NULL::float8, NULL::float8,
         s.line, p.at, ROW(g.id, '', p.at, p.n, p.value, p.x, NULL, w.score)::_flagscope.anomaly_point,
         (SELECT max(c.score) FROM scored c WHERE c.variant = r.control AND c.at > p.at - 6 * s.width AND c.at <= p.at),
         -- Where all were served the treatment there was no control to share it.
         coalesce((SELECT a.percent FROM flagscope.allocation a
-            WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) = 100
+            WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) = 100, false
     FROM setting s, point p LEFT JOIN scored w ON w.variant = '' AND w.at = p.at
     WHERE p.variant = '' AND p.at >= s.since;
 $$;
@@ -180,10 +190,12 @@ DECLARE
     first timestamptz := _flagscope.computable(since);
     last timestamptz := _flagscope.computable(until);
     strata CURSOR FOR
-        SELECT h.era, h.ordinal, h.at, g, m, setting, coalesce(backtest.alpha, h.alpha, share) AS alpha, h.margin,
+        SELECT h.era, h.ordinal, h.at, CASE WHEN h.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m,
+            setting, coalesce(backtest.alpha, h.alpha, share) AS alpha, h.margin,
             (g).margin_absolute, h.limit_value, h.alarm_score, (r).control, false AS is_polled, NULL::text AS problem,
             NULL::text AS unloaded, s.id AS stage_id, s.at AS stage_started_at, s.min_sample AS stage_sample,
-            false AS is_alone, h.t, h.c, h.is_weighed, h.events_treatment, h.events_control, h.centre, h.begins_copy,
+            false AS is_alone, true AS is_served, h.t, h.c, h.is_weighed, h.events_treatment,
+            h.events_control, h.centre, h.bound, h.begins_copy,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
             h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
             NULL::timestamptz AS first_point, h.seen, h.control_score

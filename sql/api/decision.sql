@@ -39,7 +39,7 @@ DECLARE
         WHEN 'resume' THEN r.status IN ('paused', 'held')
         WHEN 'pause' THEN r.status IN ('running', 'held')
         WHEN 'advance' THEN r.status = 'running'
-        WHEN 'approve' THEN r.status IN ('running', 'paused', 'held')
+        WHEN 'approve' THEN r.status IN ('running', 'paused', 'held') AND r.stage > 0
         WHEN 'warn' THEN true
         ELSE r.status <> 'draft' END;
 BEGIN
@@ -111,10 +111,13 @@ RETURNS flagscope.rollout
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    was flagscope.rollout := r;
     is_last boolean := NOT EXISTS (SELECT FROM flagscope.rollout_stage s
         WHERE s.rollout_id = r.id AND s.ordinal > r.stage);
     next_stage integer := CASE action WHEN 'start' THEN 1 WHEN 'advance' THEN r.stage + (NOT is_last)::integer
-                                      WHEN 'step_back' THEN greatest(r.stage - 1, 1) ELSE r.stage END;
+                                      -- Below the first stage nobody is served the treatment.
+                                      WHEN 'step_back' THEN greatest(r.stage - 1, 0)
+                                      WHEN 'resume' THEN greatest(r.stage, 1) ELSE r.stage END;
     next_status flagscope.rollout_status := _flagscope.status_after(action, r.status, is_last);
 BEGIN
     PERFORM _flagscope.check_action(r, action, next_status), _flagscope.check_not_followed(r);
@@ -136,14 +139,18 @@ BEGIN
             ELSE x.previous_variant END
     WHERE x.id = r.id RETURNING x.* INTO r;
     IF next_stage <> r.stage OR action IN ('start', 'advance', 'step_back', 'resume', 'complete') THEN
+        PERFORM _flagscope.change_comparison(r, was, at);
         -- A verdict "ok" on the stage before does not hold for this one.
-        UPDATE flagscope.guardrail_status g SET stage_treatment = 0, waiting_treatment = NULL, waiting_control = NULL,
+        UPDATE flagscope.guardrail_status g SET stage_treatment = 0, stage_control = 0, rhythm_treatment = '{}',
+            rhythm_control = '{}', waiting_treatment = NULL, waiting_control = NULL,
             waiting_since = NULL, looks = '{}', looked_at = NULL,
-            state = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'not_enough' ELSE g.state END,
-            state_since = CASE WHEN g.state IN ('ok', 'inconclusive') THEN at ELSE g.state_since END,
-            reason = CASE WHEN g.state IN ('ok', 'inconclusive') THEN 'no data in this stage yet' ELSE g.reason END
-        -- After completion there is no control: verdicts against it stay.
-        WHERE g.rollout_id = r.id AND (next_status <> 'completed' OR num_nonnulls(g.limit_value, g.alarm_score) > 0);
+            state = CASE WHEN g.state IN ('ok', 'inconclusive', 'silent') THEN 'not_enough'
+                ELSE g.state END,
+            state_since = CASE WHEN g.state IN ('ok', 'inconclusive', 'silent') THEN at
+                ELSE g.state_since END,
+            reason = CASE WHEN g.state IN ('ok', 'inconclusive', 'silent') THEN 'no data in this stage yet'
+                ELSE g.reason END
+        WHERE g.rollout_id = r.id;
         -- An approval is for one visit of a stage: entered again, the stage needs another one.
         UPDATE flagscope.rollout_stage s SET approved_by = NULL, approved_at = NULL
         WHERE s.rollout_id = r.id AND s.ordinal = next_stage AND s.approved_at IS NOT NULL
@@ -151,8 +158,6 @@ BEGIN
     END IF;
     IF action = 'start' THEN
         PERFORM _flagscope.begin_evidence(r.id, at);
-    ELSIF action = 'resume' THEN
-        PERFORM _flagscope.renew_evidence(r.id, at);
     END IF;
     RETURN r;
 END $$;
@@ -186,6 +191,9 @@ BEGIN
     SELECT * INTO g FROM flagscope.guardrail x WHERE x.id = decide.guardrail_id;
     SELECT * INTO status FROM flagscope.guardrail_status x WHERE x.guardrail_id = g.id AND x.rollout_id = was.id;
     now_is := CASE WHEN shadow OR action = 'warn' THEN was ELSE _flagscope.move_rollout(was, action, at) END;
+    IF action = 'resume' AND NOT shadow THEN
+        PERFORM _flagscope.renew_evidence(was.id, at, decide.actor <> 'flagscope');
+    END IF;
     -- What advances from the last stage completes, and is called so.
     done := CASE WHEN action = 'advance' AND now_is.status = 'completed' THEN 'complete' ELSE action END;
     from_percent := CASE WHEN was.status IN ('running', 'paused', 'held') THEN _flagscope.percent(was.id, was.stage)

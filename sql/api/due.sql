@@ -28,7 +28,7 @@ AS $$
 BEGIN
     -- Of a stage whose time was over at the last tick something else keeps it: data, a person, a freeze.
     RETURN (SELECT min(x.at) FROM flagscope.rollout r
-            JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage,
+            LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage,
             LATERAL (VALUES (CASE r.status WHEN 'running' THEN r.stage_started_at + s.min_duration
                 WHEN 'held' THEN CASE WHEN r.cooldown IS NOT NULL THEN _flagscope.rests_until(r) END END)) x(at)
         WHERE r.status IN ('running', 'held') AND (x.at > began OR r.stage_started_at >= began));
@@ -62,7 +62,7 @@ RETURN least(
         + setting.pairing + g.id % 60 * interval '1 second' END,
     CASE WHEN st.last_data_at IS NULL AND st.state NOT IN ('no_data', 'breached') THEN
         stage_started_at + coalesce(g.grace, setting.grace) END,
-    CASE WHEN st.last_data_at IS NOT NULL AND st.state NOT IN ('stale', 'breached') THEN
+    CASE WHEN st.last_data_at IS NOT NULL AND st.state NOT IN ('stale', 'silent', 'no_control', 'breached') THEN
         -- "Longer than": a moment later.
         greatest(st.last_data_at + coalesce(g.stale_after, setting.stale_after),
                 stage_started_at + coalesce(g.grace, setting.grace))
@@ -91,7 +91,8 @@ BEGIN
             LATERAL (VALUES (_flagscope.verdict_due(st, g, r.stage_started_at, setting, began)),
                 (CASE WHEN st.state = 'breached' AND g.action = 'warn' AND g.test = 'sequential' AND NOT g.shadow
                     THEN st.breached_at + rewarn_after END)) x(at)
-        WHERE _flagscope.is_watched(r, began) AND g.enabled AND (r.status <> 'completed' OR g.comparison <> 'control')
+        WHERE _flagscope.is_watched(r, began) AND g.enabled
+            AND (r.status <> 'completed' OR g.comparison <> 'control' OR st.carries_on)
             AND x.at > began);
 END $$;
 COMMENT ON FUNCTION _flagscope.guardrail_due(timestamptz) IS

@@ -70,7 +70,7 @@ BEGIN ATOMIC
     SELECT coalesce(CASE
         WHEN g.test = 'threshold' THEN jsonb_build_object('window', _flagscope.window_effect(g, s, m, r))
         WHEN g.test <> 'sequential' THEN NULL
-        WHEN g.comparison = 'control' THEN CASE WHEN _flagscope.looks_back(m.kind::text)
+        WHEN g.comparison = 'control' AND NOT s.carries_on THEN CASE WHEN _flagscope.looks_back(m.kind::text)
             THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(_flagscope.stage_histogram(g,
                     r, r.treatment),
                 _flagscope.stage_histogram(g, r, r.control), g.quantile, m.harm::text, s.alpha))
@@ -80,7 +80,8 @@ BEGIN ATOMIC
                 (SELECT flagscope.rollup(e.moments_treatment)
                         FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}'))
             || CASE WHEN _flagscope.looks_back(m.kind::text) THEN jsonb_build_object('stage_quantile',
-                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), g.quantile, s.alpha))
+                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), coalesce(g.quantile, 0.95),
+                    s.alpha))
                 ELSE '{}' END
         END, '{}');
 END;

@@ -41,6 +41,50 @@ END;
 COMMENT ON FUNCTION _flagscope.margin(flagscope.guardrail) IS
     'a guardrail''s relative margin, else its default; NULL against a limit, and where it is absolute';
 
+CREATE FUNCTION _flagscope.is_alone(r flagscope.rollout) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT r.status = 'completed' OR EXISTS (SELECT FROM flagscope.rollout_stage s
+        WHERE s.rollout_id = r.id AND s.ordinal = r.stage AND s.percent = 100);
+END;
+COMMENT ON FUNCTION _flagscope.is_alone(flagscope.rollout) IS
+    'is everybody served the treatment, so that no control is left';
+
+CREATE FUNCTION _flagscope.may_carry_on(g flagscope.guardrail) RETURNS boolean
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT g.test = 'sequential' AND g.comparison = 'control'
+        AND (SELECT _flagscope.is_tested(m.kind::text, false) FROM flagscope.metric_definition m
+            WHERE m.name = g.metric);
+END;
+COMMENT ON FUNCTION _flagscope.may_carry_on(flagscope.guardrail) IS
+    'can a guardrail against the control go on against what the control was: not means, which have no test against a '
+    'limit';
+
+CREATE FUNCTION _flagscope.as_judged(g flagscope.guardrail, m flagscope.metric_definition) RETURNS flagscope.guardrail
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    g.comparison := 'baseline';
+    IF m.kind = 'quantile' THEN  -- a limit is one of one quantile
+        g.quantile := coalesce(g.quantile, 0.95);
+    END IF;
+    RETURN g;
+END $$;
+COMMENT ON FUNCTION _flagscope.as_judged(flagscope.guardrail, flagscope.metric_definition) IS
+    'a guardrail against the control as it is judged when there is none any more (guardrail_status.carries_on)';
+
+CREATE FUNCTION _flagscope.carried_margin(g flagscope.guardrail) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- A baseline drifts by itself, as a concurrent control does not.
+    SELECT greatest(_flagscope.margin(g), _flagscope.setting_number('guardrail.margin.baseline'))
+    WHERE g.margin_absolute IS NULL;
+END;
+COMMENT ON FUNCTION _flagscope.carried_margin(flagscope.guardrail) IS
+    'the relative margin of a guardrail that goes on against what the control was: its own, or the greater default for '
+    'baselines; NULL where its margin is absolute';
+
 CREATE FUNCTION _flagscope.begin_evidence(rollout_id bigint, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -59,17 +103,20 @@ BEGIN
         WHERE x.id = r.id;
     END IF;
     INSERT INTO flagscope.guardrail_status (guardrail_id, rollout_id, guardrail_version, alpha, margin, margin_absolute,
-        limit_value, alarm_score, since, state_since)
+        limit_value, alarm_score, carries_on, since, state_since)
     SELECT g.id, r.id, g.version, CASE
             WHEN g.test <> 'sequential' THEN r.alpha
             WHEN is_start THEN _flagscope.first_share(g, r)
             -- what it would have, spending nothing
             WHEN g.shadow THEN least(_flagscope.first_share(g, r), _flagscope.alpha_half(r.alpha_left))
             ELSE _flagscope.take_alpha(r.id) END,
-        CASE WHEN g.test <> 'anomaly' THEN _flagscope.margin(g) END, g.margin_absolute, g.limit_value,
+        CASE WHEN g.test <> 'anomaly' THEN CASE WHEN x.carries_on THEN _flagscope.carried_margin(g)
+            ELSE _flagscope.margin(g) END END, g.margin_absolute, g.limit_value,
         CASE g.test WHEN 'anomaly' THEN
-            _flagscope.anomaly_line(g.time_window, _flagscope.setting_interval('guardrail.anomaly_every')) END, at, at
-    FROM flagscope.guardrail g WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
+            _flagscope.anomaly_line(g.time_window, _flagscope.setting_interval('guardrail.anomaly_every')) END,
+        x.carries_on, at, at
+    FROM flagscope.guardrail g, LATERAL (SELECT _flagscope.is_alone(r) AND _flagscope.may_carry_on(g) AS carries_on) x
+    WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.guardrail_id = g.id AND s.rollout_id = r.id)
     ORDER BY g.id ON CONFLICT DO NOTHING;
 END $$;
@@ -83,28 +130,96 @@ AS $$
         evidence_id = nextval('_flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', copied_at = NULL,
         alpha = renew.alpha, log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}',
         events_control = '{}', looks = '{}', looked_at = NULL, point = NULL, since = at, breached_at = NULL,
-        joint = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
+        rearmed = false, joint = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
 $$;
 COMMENT ON FUNCTION _flagscope.renew(flagscope.guardrail_status, timestamptz, float8, text) IS
     'a guardrail''s evidence begins anew, under a number of its own';
 
-CREATE FUNCTION _flagscope.renew_evidence(rollout_id bigint, at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.note_control_verdict(s flagscope.guardrail_status, g flagscope.guardrail,
+    r flagscope.rollout, at timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    UPDATE flagscope.guardrail_status x SET control_verdict = jsonb_strip_nulls(jsonb_build_object('until', at,
+        'state', s.state, 'reason', s.reason, 'n_treatment', s.n_treatment, 'n_control', s.n_control,
+        'evidence_id', s.evidence_id, 'log_e', s.log_e, 'max_log_e', s.max_log_e, 'alpha', s.alpha, 'margin', s.margin,
+        'effect', (SELECT _flagscope.report_effect(s, g, m, r) FROM flagscope.metric_definition m
+            WHERE m.name = g.metric)))
+    WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
+$$;
+COMMENT ON FUNCTION _flagscope.note_control_verdict(flagscope.guardrail_status, flagscope.guardrail,
+    flagscope.rollout, timestamptz) IS
+    'keeps what a guardrail said against the control, when nobody is served it any more';
+
+CREATE FUNCTION _flagscope.change_comparison(r flagscope.rollout, was flagscope.rollout, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    alone boolean := _flagscope.is_alone(r);
+    work record;
+    share float8;
+BEGIN
+    -- Against the control and against what it was are two kinds of evidence. The second begins with its part of half of
+    -- what is left of the error budget, so that both together never exceed it.
+    FOR work IN
+        SELECT s, g, _flagscope.may_carry_on(g) AS carries, x.acts,
+            g.weight / nullif(sum(g.weight) FILTER (WHERE x.acts AND _flagscope.may_carry_on(g)) OVER (), 0) AS part
+        FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
+            LATERAL (SELECT NOT g.shadow AND g.action <> 'warn' AS acts) x
+        WHERE s.rollout_id = r.id AND g.enabled AND g.comparison = 'control' AND s.state <> 'breached'
+            AND alone <> (s.control_verdict IS NOT NULL OR s.carries_on) ORDER BY g.id
+    LOOP
+        IF work.carries AND work.acts THEN
+            share := coalesce(share, _flagscope.take_alpha(r.id));
+        END IF;
+        IF alone THEN
+            PERFORM _flagscope.note_control_verdict(work.s, work.g, was, at);
+        END IF;
+        IF work.carries THEN
+            PERFORM _flagscope.renew(work.s, at, CASE WHEN work.acts THEN share * work.part ELSE (work.s).alpha END,
+                CASE WHEN alone THEN 'everybody is served the treatment: it is compared with what the control was'
+                    ELSE 'it is compared with the control again: evidence starts anew' END);
+        END IF;
+        UPDATE flagscope.guardrail_status x SET carries_on = alone AND work.carries, limit_value = NULL,
+            margin = CASE WHEN alone AND work.carries THEN _flagscope.carried_margin(work.g)
+                ELSE _flagscope.margin(work.g) END,
+            rearmed = x.rearmed OR NOT work.acts,
+            control_verdict = CASE WHEN alone THEN x.control_verdict END,
+            state = CASE WHEN work.carries THEN x.state WHEN alone THEN 'no_control' ELSE 'not_enough' END,
+            state_since = at,
+            reason = CASE WHEN work.carries THEN x.reason
+                WHEN alone THEN 'nothing is compared: everybody is served the treatment'
+                ELSE 'it is compared with the control again' END
+        WHERE x.guardrail_id = (work.g).id AND x.rollout_id = r.id;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION _flagscope.change_comparison(flagscope.rollout, flagscope.rollout, timestamptz) IS
+    'when everybody is served the treatment, guardrails against the control go on against what it was, and come back '
+    'to it when some are served it again; the rollout now, and as it was';
+
+CREATE FUNCTION _flagscope.renew_evidence(rollout_id bigint, at timestamptz, by_person boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     work record;
+    alpha float8;
 BEGIN
     FOR work IN
         SELECT s, g FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-        WHERE s.rollout_id = renew_evidence.rollout_id AND s.breached_at IS NOT NULL ORDER BY g.id
+        WHERE s.rollout_id = renew_evidence.rollout_id AND s.breached_at IS NOT NULL
+            AND (by_person OR g.test <> 'sequential') ORDER BY g.id
     LOOP
-        PERFORM _flagscope.renew(work.s, at, CASE WHEN (work.g).test = 'sequential' AND NOT (work.g).shadow
-            THEN _flagscope.take_alpha(rollout_id) ELSE (work.s).alpha END, 'resumed: evidence starts anew');
+        alpha := CASE WHEN (work.g).test = 'sequential' AND NOT (work.g).shadow
+            THEN _flagscope.take_alpha(rollout_id) ELSE (work.s).alpha END;
+        PERFORM _flagscope.renew(work.s, at, alpha, CASE WHEN (work.g).test = 'sequential' THEN
+                format('resumed: evidence starts anew. Harm was proven before, at %s (ln e %s)',
+                    _flagscope.utc((work.s).breached_at), round((work.s).max_log_e::numeric, 1))
+            ELSE 'resumed: looked at anew' END);
     END LOOP;
 END $$;
-COMMENT ON FUNCTION _flagscope.renew_evidence(bigint, timestamptz) IS
-    'after a resume breached guardrails start anew, each with half of what is left of the error budget';
+COMMENT ON FUNCTION _flagscope.renew_evidence(bigint, timestamptz, boolean) IS
+    'after a resume breached guardrails start anew, sequential ones each with half of what is left of the error '
+    'budget, and only if a person resumed';
 
 CREATE FUNCTION _flagscope.rearm_warnings(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -121,6 +236,8 @@ BEGIN
         FOR NO KEY UPDATE OF x SKIP LOCKED
     LOOP
         PERFORM _flagscope.renew(s, at, s.alpha, 'warned: evidence starts anew');
+        UPDATE flagscope.guardrail_status x SET rearmed = true
+        WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.rearm_warnings(timestamptz) IS

@@ -5,10 +5,10 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN jsonb_typeof(on_state) <> 'object' THEN 'on_state must be a JSON object like {"no_data": "rollback"}'
-        ELSE (SELECT format('on_state must map inconclusive, not_enough, no_data, stale or error to "wait", '
-            '"ignore" or an action, got "%s": %s', k.key, k.value)
+        ELSE (SELECT format('on_state must map inconclusive, not_enough, no_data, stale, silent, no_control or error '
+            'to "wait", "ignore" or an action, got "%s": %s', k.key, k.value)
               FROM jsonb_each(on_state) k
-              WHERE k.key NOT IN ('inconclusive', 'not_enough', 'no_data', 'stale', 'error')
+              WHERE k.key NOT IN ('inconclusive', 'not_enough', 'no_data', 'stale', 'silent', 'no_control', 'error')
                   OR k.value NOT IN ('"wait"', '"ignore"', '"warn"', '"hold"', '"pause"', '"step_back"',
                       '"rollback"', '"disable"')
               LIMIT 1) END;
@@ -74,6 +74,56 @@ $$;
 COMMENT ON FUNCTION _flagscope.measures_anew(flagscope.guardrail, flagscope.guardrail) IS
     'does a changed rule measure something else, so that earlier evidence does not apply';
 
+CREATE FUNCTION _flagscope.keep_evidence(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    -- What is healthy by a tighter rule is so by the old one. So the evidence up to now is valid for the new rule, too,
+    -- and what comes is weighed by that (src/core/stats/README.md, section 6).
+    UPDATE flagscope.guardrail_status s SET guardrail_version = now_is.version, margin = x.margin,
+        margin_absolute = now_is.margin_absolute, limit_value = now_is.limit_value
+    FROM flagscope.rollout r, flagscope.metric_definition m, LATERAL (SELECT _flagscope.margin(now_is) AS margin,
+        '{enabled,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,name,version,'
+        'min_sample,margin,margin_absolute,limit_value}'::text[] AS kept) x
+    WHERE s.guardrail_id = was.id AND r.id = s.rollout_id AND m.name = was.metric
+        AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.follow_up_until IS NOT NULL)
+        AND was.test = 'sequential' AND was.comparison <> 'baseline' AND NOT s.carries_on
+        AND to_jsonb(was) - x.kept = to_jsonb(now_is) - x.kept
+        -- A warning that was armed again has used its share of the budget more than once.
+        AND (was.action <> 'warn' OR now_is.action = 'warn' OR NOT s.rearmed)
+        AND CASE
+            WHEN was.comparison = 'absolute' THEN
+                CASE m.harm WHEN 'increase' THEN now_is.limit_value <= s.limit_value
+                    ELSE now_is.limit_value >= s.limit_value END
+            WHEN s.margin_absolute IS NOT NULL THEN now_is.margin_absolute <= s.margin_absolute
+            ELSE now_is.margin_absolute IS NULL AND x.margin <= s.margin END;
+$$;
+COMMENT ON FUNCTION _flagscope.keep_evidence(flagscope.guardrail, flagscope.guardrail) IS
+    'a change that only tightens a sequential rule (a smaller margin, a stricter limit, more than a warning) keeps the '
+    'evidence and its share of the error budget';
+
+CREATE FUNCTION _flagscope.drop_evidence(was flagscope.guardrail, now_is flagscope.guardrail) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    gone record;
+BEGIN
+    FOR gone IN
+        DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r
+        WHERE s.guardrail_id = was.id AND s.guardrail_version <> now_is.version AND r.id = s.rollout_id
+            AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.follow_up_until IS NOT NULL)
+        RETURNING r.id, s.alpha, r.alpha_left, _flagscope.alpha_half(r.alpha_left) AS share, s.max_log_e
+    LOOP
+        CONTINUE WHEN now_is.test <> 'sequential' OR now_is.shadow;
+        RAISE NOTICE USING MESSAGE = _flagscope.message('the evidence of guardrail "%s" begins anew in rollout %s with '
+                'half of the error budget that is left: harm is proven at ln e %s, before at %s; %s of %s is left then',
+                now_is.name, gone.id, round(-ln(gone.share)::numeric, 1), round(-ln(gone.alpha)::numeric, 1),
+                gone.share, (SELECT r.alpha FROM flagscope.rollout r WHERE r.id = gone.id)),
+            HINT = 'A smaller margin, a stricter limit or another action keeps the evidence; a larger margin does not.';
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION _flagscope.drop_evidence(flagscope.guardrail, flagscope.guardrail) IS
+    'a rule that measures something else begins anew in live rollouts, and whoever changes it is told what that costs';
+
 CREATE FUNCTION _flagscope.check_guardrail() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,14 +146,13 @@ BEGIN
     END IF;
     IF TG_OP = 'UPDATE' AND _flagscope.measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
-        DELETE FROM flagscope.guardrail_status s USING flagscope.rollout r
-        WHERE s.guardrail_id = OLD.id AND r.id = s.rollout_id
-            AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.follow_up_until IS NOT NULL);
+        PERFORM _flagscope.keep_evidence(OLD, NEW), _flagscope.drop_evidence(OLD, NEW);
     END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_guardrail() IS
-    'trigger: test and comparison fit the metric; a changed rule gets a new version and its evidence restarts';
+    'trigger: test and comparison fit the metric; a changed rule gets a new version, and its evidence restarts unless '
+    'the rule was only tightened';
 CREATE TRIGGER check_guardrail BEFORE INSERT OR UPDATE ON flagscope.guardrail
     FOR EACH ROW EXECUTE FUNCTION _flagscope.check_guardrail();
 

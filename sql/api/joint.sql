@@ -25,12 +25,15 @@ BEGIN
             SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('guardrail', coalesce(nullif(g.name, ''), g.metric),
                 'guardrail_id', g.id, 'version', g.version, 'log_e', s.log_e, 'alpha', s.alpha,
                 'part', b.parts[p.place], 'evidence_id', s.evidence_id, 'last_stratum', s.last_stratum,
-                'metric', g.metric, 'test', g.test, 'comparison', g.comparison, 'quantile', g.quantile,
+                'metric', g.metric, 'test', g.test, 'comparison', j.comparison, 'quantile', j.quantile,
                 'design_effect', g.design_effect, 'margin', s.margin, 'margin_absolute', s.margin_absolute,
                 'limit_value', s.limit_value))
                 ORDER BY p.place)
             FROM unnest(b.members) WITH ORDINALITY p(id, place) JOIN flagscope.guardrail g ON g.id = p.id
-                JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id AND s.rollout_id = r.id))
+                JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id AND s.rollout_id = r.id
+                JOIN flagscope.metric_definition m ON m.name = g.metric,
+                LATERAL (SELECT (x.g).comparison, (x.g).quantile
+                    FROM (SELECT CASE WHEN s.carries_on THEN _flagscope.as_judged(g, m) ELSE g END) x(g)) j))
     FROM _flagscope.blamed_together(guardrails::text, r.alpha, r.status = 'completed') b
         JOIN flagscope.guardrail_status st ON st.guardrail_id = b.guardrail_id AND st.rollout_id = r.id;
     CLOSE guardrails;

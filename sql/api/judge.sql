@@ -37,6 +37,9 @@ COMMENT ON FUNCTION _flagscope.newest_point(bigint, interval, interval, timestam
 COMMENT ON FUNCTION _flagscope.is_eventless(text, text, float8, bigint[], bigint[]) IS
     'has a guardrail that counts events seen none (all is well, or its metric''s event is not what was meant): kind of '
     'metric, test, last value, events of treatment and control';
+COMMENT ON FUNCTION _flagscope.not_fresh(float8[], float8[], interval, timestamptz) IS
+    'why a guardrail''s data is too old to advance on, measured by its own rhythm: that of the treatment, of the '
+    'control (NULL: it is not compared with), stale_after, now; NULL: it is fresh (src/core/guardrail/rhythm.rs)';
 COMMENT ON FUNCTION _flagscope.looks_back(text) IS
     'is a kind of metric judged at quantiles of the control''s recent past';
 
@@ -49,8 +52,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction
 AS $$
 DECLARE
     guardrails CURSOR FOR
-        SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st, g, m, setting, t, c, g.flag, g.environment,
-            g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone, s.percent, s.min_sample AS stage_sample,
+        SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st,
+            CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, t, c, g.flag,
+            g.environment, g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone,
+            s.percent > 0 AS is_served, s.percent, s.min_sample AS stage_sample,
             _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,
             -- Thresholds of the NEXT stratum; a window that moves on; a limit that is taken once.
             CASE WHEN unloaded IS NULL AND g.comparison = 'control' AND coalesce(c.n, (st.waiting_control).n) > 0
@@ -59,10 +64,13 @@ DECLARE
             CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN
                 _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment,
                     at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
-            CASE WHEN unloaded IS NULL AND g.comparison = 'baseline' AND g.test <> 'anomaly' AND st.limit_value IS NULL
-                THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
-                    coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
-                    at - interval '1 microsecond') END AS baseline,
+            CASE WHEN unloaded IS NULL AND g.test <> 'anomaly' AND st.limit_value IS NULL THEN
+                CASE WHEN st.carries_on THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
+                        greatest(_flagscope.bucket_of(r.started_at), s.since - setting.baseline_window)
+                            - interval '1 microsecond', s.since)
+                    WHEN g.comparison = 'baseline' THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
+                        coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
+                        at - interval '1 microsecond') END END AS baseline,
             p.point, a.since AS counted_since, CASE WHEN s.is_alone THEN s.since END AS alone_since,
             CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point
                 WHERE seen_point.guardrail_id = g.id AND seen_point.variant = ''
@@ -77,22 +85,24 @@ DECLARE
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric_definition m ON m.name = g.metric
         LEFT JOIN flagscope.metric_run q ON q.metric = m.name AND _flagscope.is_polled(m)
-        JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
+        LEFT JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN _flagscope.strata(strata) t
             ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
         LEFT JOIN _flagscope.strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
-        CROSS JOIN LATERAL (SELECT step.percent = 100 OR r.status = 'completed' AS is_alone,  -- nothing to wait for
-            CASE r.status WHEN 'completed' THEN 100 ELSE step.percent END::numeric(6,3) AS percent, step.min_sample,
-            CASE WHEN r.status = 'completed' AND step.percent < 100 THEN r.ended_at
+        -- Stage 0 serves nobody: there is no step.
+        CROSS JOIN LATERAL (SELECT r.status = 'completed' OR coalesce(step.percent = 100, false) AS is_alone,
+            CASE r.status WHEN 'completed' THEN 100 ELSE coalesce(step.percent, 0) END::numeric(6,3) AS percent,
+            step.min_sample,
+            CASE WHEN r.status = 'completed' AND step.percent IS DISTINCT FROM 100 THEN r.ended_at
                 ELSE r.stage_started_at END AS since) s
         CROSS JOIN LATERAL (SELECT greatest(r.started_at, st.since) AS since, CASE g.test WHEN 'anomaly' THEN
             _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) END AS newest) a
         -- A point that could not be looked at, since somebody has the guardrail locked, waits for the next tick.
         CROSS JOIN LATERAL (SELECT CASE WHEN a.newest < a.since OR looked ? g.id::text THEN a.newest
             ELSE st.point END AS point) p
-        WHERE _flagscope.is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control')
+        WHERE _flagscope.is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control' OR st.carries_on)
             AND (only_rollout IS NULL OR r.id = only_rollout) AND (only_guardrail IS NULL OR g.id = only_guardrail)
             AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text, t.n IS NOT NULL OR c.n IS NOT NULL,
                 q.problem IS NOT NULL, st.retry_at, st.last_data_at, coalesce(g.stale_after, setting.stale_after),
@@ -144,18 +154,20 @@ BEGIN
         -- Never over what somebody changed meanwhile (a resume, a stage, the rule itself), and never waiting for him.
         SELECT s.guardrail_id, s.rollout_id FROM stepped x JOIN flagscope.guardrail_status s
             ON s.guardrail_id = x.guardrail_id AND s.rollout_id = x.rollout_id
-        WHERE x.is_changed AND s.evidence_id = x.evidence_id AND s.last_stratum = x.was_last_stratum
+        WHERE x.is_changed AND s.evidence_id = x.evidence_id AND s.guardrail_version = x.version
+            AND s.last_stratum = x.was_last_stratum
             AND s.stage_treatment = x.was_stage_treatment AND s.state = x.was_state
             AND s.evaluated_at IS NOT DISTINCT FROM x.was_evaluated_at
         FOR NO KEY UPDATE OF s SKIP LOCKED
     ), noted AS (
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version,
-            percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre,
+            percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre, bound,
             moments_treatment, moments_control, increment, begins_copy, log_e, value, control_score, watermark)
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
-            x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.moments_treatment, x.moments_control,
-            x.increment, x.begins_copy, x.log_e, x.value, x.control_score, x.weighed_watermark
+            x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.bound,
+            x.moments_treatment, x.moments_control, x.increment, x.begins_copy, x.log_e, x.value, x.control_score,
+            x.weighed_watermark
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
         WHERE x.is_judged ORDER BY x.rollout_id, x.guardrail_id
     ), kept AS (
@@ -167,7 +179,9 @@ BEGIN
             waiting_control = x.waiting_control,
             waiting_since = x.waiting_since, n_treatment = x.n_treatment, n_control = x.n_control,
             events_treatment = x.events_treatment, events_control = x.events_control,
-            stage_treatment = x.stage_treatment, value = x.value, evaluated_at = x.evaluated_at,
+            stage_treatment = x.stage_treatment, stage_control = x.stage_control,
+            rhythm_treatment = x.rhythm_treatment, rhythm_control = x.rhythm_control, value = x.value,
+            evaluated_at = x.evaluated_at,
             last_data_at = x.last_data_at, watermark = x.watermark,
             breached_at = x.breached_at, failures = x.failures, retry_at = x.retry_at
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id

@@ -94,39 +94,19 @@ $$;
 COMMENT ON FUNCTION _flagscope.health_message(text, text, text) IS
     'a problem of the judging itself, or its end, for those who are told';
 
-CREATE FUNCTION _flagscope.tell_approvals(at timestamptz) RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION _flagscope.wait_message(w _flagscope.told_wait, state text, reason text) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    told bigint;
-BEGIN
-    WITH asked AS MATERIALIZED (
-        -- Once for each visit of a stage; by the index outbox_approval, so that it costs nothing at each tick.
-        SELECT r.id, r.flag, r.environment, r.stage, r.stage_started_at, s.percent
-        FROM flagscope.rollout r JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
-        WHERE r.status = 'running' AND s.approval_needed AND s.approved_at IS NULL
-            AND tell_approvals.at >= r.stage_started_at + s.min_duration
-            AND NOT EXISTS (SELECT FROM flagscope.outbox o WHERE o.kind = 'approval'
-                AND (o.payload ->> 'rollout_id')::bigint = r.id AND (o.payload ->> 'stage')::integer = r.stage
-                AND (o.payload ->> 'since')::timestamptz = r.stage_started_at)
-    )
-    INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
-    SELECT 'approval', jsonb_build_object('rollout_id', a.id, 'flag', a.flag, 'environment', a.environment,
-            'stage', a.stage, 'percent', trim_scale(a.percent), 'since', a.stage_started_at, 'recorded_at',
-            tell_approvals.at, 'reason', w.reason)
-        || _flagscope.message_fields('approval_awaited'::text, 'info'::text,
-            format('Rollout %s of flag "%s" in %s waits for an approval: %s', a.id, a.flag, a.environment, w.reason),
-            a.id),
-        tell_approvals.at, tell_approvals.at
-    FROM asked a, LATERAL (SELECT format('all gates of stage %s (%s %%) are clear but this one: '
-            'SELECT flagscope.approve_stage(%s)', a.stage, trim_scale(a.percent), a.id)) w(reason)
-    WHERE flagscope.ramp_gate(a.id, tell_approvals.at) LIKE '%approve_stage(%';
-    GET DIAGNOSTICS told = ROW_COUNT;
-    IF told > 0 THEN
-        PERFORM _flagscope.wake_deliverers();
-    END IF;
-    RETURN told;
-END $$;
-COMMENT ON FUNCTION _flagscope.tell_approvals(timestamptz) IS
-    'queues a notification for each rollout that waits for nothing but an approval, once for each visit of a stage '
-    '(again when the notification is past its retention); returns their number';
+    SELECT _flagscope.message_fields(CASE WHEN state = 'ok' THEN 'over' WHEN w.what = 'approval' THEN 'approval_awaited'
+            ELSE state END,
+        CASE WHEN state = 'ok' OR w.what = 'approval' THEN 'info' ELSE 'warning' END,
+        format('Rollout %s of flag "%s" in %s %s: %s', w.rollout_id, w.flag, w.environment, CASE
+            WHEN state = 'ok' THEN format('no longer waits (%s)', w.what)
+            WHEN w.what = 'approval' THEN 'waits for an approval'
+            WHEN state = 'waiting' THEN format('waits (%s)', w.what)
+            ELSE 'is unguarded' END, reason),
+        w.rollout_id);
+$$;
+COMMENT ON FUNCTION _flagscope.wait_message(_flagscope.told_wait, text, text) IS
+    'what keeps a ramp waiting, or no longer does, for those who are told: event approval_awaited, waiting, unguarded or '
+    'over; severity, sentence, link';

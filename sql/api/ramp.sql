@@ -22,7 +22,8 @@ CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) 
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_strip_nulls(jsonb_build_object(
-        'state', s.state, 'verdict', s.reason, 'test', g.test, 'comparison', g.comparison, 'metric', g.metric,
+        'state', s.state, 'verdict', s.reason, 'test', g.test,
+        'comparison', CASE WHEN s.carries_on THEN 'baseline' ELSE g.comparison END, 'metric', g.metric,
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', coalesce(s.limit_value, s.alarm_score),
         'value', s.value, 'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', _flagscope.bucket_of(r.stage_started_at),
@@ -75,7 +76,10 @@ BEGIN ATOMIC
     -- A completed rollout has no ramp to hold, pause or step back: only warn.
     SELECT CASE WHEN status = 'completed' AND x.action IN ('hold', 'pause', 'step_back') THEN 'warn' ELSE x.action END
     FROM (SELECT CASE WHEN state = 'breached' THEN g.action
-        ELSE nullif(nullif(g.on_state ->> state::text, 'wait'), 'ignore')::flagscope.action END) x(action);
+        ELSE nullif(nullif(coalesce(g.on_state ->> state::text,
+            -- A treatment that died reports no harm.
+            CASE WHEN state = 'silent' THEN CASE g.action WHEN 'warn' THEN 'warn' ELSE 'hold' END END),
+            'wait'), 'ignore')::flagscope.action END) x(action);
 END;
 COMMENT ON FUNCTION _flagscope.wanted(flagscope.guardrail, flagscope.data_state, flagscope.rollout_status) IS
     'the action demanded by a guardrail in a state; NULL: none';
@@ -121,13 +125,15 @@ BEGIN
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
             LATERAL _flagscope.wanted(g, s.state, r.status) w(action)
         WHERE s.rollout_id = r.id AND s.state <> 'ok' AND g.enabled AND w.action IS NOT NULL
-            AND _flagscope.is_due(w.action, r.status) AND (r.status <> 'completed' OR g.comparison <> 'control')
+            AND _flagscope.is_due(w.action, r.status)
+            AND (r.status <> 'completed' OR g.comparison <> 'control' OR s.carries_on)
             AND NOT _flagscope.was_done(s, g, w.action, at)
             AND NOT EXISTS (SELECT FROM flagscope.guardrail_status os
                 JOIN flagscope.guardrail og ON og.id = os.guardrail_id,
                     LATERAL _flagscope.wanted(og, os.state, r.status) ow(action)
                 WHERE os.rollout_id = r.id AND og.priority > g.priority AND og.enabled AND NOT og.shadow
-                    AND ow.action <> 'warn' AND (r.status <> 'completed' OR og.comparison <> 'control')
+                    AND ow.action <> 'warn'
+                    AND (r.status <> 'completed' OR og.comparison <> 'control' OR os.carries_on)
                     -- It is about to act or has acted on the data of that time; later findings are new.
                     AND ((_flagscope.is_due(ow.action, r.status) AND NOT _flagscope.was_done(os, og, ow.action, at))
                         OR EXISTS (SELECT FROM flagscope.decision d
@@ -165,6 +171,17 @@ COMMENT ON FUNCTION _flagscope.act(flagscope.rollout, timestamptz) IS
     'takes the actions demanded by guardrails, each once: all warnings and shadow verdicts, and one action, '
     'the most severe among the guardrails of the highest priority that demand one; returns the number of decisions';
 
+CREATE FUNCTION _flagscope.proven(r flagscope.rollout) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(g.name, ', ' ORDER BY g.priority DESC, g.id)
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+    WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test = 'sequential'
+        AND g.action <> 'warn';
+$$;
+COMMENT ON FUNCTION _flagscope.proven(flagscope.rollout) IS
+    'the guardrails whose sequential evidence has proven harm and which do more than warn; NULL: none';
+
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -175,12 +192,16 @@ BEGIN ATOMIC
                 WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status
                     AND d.action IN ('hold', 'step_back', 'pause')
                 ORDER BY d.id DESC LIMIT 1))
+            || CASE WHEN r.status = 'held' AND r.cooldown IS NOT NULL AND _flagscope.proven(r) IS NOT NULL THEN
+                format('. The cooldown does not heal proven harm: resume_rollout(%s) or rollback_rollout(%s)',
+                    r.id, r.id) ELSE '' END
         WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
         WHEN NOT served.enabled THEN 'the flag is disabled: nobody is served the treatment'
         WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
         WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
+        WHEN old.words IS NOT NULL THEN format('%s: waits for fresh data: %s', old.name, old.words)
         WHEN s.approval_needed AND s.approved_at IS NULL THEN
             format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage demands'
@@ -201,7 +222,18 @@ BEGIN ATOMIC
         WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
             AND _flagscope.holds_ramp(g, coalesce(st.state, 'not_enough'))
         ORDER BY st.state = 'breached' DESC, g.priority DESC, g.id LIMIT 1
-    ) waiting ON true;
+    ) waiting ON true
+    LEFT JOIN LATERAL (
+        SELECT g.name, f.words
+        FROM flagscope.guardrail g
+            JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id,
+            LATERAL _flagscope.not_fresh(st.rhythm_treatment,
+                CASE WHEN g.comparison = 'control' AND NOT st.carries_on THEN st.rhythm_control END,
+                coalesce(g.stale_after, _flagscope.setting_interval('guardrail.stale_after')), at) f(words)
+        WHERE r.status = 'running' AND g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
+            AND st.state = 'ok' AND coalesce(g.on_state ->> 'stale', 'wait') <> 'ignore' AND f.words IS NOT NULL
+        ORDER BY g.priority DESC, g.id LIMIT 1
+    ) old ON true;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, as text; NULL: every gate is clear, and the next tick advances it';
@@ -218,7 +250,8 @@ BEGIN
         -- (200 rollouts with 1,000 rules: 200 ms a tick).
         OR EXISTS (SELECT FROM flagscope.guardrail_status s,
                 LATERAL (SELECT g FROM flagscope.guardrail g
-                        WHERE g.id = s.guardrail_id AND g.enabled AND g.on_state <> '{}' OFFSET 0) x
+                        WHERE g.id = s.guardrail_id AND g.enabled AND (g.on_state <> '{}' OR s.state = 'silent')
+                        OFFSET 0) x
             WHERE s.rollout_id = r.id AND s.state NOT IN ('ok', 'breached')
                 AND _flagscope.wanted(x.g, s.state, r.status) IS NOT NULL);
 END $$;
@@ -231,10 +264,13 @@ AS $$
         SELECT d.* FROM flagscope.decision d
         WHERE d.rollout_id = r.id AND d.to_status = 'held' AND d.from_status <> 'held' AND NOT d.shadow
         ORDER BY d.id DESC LIMIT 1) d
-    WHERE d.guardrail_id IS NOT NULL AND r.status = 'held';
+    WHERE d.guardrail_id IS NOT NULL AND r.status = 'held'
+        -- Time does not disprove harm: what a sequential test has proven waits for a person.
+        AND NOT (d.rule ->> 'test' = 'sequential' AND d.evidence ->> 'state' = 'breached');
 $$;
 COMMENT ON FUNCTION _flagscope.rests_until(flagscope.rollout) IS
-    'when a ramp held by a guardrail resumes by itself; NULL: a person stopped it, or it has no cooldown';
+    'when a ramp held by a guardrail resumes by itself; NULL: a person or proven harm stopped it, '
+    'or it has no cooldown';
 
 CREATE FUNCTION _flagscope.may_resume(r flagscope.rollout, at timestamptz) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -243,13 +279,13 @@ AS $$
         AND (SELECT f.enabled FROM flagscope.flag_state f WHERE f.flag = r.flag AND f.environment = r.environment)
         AND _flagscope.frozen(r.flag, r.environment, at) IS NULL AND _flagscope.exhausted(r, at) IS NULL
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = r.id AND h.state <> 'ok')
-        -- Sequential evidence restarts; any other guardrail that is still breached would hold the ramp again.
+        -- A threshold or an anomaly may have recovered; one that has not would hold the ramp again. Sequential evidence
+        -- stays breached until a person resumes.
         AND NOT EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.test <> 'sequential'
-                AND g.action <> 'warn');
+            WHERE s.rollout_id = r.id AND s.state = 'breached' AND g.enabled AND NOT g.shadow AND g.action <> 'warn');
 $$;
 COMMENT ON FUNCTION _flagscope.may_resume(flagscope.rollout, timestamptz) IS
-    'is the cooldown of a ramp that a guardrail held over';
+    'is the cooldown of a ramp that a guardrail held over, and is nothing breached any more';
 
 CREATE FUNCTION _flagscope.may_move(at timestamptz) RETURNS SETOF flagscope.rollout
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -266,7 +302,7 @@ BEGIN
                 WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
             OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state <> 'ok'
-                AND (s.state = 'breached' OR (g.enabled AND g.on_state <> '{}'))))
+                AND (s.state = 'breached' OR (g.enabled AND (g.on_state <> '{}' OR s.state = 'silent')))))
     ORDER BY r.id;
 END $$;
 COMMENT ON FUNCTION _flagscope.may_move(timestamptz) IS
@@ -285,7 +321,7 @@ BEGIN
         RETURN 1;
     ELSIF decided = 0 AND r.status = 'held' AND _flagscope.may_resume(r, at) THEN
         PERFORM _flagscope.decide(r.id, 'resume'::flagscope.action, 'flagscope',
-            format('resumed after the cooldown of %s with new evidence', r.cooldown), at, NULL::bigint,
+            format('resumed after the cooldown of %s', r.cooldown), at, NULL::bigint,
             false, '{}'::jsonb);
         RETURN 1;
     END IF;
@@ -327,12 +363,7 @@ BEGIN
             END IF;
         END;
     END LOOP;
-    BEGIN
-        PERFORM _flagscope.tell_approvals(at);
-    EXCEPTION WHEN OTHERS THEN
-        RAISE WARNING USING ERRCODE = SQLSTATE,
-            MESSAGE = _flagscope.message('nobody was told of approvals that are awaited: %s', SQLERRM);
-    END;
+    PERFORM _flagscope.tell_waits(at);
     RETURN total;
 END $$;
 COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS

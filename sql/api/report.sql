@@ -56,9 +56,10 @@ DECLARE
             replay.alpha, replay.margin, (g).margin_absolute, replay.limit_value, NULL::float8 AS alarm_score,
             NULL::text AS control, false AS is_polled, NULL::text AS problem, NULL::text AS unloaded,
             NULL::bigint AS stage_id, NULL::timestamptz AS stage_started_at, NULL::bigint AS stage_sample,
-            false AS is_alone, _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark) AS t,
+            false AS is_alone, true AS is_served,
+            _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark) AS t,
             _flagscope.counted_stratum(e.n_control, e.moments_control, e.watermark) AS c, true AS is_weighed,
-            e.events_treatment, e.events_control, e.centre, e.begins_copy, e.value, e.log_e AS log_e_stored,
+            e.events_treatment, e.events_control, e.centre, e.bound, e.begins_copy, e.value, e.log_e AS log_e_stored,
             NULL::_flagscope.stratum AS reference, NULL::_flagscope.stratum AS window_state,
             NULL::_flagscope.stratum AS baseline, NULL::timestamptz AS point, NULL::timestamptz AS counted_since,
             NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point, NULL::_flagscope.anomaly_point AS seen,
@@ -91,7 +92,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.at, x.n_treatment, x.events_treatment, x.n_control, x.events_control, x.log_e_stored, x.log_e
     FROM _flagscope.require_decision(replay_evidence.decision_id) d,
-        _flagscope.replay(jsonb_populate_record(NULL::flagscope.guardrail, d.rule), (d.evidence ->> 'alpha')::float8,
+        LATERAL (SELECT jsonb_populate_record(NULL::flagscope.guardrail, d.rule)) g(was),
+        _flagscope.replay(CASE WHEN d.evidence ->> 'comparison' = 'baseline' AND (g.was).comparison = 'control'
+            THEN (SELECT _flagscope.as_judged(g.was, m) FROM flagscope.metric_definition m
+                WHERE m.name = (g.was).metric)
+            ELSE g.was END, (d.evidence ->> 'alpha')::float8,
             (d.evidence ->> 'margin')::float8, (d.evidence ->> 'limit_value')::float8, d.evidence_id,
             d.last_stratum, d.id) x
     ORDER BY x.ordinal;
@@ -164,7 +169,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws(E'\n',
         format('guardrail   %s (version %s): %s test of %s against %s', d.rule ->> 'name', d.guardrail_version,
-            d.rule ->> 'test', d.rule ->> 'metric', CASE d.rule ->> 'comparison' WHEN 'control' THEN
+            d.rule ->> 'test', d.rule ->> 'metric', CASE coalesce(e ->> 'comparison', d.rule ->> 'comparison')
+                WHEN 'control' THEN
                 'control, margin ' || _flagscope.margin_words(e)
                 WHEN 'baseline' THEN
                     CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day'

@@ -84,8 +84,8 @@ CREATE FUNCTION flagscope.step_back_rollout(rollout_id bigint, stage integer DEF
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'step_back', reason, actor, at, false, stage);
 COMMENT ON FUNCTION flagscope.step_back_rollout(bigint, integer, text, text, timestamptz) IS
-    'moves back one stage and holds there until resumed; if stage is given, only if it is the present one; '
-    'returns the decision''s id';
+    'moves back one stage and holds there until resumed; from the first stage to 0 %; if stage is given, only if it is '
+    'the present one; returns the decision''s id';
 
 CREATE FUNCTION flagscope.rollback_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint

@@ -60,6 +60,47 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.report_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
 
+CREATE FUNCTION _flagscope.report_proofs(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH RECURSIVE chain AS (
+        SELECT r.id, r.restart_of
+        UNION
+        SELECT x.id, x.restart_of FROM chain c JOIN flagscope.rollout x ON x.id = c.restart_of
+    )
+    SELECT format('  %s%s  %s; ln e %s, the line was %s',
+        CASE WHEN d.rollout_id <> r.id THEN format('rollout %s: ', d.rollout_id) END, _flagscope.time_words(d.at),
+        d.reason, round((d.evidence ->> 'max_log_e')::numeric, 1), round((d.evidence ->> 'line')::numeric, 1))
+    FROM flagscope.decision d JOIN chain c ON c.id = d.rollout_id
+    WHERE d.rule ->> 'test' = 'sequential' AND d.evidence ->> 'state' = 'breached' AND NOT d.shadow
+        AND (d.rollout_id <> r.id OR NOT EXISTS (SELECT FROM flagscope.guardrail_status s
+            WHERE s.rollout_id = d.rollout_id AND s.evidence_id = d.evidence_id))
+    ORDER BY d.id;
+$$;
+COMMENT ON FUNCTION _flagscope.report_proofs(flagscope.rollout) IS
+    'harm that was proven by evidence which has begun anew since, in the rollout and in those that it restarts';
+
+CREATE FUNCTION _flagscope.report_control_verdicts(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('  %s, against the control until %s: %s%s: %s', g.name,
+        _flagscope.time_words((s.control_verdict ->> 'until')::timestamptz), s.control_verdict ->> 'state',
+        ' (' || nullif(s.control_verdict ->> 'effect', '') || ')', s.control_verdict ->> 'reason')
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+    WHERE s.rollout_id = r.id AND s.control_verdict IS NOT NULL ORDER BY g.id;
+$$;
+COMMENT ON FUNCTION _flagscope.report_control_verdicts(flagscope.rollout) IS
+    'what guardrails said against the control, before everybody was served the treatment';
+
+CREATE FUNCTION _flagscope.report_budget(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('  error budget %s, of which %s is left: evidence that begins anew takes half of it',
+        r.alpha, round(r.alpha_left::numeric, 6))
+    WHERE r.alpha_left IS NOT NULL AND r.status IN ('running', 'paused', 'held');
+$$;
+COMMENT ON FUNCTION _flagscope.report_budget(flagscope.rollout) IS 'what is left of a live rollout''s error budget';
+
 CREATE FUNCTION _flagscope.report_charts(r flagscope.rollout, until timestamptz) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -139,6 +180,12 @@ BEGIN
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
     RETURN QUERY SELECT _flagscope.report_guardrails(r);
+    RETURN QUERY SELECT _flagscope.report_control_verdicts(r);
+    RETURN QUERY SELECT _flagscope.report_budget(r);
+    IF EXISTS (SELECT FROM _flagscope.report_proofs(r)) THEN
+        RETURN NEXT 'harm proven before (that evidence has begun anew since; the rollout was resumed or restarted)';
+        RETURN QUERY SELECT _flagscope.report_proofs(r);
+    END IF;
     IF r.status IN ('running', 'paused', 'held') THEN
         RETURN NEXT 'what the ramp can still find';
         RETURN QUERY SELECT _flagscope.report_plan(r, at);

@@ -86,7 +86,6 @@ COMMENT ON COLUMN flagscope.outbox.attempts IS 'deliveries that were tried';
 COMMENT ON COLUMN flagscope.outbox.next_try_at IS 'when it is tried next';
 COMMENT ON COLUMN flagscope.outbox.delivered_at IS 'when the last of its sinks was done with it; NULL: not yet';
 CREATE INDEX outbox_to_deliver ON flagscope.outbox (next_try_at) WHERE delivered_at IS NULL;
-CREATE INDEX outbox_approval ON flagscope.outbox (((payload ->> 'rollout_id')::bigint)) WHERE kind = 'approval';
 
 CREATE TABLE flagscope.outbox_delivery (
     outbox_id   bigint NOT NULL REFERENCES flagscope.outbox ON DELETE CASCADE,

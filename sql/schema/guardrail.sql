@@ -16,9 +16,12 @@ CREATE TYPE flagscope.action AS ENUM (
 COMMENT ON TYPE flagscope.action IS
     'what a decision does to a rollout; the last five can be a guardrail''s action, in rising severity';
 
-CREATE TYPE flagscope.data_state AS ENUM ('ok', 'breached', 'inconclusive', 'not_enough', 'no_data', 'stale', 'error');
+CREATE TYPE flagscope.data_state AS ENUM ('ok', 'breached', 'inconclusive', 'not_enough', 'no_data', 'stale', 'silent',
+    'no_control', 'error');
 COMMENT ON TYPE flagscope.data_state IS
-    'verdict of a guardrail; only ok lets the ramp advance, only breached acts, all other states hold the ramp';
+    'verdict of a guardrail; only ok lets the ramp advance, breached acts, silent (the treatment''s data stopped, the '
+    'control''s goes on) holds the rollout, and all other states hold the ramp while they last; no_control: nothing is '
+    'compared';
 
 CREATE TABLE flagscope.guardrail_policy (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -195,8 +198,8 @@ COMMENT ON COLUMN flagscope.guardrail.limit_value IS
     'limit of an absolute guardrail, in the metric''s unit (a share for proportions)';
 COMMENT ON COLUMN flagscope.guardrail.action IS 'what happens when the guardrail is breached';
 COMMENT ON COLUMN flagscope.guardrail.on_state IS
-    'JSON object {data state: reaction} for states other than ok and breached: "wait" (default: the ramp waits), '
-    '"ignore" (it does not wait), or an action as for a breach';
+    'JSON object {data state: reaction} for states other than ok and breached: "wait" (the ramp waits: the default, '
+    'but of silent it is hold, or warn if the action is), "ignore" (it does not wait), or an action as for a breach';
 COMMENT ON COLUMN flagscope.guardrail.priority IS
     'while a guardrail of higher priority demands an action, those below do not act on data from before that action; '
     'among equal priorities the most severe action is taken';
@@ -216,14 +219,15 @@ COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'ratio of the variance to that of independent data points, above 1 if users send many similar ones: evidence is '
     'divided by it; measure it with design_effect() or suggest_margin() on past data of the control';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
-    'data points of the treatment required in each stage before the ramp advances; never delays a sequential breach; '
+    'data points of each arm required in each stage before the ramp advances; never delays a sequential breach; '
     'a threshold or an anomaly, which has no error control, needs as many since its evidence began before it can be '
     'breached; NULL: setting guardrail.min_sample (use 1 for a gauge that is sent every few seconds)';
 COMMENT ON COLUMN flagscope.guardrail.time_window IS
     'of a threshold: how far it looks back; NULL: setting guardrail.window. Of an anomaly: width of a point, '
     'whole minutes from 1 to 60; NULL: setting guardrail.anomaly_window at creation';
 COMMENT ON COLUMN flagscope.guardrail.shadow IS 'evaluated and stored, but never acts and never holds the ramp';
-COMMENT ON COLUMN flagscope.guardrail.version IS 'incremented when the rule changes; evidence restarts then';
+COMMENT ON COLUMN flagscope.guardrail.version IS
+    'incremented when the rule changes; evidence restarts then, unless the rule was only tightened';
 
 CREATE SEQUENCE _flagscope.evidence_seq;
 COMMENT ON SEQUENCE _flagscope.evidence_seq IS
@@ -257,6 +261,9 @@ CREATE TABLE flagscope.guardrail_status (
     events_treatment  bigint[] NOT NULL DEFAULT '{}',
     events_control    bigint[] NOT NULL DEFAULT '{}',
     stage_treatment   bigint NOT NULL DEFAULT 0,
+    stage_control     bigint NOT NULL DEFAULT 0,
+    rhythm_treatment  float8[] NOT NULL DEFAULT '{}',
+    rhythm_control    float8[] NOT NULL DEFAULT '{}',
     value             float8,
     looks             boolean[] NOT NULL DEFAULT '{}',
     looked_at         timestamptz,
@@ -269,6 +276,9 @@ CREATE TABLE flagscope.guardrail_status (
     watermark         timestamptz,
     breached_at       timestamptz,
     joint             jsonb,
+    rearmed           boolean NOT NULL DEFAULT false,
+    carries_on        boolean NOT NULL DEFAULT false,
+    control_verdict   jsonb,
     failures          integer NOT NULL DEFAULT 0,
     retry_at          timestamptz,
     PRIMARY KEY (rollout_id, guardrail_id)
@@ -297,7 +307,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.alpha IS
     'share of this evidence in the rollout''s error budget, fixed when it began; '
     'all shares of a rollout add up to at most its alpha';
 COMMENT ON COLUMN flagscope.guardrail_status.margin IS
-    'the relative margin tested, fixed when the evidence began; NULL against a limit, and if the margin is absolute';
+    'the relative margin tested, as when the evidence began or tightened since; NULL against a limit, and if the '
+    'margin is absolute';
 COMMENT ON COLUMN flagscope.guardrail_status.margin_absolute IS
     'the absolute margin tested, in the metric''s unit, for a proportion as a share; NULL if the margin is relative';
 COMMENT ON COLUMN flagscope.guardrail_status.limit_value IS
@@ -341,6 +352,11 @@ COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
 COMMENT ON COLUMN flagscope.guardrail_status.events_treatment IS
     'events, or values above the thresholds, summed over strata';
 COMMENT ON COLUMN flagscope.guardrail_status.stage_treatment IS 'data points of the treatment since the stage started';
+COMMENT ON COLUMN flagscope.guardrail_status.stage_control IS 'the same for the control';
+COMMENT ON COLUMN flagscope.guardrail_status.rhythm_treatment IS
+    'when the treatment''s data comes in this stage, in microseconds (since 2000): the last and the first arrival of '
+    'the present beat, number of gaps between beats, their mean and mean deviation (src/core/guardrail/rhythm.rs)';
+COMMENT ON COLUMN flagscope.guardrail_status.rhythm_control IS 'the same for the control';
 COMMENT ON COLUMN flagscope.guardrail_status.value IS
     'last value of a threshold; for an anomaly its last score (anomaly_score())';
 COMMENT ON COLUMN flagscope.guardrail_status.last_data_at IS 'tick that last saw data of the treatment';
@@ -348,6 +364,14 @@ COMMENT ON COLUMN flagscope.guardrail_status.joint IS
     'for a joint breach of several guardrails, to which this one contributed most: at, reason, alpha of the rollout, '
     'sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; '
     'NULL otherwise, and after a restart of the evidence';
+COMMENT ON COLUMN flagscope.guardrail_status.carries_on IS
+    'a guardrail against the control that goes on against what the control was before, since everybody is served the '
+    'treatment: its evidence is of a baseline';
+COMMENT ON COLUMN flagscope.guardrail_status.control_verdict IS
+    'its last verdict against the control, before everybody was served the treatment: until, state, reason, sample '
+    'sizes, effect, and of its evidence the number, alpha and margin; NULL: it is still compared, or never was';
+COMMENT ON COLUMN flagscope.guardrail_status.rearmed IS
+    'of a sequential warning that was armed again: its share of alpha was used by earlier evidence, too';
 COMMENT ON COLUMN flagscope.guardrail_status.watermark IS 'latest ts among all rows judged';
 
 CREATE TABLE flagscope.evaluation (
@@ -365,6 +389,7 @@ CREATE TABLE flagscope.evaluation (
     events_control    bigint[] NOT NULL,
     thresholds        integer[],
     centre            float8,
+    bound             float8,
     moments_treatment flagscope.moments,
     moments_control   flagscope.moments,
     increment         float8[] NOT NULL,
@@ -398,6 +423,9 @@ COMMENT ON COLUMN flagscope.evaluation.begins_copy IS
     'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
 COMMENT ON COLUMN flagscope.evaluation.centre IS
     'of a mean: the centre used; of an absolute margin: the control''s share or rate that it was added to';
+COMMENT ON COLUMN flagscope.evaluation.bound IS
+    'the margin against the control (relative or absolute, as in guardrail_status), else the limit, that the stratum '
+    'was compared at: a rule that is tightened changes it within its evidence';
 COMMENT ON COLUMN flagscope.evaluation.control_score IS
     'of an anomaly: the control''s score (guardrail_status.control_score)';
 COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS
@@ -420,11 +448,12 @@ CREATE TYPE _flagscope.stepped AS (
     evidence float8[], copied_at timestamptz, log_e float8, max_log_e float8, thresholds integer[], centre float8,
     past float8[], waiting_treatment _flagscope.stratum, waiting_control _flagscope.stratum, waiting_since timestamptz,
     n_treatment bigint, n_control bigint, events_treatment bigint[], events_control bigint[], stage_treatment bigint,
+    stage_control bigint, rhythm_treatment float8[], rhythm_control float8[],
     value float8, looks boolean[], looked_at timestamptz, point timestamptz, control_score float8,
     evaluated_at timestamptz, last_data_at timestamptz, watermark timestamptz, breached_at timestamptz,
     failures integer, retry_at timestamptz,
     weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[],
-    weighed_events_control bigint[], judged_thresholds integer[], judged_centre float8,
+    weighed_events_control bigint[], judged_thresholds integer[], judged_centre float8, bound float8,
     moments_treatment flagscope.moments,
     moments_control flagscope.moments, increment float8[], begins_copy boolean, weighed_watermark timestamptz
 );

@@ -51,9 +51,11 @@ CREATE TABLE flagscope.rollout (
         ELSE _flagscope.refuse(format('follow_up and cooldown must be at most 100 years, got "%s" and "%s"', follow_up,
             coalesce(cooldown::text, 'NULL')), 'For example ''1 hour''.') END),
     CONSTRAINT rollout_is_staged_once_started CHECK (CASE
-        WHEN ((status = 'draft') = (stage = 0)) IS NOT FALSE THEN true
+        WHEN (CASE WHEN status = 'draft' THEN stage = 0 WHEN status = 'running' THEN stage > 0 ELSE stage >= 0 END)
+            IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            format('a rollout is at stage 0 exactly while it is a draft, got stage %s and status %s', stage, status),
+            format('a draft is at stage 0 and a running rollout at a stage from 1 on, got stage %s and status %s',
+                stage, status),
             'Start it with flagscope.start_rollout(id), then continue with advance_rollout(id).') END)
 );
 COMMENT ON TABLE flagscope.rollout IS 'one rollout of a flag in an environment; at most one is live at a time';
@@ -69,18 +71,18 @@ COMMENT ON COLUMN flagscope.rollout.started_at IS 'when it was started';
 COMMENT ON COLUMN flagscope.rollout.ended_at IS 'when it was completed or rolled back';
 COMMENT ON COLUMN flagscope.rollout.subject_attribute IS
     'attribute of the evaluation context that is randomised by: the OpenFeature targeting key';
-COMMENT ON COLUMN flagscope.rollout.stage IS 'ordinal of the stage served now; 0 in draft';
+COMMENT ON COLUMN flagscope.rollout.stage IS
+    'ordinal of the stage served now; 0: nobody is served the treatment, in a draft or after a step back from stage 1';
 COMMENT ON COLUMN flagscope.rollout.alpha IS
     'error budget: chance that a healthy rollout is ever stopped by its sequential guardrails';
 COMMENT ON COLUMN flagscope.rollout.alpha_left IS
     'the part of alpha that no evidence uses yet; a guardrail that is added, changed or restarted takes half of it, '
     'so that all together never exceed alpha; NULL in draft';
 COMMENT ON COLUMN flagscope.rollout.cooldown IS
-    'how long the ramp rests after a guardrail held it, before it resumes by itself with new evidence; '
-    'NULL: a person must resume it';
+    'how long the ramp rests after a guardrail held it, before it resumes by itself once nothing is breached any more; '
+    'harm that a sequential test has proven is never over by itself: a person must resume; NULL: a person always must';
 COMMENT ON COLUMN flagscope.rollout.follow_up IS
-    'how long guardrails against a baseline or a limit remain active after completion, '
-    'when there is no control any more';
+    'how long guardrails remain active after completion; those against the control go on against what it was'; 
 COMMENT ON COLUMN flagscope.rollout.follow_up_until IS
     'end of that time; NULL: not completed, or another rollout of the flag has started since';
 COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
@@ -135,7 +137,7 @@ COMMENT ON COLUMN flagscope.rollout_stage.approved_by IS 'who approved it; NULL:
 COMMENT ON COLUMN flagscope.rollout_stage.approved_at IS 'when';
 COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'minimum duration of the stage';
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
-    'data points of the treatment that every guardrail must have seen in this stage, in addition to its own minimum';
+    'data points of each arm that every guardrail must have seen in this stage, in addition to its own minimum';
 COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS
     'a person must call approve_stage() before the ramp leaves this stage';
 

@@ -18,7 +18,8 @@ CREATE TABLE _flagscope.tick_state (
     waiting           text[] NOT NULL DEFAULT '{}',
     maintain_waiting  text[] NOT NULL DEFAULT '{}',
     retained_at       timestamptz,
-    retention_problem text
+    retention_problem text,
+    waits_told_at     timestamptz
 ) WITH (fillfactor = 10);
 COMMENT ON TABLE _flagscope.tick_state IS
     'one row: what the last tick did; an idle tick writes it at most every 10 seconds';
@@ -37,7 +38,25 @@ COMMENT ON COLUMN _flagscope.tick_state.maintain_waiting IS 'work that the last 
 COMMENT ON COLUMN _flagscope.tick_state.retained_at IS
     'time of the last retention run; a run at a time more than a day away from it is refused';
 COMMENT ON COLUMN _flagscope.tick_state.retention_problem IS 'why retention deletes nothing at present; NULL: it works';
+COMMENT ON COLUMN _flagscope.tick_state.waits_told_at IS
+    'time of the tick that last looked for what keeps ramps waiting (told_wait)';
 INSERT INTO _flagscope.tick_state DEFAULT VALUES;
+
+CREATE TABLE _flagscope.told_wait (
+    rollout_id  bigint NOT NULL,
+    what        text NOT NULL,
+    flag        text NOT NULL,
+    environment text NOT NULL,
+    since       timestamptz NOT NULL,
+    told_at     timestamptz NOT NULL,
+    PRIMARY KEY (rollout_id, what)
+);
+COMMENT ON TABLE _flagscope.told_wait IS
+    'what keeps a ramp waiting and was told by an outbox row of kind health; deleted, and told again, when it is over';
+COMMENT ON COLUMN _flagscope.told_wait.what IS
+    'name of the guardrail; approval, stage, no guardrail or decision for other causes';
+COMMENT ON COLUMN _flagscope.told_wait.since IS 'since when it waited';
+COMMENT ON COLUMN _flagscope.told_wait.told_at IS 'time of the tick that told it';
 
 CREATE TABLE _flagscope.alert (
     name   text PRIMARY KEY,

@@ -105,6 +105,9 @@ fn put_status(given: &mut Given, status: &Status) -> CoreResult<()> {
     given.set("events_treatment", all_stored(&status.events_treatment))?;
     given.set("events_control", all_stored(&status.events_control))?;
     given.set("stage_treatment", stored(status.stage_treatment))?;
+    given.set("stage_control", stored(status.stage_control))?;
+    given.set("rhythm_treatment", status.rhythm_treatment.stored())?;
+    given.set("rhythm_control", status.rhythm_control.stored())?;
     given.set("value", status.value)?;
     given.set("looks", status.looks.clone())?;
     given.set_time("looked_at", status.looked_at)?;
@@ -155,6 +158,7 @@ fn put_evaluation(given: &mut Given, evaluation: &Evaluation) -> CoreResult<()> 
     given.set("weighed_events_control", all_stored(y_c))?;
     given.set("judged_thresholds", evaluation.memory.thresholds.clone())?;
     given.set("judged_centre", evaluation.memory.centre)?;
+    given.set("bound", evaluation.bound)?;
     given.set_sketch("moments_treatment", m_t.as_ref())?;
     given.set_sketch("moments_control", m_c.as_ref())?;
     given.set("increment", evaluation.increment.clone())?;

@@ -53,19 +53,21 @@ fn replay_strata(call: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
 }
 
 impl Replay {
-    /// Evidence begins anew with another number; every stage counts its sample and its looks from 0.
+    /// Evidence begins anew with another number; every stage counts its sample and its looks from 0. A stratum is compared at
+    /// the margin or limit of its time.
     fn enter(&mut self, row: &Record) -> CoreResult<()> {
         let (era, stage) = (row.known("era")?, row.get("stage_id")?);
         if era != self.era {
-            (self.era, self.stage, self.status) = (era, stage, row::begun(row)?);
+            (self.era, self.stage, self.status, self.rule) = (era, stage, row::begun(row)?, row::rule(row)?);
         }
         if stage != self.stage {
             self.stage = stage;
-            self.status.stage_treatment = 0;
+            (self.status.stage_treatment, self.status.stage_control) = (0, 0);
+            (self.status.rhythm_treatment, self.status.rhythm_control) = Default::default();
             self.status.looks.clear();
             self.status.looked_at = None;
         }
-        Ok(())
+        row::compare_at(row, &self.rule, &mut self.status)
     }
 }
 

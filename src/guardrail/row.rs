@@ -2,7 +2,7 @@
 //! each means (`sql/schema/guardrail.sql`); `sql/api/judge.sql` and `sql/api/backtest.sql` declare the cursors.
 
 use flagscope_core::guardrail::{
-    Arrived, Before, Comparison, DataState, Rule, Sighting, Stage, Status, Stratum, Test, Waiting,
+    Arrived, Before, Comparison, DataState, Rhythm, Rule, Sighting, Stage, Status, Stratum, Test, Waiting,
 };
 use flagscope_core::kind::{Memory, MetricKind, State};
 use flagscope_core::stats::margin::{Margin, Past};
@@ -77,6 +77,9 @@ pub fn status(st: &Record) -> Result<Status> {
         events_treatment: counts(st.known("events_treatment")?)?,
         events_control: counts(st.known("events_control")?)?,
         stage_treatment: count(st.known("stage_treatment")?)?,
+        stage_control: count(st.known("stage_control")?)?,
+        rhythm_treatment: Rhythm::from_stored(&known(st.known("rhythm_treatment")?)?),
+        rhythm_control: Rhythm::from_stored(&known(st.known("rhythm_control")?)?),
         value: st.get("value")?,
         looks: known(st.known("looks")?)?,
         looked_at: st.time("looked_at")?,
@@ -154,6 +157,7 @@ pub fn stage(row: &Record) -> Result<Stage> {
         started_at: row.time("stage_started_at")?.unwrap_or(i64::MIN),
         min_sample: count(row.get("stage_sample")?.unwrap_or(0))?,
         is_alone: row.known("is_alone")?,
+        is_served: row.known("is_served")?,
     })
 }
 
@@ -197,6 +201,18 @@ pub fn begun(row: &Record) -> Result<Status> {
         alarm_score: row.get("alarm_score")?,
         ..Status::default()
     })
+}
+
+/// Reads what a stratum of the past was compared at (`bound`), where that is not what its evidence has now: a rule that was
+/// tightened since.
+pub fn compare_at(row: &Record, rule: &Rule, status: &mut Status) -> Result<()> {
+    let Some(bound) = row.get::<f64>("bound")? else { return Ok(()) };
+    if !rule.is_of_control() {
+        status.limit = Some(bound);
+    } else if let Some(margin) = status.margin {
+        status.margin = Some(margin.with(bound));
+    }
+    Ok(())
 }
 
 /// Reads the newest point of an anomaly's series: when it began (`point`), and what stands in `anomaly_point`.

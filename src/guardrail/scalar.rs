@@ -1,13 +1,13 @@
 //! SQL face of small rules that queries ask row by row.
 
 use flagscope_core::Result as CoreResult;
-use flagscope_core::guardrail::{self, DataState, Pending, Test};
+use flagscope_core::guardrail::{self, DataState, Pending, Rhythm, Test};
 use flagscope_core::kind::MetricKind;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::argument::{counts, given};
+use crate::argument::{counts, given, known};
 use crate::error::Report;
 
 /// Whether a guardrail is judged at a tick.
@@ -38,6 +38,22 @@ fn is_due(
         newest: micros(newest),
     };
     Ok(guardrail::is_due(&pending, given("a time", at).map(i64::from).report()?))
+}
+
+/// Why the data of a guardrail is not fresh enough to advance on.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn not_fresh(
+    rhythm_treatment: Option<Vec<Option<f64>>>,
+    rhythm_control: Option<Vec<Option<f64>>>,
+    stale_after: Option<Interval>,
+    at: Option<TimestampWithTimeZone>,
+) -> Result<Option<String>, ErrorReport> {
+    let rhythm = |stored: Option<Vec<Option<f64>>>| stored.map(known).transpose();
+    let arms = [rhythm(rhythm_treatment).report()?, rhythm(rhythm_control).report()?]
+        .map(|stored| stored.map(|stored| Rhythm::from_stored(&stored)));
+    let stale_after = given("stale_after", stale_after).map(width).report()?;
+    let at = given("a time", at).map(i64::from).report()?;
+    Ok(guardrail::not_fresh([arms[0].as_ref(), arms[1].as_ref()], stale_after, at))
 }
 
 /// An interval in microseconds, as PostgreSQL compares intervals.

@@ -18,6 +18,10 @@ pub enum DataState {
     NoData,
     /// Data stopped.
     Stale,
+    /// The treatment's data stopped while the control's goes on.
+    Silent,
+    /// Nothing is compared: nobody is served the control, and what it was is not known.
+    NoControl,
     /// It could not be judged.
     Error,
 }
@@ -32,6 +36,8 @@ impl DataState {
             Self::NotEnough => "not_enough",
             Self::NoData => "no_data",
             Self::Stale => "stale",
+            Self::Silent => "silent",
+            Self::NoControl => "no_control",
             Self::Error => "error",
         }
     }
@@ -41,8 +47,17 @@ impl DataState {
     /// # Errors
     /// [`Kind::InvalidParameter`] when there is no such state.
     pub fn from_label(label: &str) -> Result<Self> {
-        let all =
-            [Self::Ok, Self::Breached, Self::Inconclusive, Self::NotEnough, Self::NoData, Self::Stale, Self::Error];
+        let all = [
+            Self::Ok,
+            Self::Breached,
+            Self::Inconclusive,
+            Self::NotEnough,
+            Self::NoData,
+            Self::Stale,
+            Self::Silent,
+            Self::NoControl,
+            Self::Error,
+        ];
         all.into_iter()
             .find(|state| state.label() == label)
             .ok_or_else(|| Error::new(Kind::InvalidParameter, format!("there is no data state \"{label}\"")))

@@ -36,7 +36,11 @@ pub fn is_due(p: &Pending, at: i64) -> bool {
         _ if p.state == DataState::Error => true,
         (_, None) => p.state != DataState::NoData,
         (_, Some(last)) => {
-            last < at.saturating_sub(p.stale_after) && !matches!(p.state, DataState::Stale | DataState::Breached)
+            last < at.saturating_sub(p.stale_after)
+                && !matches!(
+                    p.state,
+                    DataState::Stale | DataState::Silent | DataState::NoControl | DataState::Breached
+                )
         }
     };
     let is_told = matches!(p.state, DataState::Error | DataState::Breached);

@@ -62,6 +62,33 @@ impl Standing<'_> {
         self.rule.min_sample.max(self.stage.min_sample).max(1)
     }
 
+    /// Is nothing compared: nobody is served the control any more, and what it was is not known.
+    pub(super) fn is_without_control(&self) -> bool {
+        let is_known = match self.rule.comparison {
+            Comparison::Control => false,
+            Comparison::Baseline => self.rule.test == Test::Anomaly || self.status.limit.is_some(),
+            Comparison::Absolute => true,
+        };
+        self.stage.is_alone && !is_known
+    }
+
+    /// Has the treatment's data stopped, for longer than chance explains, while the control's goes on.
+    pub(super) fn is_silent(&self) -> bool {
+        let (status, patience) = (self.status, self.rule.stale_after);
+        self.is_of_both()
+            && self.stage.is_served
+            && !self.stage.is_alone
+            && !self.is_excused()
+            && status.last_data_at.is_some()
+            && status.rhythm_control.is_fresh(patience, self.at)
+            && status.rhythm_treatment.is_silent(patience, self.stage.started_at, self.at)
+    }
+
+    /// Data points of the control in this stage, where any are wanted.
+    pub(super) fn stage_control(&self) -> u64 {
+        if self.is_of_both() { self.status.stage_control } else { u64::MAX }
+    }
+
     /// Since the stage started.
     pub(super) fn stage_age(&self) -> i64 {
         self.at.saturating_sub(self.stage.started_at)

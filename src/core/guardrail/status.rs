@@ -1,6 +1,7 @@
 //! Where a guardrail stands in a rollout, and what a tick brings to it. Times are in microseconds since 2000.
 
 use super::data_state::DataState;
+use super::rhythm::Rhythm;
 use super::sighting::Sighting;
 use crate::error::Result;
 use crate::kind::{Memory, State};
@@ -66,6 +67,12 @@ pub struct Status {
     pub events_control: Vec<u64>,
     /// Data points of the treatment in this stage.
     pub stage_treatment: u64,
+    /// The same of the control.
+    pub stage_control: u64,
+    /// When the treatment's data comes in this stage.
+    pub rhythm_treatment: Rhythm,
+    /// The same of the control.
+    pub rhythm_control: Rhythm,
     /// Last value of a threshold, last score of an anomaly.
     pub value: Option<f64>,
     /// Whether each of the last looks of a threshold was beyond the limit.
@@ -101,6 +108,8 @@ pub struct Stage {
     pub min_sample: u64,
     /// Is no control left: there is nothing to wait for.
     pub is_alone: bool,
+    /// Is anybody served the treatment.
+    pub is_served: bool,
 }
 
 /// A stratum that was weighed before: what the stored evaluation says of it.
@@ -148,6 +157,8 @@ pub struct Evaluation {
     pub moments: [Option<Moments>; 2],
     /// What the control's past gave, that they were judged at.
     pub memory: Memory,
+    /// The margin against the control, else the limit, that they were compared at.
+    pub bound: Option<f64>,
     /// Added to the evidence.
     pub increment: Vec<f64>,
     /// Does a copy of the evidence begin with it.

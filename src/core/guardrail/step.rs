@@ -17,6 +17,7 @@ use super::verdict::verdict;
 use super::words;
 use crate::error::{Error, Kind, Result};
 use crate::kind::{Counted, State, Weighing, bounded_sum};
+use crate::stats::margin::Margin;
 use crate::stats::mixture;
 
 /// A guardrail after what a tick brings. A rule that cannot be stepped is in state `error`, and its data waits.
@@ -59,6 +60,13 @@ pub fn try_step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i6
     if has_data {
         status.last_data_at = Some(at);
     }
+    let has_rows = |arm: &Option<Stratum>| arm.as_ref().is_some_and(|stratum| stratum.state.n > 0);
+    if has_rows(&came.treatment) {
+        status.rhythm_treatment.came(at);
+    }
+    if has_rows(&came.control) {
+        status.rhythm_control.came(at);
+    }
     let latest = latest(rule, &arms, &weighed.events);
     judge(rule, &mut status, came, stage, at, latest);
     (status.failures, status.retry_at) = (0, None);
@@ -67,7 +75,7 @@ pub fn try_step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i6
     let came_data = came.treatment.is_some() || came.control.is_some();
     let is_changed = is_judged || came_data || status.point != was.point;
     status.last_stratum += i32::from(is_judged);
-    Ok(Stepped { evaluation: is_judged.then(|| evaluation(was, arms, weighed)), is_changed, status })
+    Ok(Stepped { evaluation: is_judged.then(|| evaluation(rule, was, &status, arms, weighed)), is_changed, status })
 }
 
 /// Adds a stratum to the evidence, and learns from its control what the next one is judged at.
@@ -132,6 +140,7 @@ fn count(rule: &Rule, status: &mut Status, arms: &Arms, stage: &Stage, is_weighe
     // What was compared with nothing is no sample.
     if !rule.is_of_control() || stage.is_alone || pair::n(&arms[1]) > 0 {
         status.stage_treatment = status.stage_treatment.saturating_add(t.map_or(0, |t| t.stage_n));
+        status.stage_control = status.stage_control.saturating_add(c.map_or(0, |c| c.stage_n));
     }
     let last = [t, c].into_iter().flatten().map(|stratum| stratum.state.last_ts).max();
     status.watermark = status.watermark.max(last);
@@ -187,12 +196,13 @@ fn judge(rule: &Rule, status: &mut Status, came: &Arrived, stage: &Stage, at: i6
     }
 }
 
-fn evaluation(was: &Status, arms: Arms, weighed: Weighed) -> Evaluation {
+fn evaluation(rule: &Rule, was: &Status, status: &Status, arms: Arms, weighed: Weighed) -> Evaluation {
     let n = [pair::n(&arms[0]), pair::n(&arms[1])];
     let watermark = arms.iter().flatten().map(|stratum| stratum.state.last_ts).max();
     let moments = arms.map(|arm| arm.and_then(|stratum| stratum.into_owned().state.moments));
     let Weighed { events, increment, begins_copy } = weighed;
-    Evaluation { n, events, moments, memory: was.memory.clone(), increment, begins_copy, watermark }
+    let bound = if rule.is_of_control() { status.margin.map(Margin::value) } else { status.limit };
+    Evaluation { n, events, moments, memory: was.memory.clone(), bound, increment, begins_copy, watermark }
 }
 
 /// A rule that failed holds the ramp, keeps its data, and is tried again later and later.

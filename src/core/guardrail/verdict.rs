@@ -43,6 +43,12 @@ fn breach(s: &Standing) -> Option<Words> {
 }
 
 fn missing(s: &Standing) -> Option<(DataState, Words)> {
+    if s.is_without_control() {
+        return Some((DataState::NoControl, words::alone(s)));
+    }
+    if s.is_silent() {
+        return Some((DataState::Silent, words::silent(s)));
+    }
     match s.status.last_data_at {
         None if s.is_excused() => return Some((DataState::NotEnough, words::expected(s))),
         None => return Some((DataState::NoData, words::no_data(s))),
@@ -54,7 +60,7 @@ fn missing(s: &Standing) -> Option<(DataState, Words)> {
     if s.is_of_both() && s.status.n_control == 0 {
         return Some((DataState::NotEnough, words::no_control(s)));
     }
-    if s.status.stage_treatment < s.wanted() {
+    if s.status.stage_treatment.min(s.stage_control()) < s.wanted() {
         return Some((DataState::NotEnough, words::too_few(s)));
     }
     if s.is_threshold() && s.status.value.is_none() {

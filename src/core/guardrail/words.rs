@@ -3,6 +3,7 @@
 //! Only what is stored is told, so that a replay says the same. The numbers of the test are in the evidence of a decision.
 
 use super::anomaly::{Lack, WARM_UP, lack};
+use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule};
 use super::sighting::Sighting;
 use super::standing::Standing;
@@ -117,6 +118,48 @@ pub(super) fn stale(s: &Standing, last: i64) -> Words {
     .into()
 }
 
+/// The treatment stopped, the control did not.
+pub(super) fn silent(s: &Standing) -> Words {
+    let since = match s.status.rhythm_treatment.last {
+        Some(last) => format!("since {} UTC", clock(last)),
+        None => "in this stage".to_owned(),
+    };
+    format!(
+        "no data of the treatment {since} while the control's goes on. Does it fail before it reports, or is it not served?"
+    )
+    .into()
+}
+
+/// Everybody is served the treatment.
+pub(super) fn alone(s: &Standing) -> Words {
+    let why = if s.is_of_both() {
+        format!("a {} has no test against what the control was", s.rule.kind.rules().label())
+    } else {
+        format!("the control had fewer than {} data points before", thousands(s.rule.min_sample.max(1)))
+    };
+    format!(
+        "nothing is compared: everybody is served the treatment, and {why}. A person completes the rollout, or \
+         on_state says {{\"no_control\": \"ignore\"}}"
+    )
+    .into()
+}
+
+/// Why data is not fresh enough to advance on; `None`: it is.
+pub fn not_fresh(arms: [Option<&Rhythm>; 2], stale_after: i64, at: i64) -> Option<String> {
+    let of = ["the treatment", "the control"];
+    let (rhythm, arm) = arms
+        .into_iter()
+        .zip(of)
+        .find_map(|(arm, of)| Some((arm.filter(|arm| !arm.is_fresh(stale_after, at))?, of)))?;
+    let usual = span(rhythm.fresh_for(stale_after));
+    Some(match rhythm.last {
+        Some(last) => {
+            format!("the last data of {arm} came at {} UTC; up to {usual} without any are usual", clock(last))
+        }
+        None => format!("no data of {arm} in this stage yet"),
+    })
+}
+
 /// The treatment alone, or a control that gave no past.
 pub(super) fn no_control(s: &Standing) -> Words {
     if s.needs_past() {
@@ -128,9 +171,13 @@ pub(super) fn no_control(s: &Standing) -> Words {
 
 /// Fewer data points than wanted.
 pub(super) fn too_few(s: &Standing) -> Words {
-    let (n, wanted) = (s.status.stage_treatment, s.wanted());
-    let text = format!("{} of {} data points of the treatment in this stage", thousands(n), thousands(wanted));
-    let rest = wanted.saturating_sub(n) as f64 * time_of_one(s);
+    let wanted = s.wanted();
+    let (n, arm) = match s.status.stage_treatment {
+        n if n <= s.stage_control() => (n, "treatment"),
+        _ => (s.stage_control(), "control"),
+    };
+    let text = format!("{} of {} data points of the {arm} in this stage", thousands(n), thousands(wanted));
+    let rest = wanted.saturating_sub(n) as f64 * time_of_one(s, n);
     let outlook = about(rest).map_or_else(String::new, |time| format!("; at this rate the rest takes {time}"));
     Words { text, outlook }
 }
@@ -325,18 +372,18 @@ fn latest(s: &Standing) -> String {
     }
 }
 
-/// How long one data point of the treatment takes in this stage; infinite where that is not known.
-fn time_of_one(s: &Standing) -> f64 {
-    if s.status.stage_treatment == 0 || s.stage.started_at == i64::MIN {
+/// How long one data point takes of which there were so many in this stage; infinite where that is not known.
+fn time_of_one(s: &Standing, n: u64) -> f64 {
+    if n == 0 || s.stage.started_at == i64::MIN {
         return f64::INFINITY;
     }
-    s.stage_age().max(0) as f64 / s.status.stage_treatment as f64
+    s.stage_age().max(0) as f64 / n as f64
 }
 
 /// When the evidence reaches the line if each data point adds as much as those so far.
 fn proof_in(s: &Standing) -> Option<String> {
     let wanted = s.line() / s.status.log_e * s.status.n_treatment as f64;
-    about((wanted - s.status.n_treatment as f64) * time_of_one(s))
+    about((wanted - s.status.n_treatment as f64) * time_of_one(s, s.status.stage_treatment))
 }
 
 /// A time from now on, if it is worth telling.

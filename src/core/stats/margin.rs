@@ -21,6 +21,23 @@ pub enum Margin {
     Absolute(f64),
 }
 
+impl Margin {
+    /// The number, whichever of the two it is.
+    pub fn value(self) -> f64 {
+        let (Self::Relative(margin) | Self::Absolute(margin)) = self;
+        margin
+    }
+
+    /// One of the same kind with another number.
+    #[must_use]
+    pub fn with(self, value: f64) -> Self {
+        match self {
+            Self::Relative(_) => Self::Relative(value),
+            Self::Absolute(_) => Self::Absolute(value),
+        }
+    }
+}
+
 /// What of an effect is tolerated, given the margin and what the control was before.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Tolerated {

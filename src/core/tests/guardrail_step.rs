@@ -40,7 +40,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     control: "off".into(),
 });
 
-const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false };
+const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, is_served: true };
 
 fn begun() -> Status {
     Status { alpha: 0.01, margin: Some(Margin::Relative(0.1)), ..Status::default() }

@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use flagscope_core::guardrail::{
-    Arrived, Comparison, DataState, Member, Rule, Sighting, Stage, Standing, Status, Stratum, Test, step, together,
-    verdict,
+    Arrived, Comparison, DataState, Member, Rhythm, Rule, Sighting, Stage, Standing, Status, Stratum, Test,
+    not_fresh, step, together, verdict,
 };
 use flagscope_core::kind::{MetricKind, State};
 use flagscope_core::sketch::{Moments, Sketch};
@@ -51,11 +51,12 @@ static STATUS: LazyLock<Status> = LazyLock::new(|| Status {
     events_treatment: vec![36],
     events_control: vec![99],
     stage_treatment: 1500,
+    stage_control: 4500,
     last_data_at: Some(AT - SECOND),
     ..Status::default()
 });
 
-const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false };
+const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, is_served: true };
 
 fn said(
     rule: &Rule,
@@ -403,4 +404,71 @@ fn time_alone_rewrites_no_sentence() {
     let later = step(&rule, &second, &Arrived::default(), &STAGE, 40 * SECOND);
     assert!(!later.is_changed && later.evaluation.is_none());
     assert_eq!(later.status.reason, words);
+}
+
+#[test]
+fn a_sample_is_one_of_both_arms() {
+    let few = Status { stage_treatment: 5000, stage_control: 26, ..STATUS.clone() };
+    let (state, words) = said(&RULE, &few, [None; 2], None, AT);
+    assert_eq!(state, "not_enough");
+    assert!(words.starts_with("26 of 1,000 data points of the control in this stage; at this rate"), "{words}");
+    // A limit is compared with no control.
+    let limit = Rule { comparison: Comparison::Absolute, ..RULE.clone() };
+    let below = Status { limit: Some(0.05), margin: None, ..few };
+    assert_eq!(said(&limit, &below, [None; 2], None, AT).0, "ok");
+}
+
+/// Data every second of both arms, and then of the control alone.
+fn fell_silent(pause: i64) -> Status {
+    let mut status = Status { last_data_at: Some((539 - pause) * SECOND), ..STATUS.clone() };
+    (0..540).for_each(|s| status.rhythm_control.came(s * SECOND));
+    (0..540 - pause).for_each(|s| status.rhythm_treatment.came(s * SECOND));
+    status
+}
+
+#[test]
+fn a_treatment_that_stops_alone_is_silent() {
+    let at = 540 * SECOND;
+    assert_eq!(said(&RULE, &fell_silent(40), [None; 2], None, at).0, "ok");
+    let silent = fell_silent(70);
+    let (state, words) = said(&RULE, &silent, [None; 2], None, at);
+    assert_eq!(state, "silent");
+    assert!(words.starts_with("no data of the treatment since 00:07:49 UTC while the control's goes on."), "{words}");
+    // Both stopped: stale, as ever; harm that is proven stays so; nobody waits for what is not served.
+    assert_eq!(said(&RULE, &silent, [None; 2], None, at + 130 * SECOND).0, "stale");
+    let breached = Status { max_log_e: 20.0, ..silent.clone() };
+    assert_eq!(said(&RULE, &breached, [None; 2], None, at).0, "breached");
+    let nobody = Stage { is_served: false, ..STAGE };
+    let standing = Standing { rule: &RULE, status: &silent, stage: &nobody, anomaly: None, latest: [None; 2], at };
+    assert_eq!(verdict(&standing).state, DataState::Ok);
+}
+
+#[test]
+fn without_a_control_nothing_is_ok() {
+    let everybody = Stage { is_alone: true, ..STAGE };
+    let found = |rule: &Rule, status: &Status| {
+        let found = verdict(&Standing { rule, status, stage: &everybody, anomaly: None, latest: [None; 2], at: AT });
+        (found.state, found.words.text)
+    };
+    let (state, words) = found(&RULE, &STATUS);
+    assert_eq!(state, DataState::NoControl);
+    assert!(words.ends_with("or on_state says {\"no_control\": \"ignore\"}"), "{words}");
+    // What the control was is not known; it is; a limit needs none.
+    let carried = Rule { comparison: Comparison::Baseline, ..RULE.clone() };
+    assert_eq!(found(&carried, &STATUS).0, DataState::NoControl);
+    let known = Status { limit: Some(0.05), ..STATUS.clone() };
+    assert_eq!(found(&carried, &known).0, DataState::Ok);
+    let limit = Rule { comparison: Comparison::Absolute, ..RULE.clone() };
+    assert_eq!(found(&limit, &known).0, DataState::Ok);
+}
+
+#[test]
+fn data_that_is_not_fresh_says_since_when() {
+    let mut busy = Rhythm::default();
+    (0..500).for_each(|s| busy.came(s * SECOND));
+    assert_eq!(not_fresh([Some(&busy), Some(&busy)], 2 * MINUTE, 509 * SECOND), None);
+    let words = not_fresh([Some(&busy), None], 2 * MINUTE, 600 * SECOND).unwrap();
+    assert_eq!(words, "the last data of the treatment came at 00:08:19 UTC; up to 10 seconds without any are usual");
+    let words = not_fresh([Some(&busy), Some(&Rhythm::default())], 2 * MINUTE, 500 * SECOND).unwrap();
+    assert_eq!(words, "no data of the control in this stage yet");
 }

@@ -33,6 +33,11 @@ impl Severity {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Critical, Self::Warning];
 
+    /// Of what is about the judging: it is critical unless the row says less (a ramp that waits).
+    pub fn of_health(news: &News) -> Self {
+        if news.field("severity") == Self::Warning.label() { Self::Warning } else { Self::Critical }
+    }
+
     /// Its name, which is the same for Alertmanager and PagerDuty.
     pub fn label(self) -> &'static str {
         match self {
@@ -47,7 +52,11 @@ impl Alert {
     /// when a person has acted on it.
     pub fn of(news: &News) -> Option<Self> {
         if news.kind == "health" {
-            return Some(if news.field("state") == "ok" { Self::Over } else { Self::Lasts(Severity::Critical) });
+            return Some(if news.field("state") == "ok" {
+                Self::Over
+            } else {
+                Self::Lasts(Severity::of_health(news))
+            });
         }
         if news.kind != "decision" || news.is_shadow() {
             return None;

@@ -16,9 +16,9 @@ const FOR_EVER: &str = "2100-01-01T00:00:00Z";
 pub fn message(news: &News) -> Option<Message> {
     let alert = Alert::of(news)?;
     let alerts: Vec<Value> = match (news.kind, alert) {
-        // What is about the judging itself is critical or over.
-        ("health", Alert::Over) => vec![over(news, Severity::Critical)],
-        ("health", _) => vec![begins(news, Severity::Critical, FOR_EVER.to_owned())],
+        // What is about the judging itself keeps its severity until it is over.
+        ("health", Alert::Over) => vec![over(news, Severity::of_health(news))],
+        ("health", _) => vec![begins(news, Severity::of_health(news), FOR_EVER.to_owned())],
         (_, Alert::Over) => Severity::ALL.map(|severity| over(news, severity)).into(),
         (_, Alert::Lasts(severity)) => one_of_two(news, severity, FOR_EVER.to_owned()),
         (_, Alert::Passes(severity, after)) => one_of_two(news, severity, log::time(news.at + after)),

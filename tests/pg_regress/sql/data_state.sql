@@ -29,7 +29,7 @@ SELECT _flagscope.begin_evidence(1, '2040-01-02 12:00');
 SELECT * FROM pg_temp.tick('2040-01-02 12:00:59');
 SELECT * FROM pg_temp.tick('2040-01-02 12:01');
 -- The control alone is no data of the treatment.
-SELECT pg_temp.spans('off', '2040-01-02 12:01:10', 30, 0);
+SELECT pg_temp.spans('off', '2040-01-02 12:01:10', 50, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:10');
 SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:20');

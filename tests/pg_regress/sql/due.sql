@@ -98,7 +98,10 @@ INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 VALUES ('2040-01-02 12:33', 'event', 'feature_flag.evaluation', 'ann', '{"a": "on"}');
 SELECT health FROM pg_temp.after('2040-01-02 12:33:01');
 
--- A hold rests for the cooldown of 7 minutes.
+-- A hold by a threshold rests for the cooldown of 7 minutes; one by a sequential test waits for a person (test proven).
+UPDATE flagscope.guardrail SET action = 'warn';
+SELECT flagscope.create_guardrail('a', 'errors', name => 'limit', limit_value => 0.5, test => 'threshold',
+    action => 'hold') > 0 AS made;
 SELECT count(*) FROM flagscope.telemetry WHERE is_error;
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
 SELECT '2040-01-02 12:34', 'span', 'pay', i % 2 = 0,

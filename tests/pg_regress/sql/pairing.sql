@@ -48,7 +48,7 @@ SELECT * FROM pg_temp.tick('2040-01-02 13:01:02');
 SELECT pg_temp.spans('off', '2040-01-02 13:01:03', 40, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 13:01:03');
 SELECT state, reason FROM flagscope.guardrail_status WHERE rollout_id = 2;
--- At 100 % no control is left: the treatment's data count alone, and the rollout completes.
+-- At 100 % no control is left, and 40 data points are no baseline: nothing is compared, and a person completes it.
 SELECT flagscope.advance_rollout(2, reason => 'by hand', actor => 'ann');
 UPDATE flagscope.rollout SET stage_started_at = '2040-01-02 13:02' WHERE id = 2;
 SELECT pg_temp.spans('on', '2040-01-02 13:02:01', 60, 0);

@@ -94,9 +94,10 @@ SELECT flagscope.start_rollout(:pay) > 0 AS pay;
 UPDATE flagscope.rollout SET exclusion_group = NULL WHERE id = :pay;
 UPDATE flagscope.rollout SET status = 'rolled_back' WHERE flag IN ('cart', 'pay') AND status = 'running';
 
--- A held ramp rests for its cooldown, then goes on by itself with evidence begun anew.
+-- A ramp held by a threshold rests for its cooldown, then goes on by itself.
 SELECT flagscope.create_flag('rest');
-SELECT flagscope.create_guardrail('rest', 'errors', action => 'hold', min_sample => 10) AS rule \gset
+SELECT flagscope.create_guardrail('rest', 'errors', limit_value => 0.1, test => 'threshold', action => 'hold',
+    min_sample => 10) AS rule \gset
 SELECT flagscope.create_rollout('rest', stages => ARRAY[50, 100], min_duration => '1 h',
     cooldown => '30 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-02-01 12:00') > 0 AS started;

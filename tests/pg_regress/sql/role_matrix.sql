@@ -44,7 +44,7 @@ INSERT INTO decided_relation VALUES
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 '
         'variant_delta_past_1 variant_delta_past_2 variant_delta_past_3',
         'r', '', '', 'r'),
-    ('alert arrival delta_place health incarnation manifest restore setting_default '
+    ('alert arrival delta_place health incarnation manifest restore setting_default told_wait '
         'uncounted uncounted_delta uncounted_total',
         'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 '

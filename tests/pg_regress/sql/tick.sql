@@ -71,11 +71,12 @@ FROM flagscope.decision ORDER BY id;
 SELECT percent, lower(valid) AS since, upper(valid) AS until FROM flagscope.allocation ORDER BY version;
 SELECT count(*), array_agg(DISTINCT kind) AS kinds, bool_and(payload ->> 'reason' = d.reason) AS same
 FROM flagscope.outbox o JOIN flagscope.decision d ON d.id = (o.payload ->> 'id')::bigint;
--- Every stratum weighed adds up to what the guardrail holds.
+-- Every stratum weighed adds up to what the guardrail holds: at 100 % against what the control was, with evidence of
+-- its own.
 SELECT s.n_treatment, s.n_control, s.events_treatment, s.events_control,
     sum(e.n_treatment) = s.n_treatment AND sum(e.n_control) = s.n_control AS n_adds_up,
     array_agg(e.events_treatment[1] ORDER BY e.at) AS events_by_tick
-FROM flagscope.guardrail_status s JOIN flagscope.evaluation e USING (guardrail_id, rollout_id)
+FROM flagscope.guardrail_status s JOIN flagscope.evaluation e USING (guardrail_id, rollout_id, evidence_id)
 GROUP BY s.guardrail_id, s.rollout_id;
 
 -- A tick's time must be finite.

@@ -23,7 +23,10 @@ BEGIN
         PERFORM flagscope.advance_rollout(rollout, at => at);
     END LOOP;
     UPDATE flagscope.guardrail_status s SET state = cell.state, state_since = at, evaluated_at = at,
-        breached_at = CASE WHEN cell.state = 'breached' THEN at END WHERE s.rollout_id = rollout;
+        breached_at = CASE WHEN cell.state = 'breached' THEN at END,
+        -- fresh data: came at that time
+        rhythm_treatment = ARRAY[t.t, t.t, 0, 0, 0]
+    FROM (SELECT 1e6 * extract(epoch FROM at - '2000-01-01 00:00+00')::float8) t(t) WHERE s.rollout_id = rollout;
     PERFORM _flagscope.ramp(at + interval '1 s');
     -- Twice: what was decided is not decided again, unless the ramp goes on.
     IF (SELECT r.stage = cell.stage AND r.status <> 'completed' OR cell.stage = 4
