@@ -29,6 +29,7 @@ type Columns = (
     Option<JsonB>,
     Option<String>,
     Option<String>,
+    Option<String>,
     Option<i16>,
     Option<bool>,
     Option<Uuid>,
@@ -66,6 +67,7 @@ fn decode_otlp(
             name!(flags, Option<JsonB>),
             name!(environment, Option<String>),
             name!(service, Option<String>),
+            name!(instance, Option<String>),
             name!(severity, Option<i16>),
             name!(is_error, Option<bool>),
             name!(trace_id, Option<Uuid>),
@@ -114,6 +116,7 @@ fn columns(row: Row) -> Columns {
         row.flags.map(JsonB),
         row.environment,
         row.service,
+        row.instance,
         row.severity,
         row.is_error,
         row.trace_id.map(|id| Uuid::from_bytes(*id.as_bytes())),
@@ -133,7 +136,7 @@ fn account(account: Account) -> Columns {
     #[rustfmt::skip]
     let columns = (
         None, 0, None, None, None, None, false, None, None, None, None, None, None, None, None, None, None, None, None,
-        rejected, first_error, replaced,
+        None, rejected, first_error, replaced,
     );
     columns
 }

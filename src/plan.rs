@@ -54,6 +54,7 @@ pub fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
 pub fn compiled_of(is_wanted: impl Fn(&Watched) -> bool) -> Result<Compiled, ErrorReport> {
     let mut configuration = configuration()?;
     configuration.watches.retain(is_wanted);
+    configuration.rollouts.iter_mut().for_each(|rollout| rollout.cuts.clear()); // a rollup's bucket is whole
     configuration.compile(cache::Generation::default()).report()
 }
 
@@ -87,6 +88,8 @@ struct Rollout {
     control: String,
     since: Option<i64>,
     until: Option<i64>,
+    /// When its allocation changed.
+    cuts: Vec<i64>,
 }
 
 /// A metric of a flag that some guardrail reads.
@@ -137,6 +140,9 @@ impl Configuration {
         let mut plan = Plan::default();
         for (name, key) in &self.environments {
             plan.environment(name, key);
+        }
+        for r in &self.rollouts {
+            plan.cut(&r.flag, &r.environment, r.cuts.iter().copied());
         }
         for watched in &self.watches {
             watched.add_to(&mut plan)?;

@@ -53,7 +53,8 @@ extension_sql_file!("../sql/schema/otlp.sql", name = "otlp_state", requires = ["
 extension_sql_file!("../sql/schema/metric.sql", name = "metric_state", requires = ["otlp_state", kind::kind_takes]);
 extension_sql_file!("../sql/schema/rollup.sql", name = "rollup_level_state", requires = ["metric_state"]);
 extension_sql_file!("../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
-extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["guardrail_state"]);
+extension_sql_file!("../sql/schema/pairing.sql", name = "pairing_state", requires = ["guardrail_state"]);
+extension_sql_file!("../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["pairing_state"]);
 extension_sql_file!("../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
 extension_sql_file!("../sql/schema/correlate.sql", name = "correlation_state", requires = ["decision_state"]);
 extension_sql_file!("../sql/schema/health.sql", name = "health_state", requires = ["correlation_state"]);
@@ -376,12 +377,21 @@ extension_sql_file!(
 extension_sql_file!("../sql/api/uncounted.sql", name = "uncounted_api", requires = ["otlp_api"]);
 extension_sql_file!("../sql/api/service.sql", name = "service_api", requires = ["uncounted_api"]);
 extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["service_api"]);
-extension_sql_file!("../sql/api/tick.sql", name = "tick_api", requires = ["record_api"]);
+extension_sql_file!(
+    "../sql/api/tick.sql",
+    name = "tick_api",
+    requires = ["record_api", guardrail::pairing::is_shared, guardrail::pairing::comes_in_parts]
+);
+extension_sql_file!(
+    "../sql/api/pair.sql",
+    name = "pair_api",
+    requires = ["tick_api", guardrail::pairing::advance_pairing]
+);
 extension_sql_file!(
     "../sql/api/judge.sql",
     name = "judge_api",
     requires = [
-        "tick_api",
+        "pair_api",
         guardrail::judge::step,
         guardrail::scalar::is_due,
         guardrail::scalar::newest_point,

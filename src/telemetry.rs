@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use flagscope_core::sketch::{Histogram, Moments};
 use flagscope_core::telemetry::{
-    EXPOSURE, Exposures, Fold, KnownFlags, Plan, Row, Signal, State, Targets, Uncounted,
+    EXPOSURE, Exposures, Fold, Group, KnownFlags, Plan, Row, Signal, State, Targets, Uncounted,
 };
 use flagscope_core::{Error, Kind};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -103,10 +103,13 @@ struct Folding<'p> {
     plan: &'p Plan,
     fold: Fold<'p>,
     default_environment: String,
-    /// By environment and the bytes of `flags`, of which rows share few. With the targets come the numbers of the tags
-    /// that do not count.
+    /// By environment, instance and the bytes of `flags`, of which rows share few. With the targets come the numbers of
+    /// the tags that do not count.
     known: HashMap<Vec<u8>, (Targets, Vec<usize>)>,
     key: Vec<u8>,
+    /// New rows are counted by the exporter instance that sent them, since a tick compares what came the same way; stored
+    /// ones only have to add up to rollups.
+    by_instance: bool,
     uncounted: Uncounted,
     /// The environment of the last row without flags, and its number if it is unknown.
     untagged: Option<(String, Option<usize>)>,
@@ -122,6 +125,7 @@ impl<'p> Folding<'p> {
             default_environment: crate::guc::environment().unwrap_or_default(),
             known: HashMap::new(),
             key: Vec::new(),
+            by_instance: known_flags.is_some(),
             uncounted: Uncounted::default(),
             untagged: None,
             known_flags,
@@ -158,7 +162,12 @@ impl<'p> Folding<'p> {
         let environment = row.environment().unwrap_or(&self.default_environment);
         self.key.clear();
         self.key.extend_from_slice(environment.as_bytes());
-        self.key.push(0); // PostgreSQL's text never contains NUL, so it separates the two parts
+        self.key.push(0); // PostgreSQL's text never contains NUL, so it separates the parts
+        let instance = row.instance().filter(|_| self.by_instance);
+        if let Some(instance) = instance {
+            self.key.extend_from_slice(instance.as_bytes());
+        }
+        self.key.push(0);
         self.key.extend_from_slice(flags.bytes());
         if let Some(counted) = &counted {
             self.key.extend_from_slice(counted.bytes());
@@ -170,7 +179,7 @@ impl<'p> Folding<'p> {
             let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
             let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
             let tags = flags.text_entries().into_iter().filter(|(flag, _)| is_new(flag));
-            let targets = self.fold.targets(environment, tags);
+            let targets = self.fold.targets(environment, instance, tags);
             let uncounted = self.known_flags.map(|known| {
                 let old = counted.as_ref().map(Jsonb::entries).unwrap_or_default();
                 let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
@@ -224,7 +233,7 @@ fn fold_stored(
         .fold
         .finish()
         .into_iter()
-        .map(|(watch, variant, metric, bucket, state)| {
+        .map(|Group { watch, variant, metric, bucket, state, .. }| {
             let State { n, events, moments, histogram, last_ts } = state;
             let time = |micros: i64| TimestampWithTimeZone::try_from(micros).ok();
             let (moments, histogram) = (moments.map(Stored), histogram.map(Stored));

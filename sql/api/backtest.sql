@@ -194,8 +194,8 @@ DECLARE
             setting, coalesce(backtest.alpha, h.alpha, share) AS alpha, h.margin,
             (g).margin_absolute, h.limit_value, h.alarm_score, (r).control, false AS is_polled, NULL::text AS problem,
             NULL::text AS unloaded, s.id AS stage_id, s.at AS stage_started_at, s.min_sample AS stage_sample,
-            false AS is_alone, true AS is_served, h.t, h.c, h.is_weighed, h.events_treatment,
-            h.events_control, h.centre, h.bound, h.begins_copy,
+            false AS is_alone, true AS is_served, false AS treatment_came, false AS control_came, h.t, h.c,
+            h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
             h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
             NULL::timestamptz AS first_point, h.seen, h.control_score

@@ -66,7 +66,7 @@ COMMENT ON FUNCTION _flagscope.summed_strata(_flagscope.stratum[]) IS
     'the strata of several slices summed up to those of one tick: one for each metric and variant';
 
 CREATE FUNCTION _flagscope.consume_lanes(at timestamptz, until timestamptz,
-    OUT strata _flagscope.stratum[], OUT waiting boolean)
+    OUT strata _flagscope.stratum[], OUT pieces _flagscope.piece[], OUT waiting boolean)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -76,6 +76,7 @@ DECLARE
     slices integer := 0;
 BEGIN
     strata := '{}';
+    pieces := '{}';
     waiting := false;
     FOR lane_now IN 0..2 LOOP
         -- There is rarely anything late, and checking is cheaper than planning the query.
@@ -84,6 +85,7 @@ BEGIN
         LOOP
             SELECT * INTO slice FROM _flagscope.consume_deltas(at, lane_now, most, busy);
             strata := strata || slice.strata;
+            pieces := pieces || slice.pieces;
             busy := busy || slice.left_to;
             slices := slices + 1;
             IF slice.taken < most THEN
@@ -99,11 +101,12 @@ BEGIN
     END LOOP;
     IF slices > 1 THEN
         strata := _flagscope.summed_strata(strata);
+        pieces := _flagscope.merged_pieces(pieces);
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.consume_lanes(timestamptz, timestamptz) IS
     'consumes deltas lane by lane until a time, at least one slice of each lane; '
-    'returns the strata, and whether consumable deltas are left';
+    'returns the strata and pieces, and whether consumable deltas are left';
 
 CREATE FUNCTION _flagscope.tick_until(started timestamptz, share float8) RETURNS timestamptz
 LANGUAGE sql STABLE

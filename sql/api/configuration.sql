@@ -1,6 +1,21 @@
 -- Functions that fill the caches of the backends, and triggers that invalidate them. The functions run with the owner's
 -- rights, so that a role that may only write telemetry or evaluate flags needs no right on the underlying tables.
 
+CREATE FUNCTION _flagscope.cuts(rollout_id bigint, started_at timestamptz, stage_started_at timestamptz)
+RETURNS SETOF timestamptz
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    -- The last ones will do: what comes later than that by some stages is compared by whole buckets.
+    SELECT x.at FROM (
+        SELECT started_at AS at UNION SELECT stage_started_at
+        UNION (SELECT d.at FROM flagscope.decision d WHERE d.rollout_id = cuts.rollout_id AND NOT d.shadow
+            AND d.action IN ('start', 'advance', 'step_back', 'resume') ORDER BY d.id DESC LIMIT 16)) x
+    WHERE isfinite(x.at);
+END;
+COMMENT ON FUNCTION _flagscope.cuts(bigint, timestamptz, timestamptz) IS
+    'when the allocation of a rollout changed, given its id, its start and that of its stage: start, stages, '
+    'step back, resume; no stratum has rows from both sides of such a moment';
+
 CREATE FUNCTION _flagscope.configuration() RETURNS jsonb
 -- Pinned digits: with fewer, set in some writer's session, the cap would differ from the one in the table.
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
@@ -21,6 +36,9 @@ AS $$
         'rollouts', (SELECT coalesce(jsonb_agg(jsonb_build_object('flag', r.flag, 'environment', r.environment,
                 'treatment', r.treatment, 'control', r.control,
                 'since', round(1000000 * extract(epoch FROM r.stage_started_at - '2000-01-01 00:00:00+00'))::bigint,
+                'cuts', (SELECT coalesce(jsonb_agg(round(1000000
+                    * extract(epoch FROM c - '2000-01-01 00:00:00+00'))::bigint), '[]')
+                    FROM _flagscope.cuts(r.id, r.started_at, r.stage_started_at) c),
                 'until', CASE WHEN isfinite(r.follow_up_until)
                     THEN round(1000000
                         * extract(epoch FROM r.follow_up_until - '2000-01-01 00:00:00+00'))::bigint END)), '[]')
@@ -31,7 +49,7 @@ $$;
 COMMENT ON FUNCTION _flagscope.configuration() IS
     'the configuration compiled by the ingest trigger: OIDs of the signals; environments by key and alias; by flag the '
     'metrics that an enabled guardrail reads (except those counted by ticks); the flags whose exposures count, '
-    'being rolled out or watched (start of the stage and end, microseconds since 2000); '
+    'being rolled out or watched (start of the stage, end, and when the allocation changed, microseconds since 2000); '
     'and the windows of attribution (s)';
 
 CREATE FUNCTION _flagscope.load_environment(name text) RETURNS text

@@ -132,6 +132,22 @@ END $$;
 COMMENT ON FUNCTION _flagscope.poll_due(timestamptz) IS
     'when a metric that the tick counts has to be counted again, after a tick that began then; NULL: none is read';
 
+CREATE FUNCTION _flagscope.pairing_due(began timestamptz) RETURNS timestamptz
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM _flagscope.waiting_stratum) THEN
+        RETURN NULL;
+    END IF;
+    RETURN (SELECT min(x.at) FROM _flagscope.pairing q, LATERAL (VALUES (q.since + make_interval(secs => q.width)
+            + _flagscope.setting_interval('guardrail.pairing'))) x(at)
+        WHERE x.at > began AND EXISTS (SELECT FROM _flagscope.waiting_stratum w
+            WHERE w.rollout_id = q.rollout_id AND w.metric = q.metric));
+END $$;
+COMMENT ON FUNCTION _flagscope.pairing_due(timestamptz) IS
+    'when data that waits for the other arm is compared with what is there, after a tick that began then; NULL: none '
+    'waits';
+
 CREATE FUNCTION _flagscope.work_due(began timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,7 +173,8 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
     due timestamptz := least(_flagscope.work_due(began), _flagscope.stage_due(began), _flagscope.freeze_due(began),
-        _flagscope.guardrail_due(began), _flagscope.health_due(began), _flagscope.poll_due(began));
+        _flagscope.guardrail_due(began), _flagscope.health_due(began), _flagscope.poll_due(began),
+        _flagscope.pairing_due(began));
 BEGIN
     RETURN CASE WHEN isfinite(due) THEN 1000 * extract(epoch FROM due - began) END;
 END $$;

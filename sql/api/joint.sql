@@ -15,8 +15,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    guardrails refcursor := _flagscope.open_guardrails('{}'::_flagscope.stratum[], _flagscope.tick_setting(), at, r.id,
-        NULL::bigint, false, '{}'::jsonb, 'not to be judged');
+    guardrails refcursor := _flagscope.open_guardrails('{}'::_flagscope.stratum[], '{}'::_flagscope.pair[], 1,
+        _flagscope.tick_setting(), at, r.id, NULL::bigint, false, '{}'::jsonb, 'not to be judged');
 BEGIN
     RETURN QUERY
     SELECT b.guardrail_id, st.evidence_id,

@@ -43,8 +43,9 @@ COMMENT ON FUNCTION _flagscope.not_fresh(float8[], float8[], interval, timestamp
 COMMENT ON FUNCTION _flagscope.looks_back(text) IS
     'is a kind of metric judged at quantiles of the control''s recent past';
 
-CREATE FUNCTION _flagscope.open_guardrails(strata _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz,
-    only_rollout bigint, only_guardrail bigint, due_only boolean, looked jsonb, unloaded text) RETURNS refcursor
+CREATE FUNCTION _flagscope.open_guardrails(strata _flagscope.stratum[], pairs _flagscope.pair[], only_round integer,
+    setting _flagscope.tick_setting, at timestamptz, only_rollout bigint, only_guardrail bigint, due_only boolean,
+    looked jsonb, unloaded text) RETURNS refcursor
 -- All rows are fetched, and one plan serves all ticks: planned for the first rows alone it compared each guardrail with
 -- each stratum (1,000 with data: 3 s and not 0.15).
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET cursor_tuple_fraction = 1
@@ -53,14 +54,20 @@ AS $$
 DECLARE
     guardrails CURSOR FOR
         SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st,
-            CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, t, c, g.flag,
+            CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, d.t, d.c, g.flag,
             g.environment, g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone,
             s.percent > 0 AS is_served, s.percent, s.min_sample AS stage_sample,
+            -- What came tells that an arm is alive, also while it waits for its other half.
+            coalesce(t.n > 0, false) AS treatment_came, coalesce(c.n > 0, false) AS control_came,
             _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,
+            -- For judging together: is evidence on its way that others may have had already.
+            CASE WHEN unloaded IS NOT NULL AND g.comparison = 'control' THEN EXISTS (
+                SELECT FROM _flagscope.waiting_stratum w
+                WHERE w.rollout_id = r.id AND w.metric = g.metric AND w.treated) END AS is_waiting,
             -- Thresholds of the NEXT stratum; a window that moves on; a limit that is taken once.
-            CASE WHEN unloaded IS NULL AND g.comparison = 'control' AND coalesce(c.n, (st.waiting_control).n) > 0
+            CASE WHEN unloaded IS NULL AND g.comparison = 'control' AND coalesce((d.c).n, (st.waiting_control).n) > 0
                     AND _flagscope.looks_back(m.kind::text) THEN _flagscope.state_of(g.flag, g.environment, g.metric,
-                r.control, at - setting.reference_window, at) END AS reference,
+                r.control, least(d.until, at) - setting.reference_window, least(d.until, at)) END AS reference,
             CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN
                 _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment,
                     at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
@@ -91,12 +98,20 @@ DECLARE
             ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
         LEFT JOIN _flagscope.strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
+        LEFT JOIN _flagscope.halves(pairs, only_round) pt
+            ON (pt.flag, pt.environment, pt.metric, pt.variant) = (r.flag, r.environment, g.metric, r.treatment)
+        LEFT JOIN _flagscope.halves(pairs, only_round) pc
+            ON (pc.flag, pc.environment, pc.metric, pc.variant) = (r.flag, r.environment, g.metric, r.control)
         -- Stage 0 serves nobody: there is no step.
         CROSS JOIN LATERAL (SELECT r.status = 'completed' OR coalesce(step.percent = 100, false) AS is_alone,
             CASE r.status WHEN 'completed' THEN 100 ELSE coalesce(step.percent, 0) END::numeric(6,3) AS percent,
             step.min_sample,
             CASE WHEN r.status = 'completed' AND step.percent IS DISTINCT FROM 100 THEN r.ended_at
                 ELSE r.stage_started_at END AS since) s
+        -- Against the control what happened together; else, and where none is left, all that came.
+        CROSS JOIN LATERAL (SELECT pt.until,
+            CASE WHEN g.comparison = 'control' AND NOT s.is_alone THEN pt.stratum ELSE t END AS t,
+            CASE WHEN g.comparison = 'control' AND NOT s.is_alone THEN pc.stratum ELSE c END AS c) d
         CROSS JOIN LATERAL (SELECT greatest(r.started_at, st.since) AS since, CASE g.test WHEN 'anomaly' THEN
             _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) END AS newest) a
         -- A point that could not be looked at, since somebody has the guardrail locked, waits for the next tick.
@@ -104,16 +119,20 @@ DECLARE
             ELSE st.point END AS point) p
         WHERE _flagscope.is_watched(r, at) AND (r.status <> 'completed' OR g.comparison <> 'control' OR st.carries_on)
             AND (only_rollout IS NULL OR r.id = only_rollout) AND (only_guardrail IS NULL OR g.id = only_guardrail)
-            AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text, t.n IS NOT NULL OR c.n IS NOT NULL,
+            -- Of later rounds of a tick only what they bring something for.
+            AND (only_round = 1 OR (d.t).n IS NOT NULL OR (d.c).n IS NOT NULL)
+            AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text,
+                coalesce((d.t).n, (d.c).n, t.n, c.n) IS NOT NULL,
                 q.problem IS NOT NULL, st.retry_at, st.last_data_at, coalesce(g.stale_after, setting.stale_after),
                 st.point, a.newest, at));
 BEGIN
     OPEN guardrails;
     RETURN guardrails;
 END $$;
-COMMENT ON FUNCTION _flagscope.open_guardrails(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, bigint,
-    bigint, boolean, jsonb, text) IS
-    'a cursor of guardrails of watched rollouts, with all that they are judged by: the strata just consumed, status, '
+COMMENT ON FUNCTION _flagscope.open_guardrails(_flagscope.stratum[], _flagscope.pair[], integer,
+    _flagscope.tick_setting, timestamptz, bigint, bigint, boolean, jsonb, text) IS
+    'a cursor of guardrails of watched rollouts, with all that they are judged by: the strata just consumed, or of '
+    'comparisons with the control a round of pairs, status, '
     'rule, metric, stage; of all, of a rollout or one, perhaps of those alone that are due; looked: by id the '
     'anomalies whose newest point was looked at, with what went wrong; unloaded: why nothing more can be loaded';
 
@@ -194,8 +213,8 @@ COMMENT ON FUNCTION _flagscope.judge_loaded(refcursor, timestamptz) IS
     'steps the guardrails of a cursor and stores what was found: strata to evaluation, evidence and verdicts to '
     'guardrail_status, each only over what nobody changed meanwhile; returns how many, and of which rollouts';
 
-CREATE FUNCTION _flagscope.judge_apart(strata _flagscope.stratum[], setting _flagscope.tick_setting,
-    at timestamptz, looked jsonb,
+CREATE FUNCTION _flagscope.judge_apart(strata _flagscope.stratum[], pairs _flagscope.pair[], only_round integer,
+    setting _flagscope.tick_setting, at timestamptz, looked jsonb,
     OUT done integer, OUT rollouts bigint[])
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
@@ -208,37 +227,45 @@ BEGIN
     rollouts := '{}';
     FOR work IN
         SELECT r.id AS rollout_id, g.id AS guardrail_id,
-            coalesce(array_agg(s) FILTER (WHERE s.n IS NOT NULL), '{}') AS own
+            coalesce(array_agg(s) FILTER (WHERE s.n IS NOT NULL), '{}') AS own,
+            ARRAY(SELECT p FROM unnest(pairs) p WHERE p.round = only_round AND (p.stratum).flag = g.flag
+                AND (p.stratum).environment = g.environment AND (p.stratum).metric = g.metric) AS own_pairs
         FROM flagscope.rollout r
             JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
             LEFT JOIN _flagscope.strata(strata) s
                 ON (s.flag, s.environment, s.metric) = (g.flag, g.environment, g.metric)
-        WHERE _flagscope.is_watched(r, at) GROUP BY r.id, g.id ORDER BY r.id, g.id
+        WHERE _flagscope.is_watched(r, at) AND (only_round = 1 OR EXISTS (SELECT FROM unnest(pairs) p
+            WHERE p.round = only_round AND (p.stratum).flag = g.flag AND (p.stratum).environment = g.environment
+                AND (p.stratum).metric = g.metric))
+        GROUP BY r.id, g.id ORDER BY r.id, g.id
     LOOP
         BEGIN
             SELECT * INTO one
-            FROM _flagscope.judge_loaded(_flagscope.open_guardrails(work.own, setting, at, work.rollout_id,
-                    work.guardrail_id, true, looked, NULL::text), at);
+            FROM _flagscope.judge_loaded(_flagscope.open_guardrails(work.own, work.own_pairs, only_round, setting, at,
+                    work.rollout_id, work.guardrail_id, true, looked, NULL::text), at);
         EXCEPTION WHEN OTHERS THEN
             problem := SQLERRM;
             SELECT * INTO one
-            FROM _flagscope.judge_unloaded(work.own, setting, at, work.rollout_id, work.guardrail_id, problem);
+            FROM _flagscope.judge_unloaded(work.own, work.own_pairs, only_round, setting, at, work.rollout_id,
+                work.guardrail_id, problem);
         END;
         done := done + one.done;
         rollouts := rollouts || one.rollouts;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION _flagscope.judge_apart(_flagscope.stratum[], _flagscope.tick_setting, timestamptz, jsonb) IS
+COMMENT ON FUNCTION _flagscope.judge_apart(_flagscope.stratum[], _flagscope.pair[], integer, _flagscope.tick_setting,
+    timestamptz, jsonb) IS
     'judges each guardrail in a subtransaction of its own, when all at once failed: one that cannot be loaded or '
     'stored is in state error, and the others are not';
 
-CREATE FUNCTION _flagscope.judge_unloaded(own _flagscope.stratum[], setting _flagscope.tick_setting, at timestamptz,
-    rollout_id bigint, guardrail_id bigint, problem text, OUT done integer, OUT rollouts bigint[])
+CREATE FUNCTION _flagscope.judge_unloaded(own _flagscope.stratum[], own_pairs _flagscope.pair[], only_round integer,
+    setting _flagscope.tick_setting, at timestamptz, rollout_id bigint, guardrail_id bigint, problem text,
+    OUT done integer, OUT rollouts bigint[])
 LANGUAGE plpgsql STRICT SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    SELECT * INTO done, rollouts FROM _flagscope.judge_loaded(_flagscope.open_guardrails(own, setting, at, rollout_id,
-        guardrail_id, false, '{}'::jsonb, problem), at);
+    SELECT * INTO done, rollouts FROM _flagscope.judge_loaded(_flagscope.open_guardrails(own, own_pairs, only_round,
+        setting, at, rollout_id, guardrail_id, false, '{}'::jsonb, problem), at);
 EXCEPTION WHEN OTHERS THEN
     done := 0;
     rollouts := '{}';
@@ -246,32 +273,51 @@ EXCEPTION WHEN OTHERS THEN
         MESSAGE = _flagscope.message('guardrail %s could neither be judged (%s) nor be put into state error: %s',
             guardrail_id, problem, SQLERRM);
 END $$;
-COMMENT ON FUNCTION _flagscope.judge_unloaded(_flagscope.stratum[], _flagscope.tick_setting, timestamptz,
-    bigint, bigint, text) IS
+COMMENT ON FUNCTION _flagscope.judge_unloaded(_flagscope.stratum[], _flagscope.pair[], integer,
+    _flagscope.tick_setting, timestamptz, bigint, bigint, text) IS
     'a guardrail that could not be loaded or stored: in state error it keeps its data, '
     'also the new, and is tried again';
 
-CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], at timestamptz) RETURNS integer
+CREATE FUNCTION _flagscope.judge_round(strata _flagscope.stratum[], pairs _flagscope.pair[], only_round integer,
+    setting _flagscope.tick_setting, at timestamptz, looked jsonb, OUT done integer, OUT rollouts bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT * INTO done, rollouts FROM _flagscope.judge_loaded(_flagscope.open_guardrails(strata, pairs, only_round,
+        setting, at, NULL::bigint, NULL::bigint, true, looked, NULL::text), at);
+EXCEPTION WHEN OTHERS THEN
+    SELECT * INTO done, rollouts FROM _flagscope.judge_apart(strata, pairs, only_round, setting, at, looked);
+END $$;
+COMMENT ON FUNCTION _flagscope.judge_round(_flagscope.stratum[], _flagscope.pair[], integer, _flagscope.tick_setting,
+    timestamptz, jsonb) IS
+    'judges all guardrails on one round of pairs, each by itself if that fails; the first round also on what is '
+    'compared with a limit';
+
+CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], pairs _flagscope.pair[], at timestamptz)
+RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     setting _flagscope.tick_setting := _flagscope.tick_setting();
     looked jsonb;
     judged record;
+    done integer := 0;
+    rollouts bigint[] := '{}';
 BEGIN
     PERFORM _flagscope.begin_missing_evidence(at), _flagscope.rearm_warnings(at);
     looked := _flagscope.look_at_series(setting, at);
-    BEGIN
-        SELECT * INTO judged FROM _flagscope.judge_loaded(
-            _flagscope.open_guardrails(strata, setting, at, NULL::bigint, NULL::bigint, true, looked, NULL::text), at);
-    EXCEPTION WHEN OTHERS THEN
-        SELECT * INTO judged FROM _flagscope.judge_apart(strata, setting, at, looked);
-    END;
-    IF judged.done > 0 THEN
-        PERFORM _flagscope.judge_together(judged.rollouts, at);
+    -- Mostly one round; two where a bucket ends, and one for each bucket after a stop of the ticks.
+    FOR round IN 1 .. coalesce((SELECT max(p.round) FROM unnest(pairs) p), 1) LOOP
+        SELECT * INTO judged FROM _flagscope.judge_round(CASE round WHEN 1 THEN strata ELSE '{}' END, pairs, round,
+            setting, at, looked);
+        done := done + judged.done;
+        rollouts := rollouts || judged.rollouts;
+    END LOOP;
+    IF done > 0 THEN
+        PERFORM _flagscope.judge_together(rollouts, at);
     END IF;
-    RETURN judged.done;
+    RETURN done;
 END $$;
-COMMENT ON FUNCTION _flagscope.evaluate_guardrails(_flagscope.stratum[], timestamptz) IS
-    'evaluates the guardrails of every live rollout whose verdict can differ, all at once, '
+COMMENT ON FUNCTION _flagscope.evaluate_guardrails(_flagscope.stratum[], _flagscope.pair[], timestamptz) IS
+    'evaluates the guardrails of every live rollout whose verdict can differ, all at once, round by round, '
     'then those of a rollout together; returns how many';

@@ -87,9 +87,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT r.flag, r.environment, d.variant, d.metric, _flagscope.bounded(sum(d.n)), _flagscope.bounded(sum(d.events)),
         flagscope.rollup(d.moments), flagscope.rollup(d.histogram), max(d.last_ts),
-        _flagscope.bounded(coalesce(sum(d.n) FILTER (WHERE d.bucket >= _flagscope.bucket_of(r.stage_started_at)), 0))
+        _flagscope.bounded(coalesce(sum(d.n) FILTER (WHERE d.first_ts >= r.stage_started_at), 0))
     FROM _flagscope.variant_delta d
-    WHERE d.flag = r.flag AND d.environment = r.environment AND d.bucket >= _flagscope.bucket_of(r.started_at)
+    WHERE d.flag = r.flag AND d.environment = r.environment AND d.first_ts >= r.started_at
     GROUP BY d.variant, d.metric;
 $$;
 COMMENT ON FUNCTION _flagscope.waiting_strata(flagscope.rollout) IS
@@ -103,7 +103,10 @@ DECLARE
     breach text;
 BEGIN
     guardrails := _flagscope.open_guardrails(ARRAY(SELECT s FROM _flagscope.waiting_strata(r) s),
-        _flagscope.tick_setting(), at, r.id, NULL::bigint, false, '{}'::jsonb, NULL::text);
+        ARRAY(SELECT ROW(1, 'infinity', s)::_flagscope.pair FROM _flagscope.waiting_strata(r) s
+            WHERE (SELECT count(*) FROM _flagscope.waiting_strata(r) o
+                WHERE o.metric = s.metric AND o.n > 0 AND o.variant IN (r.treatment, r.control)) = 2),
+        1, _flagscope.tick_setting(), at, r.id, NULL::bigint, false, '{}'::jsonb, NULL::text);
     -- The judge itself, on what is committed; nothing is written. A threshold and an anomaly read rollups, which do not
     -- have these rows yet.
     SELECT format('%s: %s', coalesce(nullif(g.name, ''), g.metric), x.reason) INTO breach

@@ -191,10 +191,12 @@ BEGIN
             LATERAL _flagscope.flags_of(u.places, u.times, u.traces, u.subjects, u.environments, u.nanos, u.flags) a
     ), stored AS (
         INSERT INTO flagscope.telemetry (ts, ts_nanos, signal, name, value, distribution, unit, subject, flags,
-            environment, service, severity, is_error, trace_id, span_id, parent_span_id, body, attributes, attribution)
+            environment, service, instance, severity, is_error, trace_id, span_id, parent_span_id, body, attributes,
+            attribution)
         SELECT f.ts, f.ts_nanos, f.signal::flagscope.signal, f.name, f.news, f.shape, f.unit, f.subject,
             coalesce(f.flags, a.flags),
-            coalesce(f.environment, nullif(current_setting('flagscope.environment', true), '')), f.service, f.severity,
+            coalesce(f.environment, nullif(current_setting('flagscope.environment', true), '')), f.service, f.instance,
+            f.severity,
             f.is_error, f.trace_id, f.span_id, f.parent_span_id, f.body, CASE WHEN f.change IS NULL THEN f.attributes
                 ELSE jsonb_set(f.attributes, '{otlp,change}', to_jsonb(f.change)) END,
             CASE WHEN f.flags IS NOT NULL THEN 'tag' ELSE coalesce(a.attribution, 'none') END

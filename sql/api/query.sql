@@ -35,9 +35,9 @@ AS $$
         FROM tied t
     ), written AS (
         INSERT INTO _flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, moments,
-            histogram, last_ts)
+            histogram, last_ts, first_ts)
         SELECT r.flag, r.environment, CASE s.key % 2 WHEN 1 THEN r.treatment ELSE r.control END, m.name, s.bucket, s.n,
-            s.events, s.moments, s.histogram, s.last_ts
+            s.events, s.moments, s.histogram, s.last_ts, greatest(s.bucket, since)
         FROM listed l, LATERAL _flagscope.fold_query(m.kind::text, m.cap, l.keys, l.at, l.values, l.exposures) s
             JOIN flagscope.rollout r ON r.id = s.key / 2
     )

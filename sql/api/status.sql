@@ -215,6 +215,7 @@ AS $$
             AND r.status IN ('running', 'paused', 'held')
         ORDER BY r.id, g.id)
     UNION ALL SELECT u.item, u.says FROM _flagscope.uncounted_words() u
+    UNION ALL SELECT a.item, a.says FROM _flagscope.alone_words() a
     UNION ALL SELECT 'backfill',
         format('%s metrics on watch have no complete rollups yet for %s', count(*),
             _flagscope.setting_text('rollup.backfill'))
@@ -245,4 +246,4 @@ END $$;
 COMMENT ON FUNCTION flagscope.status() IS
     'status as text: first whether judging works, and if not, why and what to do; then the worker, locks of other '
     'sessions, the last actions, every live rollout, problems, guardrails that have never seen an event, '
-    'and telemetry that counts for no variant';
+    'telemetry that counts for no variant, and data of the treatment that was never compared';

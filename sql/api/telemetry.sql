@@ -15,7 +15,7 @@ COMMENT ON FUNCTION _flagscope.attribution(jsonb, flagscope.attribution) IS
 CREATE VIEW flagscope.span AS
 SELECT ts, value AS duration, name, is_error, subject, flags, environment, service, trace_id,
     encode(span_id, 'hex') AS span_id, encode(parent_span_id, 'hex') AS parent_span_id, attributes,
-    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos, instance
 FROM flagscope.telemetry WHERE signal = 'span';
 COMMENT ON VIEW flagscope.span IS 'spans; duration in seconds';
 COMMENT ON COLUMN flagscope.span.ts IS 'when it began';
@@ -32,11 +32,12 @@ COMMENT ON COLUMN flagscope.span.parent_span_id IS 'id of the span above it, in 
 COMMENT ON COLUMN flagscope.span.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.span.attribution IS 'how it came to its flags (type attribution)';
 COMMENT ON COLUMN flagscope.span.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
+COMMENT ON COLUMN flagscope.span.instance IS 'which process of the service sent it';
 
 CREATE VIEW flagscope.log AS
 SELECT ts, name AS logger, severity, body, is_error, subject, flags, environment, service, trace_id,
     encode(span_id, 'hex') AS span_id, attributes, _flagscope.attribution(flags, attribution) AS attribution,
-    ts_nanos
+    ts_nanos, instance
 FROM flagscope.telemetry WHERE signal = 'log';
 COMMENT ON VIEW flagscope.log IS 'log records; severity is OpenTelemetry''s number, 17 and above an error';
 COMMENT ON COLUMN flagscope.log.ts IS 'when it was logged';
@@ -53,10 +54,11 @@ COMMENT ON COLUMN flagscope.log.span_id IS 'id of the span, in hexadecimal digit
 COMMENT ON COLUMN flagscope.log.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.log.attribution IS 'how it came to its flags (type attribution)';
 COMMENT ON COLUMN flagscope.log.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
+COMMENT ON COLUMN flagscope.log.instance IS 'which process of the service sent it';
 
 CREATE VIEW flagscope.metric_point AS
 SELECT ts, name, value, unit, distribution, subject, flags, environment, service, attributes,
-    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos, instance
 FROM flagscope.telemetry WHERE signal = 'metric';
 COMMENT ON VIEW flagscope.metric_point IS
     'metric data points; of OTLP histograms the mean, their values as a histogram for quantile(distribution, '
@@ -73,10 +75,11 @@ COMMENT ON COLUMN flagscope.metric_point.service IS 'name of the service that se
 COMMENT ON COLUMN flagscope.metric_point.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.metric_point.attribution IS 'how it came to its flags (type attribution)';
 COMMENT ON COLUMN flagscope.metric_point.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
+COMMENT ON COLUMN flagscope.metric_point.instance IS 'which process of the service sent it';
 
 CREATE VIEW flagscope.event AS
 SELECT ts, name, value, unit, subject, flags, environment, service, is_error, trace_id, body, attributes,
-    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos
+    _flagscope.attribution(flags, attribution) AS attribution, ts_nanos, instance
 FROM flagscope.telemetry WHERE signal = 'event';
 COMMENT ON VIEW flagscope.event IS 'product and system events';
 COMMENT ON COLUMN flagscope.event.ts IS 'when it happened';
@@ -93,6 +96,7 @@ COMMENT ON COLUMN flagscope.event.body IS 'text of a log, or of an event';
 COMMENT ON COLUMN flagscope.event.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.event.attribution IS 'how it came to its flags (type attribution)';
 COMMENT ON COLUMN flagscope.event.ts_nanos IS 'nanoseconds beyond the microsecond of ts';
+COMMENT ON COLUMN flagscope.event.instance IS 'which process of the service sent it';
 
 CREATE VIEW flagscope.exposure AS
 SELECT t.ts, f.key AS flag, f.value AS variant, t.subject, t.environment, t.service,
@@ -115,7 +119,7 @@ COMMENT ON COLUMN flagscope.exposure.ts_nanos IS 'nanoseconds beyond the microse
 CREATE VIEW flagscope.tagged AS
 SELECT t.ts, f.key AS flag, f.value AS variant, t.signal, t.name, t.value, t.unit, t.subject, t.environment, t.service,
     t.severity, t.is_error, t.trace_id, t.body, t.attributes,
-    _flagscope.attribution(t.flags, t.attribution) AS attribution
+    _flagscope.attribution(t.flags, t.attribution) AS attribution, t.instance
 FROM flagscope.telemetry t, LATERAL jsonb_each_text(t.flags) f;
 COMMENT ON VIEW flagscope.tagged IS 'telemetry once for every flag it is tied to, with flag and variant as columns';
 COMMENT ON COLUMN flagscope.tagged.ts IS 'when it happened';
@@ -134,6 +138,7 @@ COMMENT ON COLUMN flagscope.tagged.trace_id IS 'trace that it belongs to';
 COMMENT ON COLUMN flagscope.tagged.body IS 'text of a log, or of an event';
 COMMENT ON COLUMN flagscope.tagged.attributes IS 'further attributes, as a JSON object';
 COMMENT ON COLUMN flagscope.tagged.attribution IS 'how it came to its flags (type attribution)';
+COMMENT ON COLUMN flagscope.tagged.instance IS 'which process of the service sent it';
 
 CREATE VIEW flagscope.span_summary AS
 SELECT d.flag, d.variant, d.environment, d.service, d.name, d.spans, d.errors, d.errors::float8 / d.spans AS error_rate,

@@ -15,7 +15,7 @@ COMMENT ON FUNCTION _flagscope.is_watched(flagscope.rollout, timestamptz) IS
     'do guardrails look at a rollout: while it is live, and for its follow_up after completion';
 
 CREATE FUNCTION _flagscope.consume_deltas(at timestamptz, lane integer, most integer, busy bigint[],
-    OUT strata _flagscope.stratum[], OUT taken bigint, OUT left_to bigint[])
+    OUT strata _flagscope.stratum[], OUT pieces _flagscope.piece[], OUT taken bigint, OUT left_to bigint[])
 LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_custom_plan
 AS $$
     WITH chosen AS MATERIALIZED (
@@ -46,12 +46,71 @@ AS $$
         DELETE FROM _flagscope.variant_delta d WHERE d.ctid = ANY (ARRAY(SELECT c.place FROM chosen c))
             AND (d.tableoid, d.ctid) IN (SELECT c.part, c.place FROM chosen c
                 WHERE NOT EXISTS (SELECT FROM left_over l WHERE l.flag = c.flag AND l.environment = c.environment))
-        RETURNING d.*
+        RETURNING d.*, d.xmin::text::bigint AS written
+    ), ongoing AS MATERIALIZED (
+        SELECT DISTINCT ON (r.flag, r.environment) r.id, r.flag, r.environment, r.started_at, r.stage_started_at
+        FROM ready y JOIN flagscope.rollout r ON r.id = y.id ORDER BY r.flag, r.environment, r.id DESC
+    ), compared AS MATERIALIZED (
+        SELECT r.id, r.treatment, r.control, m.name AS metric, _flagscope.comes_in_parts(m.kind::text) AS in_parts,
+            _flagscope.is_polled(m) AS is_polled, (step.percent / 100)::float8 AS share
+        FROM ongoing y JOIN flagscope.rollout r ON r.id = y.id AND r.status <> 'completed'
+            JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
+                AND step.percent < 100
+            JOIN flagscope.metric_definition m ON m.name IN (SELECT g.metric FROM flagscope.guardrail g
+                WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.comparison = 'control')
+    ), part AS MATERIALIZED (
+        -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
+        SELECT t.*, coalesce(t.first_ts >= o.started_at, false) AS of_rollout,
+            coalesce(t.first_ts >= o.stage_started_at, false) AS of_stage, c.id, c.share, c.in_parts, c.is_polled,
+            t.variant = c.treatment AS treated, CASE WHEN t.first_ts >= o.stage_started_at THEN o.stage_started_at
+                WHEN c.id IS NOT NULL THEN (SELECT max(x) FROM _flagscope.cuts(o.id, o.started_at, o.stage_started_at) x
+                    WHERE x <= t.first_ts) END AS epoch
+        FROM taken t LEFT JOIN ongoing o ON o.flag = t.flag AND o.environment = t.environment
+            LEFT JOIN compared c ON c.id = o.id AND c.metric = t.metric AND t.variant IN (c.treatment, c.control)
+                AND t.first_ts >= o.started_at
+    ), full_of AS MATERIALIZED (
+        -- Who names each row another process must not fill the disk: it is compared by when things happened.
+        SELECT k.rollout_id FROM _flagscope.source k WHERE k.rollout_id IN (SELECT o.id FROM ongoing o)
+        GROUP BY k.rollout_id HAVING count(*) >= 10000
+    ), seen AS (
+        -- Of what is well known nothing more has to be known: a thousand processes are not written at each tick.
+        INSERT INTO _flagscope.source AS s (rollout_id, instance, n_treatment, n_control, expected)
+        SELECT p.id, p.instance, _flagscope.bounded(coalesce(sum(p.n) FILTER (WHERE p.treated), 0)),
+            _flagscope.bounded(coalesce(sum(p.n) FILTER (WHERE NOT p.treated), 0)), sum(p.n)::float8 * max(p.share)
+        FROM part p LEFT JOIN _flagscope.source k ON (k.rollout_id, k.instance) = (p.id, p.instance)
+        WHERE p.id IS NOT NULL AND p.instance IS NOT NULL AND p.n > 0 AND CASE WHEN k.expected IS NOT NULL
+            THEN least(k.expected, k.n_treatment + k.n_control - k.expected) < 1000
+            ELSE p.id NOT IN (SELECT f.rollout_id FROM full_of f) END
+        GROUP BY p.id, p.instance ORDER BY p.id, p.instance
+        ON CONFLICT (rollout_id, instance) DO UPDATE SET
+            n_treatment = _flagscope.bounded(s.n_treatment::numeric + excluded.n_treatment),
+            n_control = _flagscope.bounded(s.n_control::numeric + excluded.n_control),
+            expected = s.expected + excluded.expected
+    ), shared AS MATERIALIZED (
+        SELECT k.rollout_id, k.instance FROM _flagscope.source k
+        WHERE k.rollout_id IN (SELECT o.id FROM ongoing o)
+            AND _flagscope.is_shared(k.n_treatment, k.n_control, k.expected)
+    ), client AS MATERIALIZED (
+        -- A transaction is one client: rows of both arms in it, if they do not say who sent them, came together.
+        SELECT p.id, p.metric, p.written FROM part p WHERE p.id IS NOT NULL AND p.instance IS NULL AND p.n > 0
+        GROUP BY p.id, p.metric, p.written HAVING bool_or(p.treated) AND bool_or(NOT p.treated)
+    ), grouped AS MATERIALIZED (
+        -- Once for all that follows: merging sketches is most of the work, and a thousand processes send a thousand.
+        SELECT p.flag, p.environment, p.variant, p.metric, p.bucket, p.rolled_up, p.of_rollout, p.of_stage, p.id,
+            p.treated, p.epoch, x.at_once, sum(p.n) AS n, sum(p.events) AS events,
+            flagscope.rollup(p.moments) AS moments, flagscope.rollup(p.histogram) AS histogram,
+            min(p.first_ts) AS first_ts, max(p.last_ts) AS last_ts
+        FROM part p LEFT JOIN shared k ON k.rollout_id = p.id AND k.instance = p.instance
+            LEFT JOIN client i ON i.id = p.id AND i.metric = p.metric AND i.written = p.written
+            -- Of a metric that ticks count both arms were read alike, when their rows had had time to come.
+            CROSS JOIN LATERAL (SELECT CASE WHEN p.is_polled THEN true WHEN p.in_parts THEN false
+                WHEN p.instance IS NOT NULL THEN k.instance IS NOT NULL ELSE i.id IS NOT NULL END AS at_once) x
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
     ), merged AS (
         INSERT INTO flagscope.variant_rollup AS r
         SELECT flag, environment, variant, metric, bucket, _flagscope.bounded(sum(n)), _flagscope.bounded(sum(events)),
             flagscope.rollup(moments), flagscope.rollup(histogram), max(last_ts)
-        FROM taken WHERE NOT rolled_up GROUP BY flag, environment, variant, metric, bucket
+        FROM grouped WHERE NOT rolled_up GROUP BY flag, environment, variant, metric, bucket
         -- One order for all writers of rollups: no deadlock.
         ORDER BY flag, environment, variant, metric, bucket
         ON CONFLICT (flag, environment, metric, variant, bucket, settled) DO UPDATE SET
@@ -61,23 +120,26 @@ AS $$
             histogram = flagscope.merge(r.histogram, excluded.histogram),
             last_ts = greatest(r.last_ts, excluded.last_ts)
     ), folded AS (
-        -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
         SELECT t.flag, t.environment, t.variant, t.metric, _flagscope.bounded(sum(t.n)),
             _flagscope.bounded(sum(t.events)), flagscope.rollup(t.moments),
             flagscope.rollup(t.histogram), max(t.last_ts),
-            _flagscope.bounded(coalesce(sum(t.n)
-                FILTER (WHERE t.bucket >= _flagscope.bucket_of(r.stage_started_at)), 0))
-        FROM taken t JOIN flagscope.rollout r ON r.flag = t.flag AND r.environment = t.environment
-            AND _flagscope.is_watched(r, at)
-        WHERE t.bucket >= _flagscope.bucket_of(r.started_at)
+            _flagscope.bounded(coalesce(sum(t.n) FILTER (WHERE t.of_stage), 0))
+        FROM grouped t WHERE t.of_rollout
         GROUP BY t.flag, t.environment, t.variant, t.metric
+    ), piece AS (
+        SELECT s.id, s.metric, s.bucket, s.epoch, s.treated, s.at_once, _flagscope.bounded(sum(s.n)),
+            _flagscope.bounded(sum(s.events)), flagscope.rollup(s.moments), flagscope.rollup(s.histogram),
+            min(s.first_ts), max(s.last_ts)
+        FROM grouped s WHERE s.id IS NOT NULL GROUP BY s.id, s.metric, s.bucket, s.epoch, s.treated, s.at_once
     )
     SELECT (SELECT coalesce(array_agg(folded::_flagscope.stratum), '{}') FROM folded),
+        (SELECT coalesce(array_agg(piece::_flagscope.piece), '{}') FROM piece),
         (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l);
 $$;
 COMMENT ON FUNCTION _flagscope.consume_deltas(timestamptz, integer, integer, bigint[]) IS
     'merges some committed deltas of a lane into variant_rollup, but for those of busy rollouts; what one call '
-    'consumes of a live rollout is one stratum per metric and variant; returns how many deltas it looked at, '
+    'consumes of a live rollout is summed up by metric and variant (strata), and what is compared with the control '
+    'also by bucket and share (pieces); returns how many deltas it looked at, '
     'and the rollouts whose deltas it left since somebody has them locked';
 
 CREATE TYPE flagscope.tick_result AS (at timestamptz, strata integer, guardrails integer, decisions integer,
@@ -160,7 +222,8 @@ BEGIN
     PERFORM _flagscope.note_unjudged(at);
     result.at := at;
     result.strata := cardinality(consumed.strata);
-    result.guardrails := _flagscope.evaluate_guardrails(consumed.strata, at);
+    result.guardrails := _flagscope.evaluate_guardrails(consumed.strata,
+        _flagscope.pair_pieces(consumed.pieces, at, NOT consumed.waiting), at);
     result.decisions := _flagscope.ramp(at);
     result.waiting := result.waiting || CASE WHEN consumed.waiting THEN '{deltas}'::text[] END
         || _flagscope.maintain_when_due(at, clock_timestamp() + unspent);

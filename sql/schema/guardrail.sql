@@ -343,8 +343,8 @@ COMMENT ON COLUMN flagscope.guardrail_status.past IS
     'what that share or rate is computed from: trials (of a rate: exposure) and events of the control''s recent '
     'strata, older ones with less weight; NULL if not needed';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_treatment IS
-    'data that waits for data of the other arm, to be compared as one stratum, at most for setting guardrail.pairing; '
-    'also data that could not be judged because of an error';
+    'data that could not be judged because of an error and waits for the next try; of a rate against a limit, what '
+    'is gathered for setting guardrail.pairing (what waits for the other arm is in _flagscope.waiting_stratum)';
 COMMENT ON COLUMN flagscope.guardrail_status.waiting_control IS 'the same for the control';
 COMMENT ON COLUMN flagscope.guardrail_status.n_treatment IS
     'data points weighed so far; against the control, quantiles, means and absolute margins are weighed from the '
@@ -400,7 +400,7 @@ CREATE TABLE flagscope.evaluation (
     watermark         timestamptz
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
-    'one guardrail in one tick: the stratum''s numbers, the thresholds used and the increment; '
+    'one stratum of a guardrail: its numbers, the thresholds used and the increment; '
     'the evidence is the sum of these rows';
 COMMENT ON COLUMN flagscope.evaluation.at IS 'time of the tick';
 COMMENT ON COLUMN flagscope.evaluation.guardrail_id IS 'the guardrail';

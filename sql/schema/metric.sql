@@ -156,11 +156,17 @@ CREATE TABLE _flagscope.variant_delta (
     moments     flagscope.moments,
     histogram   flagscope.histogram,
     last_ts     timestamptz NOT NULL,
-    rolled_up   boolean NOT NULL DEFAULT false
+    rolled_up   boolean NOT NULL DEFAULT false,
+    first_ts    timestamptz NOT NULL,
+    instance    text
 );
 COMMENT ON TABLE _flagscope.variant_delta IS
     'state of a metric by variant and bucket, one row a writing statement, until the next tick consumes it; '
     'columns as in variant_rollup; rows are stored in the slots that inherit from it';
+COMMENT ON COLUMN _flagscope.variant_delta.first_ts IS
+    'earliest ts among the rows; a bucket in which the allocation changes comes in several deltas, one for each share';
+COMMENT ON COLUMN _flagscope.variant_delta.instance IS
+    'which process sent the rows (telemetry.instance); NULL: they do not say';
 COMMENT ON COLUMN _flagscope.variant_delta.rolled_up IS
     'variant_rollup contains it already, because it was rebuilt from raw rows: it counts as evidence only';
 

@@ -61,7 +61,7 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('guardrail.reference_window', '"10 minutes"',
      'how much of the control''s past quantile guardrails take their thresholds from'),
     ('guardrail.pairing', '"1 minute"',
-     'how long data of one arm waits for data of the other arm to be compared with in one stratum'),
+     'how long data of one arm waits at most until the other arm of its span of time is taken for complete'),
     ('guardrail.copy_after', '"15 minutes"',
      'time within a stage after which a fresh copy of the evidence begins, for effects that appear late'),
     ('guardrail.grace', '"1 minute"',

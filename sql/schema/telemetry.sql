@@ -29,6 +29,7 @@ CREATE TABLE flagscope.telemetry (
     attribution    flagscope.attribution,
     ts_nanos       smallint,
     distribution   flagscope.histogram,
+    instance       text,
     CONSTRAINT telemetry_ts_is_finite CHECK (CASE
         WHEN (isfinite(ts)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('the time of a row must be finite, got "%s"', ts),
@@ -44,6 +45,9 @@ COMMENT ON TABLE flagscope.telemetry IS
     'any client may INSERT or COPY';
 COMMENT ON COLUMN flagscope.telemetry.signal IS 'metric, log, span or event';
 COMMENT ON COLUMN flagscope.telemetry.service IS 'name of the service that sent it';
+COMMENT ON COLUMN flagscope.telemetry.instance IS
+    'which process of the service sent it, such as OpenTelemetry''s service.instance.id or a pod''s name; '
+    'arms that come from processes of their own are compared by when things happened';
 COMMENT ON COLUMN flagscope.telemetry.is_error IS 'did it fail';
 COMMENT ON COLUMN flagscope.telemetry.trace_id IS 'trace that it belongs to';
 COMMENT ON COLUMN flagscope.telemetry.parent_span_id IS 'id of the span above it, 8 bytes';

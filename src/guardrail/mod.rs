@@ -2,6 +2,7 @@
 
 mod estimate;
 mod judge;
+mod pairing;
 mod replay;
 pub mod row;
 mod scalar;

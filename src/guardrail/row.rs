@@ -167,6 +167,7 @@ pub fn arrived(row: &Record, rule: &Rule, status: &Status) -> Result<Arrived> {
     Ok(Arrived {
         treatment: stratum(row, "t")?,
         control: stratum(row, "c")?,
+        is_heard: [row.known("treatment_came")?, row.known("control_came")?],
         before: None,
         reference: state("reference")?,
         baseline: state("baseline")?,

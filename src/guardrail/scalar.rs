@@ -57,7 +57,7 @@ fn not_fresh(
 }
 
 /// An interval in microseconds, as PostgreSQL compares intervals.
-fn width(interval: Interval) -> i64 {
+pub fn width(interval: Interval) -> i64 {
     let days = i64::from(interval.months()) * 30 + i64::from(interval.days());
     days.saturating_mul(86_400_000_000).saturating_add(interval.micros())
 }

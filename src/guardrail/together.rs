@@ -39,6 +39,10 @@ fn blamed_together(
 > {
     let mut loaded: Vec<(i64, Rule, Status)> = Vec::new();
     for_each_row(guardrails, |row| {
+        // Rows of the treatment wait for the control's: the others may have weighed theirs.
+        if row.get::<bool>("is_waiting")?.unwrap_or(false) {
+            return Ok(());
+        }
         // Of what cannot be read nothing is known to be level with the rest.
         if let (Ok(rule), Some(Ok(status))) = (row::rule(row), row.record("st")?.map(|st| row::status(&st))) {
             loaded.push((row.known("guardrail_id")?, rule, status));

@@ -13,7 +13,7 @@ use super::value::Stored;
 use super::wake;
 
 /// Number of columns, in the order of sql/schema/metric.sql.
-const COLUMNS: usize = 11;
+const COLUMNS: usize = 13;
 
 /// The slots, as in sql/schema/rollup.sql.
 const NOW: [&CStr; 4] = [c"variant_delta_0", c"variant_delta_1", c"variant_delta_2", c"variant_delta_3"];
@@ -30,7 +30,7 @@ const TURN: i64 = 60_000_000;
 pub fn insert(groups: &[Group], stages: Option<&Stages>) {
     // SAFETY: reads the clock.
     let now = unsafe { pg_sys::GetCurrentTimestamp() };
-    let lane = |(watch, _, _, bucket, _): &Group| {
+    let lane = |Group { watch, bucket, .. }: &Group| {
         stages.map_or(Lane::Now, |s| s.lane(&watch.environment, &watch.flag, *bucket, now))
     };
     let lanes: Vec<_> = groups.iter().map(lane).collect();
@@ -150,7 +150,7 @@ fn write<const N: usize>(table: &CStr, rows: impl Iterator<Item = Columns<N>>) {
     }
 }
 
-fn columns((watch, variant, metric, bucket, state): &Group) -> Columns<COLUMNS> {
+fn columns(Group { watch, variant, metric, instance, bucket, first_ts, state }: &Group) -> Columns<COLUMNS> {
     filled([
         watch.flag.as_str().into_datum(),
         watch.environment.as_str().into_datum(),
@@ -163,6 +163,8 @@ fn columns((watch, variant, metric, bucket, state): &Group) -> Columns<COLUMNS> 
         state.histogram.as_ref().map(Stored::to_datum),
         state.last_ts.into_datum(),
         false.into_datum(),
+        first_ts.into_datum(),
+        instance.as_deref().into_datum(),
     ])
 }
 

@@ -10,7 +10,7 @@ use super::jsonb::{Jsonb, plain_at, text_at};
 use super::value::Stored;
 
 /// The columns of telemetry that are read, in the order of [`Columns`].
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "ts",
     "signal",
     "name",
@@ -24,6 +24,7 @@ const NAMES: [&str; 13] = [
     "subject",
     "distribution",
     "body",
+    "instance",
 ];
 
 /// Zero-based positions of [`NAMES`] in the tuple.
@@ -105,6 +106,11 @@ impl<'t> TelemetryRow<'t> {
     /// The user, device or account that the row is about.
     pub fn subject(&self) -> Option<&str> {
         self.text(10)
+    }
+
+    /// The process that sent the row.
+    pub fn instance(&self) -> Option<&str> {
+        self.text(13)
     }
 }
 

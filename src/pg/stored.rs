@@ -12,11 +12,11 @@ const ROWS_PER_FETCH: i64 = 1000;
 
 // Operators and types with their schema, because not all callers have a pinned search_path.
 const ALL: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
-    subject, distribution, body \
+    subject, distribution, body, instance \
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2";
 
 const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
-    subject, distribution, body \
+    subject, distribution, body, instance \
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2 AND subject IS NOT NULL \
     AND ($3::pg_catalog.text[] IS NULL OR name OPERATOR(pg_catalog.=) ANY ($3))";
 

@@ -39,6 +39,13 @@ SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', tes
 INSERT INTO _flagscope.anomaly_point
 SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25
 FROM flagscope.guardrail g WHERE g.name = 'unusual';
+-- What waits for the other arm, and what is known of who sends.
+INSERT INTO _flagscope.source VALUES (1, 'pod-1', 10, 90, 10.0);
+INSERT INTO _flagscope.pairing (rollout_id, metric, since, latest) VALUES (1, 'pay errors', '2026-01-02 12:00+00',
+    '{2026-01-02 12:00:03+00,2026-01-02 12:00:04+00}') ON CONFLICT DO NOTHING;
+INSERT INTO _flagscope.waiting_stratum (rollout_id, metric, bucket, epoch, treated, n, events, first_ts, last_ts)
+VALUES (1, 'pay errors', '2026-01-02 12:00+00', '2026-01-02 11:00+00', true, 10, 1, '2026-01-02 12:00:01+00',
+    '2026-01-02 12:00:03+00');
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');

@@ -130,6 +130,8 @@ pub struct Arrived {
     pub treatment: Option<Stratum>,
     /// Data of the control.
     pub control: Option<Stratum>,
+    /// Did rows of treatment and control come, be they compared now or waiting for their other half.
+    pub is_heard: [bool; 2],
     /// The same was weighed before: it is paired and counted.
     pub before: Option<Before>,
     /// The control over its recent past.

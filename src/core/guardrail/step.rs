@@ -47,35 +47,38 @@ pub fn try_step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i6
     let mut status = was.clone();
     let arms = match came.before {
         Some(_) => [&came.treatment, &came.control].map(|arm| arm.as_ref().map(Cow::Borrowed)),
-        None => pair(rule, &mut status, came, stage.is_alone, at)?,
+        None => pair(rule, &mut status, came, at)?,
     };
     if rule.comparison == Comparison::Baseline && rule.test != Test::Anomaly && was.limit.is_none() {
         status.limit = came.baseline.as_ref().and_then(|before| rule.baseline(before, status.margin));
     }
     let weighed = weigh(rule, &mut status, &arms, came, stage, at)?;
     count(rule, &mut status, &arms, stage, !weighed.increment.is_empty());
-    // What waits for the other arm is not compared yet: the guardrail goes stale. What is being gathered is not.
-    let has_data = pair::n(&arms[0]) > 0
-        || (rule.gathers_parts() && came.treatment.as_ref().is_some_and(|stratum| stratum.state.n > 0));
-    if has_data {
-        status.last_data_at = Some(at);
-    }
-    let has_rows = |arm: &Option<Stratum>| arm.as_ref().is_some_and(|stratum| stratum.state.n > 0);
-    if has_rows(&came.treatment) {
-        status.rhythm_treatment.came(at);
-    }
-    if has_rows(&came.control) {
-        status.rhythm_control.came(at);
-    }
+    hear(&mut status, came, &arms, at);
     let latest = latest(rule, &arms, &weighed.events);
     judge(rule, &mut status, came, stage, at, latest);
     (status.failures, status.retry_at) = (0, None);
     let is_news = (status.state, &status.reason) != (was.state, &was.reason);
     let is_judged = is_news || arms.iter().any(Option::is_some);
-    let came_data = came.treatment.is_some() || came.control.is_some();
+    let came_data = came.treatment.is_some() || came.control.is_some() || came.is_heard.contains(&true);
     let is_changed = is_judged || came_data || status.point != was.point;
     status.last_stratum += i32::from(is_judged);
     Ok(Stepped { evaluation: is_judged.then(|| evaluation(rule, was, &status, arms, weighed)), is_changed, status })
+}
+
+/// When each arm was last there. What waits for its other half, or is being gathered, has come: its arm is alive.
+fn hear(status: &mut Status, came: &Arrived, arms: &Arms, at: i64) {
+    let has_rows = |arm: &Option<Stratum>| arm.as_ref().is_some_and(|stratum| stratum.state.n > 0);
+    let treatment = came.is_heard[0] || has_rows(&came.treatment);
+    if treatment || pair::n(&arms[0]) > 0 {
+        status.last_data_at = Some(at);
+    }
+    if treatment {
+        status.rhythm_treatment.came(at);
+    }
+    if came.is_heard[1] || has_rows(&came.control) {
+        status.rhythm_control.came(at);
+    }
 }
 
 /// Adds a stratum to the evidence, and learns from its control what the next one is judged at.

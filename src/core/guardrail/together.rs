@@ -15,11 +15,13 @@
 //! * One filtration: what all guardrails have weighed at the ends of ticks. Evidence of which rows wait (for the other arm, or
 //!   after an error) while others have weighed theirs is late: in that filtration it is no supermartingale (Choe and Ramdas
 //!   2024, arXiv 2402.09698), but its conditional mean, waiting rows included, is, and is equal to it when nothing waits. So
-//!   it counts when nothing of it waits, and as 0 otherwise, which is less. A line of its own is only ever reached when it
-//!   has just been weighed, when nothing waits. Metrics that are counted later than others (queries, conversion windows) are
-//!   never known to be level: they have their own line alone, which adds their alpha to the bound of the rest. That rows
-//!   come, and wait, must not depend on what is in them, as everywhere (`pair`). After a long stop of the ticks, which take
-//!   deltas by slices in the order written, the metrics of one statement may be split by a tick.
+//!   it counts when nothing of it waits, and as 0 otherwise, which is less. (Rows of the control alone, without any of the
+//!   treatment, are let pass: they say nothing about the treatment, and mostly find no other half. Approximate.) Where arms
+//!   come apart, rows of the treatment wait nearly always: there each guardrail has its own line alone. A line of its own is
+//!   only ever reached when it has just been weighed. Metrics that are counted later than others (queries, conversion
+//!   windows) are never known to be level: they have their own line alone, which adds their alpha to the bound of the rest.
+//!   That rows come, and wait, must not depend on what is in them, as everywhere (`strata`). After a long stop of the ticks,
+//!   which take deltas by slices in the order written, the metrics of one statement may be split by a tick.
 //! * Shadow guardrails have no share, and warnings spend theirs more than once: neither counts.
 
 use super::data_state::DataState;

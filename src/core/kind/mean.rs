@@ -150,10 +150,6 @@ impl KindRules for Mean {
         true
     }
 
-    fn begins_memory(&self, memory: &Memory, _: Option<Margin>, _: Option<&State>) -> bool {
-        memory.centre.is_none()
-    }
-
     /// The control's mean, fading over strata. A stratum without control leaves it.
     fn remember(&self, memory: &mut Memory, _: &Weighing, control: &Counted, _: Option<&State>) -> Result<()> {
         memory.centre = match (memory.centre, control.moments.and_then(Moments::mean)) {

@@ -285,10 +285,6 @@ pub trait KindRules: Sync {
         false
     }
 
-    /// Has the memory nothing yet that a stratum could be judged at, so that one which gives it need not wait for the
-    /// other arm.
-    fn begins_memory(&self, memory: &Memory, margin: Option<Margin>, control: Option<&State>) -> bool;
-
     /// What the next stratum is judged at, after the control of this one. `reference` is the control's recent past.
     ///
     /// # Errors

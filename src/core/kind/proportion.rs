@@ -200,10 +200,6 @@ impl KindRules for Proportion {
         matches!(margin, Some(Margin::Absolute(_)))
     }
 
-    fn begins_memory(&self, memory: &Memory, margin: Option<Margin>, control: Option<&State>) -> bool {
-        begins_past(memory, margin, control)
-    }
-
     fn remember(&self, memory: &mut Memory, weighing: &Weighing, control: &Counted, _: Option<&State>) -> Result<()> {
         add_to_past(memory, weighing, Past::chance, |past| past.add_trials(control.n, control.first()));
         Ok(())
@@ -227,11 +223,6 @@ pub(super) fn plain(x: f64) -> String {
 pub(super) fn events(weighing: &Weighing, treatment: &State, control: &State) -> [Vec<u64>; 2] {
     let of_control = if matches!(weighing.against, Against::Control(_)) { vec![control.events] } else { Vec::new() };
     [vec![treatment.events], of_control]
-}
-
-/// An absolute margin is added to what the control was before, which its first data gives.
-pub(super) fn begins_past(memory: &Memory, margin: Option<Margin>, control: Option<&State>) -> bool {
-    matches!(margin, Some(Margin::Absolute(_))) && memory.centre.is_none() && control.is_some_and(|c| c.n > 0)
 }
 
 /// The past that the margin of the next stratum is taken from, and the chance or rate in it.

@@ -203,10 +203,6 @@ impl KindRules for Quantile {
         true
     }
 
-    fn begins_memory(&self, memory: &Memory, _: Option<Margin>, _: Option<&State>) -> bool {
-        memory.thresholds.is_none()
-    }
-
     fn remember(
         &self,
         memory: &mut Memory,

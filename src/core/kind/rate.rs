@@ -1,7 +1,7 @@
 //! Events per row, or unit, of a denominator: test R.
 
 use super::estimate::question;
-use super::proportion::{add_to_past, begins_past, events, plain};
+use super::proportion::{add_to_past, events, plain};
 use super::proposed::has_no_quantile;
 use super::state::MAX_VALUES;
 use super::weighing::exposure;
@@ -184,10 +184,6 @@ impl KindRules for Rate {
 
     fn needs_past(&self, margin: Option<Margin>) -> bool {
         matches!(margin, Some(Margin::Absolute(_)))
-    }
-
-    fn begins_memory(&self, memory: &Memory, margin: Option<Margin>, control: Option<&State>) -> bool {
-        begins_past(memory, margin, control)
     }
 
     fn remember(&self, memory: &mut Memory, weighing: &Weighing, control: &Counted, _: Option<&State>) -> Result<()> {

@@ -77,10 +77,6 @@ impl KindRules for Ratio {
         false
     }
 
-    fn begins_memory(&self, _: &Memory, _: Option<Margin>, _: Option<&State>) -> bool {
-        false
-    }
-
     fn remember(&self, _: &mut Memory, _: &Weighing, _: &Counted, _: Option<&State>) -> Result<()> {
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! A record (a row before it is returned), and what it inherits: service and environment from its resource, a subject,
-//! and its instrumentation scope.
+//! A record (a row before it is returned), and what it inherits: service, environment and instance from its resource, a
+//! subject, and its instrumentation scope.
 
 use std::rc::Rc;
 
@@ -20,11 +20,16 @@ const SERVICE: &[&str] = &["service.name"];
 /// The second was renamed to the first in semantic conventions 1.27.
 const ENVIRONMENT: &[&str] = &["deployment.environment.name", "deployment.environment"];
 
-/// A resource: two columns, a subject, the rest of its attributes, and what OTLP says beside them.
+/// What tells one process from the others of its service, the most telling first. They stay among the attributes.
+const INSTANCE: [&str; 6] =
+    ["service.instance.id", "k8s.pod.uid", "k8s.pod.name", "container.id", "host.id", "host.name"];
+
+/// A resource: three columns, a subject, the rest of its attributes, and what OTLP says beside them.
 #[derive(Default)]
 pub(super) struct Resource {
     pub(super) service: Option<String>,
     pub(super) environment: Option<String>,
+    instance: Option<String>,
     subject: Option<String>,
     /// The rest of its attributes, as each row has them.
     pub(super) rest: Option<Json>,
@@ -42,8 +47,9 @@ impl Resource {
             put_dropped(&mut otlp, fields, &["droppedAttributesCount"])?;
             let service = take(&mut rest, SERVICE);
             let environment = take(&mut rest, ENVIRONMENT);
+            let instance = INSTANCE.iter().find_map(|key| rest.get(*key).and_then(named));
             let subject = subject(&rest);
-            Ok(Self { service, environment, subject, rest: text(rest), otlp })
+            Ok(Self { service, environment, instance, subject, rest: text(rest), otlp })
         };
         within("resource", inner)
     }
@@ -122,6 +128,7 @@ impl Record {
     pub(super) fn finish(self) -> Row {
         let Self { mut row, attributes, mut otlp, resource, scope } = self;
         (row.service, row.environment) = (resource.service.clone(), resource.environment.clone());
+        row.instance.clone_from(&resource.instance);
         let known = [&resource.rest, &scope.object].into_iter().flatten().map(|json| json.as_str().len());
         let mut members = Members::with_capacity(256 + known.sum::<usize>());
         let mut moved = Map::new();

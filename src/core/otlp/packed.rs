@@ -12,7 +12,7 @@ use crate::telemetry::Signal;
 use crate::{Error, Kind, Result};
 
 /// The first byte: another form gets another one.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// The last time that OTLP can say, in microseconds: in the year 2554.
 const LAST: i64 = (u64::MAX / 1000) as i64;
@@ -45,6 +45,7 @@ pub fn pack(out: &mut Vec<u8>, row: &Row) {
     for id in [row.span_id, row.parent_span_id] {
         writer.optional(id, |out, id| out.extend_from_slice(&id));
     }
+    writer.optional_bytes(row.instance.as_ref().map(String::as_bytes));
     let present = writer.present.to_le_bytes();
     if let Some(place) = out.get_mut(head..head + 4) {
         place.copy_from_slice(&present);
@@ -143,6 +144,7 @@ impl<'b> Reader<'b> {
         row.trace_id = self.optional(|reader| Ok(Uuid::from_bytes(reader.array()?)))?;
         row.span_id = self.optional(Self::array)?;
         row.parent_span_id = self.optional(Self::array)?;
+        row.instance = self.optional(Self::text)?;
         Ok(row)
     }
 

@@ -34,6 +34,8 @@ pub struct Row {
     pub environment: Option<String>,
     /// The resource's `service.name`.
     pub service: Option<String>,
+    /// The process: the resource's `service.instance.id`, else its pod, container or host.
+    pub instance: Option<String>,
     /// OTel's severity number, 1 to 24.
     pub severity: Option<i16>,
     /// Whether it failed, where that is known.
@@ -67,6 +69,7 @@ impl Row {
             flags: None,
             environment: None,
             service: None,
+            instance: None,
             severity: None,
             is_error: None,
             trace_id: None,

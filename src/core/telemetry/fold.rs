@@ -6,11 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::{Plan, Row, State, Watch};
+use super::{BUCKET_MICROS, Plan, Row, State, Watch};
 use crate::kind::Match;
-
-/// Width of a rollup bucket, in microseconds.
-pub const BUCKET_MICROS: i64 = 10_000_000;
 
 /// What a row counts for: a watched metric with the variant of the row, and the state that the last row was added to.
 #[derive(Debug)]
@@ -19,7 +16,10 @@ struct Target {
     metric: usize,
     row_name: Option<u32>,
     variant: u32,
-    bucket: i64,
+    /// Number of the exporter instance among the names.
+    instance: Option<u32>,
+    /// The times, in microseconds, that belong to the state: from the first one to before the second.
+    piece: (i64, i64),
     state: usize,
 }
 
@@ -38,8 +38,32 @@ impl Targets {
     }
 }
 
-/// A group that was folded: watch, variant, metric, start of the bucket in microseconds, state.
-pub type Group<'p> = (&'p Watch, String, &'p str, i64, State);
+/// What one statement brings of a metric, variant, exporter instance and piece of a bucket. A bucket in which the
+/// allocation changes comes in pieces, so that no stratum mixes two shares.
+#[derive(Debug)]
+pub struct Group<'p> {
+    /// What it counts for.
+    pub watch: &'p Watch,
+    /// The variant.
+    pub variant: String,
+    /// Name of the metric.
+    pub metric: &'p str,
+    /// Which process sent the rows, if they say so.
+    pub instance: Option<String>,
+    /// Start of the bucket, in microseconds.
+    pub bucket: i64,
+    /// Earliest time among the rows, in microseconds; their latest is in the state.
+    pub first_ts: i64,
+    /// What they add up to.
+    pub state: State,
+}
+
+/// A longer name of a process names none: it would not fit into an index.
+const LONGEST_INSTANCE: usize = 255;
+
+/// So many variants and instances of a statement are told apart: a writer that names each row another process must not
+/// take all memory.
+const MOST_NAMES: usize = 10_000;
 
 /// No state yet.
 const NOWHERE: usize = usize::MAX;
@@ -48,7 +72,9 @@ const NOWHERE: usize = usize::MAX;
 struct GroupKey {
     watch: usize,
     variant: u32,
-    bucket: i64,
+    instance: Option<u32>,
+    /// Start of the piece of a bucket, in microseconds.
+    since: i64,
 }
 
 /// The fold of one statement.
@@ -57,8 +83,11 @@ pub struct Fold<'p> {
     pub(super) plan: &'p Plan,
     groups: HashMap<GroupKey, usize>,
     pub(super) states: Vec<State>,
-    variants: Vec<String>,
-    variant_ids: HashMap<String, u32>,
+    /// Earliest time among the rows of each state.
+    firsts: Vec<i64>,
+    /// Variants and exporter instances, by number.
+    names: Vec<String>,
+    numbers: HashMap<String, u32>,
     matched: Vec<Match>,
     /// How often the groups were taken.
     taken: u32,
@@ -72,22 +101,30 @@ impl<'p> Fold<'p> {
             plan,
             groups: HashMap::new(),
             states: Vec::new(),
-            variants: Vec::new(),
-            variant_ids: HashMap::new(),
+            firsts: Vec::new(),
+            names: Vec::new(),
+            numbers: HashMap::new(),
             matched,
             taken: 0,
         }
     }
 
-    /// What rows with these tags count for: the watched metrics of each flag and variant in the environment.
-    pub fn targets<'a>(&mut self, environment: &str, tags: impl Iterator<Item = (&'a str, &'a str)>) -> Targets {
+    /// What rows with these tags, of this exporter instance, count for: the watched metrics of each flag and variant in
+    /// the environment.
+    pub fn targets<'a>(
+        &mut self,
+        environment: &str,
+        instance: Option<&str>,
+        tags: impl Iterator<Item = (&'a str, &'a str)>,
+    ) -> Targets {
         let plan = self.plan;
         let flags = plan.environments.get(environment).and_then(|key| plan.by_flag.get(key));
         let Some(flags) = flags else { return Targets::default() };
+        let instance = instance.and_then(|instance| self.instance(instance));
         let mut targets = Vec::new();
         for (flag, variant) in tags {
             if let Some(watched) = flags.get(flag).filter(|watched| watched.variants.contains(variant)) {
-                let variant = self.variant(variant);
+                let variant = self.number(variant);
                 targets.extend(watched.watches.iter().map(|&watch| {
                     let metric = plan.watches[watch].metric;
                     Target {
@@ -95,7 +132,8 @@ impl<'p> Fold<'p> {
                         metric,
                         row_name: plan.metrics[metric].row_name,
                         variant,
-                        bucket: 0,
+                        instance,
+                        piece: (0, 0),
                         state: NOWHERE,
                     }
                 }));
@@ -104,20 +142,27 @@ impl<'p> Fold<'p> {
         Targets { list: targets, taken: self.taken }
     }
 
-    pub(super) fn variant(&mut self, name: &str) -> u32 {
-        if let Some(&id) = self.variant_ids.get(name) {
-            return id;
+    /// The number of an exporter instance; `None`: it is not told apart.
+    fn instance(&mut self, name: &str) -> Option<u32> {
+        let is_known = self.numbers.contains_key(name);
+        let has_room = self.names.len() < MOST_NAMES && (1..=LONGEST_INSTANCE).contains(&name.len());
+        (is_known || has_room).then(|| self.number(name))
+    }
+
+    /// The number of a variant or an exporter instance.
+    pub(super) fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
         }
-        let id = self.variants.len() as u32;
-        self.variants.push(name.to_owned());
-        self.variant_ids.insert(name.to_owned(), id);
-        id
+        let number = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.numbers.insert(name.to_owned(), number);
+        number
     }
 
     /// Counts one row for its targets. `ts` is in microseconds; its epoch only has to be a multiple of 10 s.
     pub fn row(&mut self, targets: &mut Targets, ts: i64, row: &impl Row) {
         self.matched.fill(Match::Unknown);
-        let bucket = ts.div_euclid(BUCKET_MICROS);
         let row_name = self.plan.row_names.get(row.name()).copied();
         if targets.taken != self.taken {
             targets.list.iter_mut().for_each(|target| target.state = NOWHERE);
@@ -137,18 +182,31 @@ impl<'p> Fold<'p> {
             }
             let matched = *matched;
             // Rows mostly come in the order of time, so this row's state is usually that of the last one.
-            if target.state == NOWHERE || target.bucket != bucket {
-                (target.bucket, target.state) = (bucket, self.state(target.watch, target.variant, bucket, ts));
+            if target.state == NOWHERE || ts < target.piece.0 || ts >= target.piece.1 {
+                target.piece = self.plan.watches[target.watch].piece(ts);
+                target.state = self.state(target.watch, target.variant, target.instance, target.piece.0);
             }
+            let first = &mut self.firsts[target.state];
+            *first = ts.min(*first);
             self.states[target.state].add(&metric.counting, matched, ts, row);
         }
     }
 
-    pub(super) fn state(&mut self, watch: usize, variant: u32, bucket: i64, ts: i64) -> usize {
-        *self.groups.entry(GroupKey { watch, variant, bucket }).or_insert_with(|| {
-            self.states.push(State { last_ts: ts, ..State::default() });
+    /// The state of a piece of a bucket.
+    fn state(&mut self, watch: usize, variant: u32, instance: Option<u32>, since: i64) -> usize {
+        *self.groups.entry(GroupKey { watch, variant, instance, since }).or_insert_with(|| {
+            self.states.push(State { last_ts: i64::MIN, ..State::default() });
+            self.firsts.push(i64::MAX);
             self.states.len() - 1
         })
+    }
+
+    /// Adds one row to the state of a watch and variant; which process sent it is not known.
+    pub(super) fn add(&mut self, watch: usize, variant: u32, matched: Match, ts: i64, row: &impl Row) {
+        let state = self.state(watch, variant, None, self.plan.watches[watch].piece(ts).0);
+        self.firsts[state] = ts.min(self.firsts[state]);
+        let metric = &self.plan.metrics[self.plan.watches[watch].metric];
+        self.states[state].add(&metric.counting, matched, ts, row);
     }
 
     /// The number of groups: each takes some hundred bytes, for a quantile up to some thousand.
@@ -166,15 +224,25 @@ impl<'p> Fold<'p> {
     pub fn take(&mut self) -> Vec<Group<'p>> {
         self.taken += 1;
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
-        groups.sort_unstable_by_key(|(group, _)| (std::cmp::Reverse(group.bucket), group.watch, group.variant));
+        let bucket = |since: i64| since.div_euclid(BUCKET_MICROS);
+        groups.sort_unstable_by_key(|(group, _)| {
+            (std::cmp::Reverse(bucket(group.since)), group.watch, group.since, group.instance, group.variant)
+        });
         let mut states = std::mem::take(&mut self.states);
+        let firsts = std::mem::take(&mut self.firsts);
         groups
             .into_iter()
             .map(|(group, state)| {
                 let watch = &self.plan.watches[group.watch];
-                let metric = self.plan.metrics[watch.metric].name.as_str();
-                let state = std::mem::take(&mut states[state]);
-                (watch, self.variants[group.variant as usize].clone(), metric, group.bucket * BUCKET_MICROS, state)
+                Group {
+                    watch,
+                    variant: self.names[group.variant as usize].clone(),
+                    metric: self.plan.metrics[watch.metric].name.as_str(),
+                    instance: group.instance.map(|number| self.names[number as usize].clone()),
+                    bucket: bucket(group.since) * BUCKET_MICROS,
+                    first_ts: firsts[state],
+                    state: std::mem::take(&mut states[state]),
+                }
             })
             .collect()
     }
@@ -233,7 +301,7 @@ mod tests {
         let plan = plan();
         let mut fold = Fold::new(&plan);
         let tags = [("new-checkout", "on"), ("theme", "blue"), ("other", "x")];
-        let mut targets = fold.targets("prod", tags.into_iter());
+        let mut targets = fold.targets("prod", None, tags.into_iter());
         assert_eq!(targets.list.len(), 3);
         fold.row(&mut targets, 5, &Point(Signal::Span, "pay", Some(0.2), Some(true)));
         fold.row(&mut targets, 7, &Point(Signal::Span, "pay", Some(f64::NAN), None));
@@ -243,8 +311,9 @@ mod tests {
         let groups = fold.finish();
         let rows: Vec<_> = groups
             .iter()
-            .map(|(watch, variant, metric, bucket, s)| {
-                (watch.flag.as_str(), variant.as_str(), *metric, *bucket, s.n, s.events, s.last_ts)
+            .map(|g| {
+                let s = &g.state;
+                (g.watch.flag.as_str(), g.variant.as_str(), g.metric, g.bucket, s.n, s.events, s.last_ts)
             })
             .collect();
         assert_eq!(
@@ -258,7 +327,7 @@ mod tests {
                 ("theme", "blue", "errors", 0, 2, 1, 7),
             ]
         );
-        let histogram = groups[4].4.histogram.as_ref().unwrap();
+        let histogram = groups[4].state.histogram.as_ref().unwrap();
         assert_eq!((histogram.count(), histogram.invalid()), (1, 1));
     }
 
@@ -266,14 +335,14 @@ mod tests {
     fn a_fold_goes_on_after_its_groups_were_taken() {
         let plan = plan();
         let mut fold = Fold::new(&plan);
-        let mut targets = fold.targets("prod", [("theme", "blue")].into_iter());
+        let mut targets = fold.targets("prod", None, [("theme", "blue")].into_iter());
         let point = || Point(Signal::Span, "pay", None, Some(true));
         (0..3).for_each(|_| fold.row(&mut targets, 5, &point()));
-        assert_eq!((fold.groups(), fold.take()[0].4.n, fold.groups()), (1, 3, 0));
+        assert_eq!((fold.groups(), fold.take()[0].state.n, fold.groups()), (1, 3, 0));
         // The same bucket again, from nothing.
         (0..2).for_each(|_| fold.row(&mut targets, 6, &point()));
         let rest = fold.finish();
-        assert_eq!((rest.len(), rest[0].4.n, rest[0].4.events, rest[0].4.last_ts), (1, 2, 2, 6));
+        assert_eq!((rest.len(), rest[0].state.n, rest[0].state.events, rest[0].state.last_ts), (1, 2, 2, 6));
     }
 
     /// The one group of a metric over some rows.
@@ -283,9 +352,9 @@ mod tests {
         let metric = plan.metric("m", definition);
         plan.watch("f", "production", &["on".to_owned()], metric);
         let mut fold = Fold::new(&plan);
-        let mut targets = fold.targets("production", [("f", "on")].into_iter());
+        let mut targets = fold.targets("production", None, [("f", "on")].into_iter());
         rows.iter().for_each(|row| fold.row(&mut targets, 1, row));
-        fold.finish().pop().map(|group| group.4).unwrap_or_default()
+        fold.finish().pop().map(|group| group.state).unwrap_or_default()
     }
 
     #[test]
@@ -343,18 +412,73 @@ mod tests {
     fn unknown_environments_flags_and_variants_count_for_nothing() {
         let plan = plan();
         let mut fold = Fold::new(&plan);
-        assert!(fold.targets("staging", [("new-checkout", "on")].into_iter()).is_empty());
-        assert!(fold.targets("production", [("other", "on")].into_iter()).is_empty());
-        assert!(fold.targets("production", [("theme", "no such variant")].into_iter()).is_empty());
+        assert!(fold.targets("staging", None, [("new-checkout", "on")].into_iter()).is_empty());
+        assert!(fold.targets("production", None, [("other", "on")].into_iter()).is_empty());
+        assert!(fold.targets("production", None, [("theme", "no such variant")].into_iter()).is_empty());
         assert!(fold.finish().is_empty());
+    }
+
+    #[test]
+    fn a_bucket_is_cut_where_the_allocation_changes() {
+        let mut plan = Plan::default();
+        plan.environment("production", "production");
+        plan.cut("f", "production", [15, 12].map(|s| s * 1_000_000));
+        let metric = plan.metric("m", Definition::new(MetricKind::Proportion, Signal::Span, filter(json!({}))));
+        plan.watch("f", "production", &["on".to_owned()], metric);
+        let mut fold = Fold::new(&plan);
+        let mut targets = fold.targets("production", None, [("f", "on")].into_iter());
+        let point = || Point(Signal::Span, "pay", None, None);
+        // A cut is the first moment of what comes after it.
+        [19.0, 10.5, 15.0, 14.9, 12.0, 11.9].map(|s| fold.row(&mut targets, (s * 1e6) as i64, &point()));
+        let pieces: Vec<_> =
+            fold.finish().iter().map(|g| (g.first_ts, g.state.last_ts, g.state.n, g.bucket)).collect();
+        let bucket = BUCKET_MICROS;
+        assert_eq!(
+            pieces,
+            [
+                (10_500_000, 11_900_000, 2, bucket),
+                (12_000_000, 14_900_000, 2, bucket),
+                (15_000_000, 19_000_000, 2, bucket)
+            ]
+        );
+    }
+
+    #[test]
+    fn each_exporter_instance_has_groups_of_its_own() {
+        let plan = plan();
+        let mut fold = Fold::new(&plan);
+        for (instance, n) in [(Some("pod-2"), 1), (None, 2), (Some("pod-1"), 3)] {
+            let mut targets = fold.targets("production", instance, [("theme", "blue")].into_iter());
+            (0..n).for_each(|_| fold.row(&mut targets, 5, &Point(Signal::Span, "pay", None, None)));
+        }
+        let groups = fold.finish();
+        let n_of: Vec<_> = groups.iter().map(|g| (g.instance.as_deref(), g.state.n)).collect();
+        assert_eq!(n_of, [(None, 2), (Some("pod-2"), 1), (Some("pod-1"), 3)]);
+    }
+
+    #[test]
+    fn however_many_instances_there_are_the_names_are_few() {
+        let plan = plan();
+        let mut fold = Fold::new(&plan);
+        let long = "x".repeat(LONGEST_INSTANCE + 1);
+        let names =
+            (0..MOST_NAMES + 500).map(|i| format!("pod-{i}")).chain(["pod-0".to_owned(), long, String::new()]);
+        for name in names {
+            let mut targets = fold.targets("production", Some(name.as_str()), [("theme", "blue")].into_iter());
+            fold.row(&mut targets, 5, &Point(Signal::Span, "pay", None, None));
+        }
+        let groups = fold.finish();
+        let n_of = |name: Option<&str>| groups.iter().find(|g| g.instance.as_deref() == name).map(|g| g.state.n);
+        // One name is the variant's.
+        assert_eq!((groups.len(), n_of(Some("pod-0")), n_of(None)), (MOST_NAMES, Some(2), Some(503)));
     }
 
     #[test]
     fn buckets_before_the_epoch_round_down() {
         let plan = plan();
         let mut fold = Fold::new(&plan);
-        let mut targets = fold.targets("production", [("theme", "blue")].into_iter());
+        let mut targets = fold.targets("production", None, [("theme", "blue")].into_iter());
         fold.row(&mut targets, -1, &Point(Signal::Span, "pay", None, None));
-        assert_eq!(fold.finish()[0].3, -BUCKET_MICROS);
+        assert_eq!(fold.finish()[0].bucket, -BUCKET_MICROS);
     }
 }

@@ -5,6 +5,9 @@ use std::collections::{HashMap, HashSet};
 use super::{Filter, MetricKind, Per, Row, Signal, State};
 use crate::kind::{Counting, Match};
 
+/// Width of a rollup bucket, in microseconds.
+pub const BUCKET_MICROS: i64 = 10_000_000;
+
 /// What a metric is: which rows it reads, and how.
 #[derive(Debug, Clone)]
 pub struct Definition {
@@ -76,6 +79,19 @@ pub struct Watch {
     pub environment: String,
     /// Index of the metric in its [`Plan`].
     pub(super) metric: usize,
+    /// When the allocation of its flag changed, in microseconds.
+    cuts: Vec<i64>,
+}
+
+impl Watch {
+    /// The part of its bucket that a time belongs to: from the first time to before the second. A bucket is cut where the
+    /// allocation changes.
+    pub(super) fn piece(&self, ts: i64) -> (i64, i64) {
+        let bucket = ts.div_euclid(BUCKET_MICROS) * BUCKET_MICROS;
+        self.cuts.iter().fold((bucket, bucket.saturating_add(BUCKET_MICROS)), |(since, until), cut| {
+            if *cut <= ts { (since.max(*cut), until) } else { (since, until.min(*cut)) }
+        })
+    }
 }
 
 /// The watched metrics of one flag.
@@ -96,6 +112,8 @@ pub struct Plan {
     pub(super) watches: Vec<Watch>,
     /// environment key -> flag key -> its watched metrics
     pub(super) by_flag: HashMap<String, HashMap<String, Watched>>,
+    /// (environment key, flag key) -> when its allocation changed
+    cuts: HashMap<(String, String), Vec<i64>>,
     /// environment key or alias -> environment key
     pub(super) environments: HashMap<String, String>,
 }
@@ -130,9 +148,17 @@ impl Plan {
         self.metrics.len() - 1
     }
 
+    /// Tells when the allocation of a flag in an environment changed, in microseconds; for the metrics that are added to
+    /// it afterwards.
+    pub fn cut(&mut self, flag: &str, environment: &str, cuts: impl IntoIterator<Item = i64>) {
+        self.cuts.entry((environment.to_owned(), flag.to_owned())).or_default().extend(cuts);
+    }
+
     /// Adds a metric to a flag with these variants in an environment.
     pub fn watch(&mut self, flag: &str, environment: &str, variants: &[String], metric: usize) {
-        self.watches.push(Watch { flag: flag.to_owned(), environment: environment.to_owned(), metric });
+        let (flag_key, environment_key) = (flag.to_owned(), environment.to_owned());
+        let cuts = self.cuts.get(&(environment_key.clone(), flag_key.clone())).cloned().unwrap_or_default();
+        self.watches.push(Watch { flag: flag_key, environment: environment_key, metric, cuts });
         let flags = self.by_flag.entry(environment.to_owned()).or_default();
         let watched = flags.entry(flag.to_owned()).or_default();
         watched.variants.extend(variants.iter().cloned());

@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use super::fold::BUCKET_MICROS;
 use super::{Fold, Row};
 use crate::kind::Match;
 
@@ -114,9 +113,8 @@ impl Fold<'_> {
             for (flag, variant) in units.tags(environment, subject, ts, metric.definition.window) {
                 let watches = flags.get(flag).map(|watched| watched.watches.as_slice()).unwrap_or_default();
                 for &watch in watches.iter().filter(|&&watch| plan.watches[watch].metric == number) {
-                    let variant = self.variant(variant);
-                    let state = self.state(watch, variant, ts.div_euclid(BUCKET_MICROS), ts);
-                    self.states[state].add(&metric.counting, matched, ts, row);
+                    let variant = self.number(variant);
+                    self.add(watch, variant, matched, ts, row);
                     counts.counted += 1;
                 }
             }
@@ -214,9 +212,7 @@ mod tests {
         let mut groups: Vec<_> = fold
             .finish()
             .into_iter()
-            .map(|(watch, variant, metric, _, state)| {
-                (metric, watch.flag.as_str(), variant, state.n, state.moments.unwrap().sum().unwrap())
-            })
+            .map(|g| (g.metric, g.watch.flag.as_str(), g.variant, g.state.n, g.state.moments.unwrap().sum().unwrap()))
             .collect();
         groups.sort_by(|a, b| (a.0, a.1, &a.2).cmp(&(b.0, b.1, &b.2)));
         let [on, off] = variants;

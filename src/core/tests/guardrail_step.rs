@@ -82,23 +82,13 @@ fn an_outage_is_a_breach_in_the_first_stratum() {
 }
 
 #[test]
-fn an_arm_that_comes_alone_waits_for_the_other_one() {
-    let alone = step(&RULE, &begun(), &came(None, counts(300, 0, 1)), &STAGE, SECOND);
-    assert_eq!((n_of(&alone.status.waiting.control), alone.status.n_control), (Some(300), 0));
-    assert_eq!((alone.status.waiting.since, alone.status.last_data_at), (Some(SECOND), None));
-    let more = step(&RULE, &alone.status, &came(None, counts(100, 0, 2)), &STAGE, 2 * SECOND);
-    assert_eq!((n_of(&more.status.waiting.control), more.status.waiting.since), (Some(400), Some(SECOND)));
-    let both = step(&RULE, &more.status, &came(counts(100, 100, 3), None), &STAGE, 3 * SECOND);
-    assert_eq!(both.evaluation.unwrap().n, [100, 400]);
-    assert_eq!((both.status.state, both.status.waiting.since), (DataState::Breached, None));
-    // What has waited too long found nobody to be compared with: it is no sample.
-    let late = step(&RULE, &more.status, &came(counts(100, 100, 3), None), &STAGE, 62 * SECOND);
-    assert_eq!((n_of(&late.status.waiting.treatment), n_of(&late.status.waiting.control)), (Some(100), None));
-    assert_eq!((late.status.waiting.since, late.status.n_treatment), (Some(62 * SECOND), 0));
-    // Where no control is left there is nothing to wait for.
+fn an_arm_alone_is_evidence_only_where_no_control_is_left() {
+    // Against the control data comes in pairs (`strata`); where none is left there is nothing to wait for.
     let stage = Stage { is_alone: true, ..STAGE };
     let last = step(&RULE, &begun(), &came(counts(60, 0, 1), None), &stage, SECOND);
     assert_eq!((last.status.n_treatment, last.status.stage_treatment), (60, 60));
+    // It adds nothing to evidence against a control.
+    assert_eq!(last.evaluation.map(|e| e.increment), Some(vec![0.0; 8]));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use flagscope_core::sketch::{Histogram, Sketch};
 use flagscope_core::telemetry::{
-    Arms, BUCKET_MICROS, Counts, Definition, Filter, Fold, MetricKind, Per, Plan, Row, Signal, State, Unit, Units,
+    Arms, BUCKET_MICROS, Counts, Definition, Filter, Fold, Group, MetricKind, Per, Plan, Row, Signal, State, Unit,
+    Units,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -123,7 +124,7 @@ fn consume(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
     for row in rows {
         let targets = known
             .entry((row.environment, row.tags.clone()))
-            .or_insert_with(|| fold.targets(row.environment, row.tags.iter().copied()));
+            .or_insert_with(|| fold.targets(row.environment, None, row.tags.iter().copied()));
         fold.row(targets, row.ts, row);
     }
     add(fold, rollups);
@@ -152,7 +153,7 @@ fn consume_by_units(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
 
 /// Adds the states of a fold up with those before.
 fn add(fold: Fold, rollups: &mut Rollups) {
-    for (watch, variant, metric, bucket, state) in fold.finish() {
+    for Group { watch, variant, metric, bucket, state, .. } in fold.finish() {
         let key = (watch.flag.clone(), variant, metric.to_owned(), bucket);
         match rollups.entry(key) {
             std::collections::btree_map::Entry::Vacant(entry) => drop(entry.insert(state)),

@@ -31,7 +31,7 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:01');
 -- The control alone is no data of the treatment.
 SELECT pg_temp.spans('off', '2040-01-02 12:01:10', 50, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:10');
-SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0);
+SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0), pg_temp.spans('off', '2040-01-02 12:01:20', 30, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:20');
 -- ok from the 50th on.
 SELECT pg_temp.spans('on', '2040-01-02 12:01:30', 1, 0), pg_temp.spans('off', '2040-01-02 12:01:30', 1, 0);
@@ -71,9 +71,12 @@ BEGIN
     END LOOP;
 END $$;
 -- The good one still acts: here it rolls back, while the other one is in error.
+BEGIN;
 SELECT pg_temp.spans('on', '2040-01-02 12:30', 30, 0), pg_temp.spans('off', '2040-01-02 12:30', 300, 0);
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
-SELECT '2040-01-02 12:30', 'span', 'pay', 0.9, '{"shop": "on"}' FROM generate_series(1, 30);
+SELECT timestamptz '2040-01-02 12:30' - interval '1 s', 'span', 'pay', 0.9, '{"shop": "on"}'
+FROM generate_series(1, 30);
+COMMIT;
 SELECT * FROM pg_temp.tick('2040-01-02 12:30');
 SELECT action, rule ->> 'name' AS guardrail, to_status FROM flagscope.decision ORDER BY id DESC LIMIT 1;
 

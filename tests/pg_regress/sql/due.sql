@@ -113,7 +113,8 @@ SELECT stage, work FROM pg_temp.after('2040-01-02 12:35');
 
 -- What a tick could not do is due at once, that is: before long (src/core/pace.rs).
 INSERT INTO _flagscope.variant_delta
-SELECT 'a', 'production', 'on', 'errors', '2040-01-02 12:35', 1, 0, NULL, NULL, '2040-01-02 12:35';
+SELECT 'a', 'production', 'on', 'errors', '2040-01-02 12:35', 1, 0, NULL, NULL, '2040-01-02 12:35', false,
+    '2040-01-02 12:35';
 SELECT _flagscope.work_due('2040-01-02 12:36') AS work, _flagscope.next_due('2040-01-02 12:36') AS milliseconds;
 SELECT work FROM pg_temp.after('2040-01-02 12:37');
 UPDATE _flagscope.tick_state SET maintain_waiting = '{backfill}';

@@ -6,7 +6,7 @@ CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 -- An event of ann with a value and an attribute, and her span;
 -- written by hand from the description in src/core/otlp/packed.rs.
-SELECT '\x0109050000033b9f886dda60060088000400000070616964000000000000044003000000616e6e070000007b2261223a317d000d18'
+SELECT '\x0209050000033b9f886dda60060088000400000070616964000000000000044003000000616e6e070000007b2261223a317d000d18'
     '0000023b9f886dda600600880008000000636865636b6f7574000000000000d03f010000007303000000616e6e000102030405060708090a'
     '0b0c0d0e0f0001020304050607' AS rows \gset
 SELECT * FROM flagscope.ingest_rows(:'rows');
@@ -14,7 +14,7 @@ SELECT ts, ts_nanos, signal, name, value, unit, subject, is_error, trace_id, spa
 FROM flagscope.telemetry ORDER BY name;
 -- None, and none at all.
 SELECT * FROM flagscope.ingest_rows('');
-SELECT * FROM flagscope.ingest_rows('\x01');
+SELECT * FROM flagscope.ingest_rows('\x02');
 SELECT * FROM flagscope.ingest_rows(NULL);
 
 -- One damaged row costs them all: each byte cut off, and each bit turned.
@@ -25,7 +25,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE;
 END $$;
-SELECT flagscope.ingest_rows('\x02');
+SELECT flagscope.ingest_rows('\x03');
 SELECT flagscope.ingest_rows(substr(:'rows'::bytea, 1, 60));
 TRUNCATE flagscope.telemetry;
 SELECT t, count(*)

@@ -120,6 +120,8 @@ SELECT guardrail, state, log_e, part, joint FROM pg_temp.standing WHERE flag = '
 SELECT sum(part) >= 1 AS would_reach FROM pg_temp.standing WHERE flag = 'late';
 SELECT pg_temp.feed('{late}', '2040-01-02 13:02:02', span => 'charge', arms => '{off}');
 SELECT decisions FROM flagscope.tick('2040-01-02 13:02:02');
+-- They are compared when both are known to be there, here after a minute.
+SELECT decisions FROM flagscope.tick('2040-01-02 13:03:11');
 SELECT guardrail, state, log_e, part, joint FROM pg_temp.standing WHERE flag = 'late' ORDER BY id;
 
 -- E-values beyond what a float holds, and far below 1: an outage breaches by itself, and adds nothing to others.

@@ -90,6 +90,8 @@ BEGIN
         PERFORM pg_temp.stratum(flag, at, '{on,off}', CASE flag WHEN 'within' THEN 0.5 ELSE 4 END) FROM running;
         PERFORM flagscope.tick(at + interval '1 s');
     END LOOP;
+    -- A rate is compared when both of its parts have had a minute to come.
+    PERFORM flagscope.tick('2040-01-02 12:02:40');
 END $$;
 -- Half a margin is no breach, four margins are.
 SELECT g.flag, g.name, s.state, s.breached_at::time, round(s.log_e::numeric, 6) AS ln_e, s.margin, s.margin_absolute,
@@ -153,8 +155,11 @@ SELECT d.rule ->> 'name' AS guardrail, d.evidence ->> 'margin_absolute' AS margi
 FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r
 WHERE d.rule ->> 'test' = 'sequential' AND d.flag = 'beyond' GROUP BY d.id ORDER BY d.id;
 SELECT g.flag, g.name, count(*) AS strata, bool_and(b.log_e = e.log_e) AS equal
-FROM flagscope.guardrail g, flagscope.backtest_guardrail(g.id, '2040-01-02 12:00', '2040-01-03') b
-    JOIN flagscope.evaluation e ON e.at = b.at
+FROM flagscope.guardrail g, LATERAL (
+        SELECT x.at, x.log_e, row_number() OVER (PARTITION BY x.at ORDER BY x.ordinality) AS nr
+        FROM flagscope.backtest_guardrail(g.id, '2040-01-02 12:00', '2040-01-03') WITH ORDINALITY x) b
+    JOIN (SELECT y.*, row_number() OVER (PARTITION BY y.guardrail_id, y.at ORDER BY y.stratum) AS nr
+        FROM flagscope.evaluation y WHERE y.n_control > 0) e ON e.at = b.at AND e.nr = b.nr
 WHERE e.guardrail_id = g.id AND g.margin_absolute IS NOT NULL AND g.test = 'sequential' GROUP BY g.id ORDER BY g.id;
 -- Proposed: errors on the counts of the rule with the relative margin, the others on rollups;
 -- each has the strata of the live one.

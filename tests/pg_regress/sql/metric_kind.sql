@@ -88,7 +88,7 @@ DO $$
 DECLARE
     at timestamptz;
 BEGIN
-    FOR k IN 1..4 LOOP
+    FOR k IN 1..5 LOOP
         at := timestamptz '2040-01-02 12:01' + k * interval '10 s';
         PERFORM pg_temp.stratum(flag, at, 200 + k, CASE flag WHEN 'alike' THEN 1 ELSE 2.5 END) FROM running;
         PERFORM flagscope.tick(at);
@@ -185,8 +185,9 @@ INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
 SELECT '2040-01-02 12:00', 'metric', 'now', v, '{"huge": "on"}' FROM unnest('{1e12, 1.8e15}'::float8[]) v;
 SELECT events, flagscope.invalid(moments) AS invalid FROM _flagscope.variant_delta WHERE metric = 'microseconds';
 SELECT count(flagscope.maintain('2040-01-02 12:00:30')) AS backfilled FROM generate_series(1, 3);
-INSERT INTO _flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, last_ts)
-SELECT 'huge', 'production', 'on', 'microseconds', '2040-01-02 12:00', 9e18, 9e18, '2040-01-02 12:00'
+INSERT INTO _flagscope.variant_delta (flag, environment, variant, metric, bucket, n, events, last_ts, first_ts)
+SELECT 'huge', 'production', 'on', 'microseconds', '2040-01-02 12:00', 9e18, 9e18, '2040-01-02 12:00',
+    '2040-01-02 12:00'
 FROM generate_series(1, 3);
 SELECT count(flagscope.tick('2040-01-02 12:01')) AS ticks FROM generate_series(1, 2);
 SELECT count(flagscope.maintain('2040-01-02 12:30')) AS maintained;

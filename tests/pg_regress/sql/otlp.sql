@@ -134,3 +134,16 @@ SELECT ts, subject, flags, attribution FROM flagscope.telemetry WHERE signal = '
 -- What a row was tied to counts in the rollups.
 SELECT variant, sum(n) AS n, sum(events) AS events
 FROM _flagscope.variant_delta WHERE flag = 'f' AND metric = 'logs' GROUP BY 1 ORDER BY 1;
+
+-- Which process sent a row: service.instance.id, else the pod, else the host.
+SELECT sum(i.accepted) AS accepted FROM unnest(ARRAY[
+    '{"key": "k8s.pod.name", "value": {"stringValue": "shop-7"}},
+        {"key": "service.instance.id", "value": {"stringValue": "627cc493"}}',
+    '{"key": "host.name", "value": {"stringValue": "web-1"}},
+        {"key": "k8s.pod.name", "value": {"stringValue": "shop-8"}}',
+    '{"key": "host.name", "value": {"stringValue": "web-2"}}', '']) WITH ORDINALITY r(attributes, nr),
+    LATERAL flagscope.ingest_otlp(format('{"resourceSpans": [{"resource": {"attributes": [%s]},
+        "scopeSpans": [{"spans": [{"traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b17%s",
+        "name": "who sent it", "startTimeUnixNano": "2209032000000000000",
+        "endTimeUnixNano": "2209032000000000000"}]}]}]}', attributes, nr)) i;
+SELECT span_id, instance FROM flagscope.span WHERE name = 'who sent it' ORDER BY span_id;

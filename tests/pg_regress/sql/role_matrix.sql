@@ -39,7 +39,7 @@ INSERT INTO decided_relation VALUES
     ('outbox outbox_delivery', 'r', '', 'r(w)', 'r(w)d'),
     -- kept by the extension alone: books, rollups, what the worker notes
     ('served_flag correlation decision environment_history evaluation evaluation_stray flag_change flag_state_history '
-        'guardrail_status rollout_health anomaly_point',
+        'guardrail_status rollout_health anomaly_point source pairing waiting_stratum',
         'r', '', '', 'r'),
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 '
         'variant_delta_past_1 variant_delta_past_2 variant_delta_past_3',
@@ -127,7 +127,7 @@ INSERT INTO decided_function VALUES
         'load_flags_after message refuse variants_of'),
     ('_flagscope', 'reader admin',
         'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states '
-        'session_words show_progress store_states table_holders waiting_words'),
+        'session_words show_progress store_states table_holders waiting_words alone_words'),
     ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'),
     ('_flagscope', 'writer admin', 'record'),
     ('_flagscope', 'admin',

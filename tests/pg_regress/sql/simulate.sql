@@ -42,3 +42,24 @@ SELECT bool_and(users BETWEEN 1 AND least(1000, affected)) AS users_are_counted 
 DROP VIEW pg_temp.look, judged;
 DROP TABLE sim, scenario, waiting, hurt, outcome, pg_temp.rival;
 DROP PROCEDURE play;
+
+-- Arms that do not come alike (tests/simulate/arms.sql): an outage that both have is none of the treatment's.
+DROP EXTENSION flagscope;
+CREATE EXTENSION flagscope;
+\set file :tests '/../simulate/arms.sql'
+\set only '^(common outage, a (process|Collector)|total outage)'
+\set runs 3
+\set ECHO none
+\i :file
+\set ECHO all
+\set QUIET off
+SELECT must, name, rollouts, as_it_must FROM judged ORDER BY must, name;
+-- Seen within a flush of 5 s and 12 s; at once where one process serves both.
+SELECT name, max(delay) <= CASE WHEN name LIKE '%both in one%' THEN 12 ELSE 22 END AS in_time,
+    percentile_cont(0.5) WITHIN GROUP (ORDER BY delay)
+        <= CASE WHEN name LIKE '%both in one%' THEN 8 ELSE 17 END AS as_a_rule
+FROM outcome WHERE must = 'roll back' GROUP BY name ORDER BY name;
+DROP VIEW judged;
+DROP TABLE sim, scenario, sent, outcome CASCADE;
+DROP PROCEDURE play, send;
+DROP FUNCTION store;

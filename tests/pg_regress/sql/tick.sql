@@ -36,7 +36,8 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:00:10');
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:10');
 SELECT pg_temp.spans('on', '2040-01-02 12:02', 140, 2);
 SELECT * FROM pg_temp.tick('2040-01-02 12:02');
-SELECT pg_temp.spans('off', '2040-01-02 12:02:10', 1260, 18);
+-- That was the treatment alone. What happens at the same time is compared.
+SELECT pg_temp.spans('on', '2040-01-02 12:02:10', 140, 2), pg_temp.spans('off', '2040-01-02 12:02:10', 1260, 18);
 SELECT * FROM pg_temp.tick('2040-01-02 12:02:10');
 -- The same sample, but nothing for more than two minutes.
 SELECT * FROM pg_temp.tick('2040-01-02 12:04:11');

@@ -250,7 +250,8 @@ SELECT count(*) AS strata, bool_and(abs(r.log_e_stored - r.log_e_recomputed) < 1
     sum(r.n_treatment) AS n_treatment, sum(r.n_control) AS n_control
 FROM flagscope.decision d, _flagscope.replay_evidence(d.id) r WHERE d.guardrail_id IS NOT NULL;
 SELECT d.evidence ->> 'n_treatment' AS n_treatment, flagscope.explain_decision(d.id) ~ 'errors' AS explained,
-    (SELECT bool_or(b.fires AND b.at = d.at AND abs(b.log_e - (d.evidence ->> 'log_e')::float8) < 1e-9)
+    (SELECT bool_or(b.fires AND b.at = d.at)
+            AND bool_or(b.at = d.at AND abs(b.log_e - (d.evidence ->> 'log_e')::float8) < 1e-9)
         FROM flagscope.backtest_guardrail(d.guardrail_id, '2040-01-02 12:04', '2040-01-02 12:06') b) AS as_backtested
 FROM flagscope.decision d WHERE d.guardrail_id IS NOT NULL;
 SELECT variant, reason FROM flagscope.evaluate('bad', 'b2');
