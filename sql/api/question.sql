@@ -81,6 +81,26 @@ $$;
 COMMENT ON FUNCTION _flagscope.newest_rows(text, text, text, timestamptz, timestamptz, float8) IS
     'since when a metric of a flag has at most so many rows, by its rollups; since itself where all of them are fewer';
 
+CREATE FUNCTION _flagscope.question_stages(flag text, environment text, since timestamptz, until timestamptz)
+RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- All that decides who gets which variant, whoever changed it: where it is the same again, so is the stage. Rows
+    -- from before the flag was known are a stage of their own.
+    SELECT coalesce(jsonb_agg(jsonb_build_array((extract(epoch FROM x.begun - timestamptz '2000-01-01 00:00:00+00')
+        * 1000000)::bigint, x.served) ORDER BY x.begun), '[]')
+    FROM (SELECT greatest(lower(h.valid), question_stages.since) AS begun,
+            md5((h.definition - '{metadata,value_schema}'::text[])::text) AS served
+        FROM flagscope.flag_state_history h WHERE h.flag = question_stages.flag
+            AND h.environment = question_stages.environment
+            AND h.valid && tstzrange(question_stages.since, question_stages.until)
+        UNION ALL SELECT question_stages.since, '' WHERE NOT EXISTS (SELECT FROM flagscope.flag_state_history h
+            WHERE h.flag = question_stages.flag AND h.environment = question_stages.environment
+                AND h.valid @> question_stages.since)) x;
+$$;
+COMMENT ON FUNCTION _flagscope.question_stages(text, text, timestamptz, timestamptz) IS
+    'what a flag served since when in a range, as JSON: a list of microseconds since 2000 and a hash of its state';
+
 CREATE FUNCTION _flagscope.question_of(flag text, m flagscope.metric_definition, environment text, since timestamptz,
     until timestamptz, treatment text, control text, attributes text[], max_order integer) RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY'
@@ -117,6 +137,7 @@ BEGIN
             WHERE coalesce(nullif(current_setting('flagscope.environment', true), ''), 'production') IN
                 (SELECT unnest(e.key || e.aliases))),
         'harm_is_less', m.harm = 'decrease', 'attributes', to_jsonb(attributes), 'max_order', max_order,
+        'stages', _flagscope.question_stages(flag, environment, newest, last),
         'since', newest, 'until', last, 'asked_since', first, 'alpha', _flagscope.setting_number('correlate.alpha'),
         'rows', _flagscope.setting_number('correlate.rows'), 'memory', _flagscope.setting_number('correlate.memory'),
         'milliseconds', 1000 * extract(epoch FROM _flagscope.setting_interval('correlate.timeout')));

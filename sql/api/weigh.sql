@@ -21,6 +21,13 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.weighed(jsonb, jsonb, jsonb) IS 'the same over the range of the question';
 
+CREATE FUNCTION _flagscope.numbers(list jsonb) RETURNS float8[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT array_agg(x.n::float8 ORDER BY x.place) FROM jsonb_array_elements_text(list) WITH ORDINALITY x(n, place)
+$$;
+COMMENT ON FUNCTION _flagscope.numbers(jsonb) IS 'a JSON list of numbers as an array';
+
 CREATE FUNCTION flagscope.weigh_segment(flag text, predicate jsonb, metric text DEFAULT NULL,
     environment text DEFAULT NULL,
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT clock_timestamp(), treatment text DEFAULT NULL,
@@ -28,30 +35,28 @@ CREATE FUNCTION flagscope.weigh_segment(flag text, predicate jsonb, metric text 
 RETURNS TABLE (n_treatment float8, events_treatment float8, n_control float8, events_control float8, share float8,
     all_n_treatment float8, all_events_treatment float8, all_n_control float8, all_events_control float8,
     dispersion_inside float8, dispersion_outside float8, gain float8, p_relative float8, p_absolute float8,
-        p_value float8)
+        p_value float8, tested float8[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH w AS MATERIALIZED (
         SELECT _flagscope.weighed(_flagscope.question(flag, metric, environment, since, until, treatment, control,
             NULL::text[], 2), predicate, without) AS j
-    ), c AS (
-        SELECT (j ->> 'n_treatment')::float8 AS n_t, (j ->> 'events_treatment')::float8 AS e_t,
-        (j ->> 'n_control')::float8 AS n_c,
-            (j ->> 'events_control')::float8 AS e_c, (j ->> 'all_n_treatment')::float8 AS an_t,
-            (j ->> 'all_events_treatment')::float8 AS ae_t,
-            (j ->> 'all_n_control')::float8 AS an_c, (j ->> 'all_events_control')::float8 AS ae_c,
-            (j ->> 'dispersion_inside')::float8 AS d_in, (j ->> 'dispersion_outside')::float8 AS d_out FROM w
+    ), list AS (
+        SELECT _flagscope.numbers(j -> 'inside') AS r, _flagscope.numbers(j -> 'all') AS a,
+            _flagscope.numbers(j -> 'tested_inside') || _flagscope.numbers(j -> 'tested_all')
+                || ARRAY[(j ->> 'dispersion_inside')::float8, (j ->> 'dispersion_outside')::float8] AS t FROM w
     )
-    SELECT c.n_t, c.e_t, c.n_c, c.e_c, (c.e_t - c.n_t * c.e_c / nullif(c.n_c, 0))
-        / nullif(c.ae_t - c.an_t * c.ae_c / nullif(c.an_c, 0), 0),
-        c.an_t, c.ae_t, c.an_c, c.ae_c, c.d_in, c.d_out, x.gain, x.p_relative, x.p_absolute,
-        least(1, greatest(tests, 1) * x.p_value)
-    FROM c, flagscope.segment_test(c.n_t, c.e_t, c.n_c, c.e_c, c.an_t, c.ae_t, c.an_c, c.ae_c, c.d_in, c.d_out) x;
+    SELECT r[1], r[2], r[3], r[4],
+        (t[2] - t[1] * t[4] / nullif(t[3], 0)) / nullif(t[6] - t[5] * t[8] / nullif(t[7], 0), 0),
+        a[1], a[2], a[3], a[4], t[9], t[10], x.gain, x.p_relative, x.p_absolute,
+        least(1, greatest(tests, 1) * x.p_value), t
+    FROM list, flagscope.segment_test(t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10]) x;
 $$;
 COMMENT ON FUNCTION flagscope.weigh_segment(text, jsonb, text, text, timestamptz, timestamptz, text, text, jsonb,
     integer) IS
     'one segment of correlate() computed anew from raw rows: its counts, all rows'' without those of the predicates in '
-    'without, dispersions, and segment_test() of them; p_value: times tests, at most 1';
+    'without, dispersions, and segment_test() of them; p_value: times tests, at most 1; tested: the arguments of '
+    'segment_test(), which are the counts, weighted by stage where the range has several stages of a ramp';
 
 CREATE FUNCTION flagscope.weigh_symptom(flag text, predicate jsonb, metric text DEFAULT NULL,
     environment text DEFAULT NULL,
@@ -64,14 +69,16 @@ AS $$
     WITH w AS MATERIALIZED (
         SELECT _flagscope.weighed(_flagscope.question(flag, metric, environment, since, until, treatment, control,
             NULL::text[], 2), predicate, NULL::jsonb) AS j
-    ), c AS (
-        SELECT (j ->> 'events_treatment')::float8 AS e_t, (j ->> 'events_control')::float8 AS e_c,
-        (j ->> 'all_n_treatment')::float8 AS n_t,
-            (j ->> 'all_n_control')::float8 AS n_c, (j ->> 'dispersion_symptom')::float8 AS d FROM w
+    ), list AS (
+        SELECT _flagscope.numbers(j -> 'inside') AS r, _flagscope.numbers(j -> 'all') AS a,
+            _flagscope.numbers(j -> 'tested_inside') AS t, _flagscope.numbers(j -> 'tested_all') AS all_tested,
+            (j ->> 'dispersion_symptom')::float8 AS d FROM w
     )
-    SELECT c.e_t, c.e_c, c.n_t, c.n_c, c.e_t - c.e_c * c.n_t / nullif(c.n_c, 0), c.d,
-        least(1, greatest(tests, 1) * _flagscope.symptom_p_value(c.e_t, c.e_c, c.n_t, c.n_c, c.d)) FROM c;
+    SELECT r[2], r[4], a[1], a[3], t[2] - t[4] * all_tested[1] / nullif(all_tested[3], 0), d,
+        least(1, greatest(tests, 1)
+            * _flagscope.symptom_p_value(t[2], t[4], all_tested[1], all_tested[3], d)) FROM list;
 $$;
 COMMENT ON FUNCTION flagscope.weigh_symptom(text, jsonb, text, text, timestamptz, timestamptz, text, text, integer) IS
-    'one symptom of correlate() computed anew from raw rows: its events in both arms against all rows of an arm; '
+    'one symptom of correlate() computed anew from raw rows: its events in both arms against all rows of an arm '
+    '(excess and p_value: weighted by stage where the range has several stages of a ramp); '
     'p_value: times tests, at most 1 (correlate() corrects by Holm, which is never more)';

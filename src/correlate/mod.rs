@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 use flagscope_core::correlate::answer::answer;
 use flagscope_core::correlate::compare::Comparison;
 use flagscope_core::correlate::condition::Conditions;
+use flagscope_core::correlate::counts::Counts;
 use flagscope_core::correlate::findings::{self, Asked};
 use flagscope_core::correlate::question::Question;
 use flagscope_core::correlate::search::Search;
+use flagscope_core::correlate::strata::{STRATA, Stages};
 use flagscope_core::{Error, Kind, Result as CoreResult};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -45,6 +47,9 @@ struct Given {
     rows: f64,
     memory: f64,
     milliseconds: f64,
+    /// What was served since when (microseconds since 2000).
+    #[serde(default)]
+    stages: Vec<(i64, String)>,
     #[serde(default)]
     tops: bool,
     severity: Option<i16>,
@@ -93,6 +98,7 @@ impl Given {
             metric: self.metric.compile()?,
             harm_is_less: self.harm_is_less,
             attributes: self.attributes.clone(),
+            stages: Stages::new(self.stages.clone()),
         })
     }
 
@@ -162,6 +168,12 @@ fn findings_of(reading: &mut Reading, given: &Given) -> CoreResult<Vec<Value>> {
         return Ok(notes);
     }
     let left = reading.gather.finish();
+    notes.extend(stage_notes(reading));
+    let (rows, all) = (all, reading.gather.tested);
+    if all.n_t == 0.0 || all.n_c == 0.0 {
+        notes.push(findings::note("there is nothing to compare: at no stage of the ramp have both variants rows"));
+        return Ok(notes);
+    }
     notes.extend(findings::left_out(&left));
     notes.extend(unknown_attributes(reading, given, &left));
     let asked = given.asked();
@@ -174,16 +186,43 @@ fn findings_of(reading: &mut Reading, given: &Given) -> CoreResult<Vec<Value>> {
         return Ok(notes);
     }
     // Lines first: what `answer` leaves of the store no longer tells results of requests apart, but rows by unit stay.
-    let told = reading.lines.judge(&all, &reading.gather.store);
+    let told = reading.lines.judge(&all, &reading.gather.store, &reading.gather.weights());
     let found = answer(&mut reading.gather, &given.search());
-    let mut rows = findings::answer(&reading.gather, &found, &asked);
+    let mut told_rows = findings::answer(&reading.gather, &found, &asked);
     if found.found.is_cut {
         notes.push(findings::note("the time was up before all segments were found; see setting correlate.timeout"));
     }
-    rows.extend(span_findings(reading, given, &mut notes)?);
-    rows.extend(findings::lines(&told, (all.n_t, all.n_c), all.excess(), given.alpha, &asked));
-    rows.extend(notes);
-    Ok(rows)
+    told_rows.extend(span_findings(reading, given, &mut notes)?);
+    told_rows.extend(findings::lines(&told, (rows.n_t, rows.n_c), all.excess(), given.alpha, &asked));
+    told_rows.extend(notes);
+    Ok(told_rows)
+}
+
+/// What has to be said of the stages of a ramp.
+fn stage_notes(reading: &Reading) -> Vec<Value> {
+    let weights = reading.gather.weights();
+    let mut notes = Vec::new();
+    if weights.compared() > 1 {
+        notes.push(findings::note(format!(
+            "the flag served its users in {} ways (stages of a ramp, say), each of which is compared within itself: shares \
+             and rates are weighted, rows and events are not; other metrics are compared over all of the time",
+            weights.compared()
+        )));
+    }
+    let is_alone = |c: &&Counts| (c.n_t > 0.0) != (c.n_c > 0.0);
+    let alone: f64 = reading.gather.strata.iter().filter(is_alone).map(|c| c.n_t + c.n_c).sum();
+    if weights.left_out() > 0 && alone > 0.0 {
+        notes.push(findings::note(format!(
+            "{alone} rows do not count: at their stage only one of the variants has rows"
+        )));
+    }
+    if reading.question.stages.is_cut() {
+        notes.push(findings::note(format!(
+            "the flag was changed often: before the last {} states all is one",
+            STRATA - 1
+        )));
+    }
+    notes
 }
 
 fn span_findings(reading: &mut Reading, given: &Given, notes: &mut Vec<Value>) -> CoreResult<Vec<Value>> {
@@ -318,13 +357,14 @@ fn compare_patterns(
     let asked = Question { attributes: Some(Vec::new()), ..given.question().report()? };
     let wanted = given.wanted(micros((since, until)), &Parts { segments: true, lines: true, ..Parts::default() });
     let mut reading = Reading::new(&asked, &wanted, &*compiled()?, given.memory()).report()?;
-    reading.gather.store.sort();
-    let all = reading.gather.all;
+    reading.gather.settle();
+    let (all, tested) = (reading.gather.all, reading.gather.tested);
     DEADLINE.set(None);
-    if all.n_t == 0.0 || all.n_c == 0.0 {
+    if tested.n_t == 0.0 || tested.n_c == 0.0 {
         return Ok(JsonB(json!([])));
     }
-    let rows = reading.lines.judge(&all, &reading.gather.store).into_iter().map(|t| {
+    let judged = reading.lines.judge(&tested, &reading.gather.store, &reading.gather.weights());
+    let rows = judged.into_iter().map(|t| {
         let [e_c, e_t] = t.template.entry.lines;
         json!({
             "template": t.template.text, "excess": t.judged.excess, "lines_treatment": e_t, "lines_control": e_c,

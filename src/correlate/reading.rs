@@ -15,6 +15,7 @@ use flagscope_core::correlate::lines::{Line, Lines};
 use flagscope_core::correlate::operation::Operations;
 use flagscope_core::correlate::question::{Mark, Question, Seen, Tags, unit};
 use flagscope_core::correlate::spans::{Root, Sent, Spans};
+use flagscope_core::correlate::strata;
 use flagscope_core::telemetry::{Row, Signal};
 
 use crate::pg::scan::{self, SeenRow};
@@ -58,9 +59,9 @@ pub struct Reading<'a> {
     pub lines: Lines,
     pub operations: Operations,
     pub thresholds: Option<Thresholds>,
-    /// Of one finding that is computed anew: its rows, and all but those of the ones before it.
-    pub inside: Counts,
-    pub rest: Counts,
+    /// Of one finding that is computed anew: its rows, and all but those of the ones before it, by stage.
+    pub inside: Vec<Counts>,
+    pub rest: Vec<Counts>,
     /// Rows of telemetry, and those of the question.
     pub read: u64,
     pub asked: u64,
@@ -91,8 +92,8 @@ impl<'a> Reading<'a> {
             lines: Lines::default(),
             operations: Operations::default(),
             thresholds: None,
-            inside: Counts::default(),
-            rest: Counts::default(),
+            inside: Vec::new(),
+            rest: Vec::new(),
             read: 0,
             asked: 0,
             is_late: false,
@@ -205,7 +206,8 @@ impl<'a> Reading<'a> {
         {
             let span = if row.signal() == Signal::Span { row.span_ids().0 } else { 0 };
             let unit = unit(row.subject(), Some(trace), ts);
-            self.spans.add_root(Root { trace, treated, span, unit, at: ts * NANOS + row.nanos() });
+            let (stratum, at) = (self.question.stages.of(ts), ts * NANOS + row.nanos());
+            self.spans.add_root(Root { trace, treated, stratum, span, unit, at });
         }
         if self.wanted.segments {
             self.question.gather(ts, row, tags, event, &mut self.gather);
@@ -233,12 +235,12 @@ impl<'a> Reading<'a> {
         } else {
             Mark::Outside
         };
-        let treated = tags.treated == Some(true);
+        let (treated, stratum) = (tags.treated == Some(true), question.stages.of(ts));
         if mark == Mark::Inside {
-            self.inside.add(treated, event, 1.0);
+            strata::add(&mut self.inside, stratum, treated, event);
         }
         if mark != Mark::Left {
-            self.rest.add(treated, event, 1.0);
+            strata::add(&mut self.rest, stratum, treated, event);
         }
         question.gather_mark(ts, row, tags, event, &mut self.gather, mark);
     }
@@ -262,6 +264,7 @@ impl<'a> Reading<'a> {
         }
         let trace = row.trace();
         let unit = unit(row.subject(), trace, (ts, self.lines.seen));
-        self.lines.add(Line { body, treated, unit, at: ts, severity, trace });
+        let stratum = self.question.stages.of(ts);
+        self.lines.add(Line { body, treated, stratum, unit, at: ts, severity, trace });
     }
 }

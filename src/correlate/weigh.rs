@@ -6,6 +6,7 @@ use flagscope_core::correlate::condition::Conditions;
 use flagscope_core::correlate::counts::{Counts, Dispersion, Split};
 use flagscope_core::correlate::gain::{common_ratio, gain};
 use flagscope_core::correlate::mask;
+use flagscope_core::{Error, Kind};
 use pgrx::JsonB;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
@@ -38,13 +39,24 @@ fn weigh(
     let mut reading = Reading::new(&asked, &wanted, &*compiled()?, given.memory()).report()?;
     DEADLINE.set(None);
     pause();
-    let (inside, all, marked) = (reading.inside, reading.rest, marked(&mut reading.gather));
+    if reading.is_late {
+        let message = format!("the time was up after {} rows were read", reading.read);
+        return Err(Error::new(Kind::LimitExceeded, message).hint("See setting correlate.timeout.")).report();
+    }
+    let marked = marked(&mut reading.gather);
+    let weights = reading.gather.weights();
+    let [inside, all] = [&reading.inside, &reading.rest];
+    let whole = |strata: &[Counts]| strata.iter().fold(Counts::default(), |sum, c| sum.plus(c));
     Ok(Some(JsonB(json!({
-        "n_treatment": inside.n_t, "events_treatment": inside.e_t, "n_control": inside.n_c, "events_control": inside.e_c,
-        "all_n_treatment": all.n_t, "all_events_treatment": all.e_t, "all_n_control": all.n_c, "all_events_control": all.e_c,
+        "inside": list(&whole(inside)), "all": list(&whole(all)),
+        "tested_inside": list(&weights.counts(inside)), "tested_all": list(&weights.counts(all)),
         "dispersion_inside": marked.segment.inside, "dispersion_outside": marked.segment.outside, "dispersion_symptom": marked.symptom,
-        "is_complete": !reading.is_late && !reading.is_full,
     }))))
+}
+
+/// In the order of `segment_test`.
+fn list(c: &Counts) -> [f64; 4] {
+    [c.n_t, c.e_t, c.n_c, c.e_c]
 }
 
 /// The numbers of a segment from its counts; documented in `sql/api/weigh.sql`.

@@ -1,6 +1,6 @@
 -- Data sets with and without a cause, through SQL: how often correlate() names the cause, and how often it names any
 -- where there is none. psql -v runs=20 -v rows=60000 -v kinds='{...}' -f tests/simulate/correlate.sql
--- Requests of 17 attributes (two of them ids), 20 % treated, users of unequal activity, errors that differ 80-fold by
+-- Requests of 18 attributes (two of them ids), 20 % treated, users of unequal activity, errors that differ 80-fold by
 -- endpoint.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
@@ -17,6 +17,10 @@ CREATE TEMP TABLE person (who integer, treated boolean, attributes jsonb, flag t
 CREATE FUNCTION pg_temp.pick(names text, n integer) RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT names || '-' || chr(97 + least(floor(n * random() ^ 1.6)::integer, n - 1)) $$;
 
+-- Of many names: numbers, since there are not so many letters.
+CREATE FUNCTION pg_temp.pick_of(names text, n integer) RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT names || least(floor(n * random() ^ 1.6)::integer, n - 1) $$;
+
 -- Users and requests of one data set. A user's rate is 1, or with clusters nearly gamma of shape 0.1 (mean 1).
 CREATE FUNCTION pg_temp.draw(rows integer, kind text) RETURNS void LANGUAGE sql VOLATILE AS $$
     TRUNCATE person, req;
@@ -28,7 +32,8 @@ CREATE FUNCTION pg_temp.draw(rows integer, kind text) RETURNS void LANGUAGE sql 
         pg_temp.pick('g', 3), CASE WHEN kind LIKE '%clusters%' THEN 11 * -ln(1 - random()) * random() ^ 10 ELSE 1 END
     FROM (SELECT w, jsonb_build_object('country', pg_temp.pick('country', 12), 'app_version', pg_temp.pick('v', 6),
         'plan', pg_temp.pick('plan', 3), 'browser', pg_temp.pick('b', 8),
-        'device', pg_temp.pick('d', 4), 'language', pg_temp.pick('l', 9), 'account', 'acc' || w) AS a
+        'device', pg_temp.pick('d', 4), 'language', pg_temp.pick('l', 9), 'tenant', pg_temp.pick_of('t', 130),
+        'account', 'acc' || w) AS a
         FROM generate_series(1, rows / 15) w) x;
     INSERT INTO req SELECT i, 'u' || p.who, p.treated, p.attributes || x.a || jsonb_build_object('datacentre', x.dc,
         'zone', replace(x.dc, 'dc', 'z')), p.flag, p.rate * 0.04 / (80 ^ (x.e / 11.0)), NULL
@@ -63,7 +68,8 @@ BEGIN
             FROM req r, jsonb_each(r.attributes) a
             WHERE a.key = ANY (CASE kind WHEN 'confounded' THEN '{app_version}' WHEN 'alias' THEN '{datacentre}'
                 WHEN 'low base' THEN '{endpoint}'
-                ELSE '{country,app_version,plan,browser,device,language,endpoint,method}' END::text[]) GROUP BY 1, 2) x
+                ELSE '{country,app_version,plan,browser,device,language,endpoint,method,tenant}' END::text[])
+            GROUP BY 1, 2) x
         WHERE CASE kind WHEN 'confounded' THEN x.c = '{"app_version": "v-c"}'
             WHEN 'low base' THEN x.c ->> 'endpoint' IN ('e-i', 'e-j', 'e-k', 'e-l') ELSE x.k BETWEEN low * n
             AND high * n END
@@ -91,6 +97,9 @@ BEGIN
         NULL;
     ELSIF NOT is_null THEN
         a := pg_temp.cause(kind, low, high);
+        IF num_nonnulls(a.conditions, a.flag) = 0 THEN
+            RAISE EXCEPTION 'no value has the share of the traffic that kind "%" is about', kind;
+        END IF;
         UPDATE req r SET event = true WHERE r.treated AND (r.attributes @> a.conditions OR r.flag = a.flag)
             AND random() < extra / (SELECT count(*) FROM req x WHERE x.treated
                 AND (x.attributes @> a.conditions OR x.flag = a.flag));
@@ -120,11 +129,12 @@ BEGIN
         ELSE
         f.predicate -> 'attributes' = a.conditions OR f.predicate -> 'flags' = jsonb_build_object('g', a.flag)
             OR f.predicate -> 'attributes' = b.conditions
-        -- The same rows to 90 %.
-        OR (SELECT count(*) FILTER (WHERE x.y AND x.z) >= 0.9 * count(*) FILTER (WHERE x.y OR x.z)
-            AND count(*) FILTER (WHERE x.y) > 0
-            FROM (SELECT r.attributes @> a.conditions AS y, r.attributes @> (f.predicate -> 'attributes') AS z
-            FROM req r) x) END, false));
+        -- The same rows to 90 %, of either cause.
+        OR (SELECT bool_or(y.is_same) FROM unnest(ARRAY[a.conditions, b.conditions]) c(conditions),
+            LATERAL (SELECT count(*) FILTER (WHERE x.y AND x.z) >= 0.9 * count(*) FILTER (WHERE x.y OR x.z)
+                AND count(*) FILTER (WHERE x.y) > 0 AS is_same
+                FROM (SELECT r.attributes @> c.conditions AS y, r.attributes @> (f.predicate -> 'attributes') AS z
+                FROM req r) x) y) END, false));
 END $$;
 SELECT format('CALL pg_temp.play(%L, %s, %s)', k, r, :rows) FROM unnest(:'kinds'::text[]) WITH ORDINALITY x(k, place),
     generate_series(1, :runs) r ORDER BY place, r \gexec

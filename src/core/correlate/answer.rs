@@ -56,8 +56,10 @@ pub struct Shown {
 pub struct Sign {
     /// Which value.
     pub value: Value,
-    /// Its requests in both arms, and by how much they are to be divided.
+    /// Its requests in both arms, weighted where a ramp has stages, and by how much they are to be divided.
     pub symptom: Symptom,
+    /// Its requests as they are, control first.
+    pub requests: [f64; 2],
     /// Excess and probabilities.
     pub judged: Judged,
     /// Does it come with the arm itself, as a flag with the same split does.
@@ -83,20 +85,21 @@ pub struct Answer {
 
 /// Occurrences of every value of an attribute; the store is sorted.
 fn occurrences(store: &Store, place: usize) -> Vec<Occurrence> {
-    let (column, weights) = (store.column(place), store.weights());
+    let (column, scale) = (store.column(place), store.scale());
     let codes = column.iter().max().map_or(0, |code| usize::from(*code) + 1);
     let mut found = vec![Occurrence::default(); codes];
     // The rows of one subject lie side by side: per value the subject last seen and its rows so far.
     let mut running: Vec<(u64, f64)> = vec![(0, 0.0); codes];
     for ((at, row), code) in (0..).zip(store.rows()).zip(column) {
         let code = usize::from(*code);
-        let weight = weights[usize::from(store.class(at))];
+        let (lane, weight) = (store.lane(at), scale.weight(store.lane(at)));
         let value = &mut found[code];
         let (n, is_event) =
             (if row.treated { &mut value.n_t } else { &mut value.n_c }, f64::from(u8::from(row.event)));
         *n += weight;
         value.events += weight * is_event;
         value.events_t += if row.treated { weight * is_event } else { 0.0 };
+        value.requests[usize::from(row.treated)] += scale.rows[usize::from(lane)] * is_event;
         let (subject, n) = &mut running[code];
         if *subject != row.subject {
             (*subject, *n) = (row.subject, 0.0);
@@ -121,9 +124,9 @@ struct Outcome {
 /// The values that are results of the request, and whether each comes with its arm.
 fn results(gathered: &Gather) -> Vec<Outcome> {
     let store = &gathered.store;
-    let share_t = gathered.all.n_t / (gathered.all.n_t + gathered.all.n_c);
-    let without = gathered.all.n_t + gathered.all.n_c - gathered.all.events();
-    let rate = gathered.all.events() / (gathered.all.n_t + gathered.all.n_c);
+    let all = gathered.tested;
+    let n = all.n_t + all.n_c;
+    let (share_t, without, rate) = (all.n_t / n, n - all.events(), all.events() / n);
     let mut found = Vec::new();
     for (place, attribute) in gathered.attributes.iter().enumerate() {
         let values = occurrences(store, place);
@@ -146,7 +149,8 @@ fn results(gathered: &Gather) -> Vec<Outcome> {
 
 /// How far the events of each value of an attribute come in series of the same subject, in the arm where they do so more.
 fn dispersions(store: &Store, place: usize, codes: usize) -> Vec<f64> {
-    let column = store.column(place);
+    let (column, balance) = (store.column(place), store.scale().balance);
+    let weight = |at: usize| balance[usize::from(store.lane(at as u32))];
     let mut greatest = vec![1.0_f64; codes];
     let first = store.first_treated();
     for (treated, range) in [(false, 0..first), (true, first..store.len())] {
@@ -155,17 +159,19 @@ fn dispersions(store: &Store, place: usize, codes: usize) -> Vec<f64> {
         let rows = &store.rows()[range.clone()];
         let mut begin = range.start;
         for subject in rows.chunk_by(|a, b| a.subject == b.subject) {
-            let (n, places) = (subject.len() as f64, begin..begin + subject.len());
+            let places = begin..begin + subject.len();
+            let n: f64 = places.clone().map(weight).sum();
             begin = places.end;
             if !store.keeps_all_of(subject[0].subject, treated) {
                 continue;
             }
             all.close(&Sums { n, ..Sums::default() });
             of_subject.clear();
-            for code in places.zip(subject).filter(|(_, row)| row.event).map(|(at, _)| column[at]) {
+            for at in places.zip(subject).filter(|(_, row)| row.event).map(|(at, _)| at) {
+                let code = column[at];
                 match of_subject.iter_mut().find(|(known, _)| *known == code) {
-                    Some((_, events)) => *events += 1.0,
-                    None => of_subject.push((code, 1.0)),
+                    Some((_, events)) => *events += weight(at),
+                    None => of_subject.push((code, weight(at))),
                 }
             }
             for (code, e) in &of_subject {
@@ -195,16 +201,17 @@ fn judge_results(gathered: &Gather, results: &[Outcome], ln_alpha: f64) -> (Vec<
             dispersion: dispersion[usize::from(r.value.1)],
         }));
     }
-    let judged = judge(&symptoms, gathered.all.n_t, gathered.all.n_c);
+    let judged = judge(&symptoms, gathered.tested.n_t, gathered.tested.n_c);
     let is_shown = |judged: &Judged| {
         symptoms[judged.place].e_t >= super::candidate::EVENTS
             && judged.excess > 0.0
             && judged.ln_p_adjusted <= ln_alpha
     };
     let signs = judged.into_iter().filter(is_shown).map(|judged| {
-        let Outcome { value, is_confounded, .. } = *asked[judged.place];
+        let Outcome { value, is_confounded, occurrence, .. } = *asked[judged.place];
         let shown = show(gathered, &Predicate(vec![value]));
-        Sign { value, symptom: symptoms[judged.place], judged, is_confounded, shown }
+        let requests = occurrence.requests;
+        Sign { value, symptom: symptoms[judged.place], requests, judged, is_confounded, shown }
     });
     (signs.collect(), asked.len())
 }
@@ -220,7 +227,7 @@ pub struct Marked {
 
 /// The dispersions of rows that were gathered by marks.
 pub fn marked(gathered: &mut Gather) -> Marked {
-    gathered.store.sort();
+    gathered.settle();
     let store = &gathered.store;
     let code = |mark: Mark| {
         let number = Known::Value(Scalar::Number(f64::from(mark as u8)));

@@ -225,7 +225,8 @@ mod tests {
         let (mut attribute, mut store) = (Attribute::new("a"), Store::new(1, 100_000));
         for (subject, value) in values.enumerate() {
             let (code, recode) = attribute.code(Value::of(&value), false);
-            store.push(Row { subject: subject as u64, treated: false, event: false, witness: 0 }, &[code]);
+            store
+                .push(Row { subject: subject as u64, treated: false, event: false, stratum: 0, witness: 0 }, &[code]);
             if recode {
                 attribute.recode(0, &mut store);
             }

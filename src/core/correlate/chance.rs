@@ -12,7 +12,7 @@ use super::counts::{Dispersion, Split};
 use crate::stats::{hypergeometric_tail, ln_beta_ratio};
 
 /// log P(X >= k) of X ~ binomial(n, q), for whole k and n.
-fn binomial_tail(k: f64, n: f64, q: f64) -> f64 {
+pub(super) fn binomial_tail(k: f64, n: f64, q: f64) -> f64 {
     if k <= 0.0 {
         0.0
     } else if k > n || q <= 0.0 {

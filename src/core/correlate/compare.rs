@@ -7,9 +7,11 @@
 //! requests of one user resemble each other.
 
 use super::Map;
+use super::counts::Counts;
 use super::latency::quantile;
 use super::spans::Traced;
 use super::store::Sums;
+use super::strata::{self, Weights};
 use super::symptom::{Judged, Symptom, judge};
 use crate::Result;
 use crate::sketch::Ratio;
@@ -86,8 +88,11 @@ pub struct Failing {
 #[derive(Debug)]
 pub struct Comparison<'t> {
     arms: [&'t [Traced]; 2],
-    /// Of each arm: its units, and how many requests each made. Traces of a unit lie side by side.
-    units: [Vec<(u64, f64)>; 2],
+    /// Of each arm: its units, how many requests each made, and what they count for. Traces of a unit lie side by side.
+    units: [Vec<(usize, f64)>; 2],
+    /// What requests count for, by their stage, and all of an arm together.
+    weights: Weights,
+    total: [f64; 2],
 }
 
 /// What one operation did in the requests of an arm.
@@ -103,11 +108,20 @@ impl<'t> Comparison<'t> {
     /// Of traces in the order of `Spans::traces`; None where an arm has none.
     pub fn new(traces: &'t [Traced]) -> Option<Self> {
         let (control, treatment) = traces.split_at(traces.partition_point(|traced| !traced.root.treated));
+        let mut totals: Vec<Counts> = Vec::new();
+        traces.iter().for_each(|traced| strata::add(&mut totals, traced.root.stratum, traced.root.treated, false));
+        let weights = Weights::new(&totals);
+        let weight = |traced: &Traced| weights.of(traced.root.stratum, traced.root.treated);
         let units = [control, treatment].map(|arm| {
-            let of_unit = |traces: &[Traced]| (traces[0].root.unit, traces.len() as f64);
+            let of_unit = |traces: &[Traced]| (traces.len(), traces.iter().map(weight).sum());
             arm.chunk_by(|a, b| a.root.unit == b.root.unit).map(of_unit).collect()
         });
-        (!control.is_empty() && !treatment.is_empty()).then_some(Self { arms: [control, treatment], units })
+        let total = [control, treatment].map(|arm| arm.iter().map(weight).sum());
+        (total[0] > 0.0 && total[1] > 0.0).then_some(Self { arms: [control, treatment], units, weights, total })
+    }
+
+    fn weight(&self, traced: &Traced) -> f64 {
+        self.weights.of(traced.root.stratum, traced.root.treated)
     }
 
     /// Requests, control first.
@@ -117,7 +131,8 @@ impl<'t> Comparison<'t> {
 
     /// Mean seconds of a request, control first.
     pub fn seconds(&self) -> [f64; 2] {
-        self.arms.map(|arm| arm.iter().map(|traced| traced.seconds).sum::<f64>() / arm.len() as f64)
+        let seconds = |traced: &Traced| traced.seconds * self.weight(traced);
+        [0, 1].map(|arm: usize| self.arms[arm].iter().map(seconds).sum::<f64>() / self.total[arm])
     }
 
     fn by_operation(&self) -> Vec<(usize, [Did; 2])> {
@@ -126,8 +141,8 @@ impl<'t> Comparison<'t> {
             for (place, traced) in traces.iter().enumerate() {
                 for (operation, work) in &traced.path.work {
                     let did = &mut found.entry(*operation).or_default()[arm];
-                    did.calls += work.calls as f64;
-                    did.seconds += work.seconds;
+                    did.calls += work.calls as f64 * self.weight(traced);
+                    did.seconds += work.seconds * self.weight(traced);
                     did.requests.push((place, work.seconds));
                 }
             }
@@ -147,7 +162,7 @@ impl<'t> Comparison<'t> {
         let total = t - c;
         let mut compared = Vec::new();
         for (number, (operation, did)) in self.by_operation().into_iter().enumerate() {
-            let mean = |of: fn(&Did) -> f64| [0, 1].map(|arm: usize| of(&did[arm]) / self.arms[arm].len() as f64);
+            let mean = |of: fn(&Did) -> f64| [0, 1].map(|arm: usize| of(&did[arm]) / self.total[arm]);
             let (calls, seconds) = (mean(|did| did.calls), mean(|did| did.seconds));
             let delta = seconds[1] - seconds[0];
             let is_tested = number < MOST && did[0].requests.len() + did[1].requests.len() >= FEW;
@@ -179,13 +194,15 @@ impl<'t> Comparison<'t> {
         let mut ratio = Ratio::default();
         let mut requests = did.requests.iter().peekable();
         let mut end = 0;
-        for (_, n) in &self.units[arm] {
-            end += *n as usize;
+        for (n, weight) in &self.units[arm] {
+            end += n;
             let mut seconds = 0.0;
-            while let Some((_, of_request)) = requests.next_if(|(place, _)| *place < end) {
-                seconds += of_request.min(cap);
+            while let Some((place, of_request)) = requests.next_if(|(place, _)| *place < end) {
+                seconds += of_request.min(cap) * self.weight(&self.arms[arm][*place]);
             }
-            ratio.push(seconds, *n);
+            if *weight > 0.0 {
+                ratio.push(seconds, *weight);
+            }
         }
         ratio
     }
@@ -206,29 +223,34 @@ impl<'t> Comparison<'t> {
         let mut found: Vec<(usize, [Vec<usize>; 2])> = found.into_iter().collect();
         found.sort_by_key(|(operation, _)| *operation);
         let symptom = |(_, places): &(usize, [Vec<usize>; 2])| {
-            let [e_c, e_t] = [0, 1].map(|arm: usize| places[arm].len() as f64);
+            let [e_c, e_t] = [0, 1].map(|arm: usize| self.weighted(arm, &places[arm]));
             let d = [0, 1].map(|arm: usize| self.dispersion(arm, &places[arm]));
             Symptom { e_t, e_c, dispersion: d[0].max(d[1]).max(1.0) }
         };
         let symptoms: Vec<Symptom> = found.iter().map(symptom).collect();
-        let [n_c, n_t] = self.requests();
+        let [n_c, n_t] = self.total;
         let failing = |judged: Judged| {
-            let (symptom, (operation, _)) = (&symptoms[judged.place], &found[judged.place]);
-            Failing { operation: *operation, requests: [symptom.e_c, symptom.e_t], judged }
+            let (operation, places) = &found[judged.place];
+            Failing { operation: *operation, requests: [0, 1].map(|arm: usize| places[arm].len() as f64), judged }
         };
-        judge(&symptoms, n_t as f64, n_c as f64).into_iter().map(failing).collect()
+        judge(&symptoms, n_t, n_c).into_iter().map(failing).collect()
+    }
+
+    /// What some requests of an arm count for.
+    fn weighted(&self, arm: usize, places: &[usize]) -> f64 {
+        places.iter().map(|place| self.weight(&self.arms[arm][*place])).sum()
     }
 
     fn dispersion(&self, arm: usize, places: &[usize]) -> f64 {
         let (mut sums, mut end) = (Sums::default(), 0);
         let mut places = places.iter().peekable();
-        for (_, n) in &self.units[arm] {
-            end += *n as usize;
+        for (n, weight) in &self.units[arm] {
+            end += n;
             let mut e = 0.0;
-            while places.next_if(|place| **place < end).is_some() {
-                e += 1.0;
+            while let Some(place) = places.next_if(|place| **place < end) {
+                e += self.weight(&self.arms[arm][*place]);
             }
-            sums.close(&Sums { n: *n, e, ..Sums::default() });
+            sums.close(&Sums { n: *weight, e, ..Sums::default() });
         }
         sums.dispersion()
     }

@@ -112,8 +112,8 @@ pub fn segment(gathered: &Gather, e: &Explanation, shown: &Shown, earlier: &[Exp
     let columns = json!({
         "share": e.share, "p_value": (e.ln_p + (e.tests as f64).ln()).exp().min(1.0),
         "treatment": share(e.counts.e_t, e.counts.n_t), "control": share(e.counts.e_c, e.counts.n_c),
-        "n_treatment": e.counts.n_t, "events_treatment": e.counts.e_t,
-        "n_control": e.counts.n_c, "events_control": e.counts.e_c,
+        "n_treatment": e.rows.n_t, "events_treatment": e.rows.e_t,
+        "n_control": e.rows.n_c, "events_control": e.rows.e_c,
         "same_as": e.same_as.iter().map(words_of).collect::<Vec<_>>(),
         "goes_with": e.goes_with.iter().map(words_of).collect::<Vec<_>>(),
         "predicate": predicate, "recompute": asked.call("weigh_segment", &first, &last),
@@ -130,7 +130,8 @@ pub fn sign(gathered: &Gather, sign: &Sign, tried: usize, asked: &Asked) -> Valu
     let parts = named(gathered, &Predicate(vec![sign.value]));
     let is_flag = parts.first().is_some_and(|(name, _, _)| name.starts_with("flag:"));
     let what = words::segment(&parts);
-    let (kind, finding) = match (is_flag, sign.symptom.e_c == 0.0) {
+    let [e_c, e_t] = sign.requests;
+    let (kind, finding) = match (is_flag, e_c == 0.0) {
         (true, _) => (
             "flag",
             format!("{what} comes with the treatment: the two cannot be told apart").replacen("flag:", "flag ", 1),
@@ -138,15 +139,14 @@ pub fn sign(gathered: &Gather, sign: &Sign, tried: usize, asked: &Asked) -> Valu
         (false, true) => ("symptom", format!("{what} (only in the treatment)")),
         (false, false) => ("symptom", what),
     };
-    let all = gathered.all;
+    let (all, tested) = (gathered.all, gathered.tested);
     let predicate = words::predicate(&parts);
     let first = format!("{}, ", literal(&predicate.to_string()));
-    let total = all.excess();
+    let total = tested.excess();
     let columns = json!({
         "share": (total > 0.0).then(|| sign.judged.excess / total), "p_value": sign.judged.ln_p_adjusted.exp(),
-        "treatment": share(sign.symptom.e_t, all.n_t), "control": share(sign.symptom.e_c, all.n_c),
-        "n_treatment": all.n_t, "events_treatment": sign.symptom.e_t,
-        "n_control": all.n_c, "events_control": sign.symptom.e_c,
+        "treatment": share(sign.symptom.e_t, tested.n_t), "control": share(sign.symptom.e_c, tested.n_c),
+        "n_treatment": all.n_t, "events_treatment": e_t, "n_control": all.n_c, "events_control": e_c,
         "predicate": predicate, "recompute": asked.call("weigh_symptom", &first, &format!(", tests => {tried}")),
     });
     let mut found = with(row(kind, finding), columns);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::attribute::Attribute;
 use super::counts::Counts;
 use super::store::{CLASS_ROWS, NONE, Row, Store};
+use super::strata::{self, Weights};
 use super::{Map, Value};
 
 /// Attributes that are searched: those that most rows with the event have.
@@ -38,6 +39,10 @@ pub struct Gather {
     pub store: Store,
     /// All rows, exactly.
     pub all: Counts,
+    /// The same by stage.
+    pub strata: Vec<Counts>,
+    /// All rows as they are tested, weighted by stage; after `finish`.
+    pub tested: Counts,
     /// Those that were kept, by the number in their row.
     pub witnesses: Vec<Witness>,
     /// Rows that name a subject.
@@ -67,6 +72,8 @@ impl Gather {
             attributes: Vec::new(),
             store: Store::new(0, rows_that_fit(memory, 0)),
             all: Counts::default(),
+            strata: Vec::new(),
+            tested: Counts::default(),
             witnesses: Vec::new(),
             with_subject: 0,
             without_room: BTreeMap::new(),
@@ -81,8 +88,10 @@ impl Gather {
     }
 
     /// Counts a row. True: it is to be kept, by `value` for each of its attributes and then `keep`.
-    pub fn count(&mut self, subject: u64, treated: bool, event: bool) -> bool {
+    pub fn count(&mut self, row: &Row) -> bool {
+        let Row { subject, treated, event, stratum, .. } = *row;
         self.all.add(treated, event, 1.0);
+        strata::add(&mut self.strata, stratum, treated, event);
         self.codes.clear();
         self.codes.resize(self.attributes.len(), NONE);
         self.seen = 0;
@@ -151,10 +160,23 @@ impl Gather {
         self.witnesses = kept;
     }
 
+    /// By how much rows count, by their stage.
+    pub fn weights(&self) -> Weights {
+        Weights::new(&self.strata)
+    }
+
+    /// Puts the rows in the order in which they are read, each with the weight of its stage.
+    pub fn settle(&mut self) {
+        let weights = self.weights();
+        self.tested = weights.counts(&self.strata);
+        self.store.balance(weights);
+        self.store.sort();
+    }
+
     /// Ends the pass: numbers become bins, and only attributes stay that can explain. The names of those left out with
     /// the reason.
     pub fn finish(&mut self) -> Vec<(String, &'static str)> {
-        self.store.sort();
+        self.settle();
         let mut out: Vec<(String, &'static str)> =
             self.without_room.keys().map(|name| (name.clone(), "there are too many attributes")).collect();
         let filled: Vec<u64> = (0..self.attributes.len()).map(|place| self.store.events_with(place)).collect();

@@ -14,6 +14,7 @@ use super::counts::Counts;
 use super::mask;
 use super::patterns::{Patterns, Template};
 use super::store::{Store, Sums, is_kept};
+use super::strata::Weights;
 use super::symptom::{Judged, Symptom, judge};
 
 /// Counts by template and unit that are kept; above, units are let go by their hash.
@@ -35,6 +36,8 @@ pub struct Line<'l> {
     pub body: &'l str,
     /// Of the treatment.
     pub treated: bool,
+    /// In which stage of a ramp.
+    pub stratum: u8,
     /// Who it is about (`question::unit`).
     pub unit: u64,
     /// When, in microseconds.
@@ -49,7 +52,8 @@ pub struct Line<'l> {
 #[derive(Debug, Default)]
 pub struct Lines {
     patterns: Patterns,
-    units: Map<(u64, u64, bool), u32>,
+    /// By template, unit, stage and arm.
+    units: Map<(u64, u64, u8, bool), u32>,
     halved: u32,
     beside: Map<u64, Beside>,
     /// Lines by arm, control first.
@@ -95,11 +99,11 @@ impl Lines {
             }
         }
         if is_kept(line.unit, self.halved) {
-            *self.units.entry((hash, line.unit, line.treated)).or_default() += 1;
+            *self.units.entry((hash, line.unit, line.stratum, line.treated)).or_default() += 1;
             while self.units.len() > UNITS && self.halved < 63 {
                 self.halved += 1;
                 let halved = self.halved;
-                self.units.retain(|(_, unit, _), _| is_kept(*unit, halved));
+                self.units.retain(|(_, unit, ..), _| is_kept(*unit, halved));
             }
         }
     }
@@ -113,20 +117,22 @@ impl Lines {
         self.patterns.lost()
     }
 
-    /// Every template with its numbers, by excess; `requests` of the question, and its rows by unit in the store.
-    pub fn judge(&self, requests: &Counts, store: &Store) -> Vec<Told> {
+    /// Every template with its numbers, by excess; `requests` of the question, and its rows by unit in the store. Where a
+    /// ramp has stages, requests and the store's rows are weighted by them already, and lines are by `weights`.
+    pub fn judge(&self, requests: &Counts, store: &Store, weights: &Weights) -> Vec<Told> {
         let templates = self.patterns.templates();
         let mut numbers: Map<u64, usize> = Map::default();
         for (number, template) in templates.iter().enumerate() {
             numbers.extend(template.members.iter().map(|member| (self.hash(member), number)));
         }
-        let by_unit = self.by_unit(&numbers);
+        let by_unit = self.by_unit(&numbers, weights);
+        let weight = self.mean_weights(&numbers, weights, templates.len());
         let dispersions = self.dispersions(&by_unit, store, templates.len());
-        let symptom = |(template, dispersion): (&Template, &f64)| {
+        let symptom = |((template, dispersion), weight): ((&Template, &f64), &[f64; 2])| {
             let [e_c, e_t] = template.entry.lines.map(|n| n as f64);
-            Symptom { e_t, e_c, dispersion: *dispersion }
+            Symptom { e_t: e_t * weight[1], e_c: e_c * weight[0], dispersion: *dispersion }
         };
-        let symptoms: Vec<Symptom> = templates.iter().zip(&dispersions).map(symptom).collect();
+        let symptoms: Vec<Symptom> = templates.iter().zip(&dispersions).zip(&weight).map(symptom).collect();
         let told = |judged: Judged| {
             let template = templates[judged.place].clone();
             let beside = template.members.iter().filter_map(|member| self.beside.get(&self.hash(member)));
@@ -142,15 +148,31 @@ impl Lines {
         judge(&symptoms, requests.n_t, requests.n_c).into_iter().map(told).collect()
     }
 
-    /// Lines by template, unit and arm.
-    fn by_unit(&self, numbers: &Map<u64, usize>) -> Map<(usize, u64, bool), f64> {
+    /// Weighted lines by template, unit and arm.
+    fn by_unit(&self, numbers: &Map<u64, usize>, weights: &Weights) -> Map<(usize, u64, bool), f64> {
         let mut found: Map<(usize, u64, bool), f64> = Map::default();
-        for ((hash, unit, treated), n) in &self.units {
+        for ((hash, unit, stratum, treated), n) in &self.units {
             if let Some(number) = numbers.get(hash) {
-                *found.entry((*number, *unit, *treated)).or_default() += f64::from(*n);
+                let weight = weights.of(*stratum, *treated);
+                *found.entry((*number, *unit, *treated)).or_default() += weight * f64::from(*n);
             }
         }
         found
+    }
+
+    /// What a line of each template counts for in each arm, control first: the mean over the units that are followed.
+    fn mean_weights(&self, numbers: &Map<u64, usize>, weights: &Weights, templates: usize) -> Vec<[f64; 2]> {
+        let mut sums = vec![[[0.0; 2]; 2]; templates];
+        for ((hash, _, stratum, treated), n) in &self.units {
+            if let Some(number) = numbers.get(hash) {
+                let [lines, weighted] = &mut sums[*number][usize::from(*treated)];
+                *lines += f64::from(*n);
+                *weighted += f64::from(*n) * weights.of(*stratum, *treated);
+            }
+        }
+        sums.into_iter()
+            .map(|arms| arms.map(|[lines, weighted]| if lines > 0.0 { weighted / lines } else { 1.0 }))
+            .collect()
     }
 
     /// How far lines of each template come in series of the same unit, in the arm where they do so more; 1 at least.
@@ -158,9 +180,13 @@ impl Lines {
         let followed = |unit: u64, treated: bool| is_kept(unit, self.halved) && store.keeps_all_of(unit, treated);
         let mut requests: Map<(u64, bool), f64> =
             by_unit.keys().map(|(_, unit, treated)| ((*unit, *treated), 0.0)).collect();
-        let mut all = [Sums::default(); 2];
+        let (mut all, balance) = ([Sums::default(); 2], store.scale().balance);
+        let mut begin = 0;
         for rows in store.rows().chunk_by(|a, b| a.subject == b.subject && a.treated == b.treated) {
-            let (unit, treated, n) = (rows[0].subject, rows[0].treated, rows.len() as f64);
+            let (unit, treated) = (rows[0].subject, rows[0].treated);
+            let places = begin..begin + rows.len() as u32;
+            begin = places.end;
+            let n: f64 = places.map(|at| balance[usize::from(store.lane(at))]).sum();
             if followed(unit, treated) {
                 all[usize::from(treated)].close(&Sums { n, ..Sums::default() });
                 if let Some(of_unit) = requests.get_mut(&(unit, treated)) {

@@ -28,7 +28,9 @@ pub mod search;
 pub mod spans;
 mod state;
 pub mod store;
+pub mod strata;
 pub mod symptom;
+pub mod tally;
 pub mod words;
 
 /// A map with a quick hash, seeded at random: names and values come from clients.

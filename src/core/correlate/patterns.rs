@@ -226,8 +226,11 @@ impl Cluster<'_> {
     /// The same number of words and the same first one, and at most a quarter of them different.
     fn takes(&self, words: &[&str]) -> bool {
         let first = &self.members[0];
+        if first.len() != words.len() || first[0] != words[0] {
+            return false;
+        }
         let different = first.iter().zip(words).filter(|(a, b)| a != b).count();
-        first.len() == words.len() && first[0] == words[0] && 4 * different <= words.len()
+        4 * different <= words.len()
     }
 
     /// Places where words vary: from eight different ones on, or a mask beside a word. (From three on, "established",

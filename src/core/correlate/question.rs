@@ -11,6 +11,7 @@ use super::gather::{Gather, Witness};
 use super::latency::{Thresholds, Values};
 use super::operation::Operations;
 use super::store;
+use super::strata::Stages;
 use crate::telemetry::{Definition, Row};
 
 /// Rows of the control without the event, of which one may be shown: those of every so many-th subject.
@@ -66,6 +67,8 @@ pub struct Question {
     pub harm_is_less: bool,
     /// Attributes that are looked at; `None`: all.
     pub attributes: Option<Vec<String>>,
+    /// What was served when.
+    pub stages: Stages,
 }
 
 /// Who is randomised is who decides together: a user, else a trace, else the row, which `otherwise` tells from others.
@@ -157,13 +160,14 @@ impl Question {
         let (name, trace) = (row.subject(), row.trace());
         gather.with_subject += u64::from(name.is_some());
         let subject = unit(name, trace, (at, gather.all.n_t.to_bits(), gather.all.n_c.to_bits()));
-        if !gather.count(subject, treated, event) {
+        let row_of = store::Row { subject, treated, event, stratum: self.stages.of(at), witness: 0 };
+        if !gather.count(&row_of) {
             return;
         }
         values(gather);
         let is_shown = if treated { event } else { !event && subject.is_multiple_of(SHOWN_OF) };
         let witness = is_shown.then(|| Witness { subject: name.map(Into::into), trace, at });
-        gather.keep(store::Row { subject, treated, event, witness: 0 }, witness);
+        gather.keep(row_of, witness);
     }
 
     /// Calls back with all that a row can be told by.

@@ -6,10 +6,11 @@
 //! "Nothing concentrates this harm" is an answer: then there is no explanation.
 
 use super::candidate::{Candidate, Predicate, candidates};
-use super::chance::ln_p_segment;
+use super::chance::{binomial_tail, ln_p_segment};
 use super::counts::{Counts, Dispersion, Split};
 use super::gain::gain;
 use super::store::Store;
+use super::tally::Mix;
 
 /// How a search is done.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +46,10 @@ const SAME: f64 = 0.9;
 pub struct Explanation {
     /// Which rows.
     pub predicate: Predicate,
-    /// Counts of the segment, among the rows that earlier explanations left.
+    /// Counts of the segment, among the rows that earlier explanations left; weighted where a ramp has stages.
     pub counts: Counts,
+    /// The same as rows and events.
+    pub rows: Counts,
     /// Counts of all rows that earlier explanations left.
     pub all: Counts,
     /// Its part of the whole excess; may be above 1 where the rest fares better than the control.
@@ -55,7 +58,7 @@ pub struct Explanation {
     pub gain: f64,
     /// log p, not yet multiplied by the number of tests.
     pub ln_p: f64,
-    /// Of how many segments this was the best.
+    /// By how many its p is multiplied: twice the values, or the pairs, that were tried.
     pub tests: usize,
     /// By which counts were divided.
     pub dispersion: Dispersion,
@@ -94,6 +97,7 @@ struct Round<'s> {
     store: &'s Store,
     rows: Vec<u32>,
     all: Counts,
+    mix: Mix,
     control_dispersion: f64,
     pause: fn(),
 }
@@ -102,18 +106,21 @@ impl<'s> Round<'s> {
     fn of_all(store: &'s Store, pause: fn()) -> Self {
         let rows: Vec<u32> = (0..store.len() as u32).collect();
         let control_dispersion = store.dispersion(false, rows.iter().copied());
-        Self { store, all: store.counts(rows.iter().copied()), rows, control_dispersion, pause }
+        let all = store.tallied(rows.iter().copied());
+        Self { store, all: all.counts, mix: all.mix, rows, control_dispersion, pause }
     }
 
     /// Some of the rows. The control's dispersion stays that of all: fewer rows would only tell it less exactly.
     fn part(&self, keep: impl Fn(u32) -> bool) -> Self {
         let rows: Vec<u32> = self.rows.iter().copied().filter(|at| keep(*at)).collect();
-        Self { store: self.store, all: self.store.counts(rows.iter().copied()), rows, ..*self }
+        let all = self.store.tallied(rows.iter().copied());
+        Self { store: self.store, all: all.counts, mix: all.mix, rows, ..*self }
     }
 
     /// Dispersions of a segment and the rest: of the control, or the treatment's own where that is greater (the treatment
     /// as a whole would not do: the harm itself inflates it).
-    fn dispersion(&self, predicate: &Predicate) -> Dispersion {
+    fn dispersion(&self, candidate: &Candidate) -> Dispersion {
+        let predicate = &candidate.predicate;
         let first = self.store.first_treated() as u32;
         let treated = &self.rows[self.rows.partition_point(|at| *at < first)..];
         let rows = treated.iter().copied();
@@ -128,11 +135,12 @@ impl<'s> Round<'s> {
             }
             _ => self.store.dispersions(true, rows, |at| predicate.matches(self.store, at)),
         };
-        let at_least = |d: f64| {
-            let d = d.max(self.control_dispersion);
+        let at_least = |d: f64, mix: &Mix| {
+            let d = d.max(self.control_dispersion * mix.spread(&self.mix));
             if d > 0.0 { d } else { 1.0 }
         };
-        Dispersion { inside: at_least(inside), outside: at_least(outside) }
+        let rest = self.mix.without(&candidate.mix);
+        Dispersion { inside: at_least(inside, &candidate.mix), outside: at_least(outside, &rest) }
     }
 
     fn ln_p(&self, candidate: &Candidate, split: &Split, dispersion: Dispersion) -> f64 {
@@ -154,19 +162,19 @@ impl<'s> Round<'s> {
         if least > 0.0 && self.ln_p(candidate, &split, at_least) > line + SLACK {
             return None;
         }
-        let dispersion = self.dispersion(&candidate.predicate);
+        let dispersion = self.dispersion(candidate);
         let ln_p = self.ln_p(candidate, &split, dispersion);
         Some(Weighed { candidate: candidate.clone(), gain, ln_p, dispersion })
     }
 
     /// Candidates that could be shown, where their log p is up to a line: enough events of the treatment, and a pair is
     /// about enough of the excess.
-    fn weigh_all(&self, candidates: &[Candidate], excess: f64, line: f64) -> Vec<Weighed> {
+    fn weigh_all(&self, candidates: &[Candidate], excess: f64, tests: &Tests) -> Vec<Weighed> {
         let least = super::candidate::EVENTS.max(LEAST_SHARE * excess);
         let shown =
             |c: &&Candidate| c.counts.e_t >= if c.predicate.0.len() > 1 { least } else { super::candidate::EVENTS };
-        let weighed = candidates.iter().filter(shown).filter_map(|c| self.weigh(c, line));
-        let mut weighed: Vec<Weighed> = weighed.filter(|w| w.ln_p <= line).collect();
+        let weighed = candidates.iter().filter(shown).filter_map(|c| self.weigh(c, tests.line(c)));
+        let mut weighed: Vec<Weighed> = weighed.filter(|w| w.ln_p <= tests.line(&w.candidate)).collect();
         // Equal gain: fewer values first, then the order of the attributes.
         let order = |w: &Weighed| (w.candidate.predicate.0.len(), w.candidate.predicate.clone());
         weighed.sort_by(|a, b| b.gain.total_cmp(&a.gain).then_with(|| order(a).cmp(&order(b))));
@@ -178,6 +186,7 @@ impl<'s> Round<'s> {
         let within = self.part(|at| parent.candidate.predicate.matches(self.store, at));
         let line = ln_alpha - (tried as f64).ln();
         within.weigh(&pair.candidate, line).is_some_and(|w| w.ln_p <= line)
+            || self.is_denser(&pair.candidate, parent, line)
     }
 
     /// Do two segments have the same rows, and the same events of the treatment.
@@ -192,10 +201,11 @@ impl<'s> Round<'s> {
         let (one, other) = (&one.predicate, &other.predicate);
         let mut both = [0.0; 2];
         let mut any = [0.0; 2];
+        let scale = self.store.scale();
         for at in &self.rows {
             let (a, b) = (one.matches(self.store, *at), other.matches(self.store, *at));
             let row = self.store.row(*at);
-            let weight = self.store.weight(row);
+            let weight = scale.weight(self.store.lane(*at));
             for kind in 0..=usize::from(row.treated && row.event) {
                 any[kind] += if a || b { weight } else { 0.0 };
                 both[kind] += if a && b { weight } else { 0.0 };
@@ -203,17 +213,59 @@ impl<'s> Round<'s> {
         }
         (0..2).all(|kind| both[kind] >= SAME * any[kind])
     }
+
+    /// Has a segment the same events of the treatment as another one, in fewer rows than chance explains.
+    fn is_denser(&self, one: &Candidate, other: &Weighed, line: f64) -> bool {
+        (self.pause)();
+        let [a, b] = [one.counts, other.candidate.counts];
+        if a.n_t >= b.n_t || a.e_t.min(b.e_t) < SAME * a.e_t.max(b.e_t) {
+            return false;
+        }
+        let (one, wide) = (&one.predicate, &other.candidate.predicate);
+        let scale = self.store.scale();
+        let first = self.rows.partition_point(|at| !self.store.row(*at).treated);
+        let (mut both, mut any) = (Counts::default(), 0.0);
+        for (place, at) in self.rows.iter().enumerate() {
+            let (a, b) = (one.matches(self.store, *at), wide.matches(self.store, *at));
+            let (weight, event) = (scale.weight(self.store.lane(*at)), self.store.row(*at).event);
+            if a && b {
+                both.add(place >= first, event, weight);
+            }
+            any += if place >= first && (a || b) && event { weight } else { 0.0 };
+        }
+        // Where the control's events are, too, a harm that multiplies them is not denser.
+        let share = (both.n_t / b.n_t).max((both.e_c + 0.5) / (b.e_c + 1.0));
+        let d = other.dispersion.inside;
+        both.e_t >= SAME * any && binomial_tail((both.e_t / d).floor(), (b.e_t / d).round_ties_even(), share) <= line
+    }
+}
+
+/// Of segments with the same harm the narrowest. The gain compares how events fall on the arms, so rows without any event
+/// hardly change it: a region looks as guilty as the one country in it where everything happens. Of two segments that
+/// share their events of the treatment, the one is named that has fewer rows, if it has more of the events than its part of
+/// the other's rows explains.
+fn narrowest<'w>(round: &Round, best: &'w Weighed, significant: &'w [Weighed], ln_alpha: f64) -> &'w Weighed {
+    let line = ln_alpha - (significant.len() as f64).ln();
+    let order = best.candidate.predicate.0.len();
+    let others = || significant.iter().filter(|w| w.candidate.predicate.0.len() == order);
+    let mut narrowest = best;
+    // Each step has fewer rows, so this ends.
+    while let Some(next) = others().find(|w| round.is_denser(&w.candidate, narrowest, line)) {
+        narrowest = next;
+    }
+    narrowest
 }
 
 /// Dispersions of a segment and the rest among the rows outside of `left`. The store must be sorted.
 pub fn dispersion_of(store: &Store, predicate: &Predicate, left: &Predicate) -> Dispersion {
-    let all = Round::of_all(store, || {});
-    all.part(|at| !left.matches(store, at)).dispersion(predicate)
+    let round = Round::of_all(store, || {}).part(|at| !left.matches(store, at));
+    let inside = round.rows.iter().copied().filter(|at| predicate.matches(store, *at));
+    round.dispersion(&Candidate::new(predicate.clone(), store.tallied(inside)))
 }
 
 /// The significant candidate that explains most, once pairs have been held against their parents.
 fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_alpha: f64) -> Option<Weighed> {
-    let best = significant.first()?;
+    let best = narrowest(round, significant.first()?, significant, ln_alpha);
     let tried = |parent: &Predicate| {
         let value = parent.0[0];
         candidates.iter().filter(|c| c.predicate.0.len() > 1 && c.predicate.0.contains(&value)).count()
@@ -229,6 +281,30 @@ fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_a
     Some(parents.first().copied().unwrap_or(best).clone())
 }
 
+/// By how much a p-value is corrected: half of alpha is for values, half for pairs, of which there are many more.
+#[derive(Debug, Clone, Copy)]
+struct Tests {
+    ln_alpha: f64,
+    of_order: [usize; 2],
+}
+
+impl Tests {
+    fn new(list: &[Candidate], ln_alpha: f64) -> Self {
+        let pairs = list.iter().filter(|c| c.predicate.0.len() > 1).count();
+        let values = list.len() - pairs;
+        Self { ln_alpha, of_order: if pairs == 0 { [values; 2] } else { [2 * values, 2 * pairs] } }
+    }
+
+    fn of(&self, candidate: &Candidate) -> usize {
+        self.of_order[usize::from(candidate.predicate.0.len() > 1)].max(1)
+    }
+
+    /// The log p up to which a candidate is significant.
+    fn line(&self, candidate: &Candidate) -> f64 {
+        self.ln_alpha - (self.of(candidate) as f64).ln()
+    }
+}
+
 /// Looks for the segments that explain the harm. The store must be sorted.
 pub fn search(store: &Store, how: &Search) -> Found {
     let mut round = Round::of_all(store, how.pause);
@@ -237,10 +313,10 @@ pub fn search(store: &Store, how: &Search) -> Found {
     let mut list = candidates(store, &round.rows, how.order, &mut pause);
     let tests = list.len();
     let ln_alpha = how.alpha.ln();
-    let line = ln_alpha - (tests as f64).ln();
+    let corrected = Tests::new(&list, ln_alpha);
     let control_dispersion = round.control_dispersion;
     let mut found = Found { explanations: Vec::new(), tests, all, control_dispersion, is_cut: false };
-    let mut significant = round.weigh_all(&list, excess, line);
+    let mut significant = round.weigh_all(&list, excess, &corrected);
     while found.explanations.len() < how.most && round.all.excess() >= LEAST_SHARE * excess {
         if !(how.has_time)() {
             found.is_cut = !significant.is_empty();
@@ -252,7 +328,7 @@ pub fn search(store: &Store, how: &Search) -> Found {
         let rest = round.part(|at| !chosen.matches(store, at));
         let before = std::mem::replace(&mut round, rest);
         list = candidates(store, &round.rows, how.order, &mut pause);
-        let left = round.weigh_all(&list, excess, line);
+        let left = round.weigh_all(&list, excess, &corrected);
         let goes_with = significant
             .iter()
             .map(|w| &w.candidate.predicate)
@@ -260,6 +336,7 @@ pub fn search(store: &Store, how: &Search) -> Found {
             .filter(|p| !left.iter().any(|w| w.candidate.predicate == **p))
             .cloned()
             .collect();
+        let tests = corrected.of(&best.candidate);
         found.explanations.push(explain(best, before.all, excess, tests, same_as, goes_with));
         significant = left;
     }
@@ -303,6 +380,7 @@ fn explain(
     Explanation {
         predicate: candidate.predicate,
         counts: candidate.counts,
+        rows: candidate.rows,
         all,
         share,
         gain,

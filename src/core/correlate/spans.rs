@@ -44,6 +44,8 @@ pub struct Root {
     pub trace: Uuid,
     /// Of the treatment.
     pub treated: bool,
+    /// In which stage of a ramp.
+    pub stratum: u8,
     /// The span of the row, if it is one; else 0.
     pub span: u64,
     /// Who it belongs to (`question::unit`).

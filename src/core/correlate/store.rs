@@ -6,7 +6,8 @@
 //! without an event are a class, and when a class is full the share of subjects that it keeps is halved. What is left
 //! stands for as many more. Memory is (2 bytes an attribute + 16) a row.
 
-use super::counts::Counts;
+use super::strata::Weights;
+use super::tally::{LANES, Scale, Table, Tallied};
 
 /// Most rows that are kept of each class.
 pub const CLASS_ROWS: usize = 200_000;
@@ -15,29 +16,6 @@ pub const CLASS_ROWS: usize = 200_000;
 pub const NONE: u16 = 0;
 /// Code of all values for which there was no room: counted, never an explanation.
 pub const OTHER: u16 = 1;
-
-/// Kept rows by class.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Tally([u32; 4]);
-
-impl Tally {
-    /// Adds a row of a class.
-    #[inline]
-    pub fn add(&mut self, class: u8) {
-        self.0[usize::from(class & 3)] += 1;
-    }
-
-    /// Kept rows of all classes.
-    pub fn kept(&self) -> u32 {
-        self.0.iter().sum()
-    }
-
-    /// The counts that they stand for, by the weights of `Store::weights`.
-    pub fn counts(&self, weights: [f64; 4]) -> Counts {
-        let of = |class: usize| f64::from(self.0[class]) * weights[class];
-        Counts::new(of(2) + of(3), of(3), of(0) + of(1), of(1))
-    }
-}
 
 /// One row as it comes in; `subject` is a hash that is spread evenly (of the targeting key, else the trace, else the row).
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +26,8 @@ pub struct Row {
     pub treated: bool,
     /// Has the event.
     pub event: bool,
+    /// In which stage of a ramp (`strata::Stages`).
+    pub stratum: u8,
     /// What shows it to a person, by number; 0 for nothing.
     pub witness: u32,
 }
@@ -57,8 +37,10 @@ pub struct Row {
 pub struct Store {
     rows: Vec<Row>,
     columns: Vec<Vec<u16>>,
-    /// Of each row its class, once they are sorted.
-    classes: Vec<u8>,
+    /// Of each row its lane (`tally`), once they are sorted.
+    lanes: Vec<u8>,
+    strata: usize,
+    balance: Weights,
     cap: usize,
     /// Halvings of each class, and its rows.
     halved: [u32; 4],
@@ -80,8 +62,17 @@ impl Store {
     /// An empty store of so many attributes, that keeps at most `cap` rows of each class.
     pub fn new(attributes: usize, cap: usize) -> Self {
         let columns = vec![Vec::new(); attributes];
-        let classes = Vec::new();
-        Self { rows: Vec::new(), columns, classes, cap: cap.max(1), halved: [0; 4], held: [0; 4], sorted: true }
+        Self {
+            rows: Vec::new(),
+            columns,
+            lanes: Vec::new(),
+            strata: 1,
+            balance: Weights::default(),
+            cap: cap.max(1),
+            halved: [0; 4],
+            held: [0; 4],
+            sorted: true,
+        }
     }
 
     /// Would a row be kept.
@@ -105,6 +96,7 @@ impl Store {
         for (column, index) in self.columns.iter_mut().zip(0..) {
             column.push(codes.get(index).copied().unwrap_or(NONE));
         }
+        self.strata = self.strata.max(usize::from(row.stratum) + 1);
         self.sorted = false;
         self.held[class] += 1;
         while self.held[class] > self.cap && self.halved[class] < 63 {
@@ -145,7 +137,7 @@ impl Store {
     pub fn control_rows(&self, attribute: usize, codes: usize) -> Vec<f64> {
         let mut rows = vec![0.0; codes];
         for (row, code) in self.rows.iter().zip(&self.columns[attribute]).filter(|(row, _)| !row.treated) {
-            rows[usize::from(*code)] += self.weight(*row);
+            rows[usize::from(*code)] += 2.0_f64.powi(self.halved[class(false, row.event)] as i32);
         }
         rows
     }
@@ -174,9 +166,14 @@ impl Store {
         self.held[full] = self.rows.iter().filter(|r| class(r.treated, r.event) == full).count();
     }
 
+    /// From now on a row counts by its stage.
+    pub fn balance(&mut self, weights: Weights) {
+        self.balance = weights;
+    }
+
     /// Puts the rows of each subject side by side, control first: what everything that reads them needs.
     pub fn sort(&mut self) {
-        if self.sorted && self.classes.len() == self.rows.len() {
+        if self.sorted && self.lanes.len() == self.rows.len() {
             return;
         }
         let mut order: Vec<u32> = (0..self.rows.len() as u32).collect();
@@ -185,7 +182,8 @@ impl Store {
         for column in &mut self.columns {
             *column = order.iter().map(|at| column[*at as usize]).collect();
         }
-        self.classes = self.rows.iter().map(|r| class(r.treated, r.event) as u8).collect();
+        let lane = |r: &Row| usize::from(r.stratum) * LANES + class(r.treated, r.event);
+        self.lanes = self.rows.iter().map(|r| lane(r) as u8).collect();
         self.sorted = true;
     }
 
@@ -216,20 +214,24 @@ impl Store {
         self.columns[attribute][at as usize]
     }
 
-    /// How many rows a kept one stands for.
-    pub fn weight(&self, row: Row) -> f64 {
-        2.0_f64.powi(self.halved[class(row.treated, row.event)] as i32)
+    /// Lanes that rows can have.
+    pub fn lanes(&self) -> usize {
+        LANES * self.strata
     }
 
-    /// How many rows a kept one stands for, by class: control, control with the event, treatment, treatment with it.
-    pub fn weights(&self) -> [f64; 4] {
-        self.halved.map(|halved| 2.0_f64.powi(halved as i32))
+    /// What a row of each lane stands for.
+    pub fn scale(&self) -> Scale {
+        let lanes = 0..self.lanes();
+        Scale {
+            rows: lanes.clone().map(|lane| 2.0_f64.powi(self.halved[lane % LANES] as i32)).collect(),
+            balance: lanes.map(|lane| self.balance.of((lane / LANES) as u8, lane % LANES >= 2)).collect(),
+        }
     }
 
-    /// The class of a row, in the order of `weights`.
+    /// The lane of a row.
     #[inline]
-    pub fn class(&self, at: u32) -> u8 {
-        self.classes[at as usize]
+    pub fn lane(&self, at: u32) -> u8 {
+        self.lanes[at as usize]
     }
 
     /// The codes of an attribute, of all rows.
@@ -248,11 +250,12 @@ impl Store {
         &self.rows
     }
 
-    /// Counts of some rows.
-    pub fn counts(&self, rows: impl Iterator<Item = u32>) -> Counts {
-        let mut tally = Tally::default();
-        rows.for_each(|at| tally.add(self.class(at)));
-        tally.counts(self.weights())
+    /// What some rows say.
+    pub fn tallied(&self, rows: impl Iterator<Item = u32>) -> Tallied {
+        let mut table = Table::new(1, self.lanes());
+        rows.for_each(|at| table.add(0, self.lane(at)));
+        let all = table.cells().next().map(|(_, lanes)| self.scale().read(lanes));
+        all.unwrap_or_else(|| self.scale().read(&[]))
     }
 
     /// Were rows let go, so that counts are estimates.
@@ -279,12 +282,13 @@ impl Store {
         inside: impl Fn(u32) -> bool,
     ) -> [f64; 2] {
         let halved = self.halved[class(treated, false)].max(self.halved[class(treated, true)]);
+        let balance = self.scale().balance;
         let mut sums = [Sums::default(); 2];
-        let mut of_subject = [(0_u32, 0_u32); 2];
+        let mut of_subject = [(0.0, 0.0); 2];
         let mut last = None;
-        let mut close = |of_subject: &mut [(u32, u32); 2]| {
-            for (sums, (n, e)) in sums.iter_mut().zip(std::mem::take(of_subject)).filter(|(_, (n, _))| *n > 0) {
-                sums.close(&Sums { n: f64::from(n), e: f64::from(e), ..Sums::default() });
+        let mut close = |of_subject: &mut [(f64, f64); 2]| {
+            for (sums, (n, e)) in sums.iter_mut().zip(std::mem::take(of_subject)).filter(|(_, (n, _))| *n > 0.0) {
+                sums.close(&Sums { n, e, ..Sums::default() });
             }
         };
         for at in rows {
@@ -296,9 +300,10 @@ impl Store {
                 close(&mut of_subject);
                 last = Some(row.subject);
             }
+            let weight = balance[usize::from(self.lane(at))];
             let (n, e) = &mut of_subject[usize::from(!inside(at))];
-            *n += 1;
-            *e += u32::from(row.event);
+            *n += weight;
+            *e += if row.event { weight } else { 0.0 };
         }
         close(&mut of_subject);
         sums.map(|sums| sums.dispersion())

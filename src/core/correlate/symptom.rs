@@ -77,6 +77,8 @@ pub struct Occurrence {
     pub events: f64,
     /// Those of the treatment.
     pub events_t: f64,
+    /// Its rows with the event as they are, control first; all others are weighted where a ramp has stages.
+    pub requests: [f64; 2],
     /// Sum over subjects of the square of its rows.
     pub squares: f64,
 }

@@ -8,6 +8,7 @@ use flagscope_core::correlate::operation::Operations;
 use flagscope_core::correlate::patterns::Patterns;
 use flagscope_core::correlate::question::{Question, Seen, Uuid};
 use flagscope_core::correlate::search::Search;
+use flagscope_core::correlate::strata::Stages;
 use flagscope_core::correlate::{Value, mask, words};
 use flagscope_core::sketch::Sketch;
 use flagscope_core::telemetry::{Definition, Filter, MetricKind, Row, Scalar, Signal};
@@ -119,7 +120,8 @@ fn question() -> Question {
     let metric =
         Definition { event: Some(event), ..Definition::new(MetricKind::Proportion, Signal::Span, Filter::default()) };
     let [flag, treatment, control] = ["checkout", "on", "off"].map(str::to_owned);
-    Question { flag, treatment, control, metric, harm_is_less: false, attributes: None }
+    let stages = Stages::default();
+    Question { flag, treatment, control, metric, harm_is_less: false, attributes: None, stages }
 }
 
 fn ask(requests: &[Request], memory: usize) -> (Gather, Answer) {

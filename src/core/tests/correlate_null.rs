@@ -7,6 +7,7 @@ use flagscope_core::correlate::lines::{Line, Lines};
 use flagscope_core::correlate::question::Uuid;
 use flagscope_core::correlate::spans::{Root, Sent, Spans, TRACES};
 use flagscope_core::correlate::store::{Row, Store};
+use flagscope_core::correlate::strata::Weights;
 
 const ALPHA: f64 = 0.05;
 const SETS: u64 = 100;
@@ -60,7 +61,7 @@ fn traces(seed: u64, slower: f64) -> Spans {
         child(&mut spans, 4, 0.005, random.share() < 0.03 * pace);
         let seconds = (at - base) as f64 / 1e9;
         spans.add(trace, None, Sent { id: 1, parent: 0, operation: 1, start: base, seconds, is_error: false });
-        spans.add_root(Root { trace, treated, span: 1, unit: Random(user).next(), at: base });
+        spans.add_root(Root { trace, treated, stratum: 0, span: 1, unit: Random(user).next(), at: base });
     }
     spans
 }
@@ -102,7 +103,7 @@ fn traces_that_are_too_many_go_whole() {
             let span = Sent { id, parent: id - 1, operation: id as u32, start: 0, seconds: 1.0, is_error: false };
             spans.add(trace, (id > 1).then_some(true), span);
         }
-        spans.add_root(Root { trace, treated: true, span: 1, unit: request, at: 0 });
+        spans.add_root(Root { trace, treated: true, stratum: 0, span: 1, unit: request, at: 0 });
     }
     let (traces, _) = spans.traces(|| {});
     assert!(spans.is_sampled() && traces.len() <= TRACES && traces.len() > TRACES / 4, "{}", traces.len());
@@ -119,18 +120,26 @@ fn harmless_log_lines_are_not_explained() {
             let user = random.below(400);
             let treated = Random(user + seed * 31).below(5) == 0;
             let unit = Random(user).next();
-            store.push(Row { subject: unit, treated, event: false, witness: 0 }, &[]);
+            store.push(Row { subject: unit, treated, event: false, stratum: 0, witness: 0 }, &[]);
             requests.add(treated, false, 1.0);
             if random.share() < 0.05 {
                 let body = format!("template {}", char::from(b'a' + random.below(20) as u8));
                 // Retries: the same line again and again.
                 for at in 0..=random.below(6) {
-                    lines.add(Line { body: &body, treated, unit, at: at as i64, severity: Some(17), trace: None });
+                    lines.add(Line {
+                        body: &body,
+                        treated,
+                        stratum: 0,
+                        unit,
+                        at: at as i64,
+                        severity: Some(17),
+                        trace: None,
+                    });
                 }
             }
         }
         store.sort();
-        let told = lines.judge(&requests, &store);
+        let told = lines.judge(&requests, &store, &Weights::default());
         told.iter().any(|t| t.judged.excess > 0.0 && t.judged.ln_p_adjusted <= ALPHA.ln())
     });
     let n = found.count();

@@ -86,7 +86,7 @@ fn rows(name: &str, event: impl Fn(&str) -> bool, first: usize) -> (Vec<String>,
         let cells: Vec<&str> = line.split(',').collect();
         let subject = cells[0].parse().expect("a subject");
         let codes: Vec<u16> = kept.iter().map(|i| cells[first + i].parse::<u16>().expect("a code") + 2).collect();
-        store.push(Row { subject, treated: cells[1] == "1", event: event(cells[2]), witness: 0 }, &codes);
+        store.push(Row { subject, treated: cells[1] == "1", event: event(cells[2]), stratum: 0, witness: 0 }, &codes);
     }
     store.sort();
     (kept.into_iter().map(|i| names[i].clone()).collect(), store)
@@ -239,7 +239,10 @@ fn latency_agrees_with_the_reference() {
         let mut store = Store::new(names.len(), CLASS_ROWS);
         for (row, event) in cells.iter().zip(&events) {
             let codes: Vec<u16> = row[3..].iter().map(|code| *code as u16 + 2).collect();
-            store.push(Row { subject: row[0] as u64, treated: row[1] == 1.0, event: *event, witness: 0 }, &codes);
+            store.push(
+                Row { subject: row[0] as u64, treated: row[1] == 1.0, event: *event, stratum: 0, witness: 0 },
+                &codes,
+            );
         }
         store.sort();
         let found = search(&store, &Search::default());
