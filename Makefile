@@ -7,11 +7,12 @@ export PG_CONFIG
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
 
-demo: build ## start a private PostgreSQL with flagscope and run the tour of examples/demo
+demo: build ## start a private PostgreSQL with flagscope, the gateway beside it, and run the tour of examples/demo
+	@tools/build shop
 	@tools/cluster start demo
 	@eval "$$(tools/cluster env demo)" && examples/demo
 
-demo-stop: ## stop the demo's PostgreSQL and remove its data
+demo-stop: ## stop the demo's gateway and PostgreSQL, and remove its data
 	@tools/cluster destroy demo
 
 check: build ## run all tests

@@ -21,7 +21,7 @@ SELECT flagscope.create_guardrail('new-checkout', 'checkout errors', name => 'er
 
 -- Stages of seconds, so that nobody waits; the default is ten minutes.
 SELECT flagscope.create_rollout('new-checkout', treatment => 'on', control => 'off', stages => '{1, 5, 25, 50, 100}',
-    min_duration => '3 seconds', min_sample => 20);
+    min_duration => '4 seconds', min_sample => 20);
 
 -- The flags of the recorded samples. Without them status() would say that their rows count for nobody.
 SELECT flagscope.create_flag('theme', '{"blue": "#00f"}', 'blue', 'string'),

@@ -1,13 +1,18 @@
 -- Every number that the demo prints and that is not a function or view of flagscope itself. Look at them with psql.
 
--- The shop's requests, with the commit that brought each in, and whether the new path was overloaded: the simulator's
--- truth, which no guardrail reads.
+CREATE SCHEMA shop;
+
+-- The shop's requests, with the commit that brought each in, the share served at its time, and whether it met the
+-- overloaded path: from the first time-out on, whoever takes that path with this app from this country. No guardrail
+-- reads this.
 CREATE VIEW shop.request AS
 SELECT t.ts, pg_xact_commit_timestamp(t.xmin) AS committed_at, t.subject, t.flags ->> 'new-checkout' AS variant,
-    t.value AS duration, t.is_error, (t.attributes #>> '{shop,run,batch}')::integer AS batch,
-    (t.attributes #>> '{shop,run,percent}')::numeric AS percent,
-    (t.attributes #>> '{shop,run,percent}')::numeric > 15 AND t.flags ->> 'new-checkout' = 'on'
-        AND t.attributes @> '{"country": "DE", "app_version": "2.4"}' AS overloaded
+    t.value AS duration, t.is_error,
+    coalesce((SELECT trim_scale(a.percent) FROM flagscope.allocation a
+        WHERE a.flag = 'new-checkout' AND a.valid @> t.ts), 0) AS percent,
+    t.flags ->> 'new-checkout' = 'on' AND t.attributes @> '{"country": "DE", "app_version": "2.4"}'
+        AND t.ts >= (SELECT min(e.ts) FROM flagscope.telemetry e WHERE e.signal = 'span' AND e.service = 'shop'
+            AND e.is_error AND e.attributes ->> 'error.type' = 'GatewayTimeout') AS overloaded
 FROM flagscope.telemetry t
 WHERE t.signal = 'span' AND t.service = 'shop';
 
@@ -45,10 +50,12 @@ WITH rollout AS (
 ), verdict AS (
     SELECT string_agg(rpad(s.state::text, 13), '' ORDER BY s.guardrail_id) AS words FROM flagscope.guardrail_status s
 )
-SELECT extract(epoch FROM statement_timestamp() - r.started_at) AS seconds, p.percent, s.requests, s.errors_off,
-    s.errors_on, flagscope.quantile(s.durations_off, 0.95) AS p95_off,
+SELECT extract(epoch FROM statement_timestamp() - r.started_at) AS seconds,
+    trim_scale(coalesce(f.percent, 0)) AS percent, s.requests, s.errors_off, s.errors_on,
+    flagscope.quantile(s.durations_off, 0.95) AS p95_off,
     flagscope.quantile(s.durations_on, 0.95) AS p95_on, v.words AS guardrails
-FROM rollout r, seen s, verdict v, shop.payment p;
+FROM rollout r, seen s, verdict v, flagscope.flag_state f
+WHERE f.flag = 'new-checkout' AND f.environment = 'production';
 
 -- From the commit of the first bad batch to the commit of the rollback.
 CREATE VIEW shop.delay AS
@@ -82,7 +89,8 @@ SELECT q.percent, q.variant, count(DISTINCT q.subject) AS users, count(*) AS req
     round(1000 * flagscope.quantile(flagscope.tdigest(q.duration), 0.50)) AS "p50 ms",
     round(1000 * flagscope.quantile(flagscope.tdigest(q.duration), 0.95)) AS "p95 ms",
     round(1000 * flagscope.quantile(flagscope.tdigest(q.duration), 0.99)) AS "p99 ms"
-FROM shop.request q GROUP BY q.percent, q.variant ORDER BY min(q.batch), q.variant;
+FROM shop.request q, flagscope.rollout r WHERE q.ts >= r.started_at
+GROUP BY q.percent, q.variant ORDER BY min(q.ts), q.variant;
 
 -- Second by second: the share served, and the error rate of those who got "on".
 CREATE VIEW shop.chart AS
@@ -95,7 +103,7 @@ FROM (
         count(*) FILTER (WHERE q.variant = 'on') AS requests_on,
         avg(q.is_error::integer) FILTER (WHERE q.variant = 'off') AS errors_off,
         avg(q.is_error::integer) FILTER (WHERE q.variant = 'on') AS errors_on
-    FROM shop.request q, flagscope.rollout r GROUP BY 1
+    FROM shop.request q, flagscope.rollout r WHERE q.ts >= r.started_at GROUP BY 1
 ) s ORDER BY s.second;
 
 -- What every user of the shop would get now.

@@ -108,5 +108,5 @@ AS $$
         w.rollout_id);
 $$;
 COMMENT ON FUNCTION _flagscope.wait_message(_flagscope.told_wait, text, text) IS
-    'what keeps a ramp waiting, or no longer does, for those who are told: event approval_awaited, waiting, unguarded or '
-    'over; severity, sentence, link';
+    'what keeps a ramp waiting, or no longer does, for those who are told: event approval_awaited, waiting, '
+    'unguarded or over; severity, sentence, link';

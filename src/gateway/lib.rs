@@ -37,12 +37,7 @@ pub struct Running {
 
 /// Starts a gateway. The error is what somebody has to change before it can serve; a database that is away is none.
 pub async fn start(config: Config) -> Result<Running, String> {
-    let mut environments = vec![config.environment.clone()];
-    for environment in config.keys.iter().flat_map(|key| &key.environments) {
-        if !environments.contains(environment) {
-            environments.push(environment.clone());
-        }
-    }
+    let environments = environments(&config);
     let gateway = Arc::new(Gateway::new(config, Flags::new(environments))?);
     let tls = Tls::new(&gateway.config)?.map(Arc::new);
     restore(&gateway);
@@ -94,6 +89,20 @@ impl Running {
     pub fn announce_end(&self) {
         self.gateway.ending.store(true, std::sync::atomic::Ordering::Relaxed);
     }
+}
+
+/// Those that are served to everybody, then those of keys; an empty name is the server's own.
+fn environments(config: &Config) -> Vec<String> {
+    let mut environments = config.environments.clone();
+    if environments.is_empty() {
+        environments.push(String::new());
+    }
+    for environment in config.keys.iter().flat_map(|key| &key.environments) {
+        if !environments.contains(environment) {
+            environments.push(environment.clone());
+        }
+    }
+    environments
 }
 
 /// Takes the flags of the snapshot, if there is one.

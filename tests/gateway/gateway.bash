@@ -68,3 +68,35 @@ release() { # by a word, since those who were started meanwhile have the pipe op
   exec 4>&-
   wait "$holder"
 }
+
+# Installs the packages of requirements.txt once; venv= is where.
+python_clients() {
+  venv=$TOOLS_HOME/gateway-$(cksum <"$ROOT/tests/gateway/requirements.txt" | cut -d' ' -f1)
+  [ -e "$venv/.complete" ] || { python3 -m venv --clear "$venv" && timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check \
+    --retries 1 -r "$ROOT/tests/gateway/requirements.txt" && touch "$venv/.complete"; } >/dev/null 2>&1
+}
+
+# cases_of_flagd v2|v3: imports the flags of flagd's cases with a bucketing; prints each case as JSON with what SQL answers.
+cases_of_flagd() {
+  psql -XAtq -v ON_ERROR_STOP=1 -v folder="$ROOT/tests/data/flagd-cases" -v bucketing="$1" <<'SQL'
+\setenv FOLDER :folder
+\set set `cat "$FOLDER/flagsets.json"`
+\set cases `cat "$FOLDER/cases.json"`
+SET flagscope.bucketing = :'bucketing';
+SELECT count(*) AS imported FROM flagscope.import_flagd(:'set'::jsonb -> 'testkit') \gset
+SELECT jsonb_build_object('flag', c.flag, 'type', c.type, 'default', c.preset, 'context', c.context, 'value', CASE c.type
+        WHEN 'boolean' THEN to_jsonb(flagscope.evaluate_boolean(c.flag, NULL, c.preset::boolean, c.context))
+        WHEN 'string' THEN to_jsonb(flagscope.evaluate_string(c.flag, NULL, c.preset #>> '{}', c.context))
+        WHEN 'integer' THEN to_jsonb(flagscope.evaluate_integer(c.flag, NULL, c.preset::bigint, c.context))
+        WHEN 'float' THEN to_jsonb(flagscope.evaluate_number(c.flag, NULL, c.preset::float8, c.context))
+        ELSE flagscope.evaluate_object(c.flag, NULL, c.preset, c.context) END,
+    'variant', e.variant, 'reason', e.reason, 'error', e.error_code)
+FROM (SELECT DISTINCT c ->> 'flag_key' AS flag, c ->> 'type' AS type, c -> 'default' AS preset, c -> 'context' AS context
+      FROM jsonb_array_elements(:'cases') c WHERE c ->> 'flagset' = 'testkit') c
+    JOIN flagscope.flag_definition f ON f.key = c.flag
+    -- A client that asks for another type gets TYPE_MISMATCH, which evaluate() without a type does not say.
+        AND f.value_type = CASE c.type WHEN 'float' THEN 'number' ELSE c.type END::flagscope.value_type,
+    LATERAL flagscope.evaluate(c.flag, NULL, c.context) e
+ORDER BY 1;
+SQL
+}

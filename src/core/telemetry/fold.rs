@@ -429,7 +429,9 @@ mod tests {
         let mut targets = fold.targets("production", None, [("f", "on")].into_iter());
         let point = || Point(Signal::Span, "pay", None, None);
         // A cut is the first moment of what comes after it.
-        [19.0, 10.5, 15.0, 14.9, 12.0, 11.9].map(|s| fold.row(&mut targets, (s * 1e6) as i64, &point()));
+        for second in [19.0, 10.5, 15.0, 14.9, 12.0, 11.9] {
+            fold.row(&mut targets, (second * 1e6) as i64, &point());
+        }
         let pieces: Vec<_> =
             fold.finish().iter().map(|g| (g.first_ts, g.state.last_ts, g.state.n, g.bucket)).collect();
         let bucket = BUCKET_MICROS;

@@ -45,6 +45,7 @@ fn bare(signal: Signal, ts: i64, name: &str) -> Row {
         flags: None,
         environment: None,
         service: None,
+        instance: None,
         severity: None,
         is_error: None,
         trace_id: None,

@@ -111,6 +111,7 @@ fn a_span_in_full() {
         flags: None,
         environment: Some("production".into()),
         service: Some("checkout".into()),
+        instance: Some("checkout-7d9f".into()),
         severity: None,
         is_error: Some(false),
         trace_id: Some(TRACE),

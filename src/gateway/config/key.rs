@@ -129,9 +129,10 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         "environment",
-        "the environment whose flags are served; empty: the server's setting flagscope.environment",
-        |c, text| put(&mut c.environment, Ok(text.to_owned())),
-        |c| c.environment.clone(),
+        "the environments whose flags are served: the first to those who name none, the others by flagd-selector; empty: the \
+         server's setting flagscope.environment",
+        |c, text| put(&mut c.environments, Ok(list(text))),
+        |c| c.environments.join(","),
     ),
     key(
         "flags.poll",

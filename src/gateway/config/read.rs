@@ -178,10 +178,12 @@ mod tests {
     #[test]
     fn a_file_is_read_key_by_key() {
         let mut config = Config::default();
-        let text =
-            "environment = 'staging'\n[listen]\nofrep = ['0.0.0.0:80', '[::]:80']\n[limits]\nconnections = 5\n";
+        let text = "environment = ['staging', 'b']\n[listen]\nofrep = ['0.0.0.0:80', '[::]:80']\n[limits]\nconnections = 5\n";
         from_file(&mut config, text, &|_| None).unwrap();
-        assert_eq!((config.environment.as_str(), config.ofrep.len(), config.connections), ("staging", 2, 5));
+        assert_eq!(
+            (config.environments.join("+"), config.ofrep.len(), config.connections),
+            ("staging+b".to_owned(), 2, 5)
+        );
         let problem = |text| from_file(&mut Config::default(), text, &|_| None).unwrap_err();
         assert_eq!(problem("[flags]\npol = '1s'"), "flags.pol is no key; see --help");
         assert!(problem("flags = [").contains("line 1"));
