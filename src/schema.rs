@@ -280,18 +280,17 @@ extension_sql_file!("../sql/api/actor.sql", name = "actor_api", requires = ["cha
 extension_sql_file!(
     "../sql/api/environment.sql",
     name = "environment_api",
-    requires = ["actor_api", flag::exchange::check_document]
+    requires = ["actor_api", exchange::check_document]
 );
 extension_sql_file!(
     "../sql/api/flag.sql",
     name = "flag_api",
-    requires =
-        ["environment_api", flag::exchange::check_document, flag::exchange::check_schema, flag::exchange::check_rule]
+    requires = ["environment_api", exchange::check_document, exchange::check_schema, exchange::check_rule]
 );
 extension_sql_file!(
     "../sql/api/targeting.sql",
     name = "targeting_api",
-    requires = ["flag_api", flag::exchange::check_rule, flag::exchange::targeting_outcomes]
+    requires = ["flag_api", exchange::check_rule, exchange::targeting_outcomes, exchange::unknown_variants]
 );
 extension_sql_file!("../sql/api/variant.sql", name = "variant_api", requires = ["targeting_api"]);
 extension_sql_file!("../sql/api/segment.sql", name = "segment_api", requires = ["variant_api"]);
@@ -309,6 +308,7 @@ extension_sql_file!(
         kind::margin_setting,
         kind::tested_levels,
         kind::kind_problem,
+        kind::kind_takes
     ]
 );
 extension_sql_file!("../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
@@ -316,12 +316,7 @@ extension_sql_file!("../sql/api/policy.sql", name = "policy_api", requires = ["g
 extension_sql_file!(
     "../sql/api/evidence.sql",
     name = "evidence_api",
-    requires = [
-        "policy_api",
-        guardrail::scalar::alpha_share,
-        guardrail::scalar::alpha_left_at_start,
-        guardrail::scalar::alpha_half,
-    ]
+    requires = ["policy_api", scalar::alpha_share, scalar::alpha_left_at_start, scalar::alpha_half,]
 );
 extension_sql_file!("../sql/api/notice.sql", name = "notice_api", requires = ["evidence_api"]);
 extension_sql_file!("../sql/api/decision.sql", name = "decision_api", requires = ["notice_api"]);
@@ -367,7 +362,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/exchange.sql",
     name = "exchange_api",
-    requires = ["evaluate_api", flag::exchange::write_flagd, flag::exchange::read_flagd]
+    requires = ["evaluate_api", exchange::write_flagd, exchange::read_flagd]
 );
 extension_sql_file!(
     "../sql/api/otlp.sql",
@@ -380,22 +375,19 @@ extension_sql_file!("../sql/api/record.sql", name = "record_api", requires = ["s
 extension_sql_file!(
     "../sql/api/tick.sql",
     name = "tick_api",
-    requires = ["record_api", guardrail::pairing::is_shared, guardrail::pairing::comes_in_parts]
+    requires = ["record_api", pairing::is_shared, pairing::comes_in_parts]
 );
-extension_sql_file!(
-    "../sql/api/pair.sql",
-    name = "pair_api",
-    requires = ["tick_api", guardrail::pairing::advance_pairing]
-);
+extension_sql_file!("../sql/api/pair.sql", name = "pair_api", requires = ["tick_api", pairing::advance_pairing]);
 extension_sql_file!(
     "../sql/api/judge.sql",
     name = "judge_api",
     requires = [
         "pair_api",
-        guardrail::judge::step,
-        guardrail::scalar::is_due,
-        guardrail::scalar::newest_point,
-        guardrail::scalar::is_eventless,
+        judge::step,
+        scalar::is_due,
+        scalar::newest_point,
+        scalar::not_fresh,
+        scalar::is_eventless,
         kind::looks_back,
     ]
 );
@@ -432,11 +424,18 @@ extension_sql_file!(
 extension_sql_file!(
     "../sql/api/effect.sql",
     name = "effect_api",
-    requires = ["anomaly_api", kind::compared, kind::limited, kind::stage_quantile, kind::quantile_ratios]
+    requires = [
+        "anomaly_api",
+        kind::compared,
+        kind::limited,
+        kind::stage_quantile,
+        kind::quantile_ratios,
+        kind::effect_words
+    ]
 );
 extension_sql_file!("../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
 extension_sql_file!("../sql/api/wait.sql", name = "wait_api", requires = ["ramp_api"]);
-extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["ramp_api", lock::lockers]);
+extension_sql_file!("../sql/api/locked.sql", name = "locked_api", requires = ["wait_api", lock::lockers]);
 extension_sql_file!("../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
 extension_sql_file!("../sql/api/question.sql", name = "question_api", requires = ["reading_api"]);
 extension_sql_file!(
@@ -460,7 +459,14 @@ extension_sql_file!("../sql/api/explain.sql", name = "explain_api", requires = [
 extension_sql_file!(
     "../sql/api/report.sql",
     name = "report_api",
-    requires = ["explain_api", guardrail::replay::replay_strata]
+    requires = [
+        "explain_api",
+        guardrail::replay::replay_strata,
+        kind::value_words,
+        kind::level_words,
+        kind::counts_words,
+        kind::margin_words
+    ]
 );
 extension_sql_file!(
     "../sql/api/plan.sql",

@@ -84,7 +84,7 @@ DECLARE
                     AND seen_point.at = p.point) END AS seen,
             CASE WHEN p.point IS NOT NULL THEN (SELECT min(x.at) FROM _flagscope.anomaly_point x
                 WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point,
-            -- An alarm of the control begins its evidence anew: what it showed an hour of points ago still tells.
+            -- The control may be ahead: what it showed an hour of points ago still tells.
             CASE WHEN p.point IS NOT NULL THEN (SELECT max(x.score) FROM _flagscope.anomaly_point x
                 WHERE x.guardrail_id = g.id AND x.variant = r.control AND x.at > p.point - 6 * g.time_window
                     AND x.at <= p.point) END AS control_score

@@ -30,7 +30,7 @@ AS $$
         -- A health rule tells itself by its name in the state: "stale traffic 1795341117".
         WHEN d.action = 'warn' AND split_part(d.evidence ->> 'state', ' ', 2) = 'traffic' THEN 'silent'
         WHEN d.action = 'warn' THEN 'warning'
-        ELSE replace(_flagscope.decision_title(d.action::text, false, 0, 0), ' ', '_') END;
+        ELSE replace(_flagscope.decision_title(d.action::text, false, 0::numeric, 0::numeric), ' ', '_') END;
 $$;
 COMMENT ON FUNCTION _flagscope.decision_event(flagscope.decision) IS
     'what a decision is for those who are told: started, advanced, approved, paused, resumed, completed, warning, '
@@ -61,7 +61,7 @@ AS $$
             WHEN d.action = 'warn' THEN 'has a warning'
             WHEN d.action = 'approve' THEN format('was approved by %s', d.actor)
             ELSE concat(CASE WHEN d.shadow THEN '' ELSE 'was ' END,
-                _flagscope.decision_title(d.action::text, d.shadow, 0, 0),
+                _flagscope.decision_title(d.action::text, d.shadow, 0::numeric, 0::numeric),
                 CASE WHEN d.shadow THEN ' by a shadow rule' ELSE ' by ' || d.actor END,
                 CASE WHEN d.from_percent <> d.to_percent AND NOT d.shadow THEN
                     format(', from %s %% to %s %% of users', trim_scale(d.from_percent), trim_scale(d.to_percent)) END)
@@ -77,7 +77,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT _flagscope.message_fields('why'::text, 'info'::text,
         format('Why rollout %s of flag "%s" in %s was %s: %s', d.rollout_id, d.flag, d.environment,
-            _flagscope.decision_title(d.action::text, false, 0, 0), coalesce(finding, 'nothing was found')),
+            _flagscope.decision_title(d.action::text, false, 0::numeric, 0::numeric),
+            coalesce(finding, 'nothing was found')),
         d.rollout_id);
 $$;
 COMMENT ON FUNCTION _flagscope.why_message(flagscope.decision, text) IS

@@ -113,6 +113,24 @@ COMMENT ON FUNCTION _flagscope.take_paired(_flagscope.piece[], timestamptz, bool
     'notes how the arms come, and takes what is to be compared of that which waits: spans of which both arms are known '
     'to be there, by their start; what never found its other half is counted in pairing';
 
+CREATE FUNCTION _flagscope.widened(paired _flagscope.piece[]) RETURNS _flagscope.piece[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.merged_pieces(ARRAY(SELECT ROW(p.rollout_id, p.metric,
+            CASE WHEN l.rollout_id IS NULL THEN p.bucket
+                ELSE date_bin('10 minutes', p.bucket, timestamptz '2000-01-01 00:00:00+00') END,
+            p.epoch, p.treated, p.at_once, p.n, p.events, p.moments, p.histogram, p.first_ts,
+            p.last_ts)::_flagscope.piece
+        FROM unnest(paired) p LEFT JOIN (
+            SELECT o.rollout_id, o.metric FROM unnest(paired) o
+            GROUP BY o.rollout_id, o.metric HAVING count(DISTINCT o.bucket) > 60
+        ) l ON (l.rollout_id, l.metric) = (p.rollout_id, p.metric)));
+$$;
+COMMENT ON FUNCTION _flagscope.widened(_flagscope.piece[]) IS
+    'of more than ten minutes at once (a past that was sent late, ticks that had stopped) strata of ten minutes, as of '
+    'thin traffic: within one epoch the share is the same, so they are as valid, and a tick does not look 360 times '
+    'at an hour';
+
 CREATE FUNCTION _flagscope.pair_pieces(pieces _flagscope.piece[], at timestamptz, is_complete boolean)
 RETURNS _flagscope.pair[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -128,6 +146,9 @@ BEGIN
     END IF;
     IF cardinality(paired) = 0 THEN
         RETURN '{}';
+    END IF;
+    IF cardinality(paired) > 60 THEN
+        paired := _flagscope.widened(paired);
     END IF;
     RETURN (
         WITH span AS (

@@ -52,12 +52,13 @@ AS $$
         FROM ready y JOIN flagscope.rollout r ON r.id = y.id ORDER BY r.flag, r.environment, r.id DESC
     ), compared AS MATERIALIZED (
         SELECT r.id, r.treatment, r.control, m.name AS metric, _flagscope.comes_in_parts(m.kind::text) AS in_parts,
-            _flagscope.is_polled(m) AS is_polled, (step.percent / 100)::float8 AS share
+            _flagscope.is_polled(m) AS is_polled, (coalesce(step.percent, 0) / 100)::float8 AS share
         FROM ongoing y JOIN flagscope.rollout r ON r.id = y.id AND r.status <> 'completed'
-            JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
-                AND step.percent < 100
+            -- Stage 0 serves nobody: there is no step, but late rows.
+            LEFT JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
             JOIN flagscope.metric_definition m ON m.name IN (SELECT g.metric FROM flagscope.guardrail g
                 WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.comparison = 'control')
+        WHERE step.percent IS NULL OR step.percent < 100
     ), part AS MATERIALIZED (
         -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
         SELECT t.*, coalesce(t.first_ts >= o.started_at, false) AS of_rollout,

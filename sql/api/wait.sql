@@ -1,5 +1,5 @@
--- What keeps a ramp waiting for too long is told once, by a row of outbox (kind health), and once when it is over:
--- silence would look like a rollout that goes on.
+-- What keeps a ramp waiting for too long is told once, by a row of outbox (kind health, or approval), and once when it
+-- is over: silence would look like a rollout that goes on.
 
 CREATE FUNCTION _flagscope.waits(at timestamptz, tell_after interval)
 RETURNS TABLE (rollout_id bigint, what text, since timestamptz, is_due boolean, reason text)
@@ -93,7 +93,9 @@ BEGIN
     tell_after := _flagscope.setting_interval('rollout.tell_after');
     FOR told IN
         DELETE FROM _flagscope.told_wait x WHERE NOT EXISTS (SELECT FROM _flagscope.waits(tell_waits.at, tell_after) n
-            WHERE n.rollout_id = x.rollout_id AND n.what = x.what) RETURNING x.*
+            WHERE n.rollout_id = x.rollout_id AND n.what = x.what
+                -- Each visit of a stage asks anew.
+                AND (n.what NOT IN ('approval', 'stage') OR n.since = x.since)) RETURNING x.*
     LOOP
         PERFORM _flagscope.tell_wait(told, 'ok', tell_waits.at, 'over: ' || coalesce((SELECT 'the rollout is '
             || CASE WHEN r.stage > 0 AND r.status IN ('running', 'paused', 'held') THEN format('%s at stage %s (%s %%)',

@@ -7,5 +7,5 @@ WHERE n.nspname IN ('flagscope', '_flagscope', 'public') AND c.relkind = 'r'
     AND c.relname NOT IN ('tick_state', 'late_trace_state', 'alert', 'otlp_evaluation', 'watch')
 ORDER BY 1
 \gexec
-SELECT 'outbox payload', (payload - '{recorded_at,at}'::text[])::text FROM flagscope.outbox ORDER BY id;
+SELECT 'outbox payload', (payload - '{recorded_at,at,database}'::text[])::text FROM flagscope.outbox ORDER BY id;
 SELECT 'chunk', parent, chunk, lower, upper FROM flagscope.chunk ORDER BY parent, lower;

@@ -122,7 +122,7 @@ SELECT flagscope.create_metric('duration', 'mean', 'span', '{"name": "pay"}');
 SELECT flagscope.create_guardrail('stale', 'errors', stale_after => '2 seconds', grace => '1 second'),
   flagscope.create_guardrail('silent', 'errors', grace => '2 seconds'),
   flagscope.create_guardrail('window', 'duration', test => 'threshold', limit_value => 1e9, time_window => '3 seconds', min_sample => 1),
-  flagscope.create_guardrail('held', 'errors', action => 'hold');
+  flagscope.create_guardrail('held', 'errors', test => 'threshold', limit_value => 0.2, time_window => '3 seconds', min_sample => 1, action => 'hold');
 SELECT flagscope.create_change_freeze('until soon', since => now() - interval '1 minute', until => now() + interval '6 seconds', tag => 'frozen');
 UPDATE flagscope.flag_definition SET tags = '{frozen}' WHERE key = 'frozen';
 SELECT flagscope.start_rollout(flagscope.create_rollout(f, stages => '{50, 100}', min_duration => CASE f WHEN 'window' THEN '1 hour' ELSE '2 seconds' END::interval,

@@ -8,6 +8,11 @@
 /// An alarm comes at M = 10^4: on a series of minutes, a false one in a week.
 pub const ALARM: f64 = 4.0;
 
+/// A limited detector goes no further. Thus an alarm lasts as long as the points are unusual, and is over some 10 usual points
+/// later (the mean of ln e over uniform p is -0.30), however long the episode was. Nothing is reset at an alarm: the
+/// next point of an outage must not look as if all were well.
+pub const MOST: f64 = ALARM + 1.0;
+
 /// The e-value of a p-value, 1/4 p^(-1/2) + 1/20 p^(-4/5) + 1/2 (1 - p): each part has mean at most its weight, 1/2,
 /// 1/4 and 1/4 by their integrals.
 pub fn evidence(p: f64) -> f64 {
@@ -25,7 +30,7 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// Take the p-value of the next point (above 0, at most 1), without resetting.
+    /// Take the p-value of the next point (above 0, at most 1).
     pub fn push(&mut self, p: f64) {
         // log(1 + M) from log M without overflow.
         let log_one_more = if self.0 > 0.0 { self.0 + (-self.0).exp().ln_1p() } else { self.0.exp().ln_1p() };
@@ -42,10 +47,8 @@ impl Detector {
         self.0 / std::f64::consts::LN_10
     }
 
-    /// Restart after an alarm, so that the next alarm reports something new.
-    pub fn reset_after_alarm(&mut self) {
-        if self.score() >= ALARM {
-            *self = Self::default();
-        }
+    /// Forget evidence beyond [`MOST`].
+    pub fn limit(&mut self) {
+        self.0 = self.0.min(MOST * std::f64::consts::LN_10);
     }
 }

@@ -27,8 +27,8 @@ pub struct Sighting {
     pub minutes: f64,
 }
 
-/// The score that is an alarm: log10 of how many points of a width there are between two false ones. Above 4 the detector
-/// begins anew (`core::anomaly::detector`).
+/// The score that is an alarm: log10 of how many points of a width there are between two false ones, at most 4
+/// (`core::anomaly::detector`).
 pub fn alarm_score(every: f64, width: f64) -> f64 {
     (every / width).max(10.0).log10().min(4.0)
 }

@@ -164,6 +164,8 @@ pub fn not_fresh(arms: [Option<&Rhythm>; 2], stale_after: i64, at: i64) -> Optio
 pub(super) fn no_control(s: &Standing) -> Words {
     if s.needs_past() {
         "the control has no past to compare with yet: the next data of both is compared with what came now".into()
+    } else if s.status.rhythm_control.last.is_some() {
+        "data of both came, but none of the same time yet: it is compared once both of a span are there".into()
     } else {
         "no data of the control yet".into()
     }

@@ -48,7 +48,7 @@ pub use context::SUBJECT_KEYS;
 pub use evaluation::NAME as EVALUATION;
 use fault::Fault;
 pub use json::Json;
-pub use packed::{pack, unpack};
+pub use packed::{PACKED_VERSION, pack, unpack};
 pub use row::Row;
 use tree::Tree;
 

@@ -11,8 +11,8 @@ use crate::sketch::{Histogram, Sketch};
 use crate::telemetry::Signal;
 use crate::{Error, Kind, Result};
 
-/// The first byte: another form gets another one.
-const VERSION: u8 = 2;
+/// The first byte of packed rows: another form gets another one.
+pub const PACKED_VERSION: u8 = 2;
 
 /// The last time that OTLP can say, in microseconds: in the year 2554.
 const LAST: i64 = (u64::MAX / 1000) as i64;
@@ -22,7 +22,7 @@ const SIGNALS: [Signal; 4] = [Signal::Metric, Signal::Log, Signal::Span, Signal:
 /// Appends a row; into an empty buffer the version first.
 pub fn pack(out: &mut Vec<u8>, row: &Row) {
     if out.is_empty() {
-        out.push(VERSION);
+        out.push(PACKED_VERSION);
     }
     let mut writer = Writer { out, present: 0, place: 0 };
     writer.begin();
@@ -92,10 +92,10 @@ pub fn unpack(bytes: &[u8]) -> impl Iterator<Item = Result<Row>> {
     std::iter::from_fn(move || {
         if std::mem::take(&mut first) && !reader.rest.is_empty() {
             match reader.array::<1>() {
-                Ok([VERSION]) => {}
+                Ok([PACKED_VERSION]) => {}
                 Ok([other]) => {
                     reader.rest = &[];
-                    let text = format!("packed rows of form {other} are not read, {VERSION} is");
+                    let text = format!("packed rows of form {other} are not read, {PACKED_VERSION} is");
                     return Some(Err(Error::new(Kind::InvalidBinary, text)));
                 }
                 Err(error) => return Some(Err(error)),

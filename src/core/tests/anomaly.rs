@@ -1,6 +1,6 @@
 //! Scores of series that a person can check, and the detector on a simulated one.
 
-use flagscope_core::anomaly::detector::{ALARM, Detector, evidence};
+use flagscope_core::anomaly::detector::{ALARM, Detector, MOST, evidence};
 use flagscope_core::anomaly::ewma::Ewma;
 use flagscope_core::anomaly::robust::{Scale, last_z, median};
 use flagscope_core::anomaly::seasonal::{Point, Series};
@@ -62,17 +62,18 @@ fn evidence_is_worth_at_most_one() {
 }
 
 #[test]
-fn a_detector_starts_again_after_an_alarm() {
+fn a_limited_detector_recovers() {
     let mut detector = Detector::default();
     assert_eq!(detector.score(), f64::NEG_INFINITY);
-    while detector.score() < ALARM {
+    (0..10).for_each(|_| {
         detector.push(1e-4);
-        detector.reset_after_alarm();
-        detector.push(1e-4);
-    }
-    detector.reset_after_alarm();
-    assert_eq!(detector.score(), f64::NEG_INFINITY);
-    // Evidence beyond the largest float is still a number.
+        detector.limit();
+    });
+    assert!((detector.score() - MOST).abs() < 1e-12, "{}", detector.score());
+    // Ordinary points: ln e(0.5) is -0.37, so half of the alarm is reached after 1 + 2 decades in 19 points.
+    (0..19).for_each(|_| detector.push(0.5));
+    assert!(detector.score() < ALARM / 2.0, "{}", detector.score());
+    // Without a limit, evidence beyond the largest float is still a number.
     (0..1000).for_each(|_| detector.push(1e-9));
     assert!(detector.log() > 1000.0 && detector.log().is_finite());
 }
@@ -190,6 +191,107 @@ fn a_season_is_no_anomaly_and_a_step_is() {
     assert!(false_alarms <= 2, "{alarms:?}");
     assert!(*found < 23 * 1440 + 605, "{found}");
     assert!(unusual < 16 * 1440 / 100, "{unusual} beyond three deviations");
+}
+
+/// A flag whose metric has a trend of half a deviation a day, a weekly rhythm, AR(1) noise, and a holiday.
+struct Flag {
+    seed: u64,
+    heavy: bool,
+    /// Minutes of a point.
+    width: i64,
+    /// Correlation of one point with the next.
+    phi: f64,
+    /// The day of the holiday; all of it lies `height` deviations from other days, and has no rhythm.
+    holiday: i64,
+    height: f64,
+    /// The minute of a step of four deviations.
+    step: Option<i64>,
+}
+
+impl Flag {
+    /// Minutes of the points with an alarm.
+    fn alarms(&self, days: i64) -> Vec<i64> {
+        let (mut series, mut noise, mut random) = (Series::default(), 0.0, Random(self.seed));
+        let mut alarms = Vec::new();
+        for minute in (0..days * 1440).step_by(usize::try_from(self.width).expect("positive")) {
+            let fresh = if self.heavy { random.t3() } else { random.normal() };
+            noise = self.phi * noise + fresh * (1.0 - self.phi * self.phi).sqrt();
+            series.push(minute * MINUTE, Some(self.usual(minute) + noise)).expect("in order");
+            if series.newest().is_some_and(|p| p.score >= self.line()) {
+                alarms.push(minute);
+            }
+        }
+        alarms
+    }
+
+    fn usual(&self, minute: i64) -> f64 {
+        let day = minute / 1440;
+        let angle = 2.0 * std::f64::consts::PI * (minute % 1440) as f64 / 1440.0;
+        let rhythm = if day % 7 < 2 { 0.5 } else { 1.0 } * 20.0 * angle.sin();
+        let season = if day == self.holiday { self.height } else { rhythm };
+        let step = self.step.is_some_and(|from| minute >= from);
+        100.0 + 0.5 * minute as f64 / 1440.0 + season + if step { 4.0 } else { 0.0 }
+    }
+
+    /// One false alarm a week (setting `guardrail.anomaly_every`).
+    fn line(&self) -> f64 {
+        flagscope_core::guardrail::alarm_score(7.0 * 1440.0, self.width as f64)
+    }
+}
+
+/// Alarms with more than an hour between them.
+fn episodes(alarms: &[i64]) -> usize {
+    let gaps = alarms.windows(2).filter(|pair| pair[1] - pair[0] > 60).count();
+    gaps + usize::from(!alarms.is_empty())
+}
+
+/// Of some flags: alarms episodes in the week of a holiday, a flag; hours until the last alarm after it; and minutes until a
+/// step two days after it is found.
+fn after_holidays(flags: u64, width: i64, phi: f64, heavy: bool, height: f64) -> (f64, Vec<i64>, Vec<i64>) {
+    let (mut false_ones, mut recovered, mut found) = (0, Vec::new(), Vec::new());
+    for seed in 0..flags {
+        let healthy = Flag { seed, heavy, width, phi, holiday: 24, height, step: None };
+        let alarms: Vec<i64> = healthy.alarms(29).into_iter().filter(|m| *m >= 22 * 1440).collect();
+        false_ones += episodes(&alarms);
+        let end = 25 * 1440;
+        let last = alarms.iter().copied().filter(|m| (end..end + 1440).contains(m)).max();
+        recovered.push(last.map_or(0, |last| (last - end) / 60));
+        let from = 27 * 1440 + 37 * (seed as i64 + 1);
+        let step = Flag { seed: seed + 100, step: Some(from), ..healthy };
+        let first = step.alarms(28).into_iter().find(|m| *m >= from);
+        found.push(first.map_or(i64::MAX, |first| first - from + width));
+    }
+    found.sort_unstable();
+    recovered.sort_unstable();
+    (false_ones as f64 / flags as f64, recovered, found)
+}
+
+/// `cargo test --release -p flagscope-core --test anomaly -- --ignored --nocapture holidays`
+#[test]
+#[ignore = "prints a table, and takes half an hour"]
+fn table_of_holidays() {
+    for (width, phi) in [(1, 0.7), (10, 0.3)] {
+        for heavy in [false, true] {
+            for height in [10.0, -10.0, 4.0, -30.0] {
+                let (alarms, recovered, found) = after_holidays(20, width, phi, heavy, height);
+                println!(
+                    "points of {width} min, t3 {heavy}, holiday {height:+} sd: {alarms} episodes in its week; last alarm \
+                     {} h after it (of all {}); a step of 4 sd two days later found in {} min (all: {})",
+                    recovered[10], recovered[19], found[10], found[19]
+                );
+            }
+        }
+    }
+}
+
+/// The holiday itself may be told, at most at its beginning and as its rhythm crosses the usual one.
+#[test]
+fn a_holiday_is_over_when_it_is_over() {
+    let (alarms, recovered, found) = after_holidays(2, 10, 0.3, false, 10.0);
+    assert!(alarms <= 3.0, "{alarms}");
+    assert!(recovered.iter().all(|hours| *hours <= 6), "{recovered:?}");
+    // Not within ten hours while holidays counted as what is usual.
+    assert!(found.iter().all(|minutes| *minutes <= 90), "{found:?}");
 }
 
 #[test]

@@ -94,23 +94,11 @@ fn durations(name: &str, rows: usize, seed: u64) -> Outcome {
     };
     let is_tail = name == "latency: tail only";
     for row in set.iter_mut().filter(|row| row.treated) {
-        row.seconds *= match planted.first() {
-            Some(hurt) if is_tail => {
-                if hurt(row) && random.share() < 0.15 {
-                    6.0
-                } else {
-                    1.0
-                }
-            }
-            Some(hurt) => {
-                if hurt(row) {
-                    1.6
-                } else {
-                    1.0
-                }
-            }
+        row.seconds *= match planted.first().map(|hurt| hurt(row)) {
+            Some(true) if !is_tail => 1.6,
+            Some(true) if random.share() < 0.15 => 6.0,
             None if name == "latency: everywhere" => 1.25,
-            None => 1.0,
+            _ => 1.0,
         };
     }
     let mut values = Values::default();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use flagscope_core::otlp::PACKED_VERSION;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_postgres::Client;
@@ -15,8 +16,6 @@ use crate::database::{Database, Failure, describe, failure};
 use crate::gateway::Gateway;
 use crate::log;
 
-/// The first byte of packed rows.
-const VERSION: u8 = 1;
 /// A serialisation failure or a deadlock is tried again so often.
 const TRIES: u32 = 3;
 /// Between two attempts to connect.
@@ -128,7 +127,7 @@ async fn call(
     part: &[Waiting],
 ) -> Result<(), (Failure, String)> {
     let mut rows = Vec::with_capacity(1 + part.iter().map(|waiting| waiting.rows.len()).sum::<usize>());
-    rows.push(VERSION);
+    rows.push(PACKED_VERSION);
     for waiting in part {
         rows.extend_from_slice(&waiting.rows);
     }

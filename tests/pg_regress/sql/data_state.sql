@@ -31,7 +31,7 @@ SELECT * FROM pg_temp.tick('2040-01-02 12:01');
 -- The control alone is no data of the treatment.
 SELECT pg_temp.spans('off', '2040-01-02 12:01:10', 50, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:10');
-SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0), pg_temp.spans('off', '2040-01-02 12:01:20', 30, 0);
+SELECT pg_temp.spans('on', '2040-01-02 12:01:20', 49, 0), pg_temp.spans('off', '2040-01-02 12:01:20', 60, 0);
 SELECT * FROM pg_temp.tick('2040-01-02 12:01:20');
 -- ok from the 50th on.
 SELECT pg_temp.spans('on', '2040-01-02 12:01:30', 1, 0), pg_temp.spans('off', '2040-01-02 12:01:30', 1, 0);

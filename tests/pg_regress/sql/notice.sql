@@ -31,13 +31,13 @@ CALL pg_temp.pay('2040-01-02 12:00:05', 0);
 SELECT (flagscope.tick('2040-01-02 12:00:05')).decisions;
 CALL pg_temp.pay('2040-01-02 12:00:10', 0);
 SELECT (flagscope.tick('2040-01-02 12:00:12')).decisions;
-SELECT (flagscope.tick('2040-01-02 12:00:14')).decisions;
-SELECT kind, payload ->> 'stage' AS stage, payload ->> 'percent' AS percent, payload ->> 'reason' AS reason
-FROM flagscope.outbox WHERE kind = 'approval';
-SELECT flagscope.approve_stage(:shop, at => '2040-01-02 12:00:15', actor => 'bob', reason => 'seen') > 0 AS done;
 SELECT (flagscope.tick('2040-01-02 12:00:16')).decisions;
-SELECT flagscope.pause_rollout(:shop, at => '2040-01-02 12:00:17', actor => 'bob', reason => 'lunch') > 0 AS done;
-SELECT flagscope.resume_rollout(:shop, at => '2040-01-02 12:00:18', actor => 'bob') > 0 AS done;
+SELECT kind, payload ->> 'state' AS state, payload ->> 'reason' AS reason
+FROM flagscope.outbox WHERE kind = 'approval';
+SELECT flagscope.approve_stage(:shop, at => '2040-01-02 12:00:17', actor => 'bob', reason => 'seen') > 0 AS done;
+SELECT (flagscope.tick('2040-01-02 12:00:18')).decisions;
+SELECT flagscope.pause_rollout(:shop, at => '2040-01-02 12:00:19', actor => 'bob', reason => 'lunch') > 0 AS done;
+SELECT flagscope.resume_rollout(:shop, at => '2040-01-02 12:00:20', actor => 'bob') > 0 AS done;
 CALL pg_temp.pay('2040-01-02 12:00:25', 200);
 SELECT (flagscope.tick('2040-01-02 12:00:25')).decisions;
 SELECT event, severity, regexp_replace(sentence, '(with the treatment).*', '\1 ...') AS sentence, link
@@ -46,12 +46,12 @@ FROM told ORDER BY id;
 SELECT flagscope.create_rollout('a "flag"', stages => '{10,100}', min_duration => '0', approval => true) AS other \gset
 SELECT flagscope.start_rollout(:other, at => '2040-01-02 13:00', actor => 'ann') > 0 AS done;
 SELECT (flagscope.tick('2040-01-02 13:00:01')).decisions, (flagscope.tick('2040-01-02 13:00:02')).decisions;
-SELECT flagscope.approve_stage(:other, at => '2040-01-02 13:00:03', actor => 'bob') > 0 AS done;
-SELECT (flagscope.tick('2040-01-02 13:00:04')).decisions, (flagscope.tick('2040-01-02 13:00:05')).decisions;
-SELECT flagscope.step_back_rollout(:other, at => '2040-01-02 13:00:06', actor => 'bob') > 0 AS done;
-SELECT flagscope.resume_rollout(:other, at => '2040-01-02 13:00:07', actor => 'bob') > 0 AS done;
-SELECT (flagscope.tick('2040-01-02 13:00:08')).decisions;
-SELECT flagscope.complete_rollout(:other, at => '2040-01-02 13:00:09', actor => 'bob', reason => 'done') > 0 AS done;
+SELECT flagscope.approve_stage(:other, at => '2040-01-02 13:00:13', actor => 'bob') > 0 AS done;
+SELECT (flagscope.tick('2040-01-02 13:00:14')).decisions, (flagscope.tick('2040-01-02 13:00:25')).decisions;
+SELECT flagscope.step_back_rollout(:other, at => '2040-01-02 13:00:26', actor => 'bob') > 0 AS done;
+SELECT flagscope.resume_rollout(:other, at => '2040-01-02 13:00:27', actor => 'bob') > 0 AS done;
+SELECT (flagscope.tick('2040-01-02 13:00:38')).decisions;
+SELECT flagscope.complete_rollout(:other, at => '2040-01-02 13:00:39', actor => 'bob', reason => 'done') > 0 AS done;
 SELECT event, severity, sentence FROM told WHERE link LIKE format('%%/%s', :other) ORDER BY id;
 -- What is not to be told: a freeze or a guardrail stands before the approval.
 SELECT flagscope.create_rollout('a "flag"', treatment => 'off', control => 'on', stages => '{10,100}',

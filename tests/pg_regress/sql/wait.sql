@@ -27,7 +27,8 @@ BEGIN
     PERFORM flagscope.tick('2040-01-02 12:00+00'::timestamptz + m * interval '1 minute')
     FROM generate_series(began, ended) m;
     RETURN QUERY SELECT o.created_at, o.payload ->> 'state', o.payload ->> 'name', o.payload ->> 'reason'
-    FROM flagscope.outbox o WHERE o.id > last AND o.kind = 'health' AND o.payload ->> 'flag' = told.flag ORDER BY o.id;
+    FROM flagscope.outbox o
+    WHERE o.id > last AND o.kind IN ('health', 'approval') AND o.payload ->> 'flag' = told.flag ORDER BY o.id;
 END $$;
 
 -- No data: known after a minute, told ten minutes later, once, while the stage lasts; over with the first data.
