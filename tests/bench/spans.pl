@@ -1,9 +1,9 @@
 #!/usr/bin/perl
-# spans.pl FOLDER REQUESTS SPANS: requests of OTLP with so many spans each, as FOLDER/N.json and FOLDER/N.pb: plain spans of a
-# web server with ten attributes, each trace and span with an id of its own.
+# spans.pl FOLDER REQUESTS SPANS [EVALUATIONS]: requests of OTLP with so many spans each, as FOLDER/N.json and FOLDER/N.pb: spans of a
+# web server with ten attributes, each trace and span with an id of its own, and so many evaluations of flags (events of the span).
 use strict;
 use warnings;
-my ($folder, $requests, $spans) = @ARGV;
+my ($folder, $requests, $spans, $evaluations) = (@ARGV, 0);
 my @attributes = (['http.request.method', 'POST'], ['http.route', '/checkout/{step}'], ['http.response.status_code', 200], ['url.scheme', 'https'],
     ['server.address', 'shop.example'], ['server.port', 443], ['user_agent.original', 'Mozilla/5.0 (X11; Linux x86_64)'], ['network.protocol.version', '1.1'],
     ['client.address', '192.0.2.7'], ['thread.id', 17]);
@@ -24,10 +24,17 @@ for my $request (1 .. $requests) {
     for (1 .. $spans) {
         $n++;
         my ($trace, $span, $from, $to) = (sprintf('%032x', $n + $start), sprintf('%016x', $n), $start + $n * 1000, $start + $n * 1000 + 218_209_319);
+        my ($json_events, $pb_events) = ('', '');
+        for my $flag (1 .. $evaluations) {
+            my @told = (['feature_flag.key', "flag $flag"], ['feature_flag.result.variant', $n % 2 ? 'a' : 'b'], ['feature_flag.context.id', "user " . $n % 5000],
+                ['feature_flag.result.reason', 'split']);
+            $json_events .= ($json_events && ',') . qq({"timeUnixNano":"$from","name":"feature_flag.evaluation","attributes":[) . join(',', map { json($_) } @told) . ']}';
+            $pb_events .= bytes(11, "\x09" . pack('Q<', $from) . bytes(2, 'feature_flag.evaluation') . join('', map { bytes(3, pair($_)) } @told));
+        }
         $json .= ',' if $json;
-        $json .= qq({"traceId":"$trace","spanId":"$span","name":"POST /checkout","kind":2,"startTimeUnixNano":"$from","endTimeUnixNano":"$to","attributes":[$json_attributes]});
+        $json .= qq({"traceId":"$trace","spanId":"$span","name":"POST /checkout","kind":2,"startTimeUnixNano":"$from","endTimeUnixNano":"$to","attributes":[$json_attributes],"events":[$json_events]});
         $pb .= bytes(2, bytes(1, pack 'H*', $trace) . bytes(2, pack 'H*', $span) . bytes(5, 'POST /checkout') . "\x30\x02"
-            . "\x39" . pack('Q<', $from) . "\x41" . pack('Q<', $to) . $pb_attributes);
+            . "\x39" . pack('Q<', $from) . "\x41" . pack('Q<', $to) . $pb_attributes . $pb_events);
     }
     open my $out, '>:raw', "$folder/$request.json" or die;
     print $out qq({"resourceSpans":[{"resource":{"attributes":[$json_resource]},"scopeSpans":[{"scope":{"name":"shop"},"spans":[$json]}]}]});

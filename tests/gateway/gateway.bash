@@ -14,7 +14,7 @@ clean_up() {
 }
 trap clean_up EXIT
 
-url() { printf 'postgresql://%s@/postgres?host=%s&port=%s' "$1" "${PGHOST//\//%2F}" "$PGPORT"; }
+url() { printf 'postgresql://%s@/%s?host=%s&port=%s' "$1" "${PGDATABASE:-postgres}" "${PGHOST//\//%2F}" "$PGPORT"; }
 
 # serve NAME [--key value ...]: starts a gateway on free ports and waits until it listens; otlp=, ofrep=, admin= are its URLs, grpc=, rpc=, sync= its addresses.
 serve() {
@@ -74,6 +74,15 @@ python_clients() {
   venv=$TOOLS_HOME/gateway-$(cksum <"$ROOT/tests/gateway/requirements.txt" | cut -d' ' -f1)
   [ -e "$venv/.complete" ] || { python3 -m venv --clear "$venv" && timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check \
     --retries 1 -r "$ROOT/tests/gateway/requirements.txt" && touch "$venv/.complete"; } >/dev/null 2>&1
+}
+
+# node_packages FOLDER: installs its package.json; $modules is where. Fails where there is no Node, no npm or no network.
+node_packages() {
+  command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ] || return 1
+  modules=$TOOLS_HOME/gateway-${1##*/}-$(cksum <"$1/package.json" | cut -d' ' -f1)
+  [ ! -e "$modules/.complete" ] || return 0
+  rm -rf "$modules" && mkdir -p "$modules" && cp "$1/package.json" "$modules"
+  (cd "$modules" && timeout 300 npm install --no-audit --no-fund --ignore-scripts --loglevel=error && touch .complete) >/dev/null 2>&1
 }
 
 # cases_of_flagd v2|v3: imports the flags of flagd's cases with a bucketing; prints each case as JSON with what SQL answers.

@@ -3,13 +3,7 @@
 # bed; OpenTelemetry's exporters, which send JSON where Python's send protobuf.
 . "$(dirname "$0")/gateway.bash"
 here=$ROOT/tests/gateway/node
-command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ] || { say "skipped: there is no Node from version 20 on" && exit 0; }
-modules=$TOOLS_HOME/gateway-node-$(cksum <"$here/package.json" | cut -d' ' -f1)
-if [ ! -e "$modules/.complete" ]; then
-  rm -rf "$modules" && mkdir -p "$modules" && cp "$here/package.json" "$modules"
-  (cd "$modules" && timeout 300 npm install --no-audit --no-fund --ignore-scripts --loglevel=error && touch .complete) >/dev/null 2>&1 ||
-    { say "skipped: the packages of tests/gateway/node cannot be installed by npm (no npm, or no network)" && exit 0; }
-fi
+node_packages "$here" || { say "skipped: the packages of tests/gateway/node cannot be installed by npm (no Node from version 20 on, or no network)" && exit 0; }
 cp "$here/clients.mjs" "$modules" # beside what it imports
 fresh_cluster test-gateway --set flagscope.enabled=off
 sql "CREATE EXTENSION flagscope; CREATE ROLE gate LOGIN"

@@ -33,7 +33,12 @@ fn one_of_two(news: &News, severity: Severity, end: String) -> Vec<Value> {
 }
 
 fn begins(news: &News, severity: Severity, end: String) -> Value {
-    json!({"labels": labels(news, severity), "annotations": annotations(news), "startsAt": time(news), "endsAt": end})
+    let (labels, annotations) = (labels(news, severity), annotations(news));
+    let mut alert = json!({"labels": labels, "annotations": annotations, "startsAt": time(news), "endsAt": end});
+    if let Some(link) = news.link() {
+        alert["generatorURL"] = link.into();
+    }
+    alert
 }
 
 /// Without a beginning: Alertmanager knows it.

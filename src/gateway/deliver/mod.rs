@@ -2,13 +2,14 @@
 //! (`flagscope.outbox_delivery`), so that one that fails repeats only its own.
 //!
 //! `sink` is a sink as it is configured; `news` says a row of the outbox in words, `alert` whether it is a problem or the
-//! end of one; `webhook`, `alertmanager`, `slack`, `pagerduty` and `teams` are what each gets; `post` sends it; `outcome`
+//! end of one; `webhook`, `alertmanager`, `slack`, `pagerduty`, `teams` and `mail` are what each gets; `post` sends it; `outcome`
 //! says what its answer means.
 //!
 //! Invariants: no lock and no transaction is held while something is sent. Rows of one topic go in their order.
 
 mod alert;
 mod alertmanager;
+mod mail;
 mod news;
 mod outcome;
 mod pagerduty;

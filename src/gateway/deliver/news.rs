@@ -51,6 +51,9 @@ impl News<'_> {
             "health" if self.field("state") == "ok" => format!("flagscope: {} is ok again", self.field("name")),
             "health" => format!("flagscope: {} is {}", self.field("name"), self.field("state")),
             "correlation" => format!("Why: {} of {flag} in {environment}", did(self.field("action"))),
+            "approval" if self.field("state") == "ok" => {
+                format!("Approval no longer awaited: {flag} in {environment}")
+            }
             "approval" => format!("Approval awaited: {flag} in {environment}"),
             "decision" if self.is_shadow() => {
                 format!("Not done, only tried out: {} of {flag} in {environment}", did(self.field("action")))
@@ -84,6 +87,26 @@ impl News<'_> {
             None => self.field("reason").to_owned(),
         };
         cut(text, LONGEST)
+    }
+
+    /// All of it in one sentence, as the database says it.
+    pub fn sentence(&self) -> String {
+        match self.field("sentence") {
+            "" => format!("{}: {}", self.title(), self.why()),
+            sentence => cut(sentence.to_owned(), LONGEST),
+        }
+    }
+
+    /// Whether there are findings that the sentence, which has the first, leaves out.
+    pub fn has_more_findings(&self) -> bool {
+        self.payload.get("findings").and_then(Value::as_array).is_some_and(|findings| findings.len() > 1)
+    }
+
+    /// Where to look (setting `message.link`), if it is an address that a browser opens.
+    pub fn link(&self) -> Option<&str> {
+        let link = self.field("link");
+        let opens = link.starts_with("https://") || link.starts_with("http://");
+        (opens && !link.contains(|c: char| c.is_whitespace() || c.is_control())).then_some(link)
     }
 
     /// Names and values beside it; none is empty.

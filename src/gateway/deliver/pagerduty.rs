@@ -21,6 +21,10 @@ pub fn message(news: &News, routing_key: &str) -> Option<Message> {
         details.insert("explain".to_owned(), news.query().into());
         event["event_action"] = "trigger".into();
         event["client"] = "flagscope".into();
+        if let Some(link) = news.link() {
+            event["client_url"] = link.into();
+            event["links"] = json!([{"href": link, "text": "Open the rollout"}]);
+        }
         event["payload"] = json!({
             "summary": cut(format!("{}: {}", news.title(), news.why()), SUMMARY),
             "source": news.database,

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::news::News;
 use super::post::Message;
-use super::{alertmanager, pagerduty, slack, teams, webhook};
+use super::{alertmanager, mail, pagerduty, slack, teams, webhook};
 
 /// Where PagerDuty takes events, unless the account is of another region.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
@@ -24,6 +24,8 @@ pub enum Kind {
     Pagerduty,
     /// A workflow of Microsoft Teams that posts a card.
     Teams,
+    /// A relay, or a mail service, that sends a subject and a text.
+    Mail,
 }
 
 /// A sink.
@@ -128,6 +130,7 @@ impl Sink {
             Kind::Slack => Some(slack::message(news)),
             Kind::Pagerduty => pagerduty::message(news, &self.secret),
             Kind::Teams => Some(teams::message(news)),
+            Kind::Mail => Some(mail::message(news)),
         }
     }
 }
@@ -156,6 +159,7 @@ impl Kind {
             Self::Slack => "slack",
             Self::Pagerduty => "pagerduty",
             Self::Teams => "teams",
+            Self::Mail => "mail",
         }
     }
 
@@ -191,7 +195,7 @@ mod tests {
     fn all() -> Vec<Sink> {
         sinks(
             "sinks = [{kind = 'webhook', url = 'http://h/x', secret = 's3cret'}, {kind = 'alertmanager', url = 'http://h/'},
-            {kind = 'slack', url = '$HOOK'}, {kind = 'pagerduty', secret = 'R0UT1NG'}, {kind = 'teams', url = 'https://h/y?sig=z'}]",
+            {kind = 'slack', url = '$HOOK'}, {kind = 'pagerduty', secret = 'R0UT1NG'}, {kind = 'teams', url = 'https://h/y?sig=z'}, {kind = 'mail', url = 'http://h/mail'}]",
         )
         .unwrap()
     }

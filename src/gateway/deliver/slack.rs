@@ -18,8 +18,12 @@ pub fn message(news: &News) -> Message {
         blocks.push(json!({"type": "section", "text": text(&why)}));
     }
     blocks.push(json!({"type": "section", "fields": facts}));
-    blocks.push(json!({"type": "context", "elements": [text(&format!("`{}`", escaped(&news.query())))]}));
-    let body = json!({"text": format!("{title}: {why}"), "blocks": blocks});
+    let mut more = vec![text(&format!("`{}`", escaped(&news.query())))];
+    if let Some(link) = news.link() {
+        more.push(text(&format!("<{}|Open the rollout>", escaped(link).replace('|', "%7C"))));
+    }
+    blocks.push(json!({"type": "context", "elements": more}));
+    let body = json!({"text": escaped(&news.sentence()), "blocks": blocks});
     Message { body: body.to_string().into_bytes(), headers: news.headers() }
 }
 

@@ -26,12 +26,15 @@ pub fn message(news: &News) -> Message {
     let facts: Vec<Value> = news.facts().iter().map(|(name, value)| json!({"title": name, "value": value})).collect();
     body.push(json!({"type": "FactSet", "facts": facts}));
     body.push(run(&json!({"type": "TextRun", "text": news.query(), "fontType": "monospace", "isSubtle": true})));
-    let card = json!({
+    let mut card = json!({
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
         "body": body,
     });
+    if let Some(link) = news.link() {
+        card["actions"] = json!([{"type": "Action.OpenUrl", "title": "Open the rollout", "url": link}]);
+    }
     let attachment =
         json!({"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": null, "content": card});
     let whole = json!({"type": "message", "attachments": [attachment]});
