@@ -3,15 +3,18 @@
 
 use std::collections::VecDeque;
 
+use flagscope_core::anomaly::difference::{self, Value};
 use flagscope_core::anomaly::ewma::{DEFAULT_WEIGHT, Ewma};
 use flagscope_core::anomaly::robust;
 use flagscope_core::anomaly::seasonal::Series;
+use flagscope_core::kind::MetricKind;
+use flagscope_core::stats::tilt::Harm;
 use flagscope_core::{Error, Kind};
 use pgrx::datum::Internal;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
-use crate::argument::{given, known};
+use crate::argument::{counts, given, known};
 use crate::error::{Report, error_report};
 use crate::pg::aggregate::{change, read, update};
 
@@ -126,6 +129,55 @@ fn anomaly_scores(
         rows.extend(series.newest().map(|point| (at, point.baseline, point.score)));
     }
     Ok(TableIterator::new(rows))
+}
+
+/// Times of points as SQL gives them.
+type Times = Vec<Option<TimestampWithTimeZone>>;
+/// Counts and values of points.
+type Counted = Vec<Option<i64>>;
+type Scale = Vec<Option<f64>>;
+
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+#[allow(clippy::too_many_arguments)] // an SQL signature: points by columns
+fn difference_scores(
+    kind: &str,
+    harm: &str,
+    past_at: Times,
+    past_n: Counted,
+    past_events: Counted,
+    past_x: Scale,
+    at: Times,
+    n_treatment: Counted,
+    events_treatment: Counted,
+    x_treatment: Scale,
+    n_control: Counted,
+    events_control: Counted,
+    x_control: Scale,
+) -> Result<TableIterator<'static, (name!(at, TimestampWithTimeZone), name!(score, f64))>, ErrorReport> {
+    let basis = MetricKind::from_label(kind).report()?.rules().basis();
+    let is_more = Harm::from_label(harm).report()? == Harm::Increase;
+    let at = times(at).report()?;
+    let past = points(&times(past_at).report()?, past_n, past_events, past_x).report()?;
+    let treatment = points(&at, n_treatment, events_treatment, x_treatment).report()?;
+    let control = points(&at, n_control, events_control, x_control).report()?;
+    let pairs: Vec<[Value; 2]> = treatment.into_iter().zip(control).map(|(t, c)| [t, c]).collect();
+    let scores = difference::scores(&past, &pairs, basis, is_more);
+    let back = |(at, score)| TimestampWithTimeZone::try_from(at).ok().map(|at| (at, score));
+    Ok(TableIterator::new(scores.into_iter().filter_map(back).collect::<Vec<_>>()))
+}
+
+fn times(at: Times) -> flagscope_core::Result<Vec<i64>> {
+    Ok(known(at)?.into_iter().map(microseconds).collect())
+}
+
+/// Points from their columns, which have an entry for each.
+fn points(at: &[i64], n: Counted, events: Counted, x: Scale) -> flagscope_core::Result<Vec<Value>> {
+    let (n, events, x) = (counts(n)?, counts(events)?, known(x)?);
+    if [n.len(), events.len(), x.len()].iter().any(|length| *length != at.len()) {
+        let message = format!("the columns of points must be equally long, got {} times", at.len());
+        return Err(Error::new(Kind::InvalidParameter, message).hint("Give each point one entry in every list."));
+    }
+    Ok((0..at.len()).map(|i| Value { at: at[i], n: n[i], events: events[i], x: x[i] }).collect())
 }
 
 #[pg_extern(immutable, strict, parallel_safe)]

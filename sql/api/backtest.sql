@@ -4,7 +4,7 @@ CREATE TYPE _flagscope.history AS (
     era bigint, ordinal bigint, at timestamptz, is_weighed boolean, t _flagscope.stratum, c _flagscope.stratum,
     events_treatment bigint[], events_control bigint[], centre float8, bound float8, begins_copy boolean, value float8,
     reference _flagscope.stratum, window_state _flagscope.stratum, alpha float8, margin float8, limit_value float8,
-    alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, control_score float8, was_alone boolean,
+    alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, was_alone boolean,
     carries_on boolean
 );
 COMMENT ON TYPE _flagscope.history IS
@@ -27,8 +27,7 @@ AS $$
         e.begins_copy, e.value, NULL::_flagscope.stratum, NULL::_flagscope.stratum, k.alpha,
         CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, _flagscope.margin(g)) END,
         CASE WHEN g.test <> 'anomaly' THEN coalesce(g.limit_value, k.limit_value) END, k.alarm_score, e.at,
-        ROW(g.id, '', e.at, e.n_treatment, NULL, NULL, NULL, e.value)::_flagscope.anomaly_point,
-        nullif(e.control_score, 'Infinity'), e.control_score IS NULL,
+        ROW(g.id, '', e.at, e.n_treatment, 0, NULL, NULL, NULL, e.value)::_flagscope.anomaly_point, e.percent = 100,
         e.percent = 100 AND _flagscope.may_carry_on(live)
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value, x.alarm_score FROM (
@@ -83,7 +82,7 @@ AS $$
             s.bucket - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window'))
                 - interval '1 microsecond', s.bucket) END,
         NULL::float8, _flagscope.margin(g), g.limit_value, NULL::float8, NULL::timestamptz,
-        NULL::_flagscope.anomaly_point, NULL::float8, false, false
+        NULL::_flagscope.anomaly_point, false, false
     FROM stratum s;
 $$;
 COMMENT ON FUNCTION _flagscope.rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
@@ -101,26 +100,31 @@ AS $$
             greatest(since, r.started_at) AS since
         FROM (SELECT coalesce(g.time_window, _flagscope.setting_interval('guardrail.anomaly_window'))) w(width)
     ), point AS (
-        SELECT p.* FROM setting s, LATERAL _flagscope.anomaly_series(g, m, r.control,
+        SELECT p.* FROM setting s, LATERAL _flagscope.anomaly_series(g, m, ARRAY[r.treatment, r.control],
             greatest(_flagscope.floor(s.width, s.since) - interval '22 days', _flagscope.anomaly_kept_since(s.width)),
             _flagscope.floor(s.width, until), s.width) p
     ), scored AS (
-        SELECT y.variant, x.at, x.score
-        FROM setting s,
-            LATERAL (SELECT p.variant, array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x
-                FROM point p GROUP BY 1) y,
-            LATERAL _flagscope.anomaly_scores(y.at, y.x, s.since) x
+        SELECT '' AS variant, x.at, x.usual, x.score
+        FROM setting s, LATERAL (SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x
+                FROM point p WHERE p.variant = '') y,
+            LATERAL _flagscope.anomaly_scores(y.at, y.x, greatest(s.since, least(r.ended_at, (SELECT min(lower(a.valid))
+                FROM flagscope.allocation a WHERE a.rollout_id = r.id AND a.percent = 100)))) x
+        UNION ALL
+        SELECT r.treatment, x.at, x.usual, x.score
+        FROM setting s, LATERAL _flagscope.scored_pairs(ARRAY(SELECT ROW(0, p.variant, p.at, p.n, p.events, p.value,
+            p.x, NULL, NULL)::_flagscope.anomaly_point FROM point p), m, r, s.since, until, s.width) x
     )
     SELECT 0, row_number() OVER (ORDER BY p.at), p.at + s.width, false,
         _flagscope.counted_stratum(p.n, NULL::flagscope.moments, p.at), NULL::_flagscope.stratum, NULL::bigint[],
         NULL::bigint[], NULL::float8, NULL::float8, NULL::boolean, NULL::float8, NULL::_flagscope.stratum,
         NULL::_flagscope.stratum, NULL::float8, NULL::float8, NULL::float8,
-        s.line, p.at, ROW(g.id, '', p.at, p.n, p.value, p.x, NULL, w.score)::_flagscope.anomaly_point,
-        (SELECT max(c.score) FROM scored c WHERE c.variant = r.control AND c.at > p.at - 6 * s.width AND c.at <= p.at),
-        -- Where all were served the treatment there was no control to share it.
-        coalesce((SELECT a.percent FROM flagscope.allocation a
-            WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) = 100, false
-    FROM setting s, point p LEFT JOIN scored w ON w.variant = '' AND w.at = p.at
+        s.line, p.at,
+        ROW(g.id, i.variant, p.at, p.n, p.events, p.value, p.x, w.usual, w.score)::_flagscope.anomaly_point,
+            i.variant = '', false
+    -- Where all were served the treatment there was no control beside it.
+    FROM setting s, point p CROSS JOIN LATERAL (SELECT CASE WHEN coalesce((SELECT a.percent FROM flagscope.allocation a
+            WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) = 100 THEN '' ELSE r.treatment END AS variant) i
+        LEFT JOIN scored w ON w.variant = i.variant AND w.at = p.at
     WHERE p.variant = '' AND p.at >= s.since;
 $$;
 COMMENT ON FUNCTION _flagscope.anomaly_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
@@ -198,7 +202,7 @@ DECLARE
             h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
             h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
-            NULL::timestamptz AS first_point, h.seen, h.control_score
+            NULL::timestamptz AS first_point, h.seen
         FROM _flagscope.past(g, live, r, m, first, last) h LEFT JOIN LATERAL (
             SELECT d.id, d.at, x.min_sample FROM flagscope.rollout o JOIN flagscope.decision d ON d.rollout_id = o.id
                 LEFT JOIN flagscope.rollout_stage x ON x.rollout_id = d.rollout_id AND x.ordinal = d.to_stage

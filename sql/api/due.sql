@@ -105,12 +105,14 @@ AS $$
 BEGIN
     RETURN (SELECT min(x.at) FROM flagscope.rollout_health h
             JOIN flagscope.rollout r ON r.id = h.rollout_id AND r.status IN ('running', 'paused', 'held'),
-            LATERAL (VALUES (coalesce(h.last_at, r.stage_started_at) + _flagscope.setting_interval('health.quiet_after')
-                + interval '1 millisecond')) x(at)
-        WHERE h.rule = 'traffic' AND h.state = 'ok' AND x.at > began);
+            LATERAL (VALUES (CASE WHEN h.rule = 'crossing' THEN h.clears_at
+                WHEN h.rule = 'traffic' AND h.state = 'ok' THEN coalesce(h.last_at, r.stage_started_at)
+                    + _flagscope.setting_interval('health.quiet_after') + interval '1 millisecond' END)) x(at)
+        WHERE x.at > began);
 END $$;
 COMMENT ON FUNCTION _flagscope.health_due(timestamptz) IS
-    'when exposures to a treatment will have been missing for too long, after a tick that began then; NULL: never';
+    'when exposures to a treatment will have been missing for too long, or no unit will have crossed for long enough, '
+    'after a tick that began then; NULL: never';
 
 CREATE FUNCTION _flagscope.poll_due(began timestamptz) RETURNS timestamptz
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

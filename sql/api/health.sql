@@ -1,16 +1,30 @@
 -- Health of rollouts, judged at every tick from the exposures that it consumes.
 
-COMMENT ON FUNCTION _flagscope.share_increment(float8, bigint, bigint) IS
-    'increment of the evidence of a sample ratio mismatch: nominal share of the treatment, its new units, '
-    'the other new units (test S of src/core/stats/README.md)';
-COMMENT ON FUNCTION _flagscope.share_log_e(float8[]) IS 'natural log of the e-value of such evidence';
+CREATE FUNCTION _flagscope.is_untold(h flagscope.rollout_health) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (h.state <> 'ok') = (h.told_at IS NULL);
+COMMENT ON FUNCTION _flagscope.is_untold(flagscope.rollout_health) IS
+    'is a health rule to be told: it is not ok, or what was told of it is over';
 
-CREATE TYPE _flagscope.exposed AS (rollout_id bigint, percent numeric, n_treatment bigint, n_control bigint,
-    crossed bigint, treated boolean);
+COMMENT ON FUNCTION _flagscope.judge_split(bigint[], float8[], float8[], float8[], boolean[], bigint[], bigint[],
+    float8[], float8) IS
+    'the split of a rollout (test S of src/core/stats/README.md), from slices of units in order of time: epoch, share '
+    'of the treatment, least and greatest share that clients may still serve, is it a moment of the settling, units of '
+    'treatment and control; then the mismatch that was found before, and alpha. finding: mismatch, over, or nothing';
+
+CREATE TYPE _flagscope.exposed AS (rollout_id bigint, epoch timestamptz, part smallint, n_treatment bigint,
+    n_control bigint, crossed bigint, treated boolean);
 COMMENT ON TYPE _flagscope.exposed IS
-    'summary of a slice of exposures for a live rollout: new units by the percentage served when they came, '
+    'summary of a slice of exposures for a live rollout: new units by the time since the share was changed, '
     'units that went back from treatment to control although the rollout never stepped back, '
     'and whether anybody was served the treatment';
+
+CREATE FUNCTION _flagscope.part_of_settling(passed interval, settle interval) RETURNS smallint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN passed < settle THEN least(59, trunc(60 * extract(epoch FROM passed) / extract(epoch FROM settle)))
+    ELSE 60 END::smallint;
+COMMENT ON FUNCTION _flagscope.part_of_settling(interval, interval) IS
+    'which sixtieth of a settling it is, from 0, so long after a change; 60: it is over';
 
 CREATE FUNCTION _flagscope.consume_exposures(at timestamptz, most integer, busy bigint[],
     OUT exposed _flagscope.exposed[], OUT taken bigint, OUT left_to bigint[])
@@ -20,6 +34,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_ca
     SET enable_sort = off SET enable_mergejoin = off SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
+DECLARE
+    settle interval := _flagscope.setting_interval('health.settle');
 BEGIN
     WITH chosen AS MATERIALIZED (
         SELECT d.ctid AS place, d.flag, d.environment FROM _flagscope.subject_delta d WHERE NOT EXISTS (
@@ -51,14 +67,17 @@ BEGIN
             -- After a step back, returning to the control is intended.
             r.status IN ('running', 'paused', 'held')
                 AND NOT EXISTS (SELECT FROM flagscope.decision d
-                    WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays
+                    WHERE d.rollout_id = r.id AND d.to_percent < d.from_percent) AS stays,
+            -- When a client may serve the control though another already serves the treatment.
+            (SELECT range_agg(tstzrange(lower(a.valid), lower(a.valid) + settle)) FROM flagscope.allocation a
+                WHERE a.rollout_id = r.id) AS settling
         FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
     ), served AS MATERIALIZED (
         SELECT r.id AS rollout_id,
             CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END AS subject, r.stays,
             min(t.ts) FILTER (WHERE t.variant = r.treatment) AS treated_at,
             min(t.ts) FILTER (WHERE t.variant = r.control) AS control_at,
-            max(t.ts) FILTER (WHERE t.variant = r.control) AS control_last
+            max(t.ts) FILTER (WHERE t.variant = r.control AND NOT coalesce(r.settling @> t.ts, false)) AS control_last
         FROM taken t JOIN own r ON r.flag = t.flag AND r.environment = t.environment
             AND t.ts >= r.started_at AND t.ts < r.until AND t.variant IN (r.treatment, r.control)
         GROUP BY 1, 2, 3
@@ -88,24 +107,27 @@ BEGIN
         SET treated_at = coalesce(u.treated_at, k.treated_at), crossed = u.crossed OR coalesce(k.crosses, false)
         FROM known k WHERE u.ctid = k.place
     ), share AS MATERIALIZED (
-        SELECT h.rollout_id, h.percent, h.valid
-        FROM flagscope.allocation h WHERE h.rollout_id IN (SELECT o.id FROM own o)
+        SELECT a.rollout_id, a.valid, h.counted_since
+        FROM flagscope.allocation a LEFT JOIN flagscope.rollout_health h ON h.rollout_id = a.rollout_id
+            AND h.rule = 'split'
+        WHERE a.rollout_id IN (SELECT o.id FROM own o) AND a.percent > 0 AND a.percent < 100
     ), live AS (
         SELECT o.id FROM own o WHERE o.live AND o.id IN (SELECT s.rollout_id FROM served s)
     ), news AS (
-        SELECT a.rollout_id, h.percent, count(*) FILTER (WHERE a.variant = r.treatment) AS n_treatment,
-            count(*) FILTER (WHERE a.variant <> r.treatment) AS n_control
+        -- A unit counts with the share that was served when it came, from the flag's history.
+        SELECT a.rollout_id, lower(h.valid) AS epoch, p.part, count(*) FILTER (WHERE a.variant = r.treatment)
+            AS n_treatment, count(*) FILTER (WHERE a.variant <> r.treatment) AS n_control
         FROM added a JOIN own r ON r.id = a.rollout_id
-            -- A unit counts with the percentage that was served when it came, from the flag's history.
-            -- Not in its first second: a change is dated within the tick and seen by others once that has committed.
             JOIN share h ON h.rollout_id = a.rollout_id AND h.valid @> a.first_seen
-                AND h.valid @> a.first_seen - interval '1 second'
-        WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.percent
+                AND (h.counted_since IS NULL OR a.first_seen >= h.counted_since),
+            LATERAL (SELECT _flagscope.part_of_settling(a.first_seen - lower(h.valid), settle) AS part) p
+        WHERE a.rollout_id IN (SELECT l.id FROM live l) GROUP BY a.rollout_id, h.valid, p.part
     )
     SELECT ARRAY(
-            SELECT ROW(n.rollout_id, n.percent, n.n_treatment, n.n_control, 0, false)::_flagscope.exposed FROM news n
+            SELECT ROW(n.rollout_id, n.epoch, n.part, n.n_treatment, n.n_control, 0, false)::_flagscope.exposed
+            FROM news n
             UNION ALL
-            SELECT ROW(l.id, NULL, 0, 0, (SELECT count(*) FROM known k WHERE k.rollout_id = l.id AND k.crosses)
+            SELECT ROW(l.id, NULL, NULL, 0, 0, (SELECT count(*) FROM known k WHERE k.rollout_id = l.id AND k.crosses)
                     + (SELECT count(*) FROM added a WHERE a.rollout_id = l.id AND a.crossed),
                 EXISTS (SELECT FROM served s
                     WHERE s.rollout_id = l.id AND s.treated_at IS NOT NULL))::_flagscope.exposed
@@ -127,50 +149,110 @@ $$;
 COMMENT ON FUNCTION _flagscope.decided_otherwise(bigint) IS
     'why users of a rollout are not assigned by its split alone; NULL: they are';
 
+CREATE FUNCTION _flagscope.judged_split(rollout_id bigint, alpha float8, settle interval)
+RETURNS TABLE (n_treatment bigint, n_control bigint, expected float8, evidence float8[], log_e float8, finding text,
+    mismatch float8[])
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH share AS MATERIALIZED (
+        SELECT lower(a.valid) AS epoch, (a.percent / 100)::float8 AS nominal, o.least, o.greatest
+        FROM flagscope.allocation a, LATERAL (
+            -- Before the start, and while the flag was disabled, nobody was served the treatment.
+            SELECT CASE WHEN range_agg(x.valid) @> tstzrange(lower(a.valid) - settle, lower(a.valid))
+                    THEN min(x.percent) ELSE 0 END / 100 AS least, max(x.percent) / 100 AS greatest
+            FROM flagscope.allocation x WHERE x.rollout_id = a.rollout_id
+                AND (x.valid && tstzrange(lower(a.valid) - settle, lower(a.valid)) OR x.valid = a.valid)) o
+        WHERE a.rollout_id = judged_split.rollout_id AND a.percent > 0 AND a.percent < 100
+    ), slices AS (
+        -- For people: those of a settling only as long as there are no others.
+        SELECT coalesce(sum(c.n_treatment) FILTER (WHERE c.part = 60), sum(c.n_treatment))::bigint AS n_treatment,
+            coalesce(sum(c.n_control) FILTER (WHERE c.part = 60), sum(c.n_control))::bigint AS n_control,
+            coalesce(sum((c.n_treatment + c.n_control) * s.nominal) FILTER (WHERE c.part = 60),
+                sum((c.n_treatment + c.n_control) * s.nominal)) AS expected,
+            array_agg((1e6 * extract(epoch FROM c.epoch))::bigint ORDER BY c.epoch, c.part) AS epoch,
+            array_agg(s.nominal ORDER BY c.epoch, c.part) AS nominal,
+            array_agg(s.least::float8 ORDER BY c.epoch, c.part) AS least,
+            array_agg(s.greatest::float8 ORDER BY c.epoch, c.part) AS greatest,
+            array_agg(c.part < 60 ORDER BY c.epoch, c.part) AS settling,
+            array_agg(c.n_treatment ORDER BY c.epoch, c.part) AS treatment,
+            array_agg(c.n_control ORDER BY c.epoch, c.part) AS control
+        FROM _flagscope.split_count c JOIN share s ON s.epoch = c.epoch
+        WHERE c.rollout_id = judged_split.rollout_id
+    )
+    SELECT s.n_treatment, s.n_control, s.expected, j.*
+    FROM slices s JOIN flagscope.rollout_health h ON h.rollout_id = judged_split.rollout_id AND h.rule = 'split',
+        LATERAL _flagscope.judge_split(s.epoch, s.nominal, s.least, s.greatest, s.settling, s.treatment, s.control,
+            h.mismatch, alpha) j
+    WHERE s.epoch IS NOT NULL;
+$$;
+COMMENT ON FUNCTION _flagscope.judged_split(bigint, float8, interval) IS
+    'the split of a rollout judged on the units that count (split_count)';
+
+CREATE FUNCTION _flagscope.gather_split(exposed _flagscope.exposed[], at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    asked bigint;
+    news record;
+    alpha float8 := _flagscope.setting_number('health.alpha');
+    settle interval := _flagscope.setting_interval('health.settle');
+BEGIN
+    -- Units assigned by targeting say nothing about the split, now or later.
+    FOR asked IN SELECT DISTINCT e.rollout_id FROM unnest(exposed) e
+        WHERE e.part IS NOT NULL AND _flagscope.decided_otherwise(e.rollout_id) IS NULL ORDER BY 1
+    LOOP
+        INSERT INTO _flagscope.split_count AS c (rollout_id, epoch, part, n_treatment, n_control)
+        SELECT e.rollout_id, e.epoch, e.part, e.n_treatment, e.n_control FROM unnest(exposed) e
+        WHERE e.rollout_id = asked AND e.part IS NOT NULL
+        ON CONFLICT (rollout_id, epoch, part) DO UPDATE SET n_treatment = c.n_treatment + excluded.n_treatment,
+            n_control = c.n_control + excluded.n_control;
+        SELECT * INTO news FROM _flagscope.judged_split(asked, alpha, settle);
+        CONTINUE WHEN NOT FOUND;
+        UPDATE flagscope.rollout_health h SET evidence = news.evidence, mismatch = news.mismatch,
+            -- While it is breached, the numbers that it was found by stay.
+            n_treatment = CASE WHEN x.shows THEN news.n_treatment ELSE h.n_treatment END,
+            n_control = CASE WHEN x.shows THEN news.n_control ELSE h.n_control END,
+            expected = CASE WHEN x.shows THEN news.expected ELSE h.expected END,
+            max_log_e = CASE WHEN news.finding = 'over' THEN 0
+                WHEN x.shows THEN greatest(h.max_log_e, news.log_e) ELSE h.max_log_e END,
+            counted_since = CASE WHEN news.finding = 'nothing' THEN h.counted_since ELSE gather_split.at END
+        FROM (SELECT news.finding <> 'nothing' OR news.mismatch = '{}' AS shows) x
+        WHERE h.rollout_id = asked AND h.rule = 'split';
+        IF news.finding <> 'nothing' THEN
+            DELETE FROM _flagscope.split_count c WHERE c.rollout_id = asked;
+        END IF;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION _flagscope.gather_split(_flagscope.exposed[], timestamptz) IS
+    'counts and judges the split after a slice of exposures; after a mismatch, and after its end, it counts anew';
+
 CREATE FUNCTION _flagscope.gather_health(exposed _flagscope.exposed[], at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.rollout_health (rollout_id, rule)
     SELECT DISTINCT e.rollout_id, rule
     FROM unnest(exposed) e, unnest(enum_range(NULL::flagscope.health_rule)) rule ON CONFLICT DO NOTHING;
+    SELECT _flagscope.gather_split(exposed, at);
     UPDATE flagscope.rollout_health h
-    SET n_treatment = h.n_treatment + x.n_t, n_control = h.n_control + x.n_c, expected = h.expected + x.expected,
-        evidence = x.evidence, max_log_e = greatest(h.max_log_e, _flagscope.share_log_e(x.evidence))
-    FROM (
-        SELECT n.rollout_id, sum(n.n_treatment)::bigint AS n_t, sum(n.n_control)::bigint AS n_c,
-            sum((n.n_treatment + n.n_control) * n.percent / 100)::float8 AS expected,
-            (SELECT array_agg(coalesce(o.evidence[j], 0) + i.increment ORDER BY j)
-                FROM flagscope.rollout_health o, LATERAL (
-                    SELECT x.j, sum(x.increment) AS increment
-                    FROM unnest(array_agg(n.percent), array_agg(n.n_treatment),
-                            array_agg(n.n_control)) s(percent, n_t, n_c),
-                        LATERAL unnest(_flagscope.share_increment((s.percent / 100)::float8, s.n_t,
-                            s.n_c)) WITH ORDINALITY x(increment, j)
-                    GROUP BY x.j) i
-             WHERE o.rollout_id = n.rollout_id AND o.rule = 'split') AS evidence
-        FROM unnest(exposed) n WHERE n.percent > 0 AND n.percent < 100 GROUP BY n.rollout_id
-        -- Units assigned by targeting say nothing about the split, now or later.
-        HAVING _flagscope.decided_otherwise(n.rollout_id) IS NULL
-    ) x
-    WHERE h.rollout_id = x.rollout_id AND h.rule = 'split';
-    UPDATE flagscope.rollout_health h SET n_treatment = h.n_treatment + c.crossed FROM unnest(exposed) c
-    WHERE h.rollout_id = c.rollout_id AND h.rule = 'crossing' AND c.crossed > 0;
+    SET n_treatment = h.n_treatment + CASE WHEN h.clears_at IS NULL THEN c.crossed ELSE 0 END,
+        recrossed = h.recrossed + CASE WHEN h.clears_at IS NULL THEN 0 ELSE c.crossed END,
+        n_control = h.n_control + c.seen
+    FROM (SELECT e.rollout_id, sum(e.crossed)::bigint AS crossed, sum(e.n_treatment + e.n_control)::bigint AS seen
+        FROM unnest(exposed) e GROUP BY e.rollout_id) c
+    WHERE h.rollout_id = c.rollout_id AND h.rule = 'crossing' AND c.crossed + c.seen > 0;
     UPDATE flagscope.rollout_health h SET last_at = at FROM unnest(exposed) t
     WHERE h.rollout_id = t.rollout_id AND h.rule = 'traffic' AND t.treated;
 $$;
 COMMENT ON FUNCTION _flagscope.gather_health(_flagscope.exposed[], timestamptz) IS
     'counts and evidence of health rules after a slice of exposures';
 
-CREATE FUNCTION _flagscope.health_state(h flagscope.rollout_health, split flagscope.rollout_health, otherwise text,
-    since timestamptz, at timestamptz,
+CREATE FUNCTION _flagscope.health_state(h flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN h.rule = 'split' AND otherwise IS NULL
-            AND h.max_log_e >= -ln(_flagscope.setting_number('health.alpha')) THEN 'breached'
-        WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.n_treatment >= greatest(10,
-            _flagscope.setting_number('health.crossing') * (split.n_treatment + split.n_control)) THEN 'breached'
+        WHEN h.rule = 'split' AND otherwise IS NULL AND h.mismatch <> '{}' THEN 'breached'
+        WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.clears_at IS NOT NULL THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - _flagscope.setting_interval('health.quiet_after') THEN 'stale'
         -- Health rows exist only for rollouts with exposures; those whose exposures are not sent have none.
         WHEN h.rule = 'traffic' AND h.last_at IS NULL
@@ -181,11 +263,10 @@ AS $$
             format('%s of %s new subjects got the treatment, %s were expected (anytime p %s)%s',
                 h.n_treatment, h.n_treatment + h.n_control, round(h.expected::numeric, 1),
                 CASE WHEN h.max_log_e > 9.2 THEN 'below 0.0001' ELSE round(exp(-h.max_log_e)::numeric, 4)::text END,
-                CASE WHEN h.max_log_e >= -ln(_flagscope.setting_number('health.alpha'))
+                CASE WHEN h.mismatch <> '{}'
                     THEN '. The split is not the one that was set: no comparison of the arms is fair' ELSE '' END) END
         WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
-            format('%s of %s subjects went back from treatment to control%s', h.n_treatment,
-                split.n_treatment + split.n_control,
+            format('%s of %s subjects went back from treatment to control%s', h.n_treatment, h.n_control,
                 CASE WHEN h.n_treatment > 0 THEN ', and count for both' ELSE '' END) END
         ELSE CASE
             WHEN h.last_at IS NULL THEN
@@ -194,20 +275,48 @@ AS $$
             ELSE format('last exposure to the treatment at %s UTC',
                 to_char(h.last_at AT TIME ZONE 'UTC', 'HH24:MI:SS')) END END;
 $$;
-COMMENT ON FUNCTION _flagscope.health_state(flagscope.rollout_health, flagscope.rollout_health, text,
-    timestamptz, timestamptz) IS
+COMMENT ON FUNCTION _flagscope.health_state(flagscope.rollout_health, text, timestamptz, timestamptz) IS
     'state and reason of a health rule; a mismatch cannot be judged if targeting assigns users to the variants, too';
+
+CREATE FUNCTION _flagscope.judge_crossing(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    tolerated float8 := _flagscope.setting_number('health.crossing');
+    quiet_after interval := _flagscope.setting_interval('health.quiet_after');
+BEGIN
+    WITH free AS MATERIALIZED (
+        SELECT h.rollout_id, h.rule, c.goes_on
+        FROM flagscope.rollout_health h JOIN flagscope.rollout r ON r.id = h.rollout_id
+                AND r.status IN ('running', 'paused', 'held'),
+            LATERAL (SELECT CASE WHEN h.clears_at IS NULL THEN h.n_treatment ELSE h.recrossed END
+                >= greatest(10, tolerated * h.n_control) AS goes_on) c
+        WHERE h.rule = 'crossing' AND (c.goes_on OR h.clears_at <= judge_crossing.at)
+        FOR NO KEY UPDATE OF h SKIP LOCKED
+    )
+    -- Over after as long a time as it took to find it: what goes on as it was is found anew by then.
+    UPDATE flagscope.rollout_health h SET recrossed = 0, counted_since = judge_crossing.at,
+        n_treatment = CASE WHEN f.goes_on THEN greatest(h.n_treatment, h.recrossed) ELSE h.recrossed END,
+        clears_at = CASE WHEN f.goes_on THEN judge_crossing.at + greatest(quiet_after,
+            judge_crossing.at - coalesce(h.counted_since, (SELECT r.started_at FROM flagscope.rollout r
+                WHERE r.id = h.rollout_id))) END
+    FROM free f WHERE h.rollout_id = f.rollout_id AND h.rule = f.rule;
+END $$;
+COMMENT ON FUNCTION _flagscope.judge_crossing(timestamptz) IS
+    'when units that go back from the treatment to the control are too many, and when that is over: fewer than are '
+    'tolerated in as long a time as it took, and at least setting health.quiet_after';
 
 CREATE FUNCTION _flagscope.judge_health(at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
+    SELECT _flagscope.judge_crossing(at);
     WITH news AS MATERIALIZED (
         SELECT o.rollout_id, o.rule, x.state, x.reason
         FROM flagscope.rollout_health o
             JOIN flagscope.rollout r ON r.id = o.rollout_id AND r.status IN ('running', 'paused', 'held')
-            JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
-            JOIN flagscope.rollout_health split ON split.rollout_id = o.rollout_id AND split.rule = 'split',
-            LATERAL _flagscope.health_state(o, split, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN
+            JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment,
+            LATERAL _flagscope.health_state(o, CASE WHEN s.targeting IS NOT NULL OR s.prerequisites <> '[]' THEN
                 _flagscope.not_by_chance(s, r.treatment, r.control) END, r.stage_started_at, at) x
         WHERE (x.state, x.reason) IS DISTINCT FROM (o.state, o.reason)
     ), free AS MATERIALIZED (
@@ -217,7 +326,9 @@ AS $$
         FOR NO KEY UPDATE OF h SKIP LOCKED
     )
     UPDATE flagscope.rollout_health h
-    SET state = n.state, reason = n.reason, told_at = CASE WHEN n.state = h.state THEN h.told_at END
+    SET state = n.state, reason = n.reason,
+        -- What was told and is over is told, too.
+        told_at = CASE WHEN n.state IN (h.state, 'ok') THEN h.told_at END
     FROM free f JOIN news n ON n.rollout_id = f.rollout_id AND n.rule = f.rule
     WHERE h.rollout_id = f.rollout_id AND h.rule = f.rule;
 $$;
@@ -273,20 +384,35 @@ END $$;
 COMMENT ON FUNCTION _flagscope.watch_health(timestamptz, timestamptz) IS
     'judges the health rules in a tick; stops consuming exposures at a time and returns what is left';
 
-CREATE FUNCTION _flagscope.renew_health(rollout_id bigint) RETURNS void
+CREATE FUNCTION _flagscope.renew_health(rollout_id bigint, at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
+    DELETE FROM _flagscope.split_count c USING flagscope.rollout_health h
+    WHERE c.rollout_id = renew_health.rollout_id AND h.rollout_id = c.rollout_id AND h.rule = 'split'
+        AND h.state = 'breached';
     UPDATE flagscope.rollout_health h
     SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
-        expected = 0, told_at = NULL
-    WHERE h.rollout_id = renew_health.rollout_id AND (h.rule <> 'traffic' AND h.state = 'breached'
-        -- Crossings are counted relative to the units of the split, so both restart together.
-        OR h.rule = 'crossing'
-        AND EXISTS (SELECT FROM flagscope.rollout_health s
-            WHERE s.rollout_id = h.rollout_id AND s.rule = 'split' AND s.state = 'breached'));
+        expected = 0, mismatch = '{}', recrossed = 0, clears_at = NULL, counted_since = renew_health.at, told_at = NULL
+    WHERE h.rollout_id = renew_health.rollout_id AND h.rule <> 'traffic' AND h.state = 'breached';
 $$;
-COMMENT ON FUNCTION _flagscope.renew_health(bigint) IS
+COMMENT ON FUNCTION _flagscope.renew_health(bigint, timestamptz) IS
     'restarts the breached health rules after a person resumed the rollout';
+
+CREATE FUNCTION _flagscope.tell_health_over(r flagscope.rollout, h flagscope.rollout_health, at timestamptz)
+RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
+    VALUES ('health', jsonb_build_object('name', format('%s of %s in %s', h.rule, r.flag, r.environment),
+        'state', 'ok', 'since', h.told_at, 'reason', 'over: ' || h.reason, 'database', current_database(),
+        'rollout_id', r.id, 'flag', r.flag, 'environment', r.environment)
+        || _flagscope.message_fields('over'::text, 'info'::text, format(
+            'Rollout %s of flag "%s" in %s no longer has a warning (%s): %s', r.id, r.flag, r.environment, h.rule,
+            h.reason), r.id), at, at);
+    SELECT _flagscope.wake_deliverers();
+$$;
+COMMENT ON FUNCTION _flagscope.tell_health_over(flagscope.rollout, flagscope.rollout_health, timestamptz) IS
+    'queues a notification that what a health rule warned of is over';
 
 CREATE FUNCTION _flagscope.tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -296,16 +422,22 @@ DECLARE
     told integer := 0;
 BEGIN
     FOR h IN SELECT * FROM flagscope.rollout_health x
-        WHERE x.rollout_id = r.id AND x.state <> 'ok' AND x.told_at IS NULL ORDER BY x.rule
+        WHERE x.rollout_id = r.id AND _flagscope.is_untold(x) ORDER BY x.rule
     LOOP
-        told := told + (_flagscope.decide(r.id, 'warn'::flagscope.action, 'flagscope',
-            format('%s: %s', h.rule, h.reason), at, NULL::bigint, false,
-            jsonb_build_object('state', h.state || ' ' || h.rule || ' ' || extract(epoch FROM at),
-                'n_treatment', h.n_treatment, 'n_control', h.n_control, 'expected', h.expected, 'log_e', h.max_log_e))
-            IS NOT NULL)::integer;
-        UPDATE flagscope.rollout_health x SET told_at = at WHERE x.rollout_id = r.id AND x.rule = h.rule;
+        IF h.state = 'ok' THEN
+            PERFORM _flagscope.tell_health_over(r, h, at);
+        ELSE
+            told := told + (_flagscope.decide(r.id, 'warn'::flagscope.action, 'flagscope',
+                format('%s: %s', h.rule, h.reason), at, NULL::bigint, false,
+                jsonb_build_object('state', h.state || ' ' || h.rule || ' ' || extract(epoch FROM at),
+                    'n_treatment', h.n_treatment, 'n_control', h.n_control, 'expected', h.expected,
+                    'log_e', h.max_log_e))
+                IS NOT NULL)::integer;
+        END IF;
+        UPDATE flagscope.rollout_health x SET told_at = CASE WHEN h.state <> 'ok' THEN at END
+        WHERE x.rollout_id = r.id AND x.rule = h.rule;
     END LOOP;
     RETURN told;
 END $$;
 COMMENT ON FUNCTION _flagscope.tell_health(flagscope.rollout, timestamptz) IS
-    'warns once of each health rule that is not ok; returns the number of decisions';
+    'warns once of each health rule that is not ok, and tells once when that is over; returns the number of decisions';

@@ -80,14 +80,12 @@ DECLARE
                         at - interval '1 microsecond') END END AS baseline,
             p.point, a.since AS counted_since, CASE WHEN s.is_alone THEN s.since END AS alone_since,
             CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point
-                WHERE seen_point.guardrail_id = g.id AND seen_point.variant = ''
-                    AND seen_point.at = p.point) END AS seen,
+                -- While there is a control the treatment is judged beside it.
+                WHERE seen_point.guardrail_id = g.id AND seen_point.variant = CASE
+                    WHEN s.is_alone AND p.point >= s.since THEN ''
+                        ELSE r.treatment END AND seen_point.at = p.point) END AS seen,
             CASE WHEN p.point IS NOT NULL THEN (SELECT min(x.at) FROM _flagscope.anomaly_point x
-                WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point,
-            -- The control may be ahead: what it showed an hour of points ago still tells.
-            CASE WHEN p.point IS NOT NULL THEN (SELECT max(x.score) FROM _flagscope.anomaly_point x
-                WHERE x.guardrail_id = g.id AND x.variant = r.control AND x.at > p.point - 6 * g.time_window
-                    AND x.at <= p.point) END AS control_score
+                WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point
         FROM flagscope.rollout r
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
         JOIN flagscope.metric_definition m ON m.name = g.metric
@@ -181,18 +179,18 @@ BEGIN
     ), noted AS (
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version,
             percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre, bound,
-            moments_treatment, moments_control, increment, begins_copy, log_e, value, control_score, watermark)
+            moments_treatment, moments_control, increment, begins_copy, log_e, value, watermark)
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
             x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.bound,
-            x.moments_treatment, x.moments_control, x.increment, x.begins_copy, x.log_e, x.value, x.control_score,
+            x.moments_treatment, x.moments_control, x.increment, x.begins_copy, x.log_e, x.value,
             x.weighed_watermark
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
         WHERE x.is_judged ORDER BY x.rollout_id, x.guardrail_id
     ), kept AS (
         UPDATE flagscope.guardrail_status s SET state = x.state::flagscope.data_state, state_since = x.state_since,
             reason = x.reason, last_stratum = x.last_stratum, limit_value = x.limit_value, looks = x.looks,
-            looked_at = x.looked_at, point = x.point, control_score = x.control_score, evidence = x.evidence,
+            looked_at = x.looked_at, point = x.point, evidence = x.evidence,
             copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e, thresholds = x.thresholds,
             centre = x.centre, past = x.past, waiting_treatment = x.waiting_treatment,
             waiting_control = x.waiting_control,

@@ -37,9 +37,12 @@ BEGIN ATOMIC
     || CASE g.test
         WHEN 'anomaly' THEN
             coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value,
-                    'usual', p.usual, 'control_score', nullif(s.control_score, 'Infinity'), 'counted_since', s.since))
+                    'usual', p.usual, 'counted_since',
+                    _flagscope.counts_since(r, s.since, p.at)))
                     FROM _flagscope.anomaly_point p
-                    WHERE p.guardrail_id = g.id AND p.variant = '' AND p.at = s.point), '{}')
+                    WHERE p.guardrail_id = g.id AND p.at = s.point AND p.variant IN ('', r.treatment)
+                    -- Of the two series the one that was judged.
+                    ORDER BY p.score IS NOT DISTINCT FROM s.value DESC, p.variant DESC LIMIT 1), '{}')
         ELSE '{}' END
     || _flagscope.effect(g, s, m, r)
     FROM flagscope.guardrail_status s JOIN flagscope.metric_definition m ON m.name = g.metric
@@ -245,7 +248,7 @@ BEGIN
     -- In plpgsql, because that caches the plan; an SQL function was planned again for each rollout.
     RETURN EXISTS (SELECT FROM flagscope.guardrail_status s WHERE s.rollout_id = r.id AND s.state = 'breached')
         OR EXISTS (SELECT FROM flagscope.rollout_health h
-            WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+            WHERE h.rollout_id = r.id AND _flagscope.is_untold(h))
         -- OFFSET 0 makes the planner go from the rollout to its rules. A plain join scanned all rules for every rollout
         -- (200 rollouts with 1,000 rules: 200 ms a tick).
         OR EXISTS (SELECT FROM flagscope.guardrail_status s,
@@ -299,7 +302,7 @@ BEGIN
                 AND may_move.at >= r.stage_started_at + (SELECT x.min_duration FROM flagscope.rollout_stage x
                     WHERE x.rollout_id = r.id AND x.ordinal = r.stage))
             OR EXISTS (SELECT FROM flagscope.rollout_health h
-                WHERE h.rollout_id = r.id AND h.state <> 'ok' AND h.told_at IS NULL)
+                WHERE h.rollout_id = r.id AND _flagscope.is_untold(h))
             OR EXISTS (SELECT FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
             WHERE s.rollout_id = r.id AND s.state <> 'ok'
                 AND (s.state = 'breached' OR (g.enabled AND (g.on_state <> '{}' OR s.state = 'silent')))))

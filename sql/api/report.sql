@@ -62,8 +62,7 @@ DECLARE
             e.events_treatment, e.events_control, e.centre, e.bound, e.begins_copy, e.value, e.log_e AS log_e_stored,
             NULL::_flagscope.stratum AS reference, NULL::_flagscope.stratum AS window_state,
             NULL::_flagscope.stratum AS baseline, NULL::timestamptz AS point, NULL::timestamptz AS counted_since,
-            NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point, NULL::_flagscope.anomaly_point AS seen,
-            NULL::float8 AS control_score
+            NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point, NULL::_flagscope.anomaly_point AS seen
         FROM flagscope.evaluation e JOIN flagscope.metric_definition m ON m.name = (g).metric
         WHERE e.evidence_id = replay.evidence_id AND e.stratum <= replay.last_stratum AND (g).test = 'sequential'
         ORDER BY e.stratum;
@@ -192,9 +191,8 @@ AS $$
         CASE WHEN e ? 'log_e' THEN format('evidence    ln e %s, the line is %s (ln of 1/%s)',
             round((e ->> 'log_e')::numeric, 2), round((e ->> 'line')::numeric, 2), (e ->> 'alpha')::float8::real) END,
         CASE WHEN e ? 'score' THEN
-            format('evidence    score %s, the line is %s; the control''s %s', round((e ->> 'score')::numeric, 2),
-                round((e ->> 'limit_value')::numeric, 2),
-                coalesce(round((e ->> 'control_score')::numeric, 2)::text, 'is unknown')) END,
+            format('evidence    score %s, the line is %s', round((e ->> 'score')::numeric, 2),
+                round((e ->> 'limit_value')::numeric, 2)) END,
         'together    ' || _flagscope.joint_words(e -> 'joint'),
         CASE WHEN e ?| '{log_e,score}' THEN format('recompute   SELECT * FROM flagscope.replay(%s);', d.id) END)
     FROM (SELECT d.evidence) x(e) WHERE NOT e ? 'error'

@@ -44,7 +44,7 @@ BEGIN
     END;
     IF action = 'resume' THEN
         -- a person has looked at it, unlike when the ramp resumes by itself
-        PERFORM _flagscope.renew_health(rollout_id);
+        PERFORM _flagscope.renew_health(rollout_id, moment);
     END IF;
     RETURN decided;
 END $$;

@@ -39,7 +39,6 @@ CREATE TABLE flagscope.guardrail_status (
     looks             boolean[] NOT NULL DEFAULT '{}',
     looked_at         timestamptz,
     point             timestamptz,
-    control_score     float8,
     alarm_score       float8,
     since             timestamptz NOT NULL,
     evaluated_at      timestamptz,
@@ -89,9 +88,6 @@ COMMENT ON COLUMN flagscope.guardrail_status.looks IS
     'of a threshold with of_looks: whether each of the last looks was beyond the limit';
 COMMENT ON COLUMN flagscope.guardrail_status.looked_at IS 'time of the last look';
 COMMENT ON COLUMN flagscope.guardrail_status.point IS 'for an anomaly: start of the last point that was judged';
-COMMENT ON COLUMN flagscope.guardrail_status.control_score IS
-    'for an anomaly: the control''s highest score in the last six points, infinite if it is not known; '
-    'NULL if no control is left';
 COMMENT ON COLUMN flagscope.guardrail_status.alarm_score IS
     'for an anomaly: the score of an alarm, fixed when the evidence began';
 COMMENT ON COLUMN flagscope.guardrail_status.evidence IS
@@ -167,7 +163,6 @@ CREATE TABLE flagscope.evaluation (
     begins_copy       boolean NOT NULL DEFAULT false,
     log_e             float8 NOT NULL,
     value             float8,
-    control_score     float8,
     watermark         timestamptz
 ) PARTITION BY RANGE (at);
 COMMENT ON TABLE flagscope.evaluation IS
@@ -197,8 +192,6 @@ COMMENT ON COLUMN flagscope.evaluation.centre IS
 COMMENT ON COLUMN flagscope.evaluation.bound IS
     'the margin against the control (relative or absolute, as in guardrail_status), else the limit, that the stratum '
     'was compared at: a rule that is tightened changes it within its evidence';
-COMMENT ON COLUMN flagscope.evaluation.control_score IS
-    'of an anomaly: the control''s score (guardrail_status.control_score)';
 COMMENT ON COLUMN flagscope.evaluation.moments_treatment IS
     'of a mean: moments of the stratum''s values; of a rate: of the denominator''s values, if these are added up';
 COMMENT ON COLUMN flagscope.evaluation.moments_control IS 'the same for the control';
@@ -220,7 +213,7 @@ CREATE TYPE _flagscope.stepped AS (
     past float8[], waiting_treatment _flagscope.stratum, waiting_control _flagscope.stratum, waiting_since timestamptz,
     n_treatment bigint, n_control bigint, events_treatment bigint[], events_control bigint[], stage_treatment bigint,
     stage_control bigint, rhythm_treatment float8[], rhythm_control float8[],
-    value float8, looks boolean[], looked_at timestamptz, point timestamptz, control_score float8,
+    value float8, looks boolean[], looked_at timestamptz, point timestamptz,
     evaluated_at timestamptz, last_data_at timestamptz, watermark timestamptz, breached_at timestamptz,
     failures integer, retry_at timestamptz,
     weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[],

@@ -50,6 +50,10 @@ CREATE TABLE flagscope.rollout_health (
     n_treatment bigint NOT NULL DEFAULT 0,
     n_control   bigint NOT NULL DEFAULT 0,
     expected    float8 NOT NULL DEFAULT 0,
+    mismatch    float8[] NOT NULL DEFAULT '{}',
+    recrossed   bigint NOT NULL DEFAULT 0,
+    counted_since timestamptz,
+    clears_at   timestamptz,
     last_at     timestamptz,
     told_at     timestamptz,
     PRIMARY KEY (rollout_id, rule)
@@ -63,11 +67,37 @@ COMMENT ON COLUMN flagscope.rollout_health.reason IS 'the finding in words';
 COMMENT ON COLUMN flagscope.rollout_health.max_log_e IS 'greatest log e of the evidence';
 COMMENT ON COLUMN flagscope.rollout_health.told_at IS 'when it was told';
 COMMENT ON COLUMN flagscope.rollout_health.evidence IS
-    'of split: log likelihood ratios summed over ticks, one per grid point (test S of src/core/stats/README.md)';
+    'of split: sums of log likelihood ratios, one per grid point (test S of src/core/stats/README.md)';
 COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS
-    'of split: units first seen in the treatment; of crossing: units that crossed';
+    'of split: units first seen in the treatment (while it is breached, those that it was found by); '
+    'of crossing: units that crossed';
 COMMENT ON COLUMN flagscope.rollout_health.n_control IS
     'of split: units first seen in the control; of crossing: all units';
+COMMENT ON COLUMN flagscope.rollout_health.mismatch IS
+    'of split: how likely each point of the grid was when a mismatch was found (log weights): it is over when the '
+    'units since refute that; empty: none';
+COMMENT ON COLUMN flagscope.rollout_health.recrossed IS 'of crossing: units that crossed since it is breached';
+COMMENT ON COLUMN flagscope.rollout_health.counted_since IS
+    'units first seen before do not count: of a mismatch that was found, or looked at by a person; NULL: all count';
+COMMENT ON COLUMN flagscope.rollout_health.clears_at IS
+    'of crossing, while it is breached: when that is over, unless too many units cross till then';
 COMMENT ON COLUMN flagscope.rollout_health.expected IS
     'of split: how many units the configured shares would have given the treatment';
 COMMENT ON COLUMN flagscope.rollout_health.last_at IS 'tick that last saw an exposure to the treatment';
+
+CREATE TABLE _flagscope.split_count (
+    rollout_id  bigint NOT NULL,
+    epoch       timestamptz NOT NULL,
+    part        smallint NOT NULL CHECK (part BETWEEN 0 AND 60),
+    n_treatment bigint NOT NULL,
+    n_control   bigint NOT NULL,
+    PRIMARY KEY (rollout_id, epoch, part)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE _flagscope.split_count IS
+    'units by when they were first seen: what the split rule of health judges (src/core/stats/split.rs). As of '
+    'rollout_subject there is no foreign key';
+COMMENT ON COLUMN _flagscope.split_count.epoch IS 'since when the share was served that the units came with';
+COMMENT ON COLUMN _flagscope.split_count.part IS
+    'which sixtieth of the settling (setting health.settle) after that; 60: after it';
+COMMENT ON COLUMN _flagscope.split_count.n_treatment IS 'units first seen in the treatment';
+COMMENT ON COLUMN _flagscope.split_count.n_control IS 'the same of the control';

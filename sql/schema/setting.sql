@@ -92,6 +92,9 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time that the findings about a decision are kept (correlation)'),
     ('health.alpha', '0.01',
      'chance that a healthy rollout is ever held because of a sample ratio mismatch'),
+    ('health.settle', '"60 seconds"',
+     'how long after a change of the share clients may go on serving an older one: what that could explain is no '
+     'sample ratio mismatch, and no crossing'),
     ('health.crossing', '0.01',
      'share of units seen in two variants (but at least ten units) that holds a rollout'),
     ('health.quiet_after', '"10 minutes"',

@@ -112,7 +112,6 @@ fn put_status(given: &mut Given, status: &Status) -> CoreResult<()> {
     given.set("looks", status.looks.clone())?;
     given.set_time("looked_at", status.looked_at)?;
     given.set_time("point", status.point)?;
-    given.set("control_score", status.control_score)?;
     given.set_time("last_data_at", status.last_data_at)?;
     given.set_time("watermark", status.watermark)?;
     given.set_time("breached_at", status.breached_at)

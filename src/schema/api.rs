@@ -186,7 +186,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/api/health.sql",
     name = "health_api",
-    requires = ["joint_api", health::share_increment, health::share_log_e]
+    requires = ["joint_api", health::judge_split]
 );
 extension_sql_file!("../../sql/api/query.sql", name = "query_api", requires = ["health_api", query::fold_query]);
 extension_sql_file!(
@@ -210,7 +210,7 @@ extension_sql_file!("../../sql/api/budget.sql", name = "budget_api", requires = 
 extension_sql_file!(
     "../../sql/api/anomaly.sql",
     name = "anomaly_api",
-    requires = ["budget_api", kind::alarm_score, kind::anomaly_x, kind::anomaly_value]
+    requires = ["budget_api", kind::alarm_score, kind::anomaly_x, kind::anomaly_value, anomaly::difference_scores]
 );
 extension_sql_file!(
     "../../sql/api/effect.sql",

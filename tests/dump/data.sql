@@ -37,7 +37,7 @@ VALUES (now(), 'span', 'pay', 'NaN', '{"dumped": "on"}');
 SELECT flagscope.create_guardrail('dumped', 'pay errors', name => 'unusual', test => 'anomaly', shadow => true,
     time_window => '1 minute');
 INSERT INTO _flagscope.anomaly_point
-SELECT g.id, '', '2026-01-02 12:00+00', 100, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25
+SELECT g.id, '', '2026-01-02 12:00+00', 100, 5, 0.05, asin(sqrt(5.375 / 100.75)), 0.04, -0.25
 FROM flagscope.guardrail g WHERE g.name = 'unusual';
 -- What waits for the other arm, and what is known of who sends.
 INSERT INTO _flagscope.source VALUES (1, 'pod-1', 10, 90, 10.0);
@@ -46,6 +46,8 @@ INSERT INTO _flagscope.pairing (rollout_id, metric, since, latest) VALUES (1, 'p
 INSERT INTO _flagscope.waiting_stratum (rollout_id, metric, bucket, epoch, treated, n, events, first_ts, last_ts)
 VALUES (1, 'pay errors', '2026-01-02 12:00+00', '2026-01-02 11:00+00', true, 10, 1, '2026-01-02 12:00:01+00',
     '2026-01-02 12:00:03+00');
+-- Units of a split that settles.
+INSERT INTO _flagscope.split_count VALUES (1, '2026-01-02 11:00+00', 7, 3, 27) ON CONFLICT DO NOTHING;
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');

@@ -9,10 +9,11 @@
 //! | [`seasonal`] z | standard deviations from the usual value of this time of day; 3 |
 //! | [`detector`] score | log10 of points until a false alarm: 4 comes once in 10,000 points of a healthy series |
 //!
-//! What is not: comparing with a control, which is far stronger. A series has seasons, deploys and holidays of its own;
-//! an anomaly alone never rolls anything back while a control exists (src/core/stats/README.md, section 8).
+//! A series has seasons, deploys and holidays of its own. So while there is a control, what is judged is the
+//! [`difference`] of the two arms and nothing else (src/core/stats/README.md, section 8).
 
 pub mod detector;
+pub mod difference;
 pub mod ewma;
 pub mod robust;
 pub mod seasonal;

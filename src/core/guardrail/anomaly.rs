@@ -1,7 +1,4 @@
-//! The verdict of an anomaly guardrail: is the series unusual, and is the treatment to blame.
-//!
-//! An anomaly never acts alone while a control exists (`core/stats/README.md`, section 8): it is a breach only if the control
-//! shows none.
+//! The verdict of an anomaly guardrail: is the treatment unlike the control, or without a control the series unusual.
 
 use super::sighting::Sighting;
 use super::standing::Standing;
@@ -24,11 +21,9 @@ pub(super) enum Lack {
     StagePoint,
 }
 
-/// An alarm that the control does not share. Like a threshold it waits for its sample.
+/// An alarm. Like a threshold it waits for its sample.
 pub(super) fn is_breach(s: &Standing, a: &Sighting) -> bool {
-    a.score.is_some_and(|score| score >= a.line)
-        && s.status.n_treatment >= s.rule.min_sample
-        && a.is_shared() == Some(false)
+    a.score.is_some_and(|score| score >= a.line) && s.status.n_treatment >= s.rule.min_sample
 }
 
 /// Why the series cannot be judged.
@@ -48,7 +43,7 @@ pub(super) fn lack(a: &Sighting) -> Option<Lack> {
     }
 }
 
-/// An alarm that is not, or may not be, the treatment's doing; or evidence half of the way.
+/// An alarm that still waits for its sample; or evidence half of the way.
 pub(super) fn is_uncertain(a: &Sighting) -> bool {
     a.score.is_some_and(|score| score >= a.line / 2.0)
 }

@@ -9,13 +9,12 @@ pub struct Sighting {
     pub line: f64,
     /// The metric in the newest point; `None`: no data.
     pub value: Option<f64>,
-    /// Its usual value at this time of day.
+    /// What it is compared with: its usual value at this time of day, or the control's.
     pub usual: Option<f64>,
     /// Evidence since the rollout began; `None`: not to be judged.
     pub score: Option<f64>,
-    /// The control's highest one in the last hour of points.
-    pub control_score: Option<f64>,
-    /// Is no control left.
+    /// Is no control left: it is the series of the whole flag, against its own past. Else it is the treatment, against the
+    /// control at the same time.
     pub alone: bool,
     /// Has a whole point passed since the rollout began.
     pub has_begun: bool,
@@ -31,11 +30,4 @@ pub struct Sighting {
 /// (`core::anomaly::detector`).
 pub fn alarm_score(every: f64, width: f64) -> f64 {
     (every / width).max(10.0).log10().min(4.0)
-}
-
-impl Sighting {
-    /// The control is unusual too, from half of the line on; `None`: its series cannot tell.
-    pub(super) fn is_shared(&self) -> Option<bool> {
-        if self.alone { Some(false) } else { self.control_score.map(|score| score >= self.line / 2.0) }
-    }
 }

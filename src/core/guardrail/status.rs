@@ -81,8 +81,6 @@ pub struct Status {
     pub looked_at: Option<i64>,
     /// Of an anomaly: when the last point began that was judged.
     pub point: Option<i64>,
-    /// Of an anomaly: the control's score beside it, infinite where it is not known; `None` where no control is left.
-    pub control_score: Option<f64>,
     /// Of an anomaly: the score that is an alarm.
     pub alarm_score: Option<f64>,
     /// Tick that last saw data of the treatment.

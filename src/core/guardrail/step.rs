@@ -10,7 +10,6 @@ use super::evidence;
 use super::look::look;
 use super::pair::{self, Arms, merged, pair};
 use super::rule::{Comparison, Rule, Test};
-use super::sighting::Sighting;
 use super::standing::Standing;
 use super::status::{Arrived, Evaluation, Stage, Status, Stepped, Stratum};
 use super::verdict::verdict;
@@ -168,8 +167,6 @@ fn judge(rule: &Rule, status: &mut Status, came: &Arrived, stage: &Stage, at: i6
         Test::Threshold => status.value = came.value,
         Test::Anomaly => {
             status.value = came.sighting.as_ref().and_then(|sighting| sighting.score);
-            let beside = |s: &Sighting| (!s.alone).then(|| s.control_score.unwrap_or(f64::INFINITY));
-            status.control_score = came.sighting.as_ref().and_then(beside);
             status.point = came.sighting.as_ref().map(|sighting| sighting.point);
         }
     }

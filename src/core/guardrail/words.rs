@@ -216,6 +216,12 @@ pub(super) fn unjudged(s: &Standing, a: &Sighting) -> Option<Words> {
             )
         }
         Lack::Data => format!("no data in the {minutes} from {} UTC", minute(a.point)),
+        Lack::OtherDays if !a.alone => {
+            format!(
+                "nothing to compare at {} UTC: too little data of one arm, or the share was changed",
+                minute(a.point)
+            )
+        }
         Lack::OtherDays => format!("too little data at {} UTC on other days to say what is usual", minute(a.point)),
         Lack::StagePoint => format!("the first {minutes} of this stage are not over yet"),
     };
@@ -229,28 +235,25 @@ pub(super) fn unusual(s: &Standing, a: &Sighting) -> Words {
         time if time > 3650.0 * 1440.0 * MINUTE => "less than once in 10 years".to_owned(),
         time => format!("once in {}", span(time)),
     };
-    let meaning = match a.is_shared() {
-        _ if score < a.line => format!("It may be becoming unusual (by chance {chance})"),
-        Some(false) if a.alone => format!("That is unusual (by chance {chance})"),
-        Some(false) => format!("That is unusual (by chance {chance}), and the control is as usual"),
-        Some(true) => {
-            format!(
-                "That is unusual (by chance {chance}), but the control is, too: the treatment need not be the cause"
-            )
-        }
-        None => format!("That is unusual (by chance {chance}); whether the control is, too, is not known"),
+    let meaning = match (score < a.line, a.alone) {
+        (true, true) => format!("It may be becoming unusual (by chance {chance})"),
+        (true, false) => format!("The two may be drifting apart (by chance {chance})"),
+        (false, true) => format!("That is unusual (by chance {chance})"),
+        (false, false) => format!("The two differ more than they do by chance (by chance {chance})"),
     };
     format!("{}. {meaning}", beside_usual(s, a)).into()
 }
 
 /// Nothing unusual.
 pub(super) fn usual(s: &Standing, a: &Sighting) -> Words {
-    format!("{}. Nothing unusual", beside_usual(s, a)).into()
+    let meaning = if a.alone { "Nothing unusual" } else { "The difference is nothing unusual" };
+    format!("{}. {meaning}", beside_usual(s, a)).into()
 }
 
 fn beside_usual(s: &Standing, a: &Sighting) -> String {
     let [value, usual] = [a.value, a.usual].map(|x| x.map_or_else(|| "unknown".to_owned(), |x| told(s, x)));
-    format!("{}: {value} where {usual} is usual at this time of day", subject(s, s.rule.quantile))
+    let beside = if a.alone { "is usual at this time of day" } else { "is the control's at the same time" };
+    format!("{}: {value} where {usual} {beside}", subject(s, s.rule.quantile))
 }
 
 /// What a guardrail of several adds to a breach that they show together.

@@ -19,6 +19,7 @@ mod state;
 mod weighing;
 pub mod words;
 
+use crate::anomaly::difference::Basis;
 pub use estimate::{Estimate, QuantileRatio, quantile_of, quantile_ratios};
 pub use part::Part;
 pub use proposed::Proposed;
@@ -265,6 +266,11 @@ pub trait KindRules: Sync {
     /// Why a rule does not fit the kind; `None`: it does.
     fn problem(&self, _rule: &Proposed) -> Option<String> {
         None
+    }
+
+    /// What the difference of two series is judged by.
+    fn basis(&self) -> Basis {
+        Basis::Values
     }
 
     /// The value on the scale that an anomaly is looked for, which evens out its noise.

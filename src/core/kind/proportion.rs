@@ -6,6 +6,7 @@ use super::{
     Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
     Weighing,
 };
+use crate::anomaly::difference::Basis;
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
@@ -188,6 +189,10 @@ impl KindRules for Proportion {
     }
 
     /// Anscombe's transform of a binomial count, which makes its variance nearly constant (Biometrika 35, 1948).
+    fn basis(&self) -> Basis {
+        Basis::Events
+    }
+
     fn even(&self, state: &State, _: f64) -> f64 {
         ((state.events as f64 + 0.375) / (state.n as f64 + 0.75)).sqrt().asin()
     }

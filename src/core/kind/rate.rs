@@ -9,6 +9,7 @@ use super::{
     Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
     Weighing,
 };
+use crate::anomaly::difference::Basis;
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::answer;
@@ -174,6 +175,10 @@ impl KindRules for Rate {
     }
 
     /// Anscombe's transform of a Poisson count (as of a proportion), by what it is counted over.
+    fn basis(&self) -> Basis {
+        Basis::Rate
+    }
+
     fn even(&self, state: &State, _: f64) -> f64 {
         ((state.events as f64 + 0.375) / exposure(state.n, state.moments.as_ref())).sqrt()
     }

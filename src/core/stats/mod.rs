@@ -1,7 +1,7 @@
 //! Sequential tests: evidence that stays valid however often it is looked at.
 //!
 //! What is here, by the letters of README.md: P and P1 (`tilt`), R (`rate`), M (`mean`), Mt (`student`), Q
-//! (`exceedance`), Qs (`strict`), H (`label`), T (`ratio`), S (`share`); the mixture that turns log likelihood ratios
+//! (`exceedance`), Qs (`strict`), H (`label`), T (`ratio`), S (`share`, and for a rollout `split`); the mixture that turns log likelihood ratios
 //! into one e-value, combinations of e-values, and the estimates and intervals that people look at. Apart
 //! from these stands `report`: classical tests for one look at the end.
 //!
@@ -31,6 +31,7 @@ pub mod report;
 pub mod score;
 pub mod share;
 mod special;
+pub mod split;
 pub mod strict;
 pub mod student;
 pub mod tilt;

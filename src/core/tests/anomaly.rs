@@ -1,6 +1,7 @@
 //! Scores of series that a person can check, and the detector on a simulated one.
 
 use flagscope_core::anomaly::detector::{ALARM, Detector, MOST, evidence};
+use flagscope_core::anomaly::difference::{Basis, Value, scores};
 use flagscope_core::anomaly::ewma::Ewma;
 use flagscope_core::anomaly::robust::{Scale, last_z, median};
 use flagscope_core::anomaly::seasonal::{Point, Series};
@@ -194,6 +195,7 @@ fn a_season_is_no_anomaly_and_a_step_is() {
 }
 
 /// A flag whose metric has a trend of half a deviation a day, a weekly rhythm, AR(1) noise, and a holiday.
+#[derive(Clone, Copy)]
 struct Flag {
     seed: u64,
     heavy: bool,
@@ -292,6 +294,114 @@ fn a_holiday_is_over_when_it_is_over() {
     assert!(recovered.iter().all(|hours| *hours <= 6), "{recovered:?}");
     // Not within ten hours while holidays counted as what is usual.
     assert!(found.iter().all(|minutes| *minutes <= 90), "{found:?}");
+}
+
+/// A flag with both arms in the last week of four: what `Flag` has, noise that the arms share, and noise of their own that is
+/// smaller the more rows they have.
+struct Arms {
+    flag: Flag,
+    /// The treatment's share of 4,000 rows a point.
+    share: f64,
+    /// Deviations of the difference's noise that the treatment is worse by, from minute `flag.step` on.
+    worse: f64,
+}
+
+impl Arms {
+    /// Minutes of the points with an alarm.
+    fn alarms(&self) -> Vec<i64> {
+        let (flag, mut random, mut common) = (&self.flag, Random(self.flag.seed), 0.0);
+        let (mut past, mut pairs) = (Vec::new(), Vec::new());
+        for minute in (0..28 * 1440).step_by(usize::try_from(flag.width).expect("positive")) {
+            let mut fresh = || if flag.heavy { random.t3() } else { random.normal() };
+            common = flag.phi * common + fresh() * (1.0 - flag.phi * flag.phi).sqrt();
+            let usual = Flag { step: None, ..*flag }.usual(minute) + common;
+            let n = 4000.0;
+            // The noise of all rows has deviation 1.
+            let of = |share: f64| (1.0 / share).sqrt();
+            let worse = self.worse * (1.0 / (self.share * (1.0 - self.share))).sqrt();
+            let step = if flag.step.is_some_and(|from| minute >= from) { worse } else { 0.0 };
+            let mut value = |share: f64, more: f64| Value {
+                at: minute * MINUTE,
+                n: (n * share) as u64,
+                events: 0,
+                x: usual + fresh() * of(share) + more,
+            };
+            if minute < 21 * 1440 {
+                past.push(value(1.0, 0.0));
+            } else {
+                pairs.push([value(self.share, step), value(1.0 - self.share, 0.0)]);
+            }
+        }
+        let line = flag.line();
+        let found = scores(&past, &pairs, Basis::Values, true);
+        found.into_iter().filter(|(_, score)| *score >= line).map(|(at, _)| at / MINUTE).collect()
+    }
+}
+
+/// Of twenty flags: alarm episodes in a week with a holiday, in the mean, and minutes until a step is found.
+fn differences(width: i64, heavy: bool, height: f64, share: f64) -> (f64, Vec<i64>) {
+    let (mut false_ones, mut found) = (0, Vec::new());
+    for seed in 0..20 {
+        let flag = Flag { seed: seed + 7, heavy, width, phi: 0.5, holiday: 24, height, step: None };
+        let healthy = Arms { flag, share, worse: 0.0 };
+        false_ones += episodes(&healthy.alarms());
+        // A day after the holiday, at the start of a point.
+        let from = 26 * 1440 + width * (seed as i64 + 1);
+        let step = Arms { flag: Flag { seed: seed + 100, step: Some(from), ..healthy.flag }, share, worse: 4.0 };
+        let first = step.alarms().into_iter().find(|m| *m >= from);
+        found.push(first.map_or(i64::MAX, |first| first - from + width));
+    }
+    found.sort_unstable();
+    (f64::from(u32::try_from(false_ones).expect("few")) / 20.0, found)
+}
+
+/// What both arms have, a trend, a week, a holiday, is no difference; four deviations of it are found within half an hour.
+#[test]
+fn a_holiday_is_no_difference() {
+    for (heavy, height) in [(false, -30.0), (true, 10.0)] {
+        let (alarms, found) = differences(10, heavy, height, 0.5);
+        assert!(alarms <= 1.0, "{heavy}: {alarms}");
+        assert!(found[10] <= 30, "{heavy}: {found:?}");
+    }
+}
+
+/// `cargo test --release -p flagscope-core --test anomaly -- --ignored --nocapture differences`
+#[test]
+#[ignore = "prints a table"]
+fn table_of_differences() {
+    for width in [1, 10] {
+        for heavy in [false, true] {
+            for (height, share) in [(10.0, 0.5), (-30.0, 0.5), (10.0, 0.1), (10.0, 0.01)] {
+                let (alarms, found) = differences(width, heavy, height, share);
+                println!(
+                    "points of {width} min, t3 {heavy}, holiday {height:+}, share {share}: {alarms} episodes a week, 4 sd in {} \
+                     min, at most {}",
+                    found[10], found[19]
+                );
+            }
+        }
+    }
+}
+
+/// Few events are not taken for many: p is at least the exact tail given the sum.
+#[test]
+fn counts_by_the_exact_tail() {
+    let value = |at, n, events: u64| {
+        let x = ((events as f64 + 0.375) / (n as f64 + 0.75)).sqrt().asin();
+        Value { at, n, events, x }
+    };
+    let past: Vec<Value> = (0..300).map(|i| value(i, 100_000, 1000 + (i as u64 * 37) % 60)).collect();
+    let one = |t, c| scores(&past, &[[value(300, 10, t), value(300, 990, c)]], Basis::Events, true);
+    // One event of ten rows, nine of the other 990: 1 - C(990,10) / C(1000,10) = 0.0956 (scipy 1.15, hypergeom.sf(0,
+    // 1000, 10, 10)), so e is 1/4 p^-1/2 + 1/20 p^-4/5 + 1/2 (1 - p).
+    let (_, score) = one(1, 9)[0];
+    let by_hand = evidence(0.095_618).log10();
+    assert!((score - by_hand).abs() < 1e-3, "{score} {by_hand}");
+    assert!(scores(&past[..50], &[[value(300, 10, 1), value(300, 990, 9)]], Basis::Events, true).is_empty());
+    assert!(one(5, 5)[0].1 > 1.0);
+    // A decrease is the other tail.
+    let fewer = scores(&past, &[[value(300, 500, 0), value(300, 500, 10)]], Basis::Events, false);
+    assert!(fewer[0].1 > 0.9 && one(0, 10)[0].1 < 0.0, "{fewer:?}");
 }
 
 #[test]

@@ -234,35 +234,31 @@ fn a_baseline_is_taken_once_when_there_is_enough_of_it() {
 }
 
 #[test]
-fn an_anomaly_that_the_control_does_not_share_is_a_breach() {
+fn an_anomaly_is_a_breach_as_long_as_it_lasts() {
     let rule = Rule { test: Test::Anomaly, comparison: Comparison::Baseline, window: 10 * MINUTE, ..threshold(1, 1) };
     let status = Status { alarm_score: Some(3.0), ..Status { alpha: 0.01, ..Status::default() } };
-    let sighting = |control_score| Sighting {
+    let sighting = |score| Sighting {
         point: 20 * MINUTE,
         line: 3.0,
         value: Some(0.5),
         usual: Some(0.1),
-        score: Some(4.0),
-        control_score,
+        score,
         alone: false,
         has_begun: true,
         in_stage: true,
         days: Some(9.0),
         minutes: 10.0,
     };
-    let seen = |control| Arrived { sighting: Some(sighting(control)), ..came(counts(50, 0, 1), None) };
+    let seen = |score| Arrived { sighting: Some(sighting(score)), ..came(counts(50, 0, 1), None) };
     let at = 31 * MINUTE;
-    let own = step(&rule, &status, &seen(Some(0.2)), &STAGE, at).status;
-    assert_eq!(
-        (own.state, own.point, own.value, own.control_score),
-        (DataState::Breached, Some(20 * MINUTE), Some(4.0), Some(0.2))
-    );
-    let shared = step(&rule, &own, &seen(Some(2.0)), &STAGE, at + SECOND).status;
-    assert_eq!((shared.state, shared.breached_at), (DataState::Inconclusive, None));
+    let own = step(&rule, &status, &seen(Some(4.0)), &STAGE, at).status;
+    assert_eq!((own.state, own.point, own.value), (DataState::Breached, Some(20 * MINUTE), Some(4.0)));
+    let fading = step(&rule, &own, &seen(Some(2.0)), &STAGE, at + SECOND).status;
+    assert_eq!((fading.state, fading.breached_at), (DataState::Inconclusive, None));
     let unknown = step(&rule, &own, &seen(None), &STAGE, at + SECOND).status;
-    assert_eq!((unknown.state, unknown.control_score), (DataState::Inconclusive, Some(f64::INFINITY)));
+    assert_eq!(unknown.state, DataState::NotEnough);
     // A new point alone is stored, though the verdict is the same.
-    let next = Arrived { sighting: Some(Sighting { point: 30 * MINUTE, ..sighting(Some(0.2)) }), ..nothing() };
+    let next = Arrived { sighting: Some(Sighting { point: 30 * MINUTE, ..sighting(Some(4.0)) }), ..nothing() };
     let moved = step(&rule, &own, &next, &STAGE, at + SECOND);
     assert_eq!((moved.is_changed, moved.evaluation, moved.status.point), (true, None, Some(30 * MINUTE)));
 }

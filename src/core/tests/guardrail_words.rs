@@ -310,7 +310,6 @@ fn sighting() -> Sighting {
         value: Some(0.08),
         usual: Some(0.012),
         score: Some(3.1),
-        control_score: Some(0.2),
         alone: false,
         has_begun: true,
         in_stage: true,
@@ -328,24 +327,27 @@ fn of_series(a: &Sighting) -> (&'static str, String) {
 
 #[test]
 fn an_anomaly_of_the_treatment_is_a_breach() {
-    let seen = "errors: 8 % where 1.2 % is usual at this time of day.";
-    let unusual = format!("{seen} That is unusual (by chance once in 9 days)");
-    assert_eq!(of_series(&sighting()), ("breached", format!("{unusual}, and the control is as usual")));
-    let alone = Sighting { alone: true, control_score: None, ..sighting() };
-    assert_eq!(of_series(&alone), ("breached", unusual.clone()));
-    // What the control shares only holds.
-    let shared = Sighting { control_score: Some(1.5), ..sighting() };
-    let reason = format!("{unusual}, but the control is, too: the treatment need not be the cause");
-    assert_eq!(of_series(&shared), ("inconclusive", reason));
-    let unknown = Sighting { control_score: None, ..sighting() };
-    assert_eq!(
-        of_series(&unknown),
-        ("inconclusive", format!("{unusual}; whether the control is, too, is not known"))
-    );
+    let seen = "errors: 8 % where 1.2 % is the control's at the same time.";
+    let unusual = format!("{seen} The two differ more than they do by chance (by chance once in 9 days)");
+    assert_eq!(of_series(&sighting()), ("breached", unusual));
     let half = Sighting { score: Some(1.5), ..sighting() };
-    let reason = format!("{seen} It may be becoming unusual (by chance once in 5 hours)");
+    let reason = format!("{seen} The two may be drifting apart (by chance once in 5 hours)");
     assert_eq!(of_series(&half), ("inconclusive", reason));
     let usual = Sighting { value: Some(0.0125), score: Some(-0.3), ..sighting() };
+    let reason = "errors: 1.25 % where 1.2 % is the control's at the same time. The difference is nothing unusual";
+    assert_eq!(of_series(&usual), ("ok", reason.into()));
+}
+
+#[test]
+fn without_a_control_the_series_is_judged() {
+    let alone = Sighting { alone: true, ..sighting() };
+    let seen = "errors: 8 % where 1.2 % is usual at this time of day.";
+    let reason = format!("{seen} That is unusual (by chance once in 9 days)");
+    assert_eq!(of_series(&alone), ("breached", reason));
+    let half = Sighting { score: Some(1.5), ..alone };
+    let reason = format!("{seen} It may be becoming unusual (by chance once in 5 hours)");
+    assert_eq!(of_series(&half), ("inconclusive", reason));
+    let usual = Sighting { value: Some(0.0125), score: Some(-0.3), ..half };
     let reason = "errors: 1.25 % where 1.2 % is usual at this time of day. Nothing unusual";
     assert_eq!(of_series(&usual), ("ok", reason.into()));
 }
@@ -359,7 +361,10 @@ fn a_past_too_short_is_never_ok() {
     assert_eq!(of_series(&new).1, "the first 10 minutes of the rollout are not over yet");
     let silent = Sighting { value: None, score: None, ..sighting() };
     assert_eq!(of_series(&silent), ("not_enough", "no data in the 10 minutes from 14:10 UTC".into()));
-    let sparse = Sighting { score: None, ..sighting() };
+    let apart = Sighting { score: None, ..sighting() };
+    let reason = "nothing to compare at 14:10 UTC: too little data of one arm, or the share was changed";
+    assert_eq!(of_series(&apart).1, reason);
+    let sparse = Sighting { score: None, alone: true, ..sighting() };
     assert_eq!(of_series(&sparse).1, "too little data at 14:10 UTC on other days to say what is usual");
     let earlier = Sighting { score: Some(0.1), in_stage: false, ..sighting() };
     assert_eq!(of_series(&earlier).1, "the first 10 minutes of this stage are not over yet");

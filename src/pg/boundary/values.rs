@@ -224,8 +224,8 @@ fn arrays_whatever_their_bounds() -> Outcome {
 #[pg_test(schema = "tests")]
 fn arrays_with_null_inside_are_errors() -> Outcome {
     for query in [
-        "SELECT _flagscope.share_log_e('{1,NULL}')",
-        "SELECT _flagscope.share_log_e('[3:4]={NULL,1}')",
+        "SELECT flagscope.adjust_p_values('{1,NULL}')",
+        "SELECT flagscope.adjust_p_values('[3:4]={NULL,1}')",
         "SELECT _flagscope.week_ends('2026-11-29', '{NULL}', 0, 1)",
     ] {
         let said = refusal(query)?;
@@ -239,7 +239,7 @@ fn arrays_of_more_dimensions_are_read_or_refused() -> Outcome {
     // Whichever it is: the backend lives, and so do its transaction and the next call.
     for query in [
         "SELECT flagscope.quantile(flagscope.histogram(1), '{{0.5,0.9},{0.1,0.2}}'::float8[])",
-        "SELECT _flagscope.share_log_e('{{1,2},{3,4}}')",
+        "SELECT _flagscope.judge_split('{{1},{2}}', '{{0.5},{0.5}}', '{0,0}', '{1,1}', '{f,f}', '{1,1}', '{1,1}', '{}', 0.01)",
         "SELECT flagscope.adjust_p_values('{{0.1},{0.2}}'::float8[])",
     ] {
         refusal(query)?;

@@ -1,4 +1,4 @@
--- Anomaly guardrails: a metric beside its own past at this time of day, and the control beside it.
+-- Anomaly guardrails: the treatment beside the control at the same time; without one a metric beside its own past.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
@@ -72,7 +72,7 @@ CREATE VIEW pg_temp.where_it_stands AS
 SELECT r.flag, r.status, s.state, s.reason
 FROM flagscope.guardrail_status s JOIN flagscope.rollout r ON r.id = s.rollout_id ORDER BY r.id;
 
--- Before the first ten minutes are over nothing is known; the young flag will know nothing for days.
+-- Before the first ten minutes are over nothing is known. Beside a control three days of a past are enough.
 SELECT pg_temp.traffic('2040-01-17 12:00', '2040-01-17 12:01',
     '{"pay": "on", "search": "on", "young": "on", "speed": "on"}', per_point => 20) AS rows;
 SELECT strata FROM flagscope.tick('2040-01-17 12:01');
@@ -91,8 +91,8 @@ FROM _flagscope.anomaly_point p,
         FROM flagscope.telemetry t WHERE t.flags ? 'pay' AND t.ts >= p.at AND t.ts < p.at + interval '10 minutes') r
 WHERE p.guardrail_id = :pay AND p.variant = '' AND p.at >= '2040-01-17 12:30';
 
--- Then the treatment of one flag fails, the service below another one for both variants alike, and the third, of which
--- no control is left, becomes slower by half.
+-- Then the treatment of one flag fails, the service below another one for both variants alike (no
+-- difference), and the third, of which no control is left, becomes slower by half.
 SELECT pg_temp.step(at, 0.4, 0.25, 1.5)
 FROM generate_series(timestamptz '2040-01-17 13:10', '2040-01-17 14:00', '10 minutes') at;
 SELECT flag, status, state, regexp_replace(reason, '[0-9.]+', '#', 'g') AS reason FROM pg_temp.where_it_stands;
@@ -100,7 +100,7 @@ SELECT d.at BETWEEN '2040-01-17 13:12' AND '2040-01-17 13:32' AS soon, d.flag, d
     d.evidence ->> 'state' AS state,
     (d.evidence ->> 'score')::float8 >= (d.evidence ->> 'limit_value')::float8 AS beyond,
     (d.evidence ->> 'limit_value')::numeric(6, 4) AS line,
-    (d.evidence ->> 'control_score')::float8 < 1.5 AS control_is_usual
+    (d.evidence ->> 'usual')::float8 < 0.2 AS beside_control
 FROM flagscope.decision d WHERE d.guardrail_id IS NOT NULL ORDER BY d.id;
 SELECT regexp_replace(flagscope.explain_decision(id), '[0-9]+(\.[0-9]+)?', '#', 'g')
 FROM flagscope.decision WHERE flag = 'pay' AND guardrail_id IS NOT NULL;
