@@ -48,8 +48,8 @@ bench: build ## measure (tests/bench/run), or some parts: make bench PARTS="tick
 simulate: ## play the decision tests and their rivals on simulated rollouts, within an hour: make simulate ARGS="--only B1"
 	@cargo run --quiet --release --locked -p flagscope-simulate -- $(ARGS)
 
-simulate-sql: build ## play whole rollouts through SQL, an hour: telemetry in, tick, decision: make simulate-sql RUNS=100 TICKS=360
-	@tools/simulate "$(or $(RUNS),60)" "$(or $(TICKS),240)"
+simulate-sql: build ## play whole rollouts through SQL beside their rivals, an hour: make simulate-sql RUNS=100 TICKS=360 FILES=arms
+	@tools/simulate "$(or $(RUNS),60)" "$(or $(TICKS),240)" 400 . $(FILES)
 
 simulate-why: build ## data sets with and without a cause through correlate(), half an hour: make simulate-why RUNS=20 ROWS=60000
 	@tools/simulate-why "$(or $(RUNS),20)" "$(or $(ROWS),60000)"

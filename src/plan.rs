@@ -100,6 +100,8 @@ pub struct Watched {
     /// Its environment.
     pub environment: String,
     variants: Vec<String>,
+    /// Do all rows of the environment count, with or without flags.
+    of_environment: bool,
     /// The metric.
     pub metric: String,
     #[serde(flatten)]
@@ -164,7 +166,11 @@ impl Configuration {
 impl Watched {
     fn add_to(&self, plan: &mut Plan) -> flagscope_core::Result<()> {
         let metric = plan.metric(&self.metric, self.defined.compile()?);
-        plan.watch(&self.flag, &self.environment, &self.variants, metric);
+        if self.of_environment {
+            plan.watch_environment(&self.flag, &self.environment, metric);
+        } else {
+            plan.watch(&self.flag, &self.environment, &self.variants, metric);
+        }
         Ok(())
     }
 }

@@ -67,6 +67,7 @@ fn fold(trigger: &pgrx::PgTrigger, compiled: &Compiled) {
     let mut exposures = Exposures::new(&compiled.rolled_out);
     // Of an UPDATE, only newly added flags count: the others were counted before.
     let mut before = Before::of(trigger);
+    folding.is_update = before.is_some();
     let mut services = Services::default();
     transition::for_each_row(trigger, &compiled.signals, |ts, row| {
         folding.row(ts, row, before.as_mut().and_then(Before::next));
@@ -110,6 +111,8 @@ struct Folding<'p> {
     /// New rows are counted by the exporter instance that sent them, since a tick compares what came the same way; stored
     /// ones only have to add up to rollups.
     by_instance: bool,
+    /// Rows that were counted before, but for the flags that were added to them.
+    is_update: bool,
     uncounted: Uncounted,
     /// The environment of the last row without flags, and its number if it is unknown.
     untagged: Option<(String, Option<usize>)>,
@@ -126,6 +129,7 @@ impl<'p> Folding<'p> {
             known: HashMap::new(),
             key: Vec::new(),
             by_instance: known_flags.is_some(),
+            is_update: false,
             uncounted: Uncounted::default(),
             untagged: None,
             known_flags,
@@ -158,7 +162,13 @@ impl<'p> Folding<'p> {
         if self.uncounted.is_full() {
             self.settle_uncounted();
         }
-        let Some(flags) = row.flags() else { return self.untagged(row) };
+        let flags = row.flags();
+        if flags.is_none() {
+            self.untagged(row);
+            if self.is_update || !self.plan.counts_untagged() {
+                return;
+            }
+        }
         let environment = row.environment().unwrap_or(&self.default_environment);
         self.key.clear();
         self.key.extend_from_slice(environment.as_bytes());
@@ -168,7 +178,9 @@ impl<'p> Folding<'p> {
             self.key.extend_from_slice(instance.as_bytes());
         }
         self.key.push(0);
-        self.key.extend_from_slice(flags.bytes());
+        if let Some(flags) = &flags {
+            self.key.extend_from_slice(flags.bytes());
+        }
         if let Some(counted) = &counted {
             self.key.extend_from_slice(counted.bytes());
         }
@@ -176,23 +188,48 @@ impl<'p> Folding<'p> {
             if self.known.len() >= MOST_KNOWN {
                 self.known.clear();
             }
-            let old = counted.as_ref().map(Jsonb::text_entries).unwrap_or_default();
-            let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
-            let tags = flags.text_entries().into_iter().filter(|(flag, _)| is_new(flag));
-            let targets = self.fold.targets(environment, instance, tags);
-            let uncounted = self.known_flags.map(|known| {
-                let old = counted.as_ref().map(Jsonb::entries).unwrap_or_default();
-                let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
-                let tags = flags.entries().into_iter().filter(|(flag, _)| is_new(flag));
-                self.uncounted.note(self.plan, &known.borrow(), environment, tags)
-            });
-            self.known.insert(self.key.clone(), (targets, uncounted.unwrap_or_default()));
+            let environment = environment.to_owned();
+            let mut known = match &flags {
+                Some(flags) => self.targets(&environment, instance, flags, counted.as_ref()),
+                None => Default::default(),
+            };
+            self.add_environment(&mut known.0, &environment);
+            self.known.insert(self.key.clone(), known);
         }
         if let Some((targets, uncounted)) = self.known.get_mut(&self.key) {
             self.uncounted.count(uncounted);
             if !targets.is_empty() {
                 self.fold.row(targets, ts, row);
             }
+        }
+    }
+
+    /// What rows with these tags count for, except for flags that they were counted for before, and the numbers of the tags
+    /// that do not count.
+    fn targets(
+        &mut self,
+        environment: &str,
+        instance: Option<&str>,
+        flags: &Jsonb,
+        counted: Option<&Jsonb>,
+    ) -> (Targets, Vec<usize>) {
+        let old = counted.map(Jsonb::text_entries).unwrap_or_default();
+        let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
+        let tags = flags.text_entries().into_iter().filter(|(flag, _)| is_new(flag));
+        let targets = self.fold.targets(environment, instance, tags);
+        let uncounted = self.known_flags.map(|known| {
+            let old = counted.map(Jsonb::entries).unwrap_or_default();
+            let is_new = |flag: &str| old.iter().all(|(key, _)| *key != flag);
+            let tags = flags.entries().into_iter().filter(|(flag, _)| is_new(flag));
+            self.uncounted.note(self.plan, &known.borrow(), environment, tags)
+        });
+        (targets, uncounted.unwrap_or_default())
+    }
+
+    /// Adds what all rows of the environment count for, once: when they are new.
+    fn add_environment(&mut self, targets: &mut Targets, environment: &str) {
+        if !self.is_update && self.plan.counts_untagged() {
+            self.fold.add_of_environment(targets, environment);
         }
     }
 }

@@ -46,18 +46,18 @@ BEGIN
         -- The plan of this is kept; that of variant_states() is made at each call (15 ms).
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram FROM _flagscope.variant_state v
         WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since
-            AND v.bucket < until;
+            AND v.bucket < until AND (v.variant = '') = (g.scope = 'environment');
     ELSE
         RETURN QUERY SELECT v.variant, v.bucket, v.n, v.events, v.moments, v.histogram
         FROM _flagscope.variant_states(g.flag, since, until - interval '1 microsecond',
             CASE WHEN extract(epoch FROM width)::integer % 600 = 0 THEN interval '10 minutes'
                 ELSE interval '10 seconds' END,
             g.metric, g.environment) v
-        WHERE v.bucket >= since AND v.bucket < until;
+        WHERE v.bucket >= since AND v.bucket < until AND (v.variant = '') = (g.scope = 'environment');
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.anomaly_states(flagscope.guardrail, timestamptz, timestamptz, interval) IS
-    'states of a guardrail''s metric in buckets that make whole points';
+    'states of a guardrail''s metric, of variants or of all rows by its scope, in buckets that make whole points';
 
 CREATE FUNCTION _flagscope.anomaly_series(g flagscope.guardrail, m flagscope.metric_definition, arms text[],
     since timestamptz, until timestamptz, width interval)
@@ -74,14 +74,14 @@ BEGIN
                 sum(v.events)::bigint AS events, flagscope.rollup(v.moments) AS moments,
                 flagscope.rollup(v.histogram) AS histogram
             FROM _flagscope.anomaly_states(g, since, until, width) v
-                CROSS JOIN LATERAL (VALUES (''), (v.variant)) k(variant)
+                CROSS JOIN LATERAL (SELECT '' UNION SELECT v.variant) k(variant)
             WHERE k.variant = '' OR k.variant = ANY (arms) GROUP BY 1, 2) s) p
     WHERE p.value IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION _flagscope.anomaly_series(flagscope.guardrail, flagscope.metric_definition, text[], timestamptz,
     timestamptz, interval) IS
-    'points of a guardrail''s metric from rollups: of all variants together (variant empty), and of some; '
-    'those without data are left out';
+    'points of a guardrail''s metric from rollups: of all variants together, or of all rows of the environment '
+    '(variant empty), and of some variants; those without data are left out';
 
 CREATE FUNCTION _flagscope.extend_points(g flagscope.guardrail, m flagscope.metric_definition, arms text[],
     newest timestamptz, width interval)
@@ -238,9 +238,10 @@ DECLARE
     looked jsonb := '{}';
 BEGIN
     FOR work IN
-        SELECT st, g, m, r, n.newest, _flagscope.counts_since(r, st.since, n.newest) AS since,
+        SELECT st, g, m, r, n.newest, CASE g.scope WHEN 'flag' THEN _flagscope.counts_since(r, st.since, n.newest)
+                ELSE greatest(r.started_at, st.since) END AS since,
             -- In the point that is judged, not now: where no control was left there is none to look at.
-            coalesce(n.newest < _flagscope.alone_since(r), true) AS has_control
+            g.scope = 'flag' AND coalesce(n.newest < _flagscope.alone_since(r), true) AS has_control
         FROM flagscope.guardrail g JOIN flagscope.rollout r ON r.flag = g.flag AND r.environment = g.environment
             JOIN flagscope.metric_definition m ON m.name = g.metric
             JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
@@ -291,8 +292,8 @@ CREATE TRIGGER forget_points AFTER DELETE ON flagscope.guardrail
     FOR EACH ROW WHEN (OLD.test = 'anomaly') EXECUTE FUNCTION _flagscope.forget_points();
 CREATE TRIGGER forget_old_points AFTER UPDATE ON flagscope.guardrail
     FOR EACH ROW WHEN (OLD.test = 'anomaly'
-        AND (OLD.flag, OLD.environment, OLD.metric, OLD.test, OLD.quantile, OLD.time_window)
-        IS DISTINCT FROM (NEW.flag, NEW.environment, NEW.metric, NEW.test, NEW.quantile, NEW.time_window))
+        AND (OLD.flag, OLD.environment, OLD.metric, OLD.test, OLD.quantile, OLD.time_window, OLD.scope)
+        IS DISTINCT FROM (NEW.flag, NEW.environment, NEW.metric, NEW.test, NEW.quantile, NEW.time_window, NEW.scope))
     EXECUTE FUNCTION _flagscope.forget_points();
 
 CREATE FUNCTION _flagscope.replay_anomaly(decision_id bigint)

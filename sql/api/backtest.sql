@@ -59,18 +59,21 @@ RETURNS SETOF _flagscope.history
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH bucket AS (
-        SELECT v.bucket, v.variant, sum(v.n)::bigint AS n,
-            ROW(g.flag, g.environment, v.variant, g.metric, sum(v.n)::bigint, sum(v.events)::bigint,
+        SELECT v.bucket, a.treated, sum(v.n)::bigint AS n,
+            ROW(g.flag, g.environment, min(v.variant), g.metric, sum(v.n)::bigint, sum(v.events)::bigint,
                 flagscope.rollup(v.moments), flagscope.rollup(v.histogram),
                 max(v.last_ts), sum(v.n)::bigint)::_flagscope.stratum AS state
-        FROM flagscope.variant_rollup v WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
-            AND v.variant IN (r.treatment, r.control) AND v.bucket >= since AND v.bucket < until
-        GROUP BY v.bucket, v.variant
+        FROM (VALUES (true, _flagscope.watched(g, r.treatment)),
+                (false, CASE WHEN g.scope = 'flag' AND g.variants IS NULL THEN ARRAY[r.control] END)
+            ) a(treated, variants) JOIN flagscope.variant_rollup v ON v.variant = ANY (a.variants)
+        WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
+            AND v.bucket >= since AND v.bucket < until
+        GROUP BY v.bucket, a.treated
     ), stratum AS (
         SELECT b.bucket, b.bucket + interval '10 seconds' AS at, t.state AS t, c.state AS c, c.n AS n_control
         FROM (SELECT DISTINCT x.bucket FROM bucket x) b
-            LEFT JOIN bucket t ON t.bucket = b.bucket AND t.variant = r.treatment
-            LEFT JOIN bucket c ON c.bucket = b.bucket AND c.variant = r.control
+            LEFT JOIN bucket t ON t.bucket = b.bucket AND t.treated
+            LEFT JOIN bucket c ON c.bucket = b.bucket AND NOT c.treated
     )
     -- Each stratum is one of a tick at the end of its bucket, which sees the rollups up to there.
     SELECT 0, row_number() OVER (ORDER BY s.bucket), s.at, false, s.t, s.c, NULL::bigint[], NULL::bigint[],
@@ -78,8 +81,9 @@ AS $$
         CASE WHEN g.comparison = 'control' AND s.n_control > 0 AND _flagscope.looks_back(m.kind::text) THEN
             _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
                 s.bucket - _flagscope.setting_interval('guardrail.reference_window'), s.bucket) END,
-        CASE g.test WHEN 'threshold' THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment,
-            s.bucket - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window'))
+        CASE g.test WHEN 'threshold' THEN _flagscope.state_over(g.flag, g.environment, g.metric,
+            _flagscope.watched(g, r.treatment), s.bucket
+                - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window'))
                 - interval '1 microsecond', s.bucket) END,
         NULL::float8, _flagscope.margin(g), g.limit_value, NULL::float8, NULL::timestamptz,
         NULL::_flagscope.anomaly_point, false, false
@@ -100,15 +104,17 @@ AS $$
             greatest(since, r.started_at) AS since
         FROM (SELECT coalesce(g.time_window, _flagscope.setting_interval('guardrail.anomaly_window'))) w(width)
     ), point AS (
-        SELECT p.* FROM setting s, LATERAL _flagscope.anomaly_series(g, m, ARRAY[r.treatment, r.control],
+        SELECT p.* FROM setting s, LATERAL _flagscope.anomaly_series(g, m, CASE g.scope WHEN 'flag'
+                THEN ARRAY[r.treatment, r.control] ELSE '{}' END,
             greatest(_flagscope.floor(s.width, s.since) - interval '22 days', _flagscope.anomaly_kept_since(s.width)),
             _flagscope.floor(s.width, until), s.width) p
     ), scored AS (
         SELECT '' AS variant, x.at, x.usual, x.score
         FROM setting s, LATERAL (SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.x ORDER BY p.at) AS x
                 FROM point p WHERE p.variant = '') y,
-            LATERAL _flagscope.anomaly_scores(y.at, y.x, greatest(s.since, least(r.ended_at, (SELECT min(lower(a.valid))
-                FROM flagscope.allocation a WHERE a.rollout_id = r.id AND a.percent = 100)))) x
+            LATERAL _flagscope.anomaly_scores(y.at, y.x, CASE g.scope WHEN 'environment' THEN s.since
+                ELSE greatest(s.since, least(r.ended_at, (SELECT min(lower(a.valid))
+                    FROM flagscope.allocation a WHERE a.rollout_id = r.id AND a.percent = 100))) END) x
         UNION ALL
         SELECT r.treatment, x.at, x.usual, x.score
         FROM setting s, LATERAL _flagscope.scored_pairs(ARRAY(SELECT ROW(0, p.variant, p.at, p.n, p.events, p.value,
@@ -122,7 +128,8 @@ AS $$
         ROW(g.id, i.variant, p.at, p.n, p.events, p.value, p.x, w.usual, w.score)::_flagscope.anomaly_point,
             i.variant = '', false
     -- Where all were served the treatment there was no control beside it.
-    FROM setting s, point p CROSS JOIN LATERAL (SELECT CASE WHEN coalesce((SELECT a.percent FROM flagscope.allocation a
+    FROM setting s, point p CROSS JOIN LATERAL (SELECT CASE WHEN g.scope = 'environment'
+            OR coalesce((SELECT a.percent FROM flagscope.allocation a
             WHERE a.rollout_id = r.id AND a.valid @> p.at), 100) = 100 THEN '' ELSE r.treatment END AS variant) i
         LEFT JOIN scored w ON w.variant = i.variant AND w.at = p.at
     WHERE p.variant = '' AND p.at >= s.since;
@@ -254,7 +261,8 @@ BEGIN
     -- its margin, so they are counted anew from rollups.
     SELECT * INTO live FROM flagscope.guardrail x
     WHERE x.flag = g.flag AND x.environment = g.environment AND x.metric = g.metric AND x.comparison = g.comparison
-        AND x.test = g.test AND g.test = 'sequential'
+        AND x.test = g.test AND g.test = 'sequential' AND x.scope = g.scope
+        AND x.variants IS NOT DISTINCT FROM g.variants
         AND (SELECT m.kind FROM flagscope.metric_definition m WHERE m.name = g.metric) = 'proportion'
     ORDER BY x.id LIMIT 1;
     RETURN QUERY SELECT * FROM _flagscope.backtest(g, live, since, until, alpha);

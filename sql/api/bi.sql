@@ -220,7 +220,7 @@ SELECT coalesce(s.evaluated_at, r.started_at) AS ts, r.id AS rollout_id, g.flag,
     CASE WHEN g.test = 'anomaly' THEN s.value ELSE (e.shown).estimate END AS estimate, (e.shown).lower, (e.shown).upper,
     _flagscope.tolerated(g, s, m, (e.shown).measure) AS tolerated, coalesce(s.margin, s.margin_absolute) AS margin,
     s.n_treatment, s.n_control, s.log_e, s.max_log_e, CASE g.test WHEN 'sequential' THEN ln(1 / s.alpha) END AS line,
-    s.state_since AS since, s.last_data_at
+    s.state_since AS since, s.last_data_at, _flagscope.whose_words(g.scope::text, g.variants) AS watches
 FROM (
     SELECT DISTINCT ON (x.flag, x.environment) x.* FROM flagscope.rollout x WHERE x.status <> 'draft'
     ORDER BY x.flag, x.environment, x.id DESC) r
@@ -270,7 +270,10 @@ COMMENT ON COLUMN flagscope.bi_guardrail.max_log_e IS 'the most evidence that th
 COMMENT ON COLUMN flagscope.bi_guardrail.line IS
     'max_log_e at which it is breached (alone; several may be breached together before); NULL: no sequential test';
 COMMENT ON COLUMN flagscope.bi_guardrail.since IS 'since when it is in this state';
-COMMENT ON COLUMN flagscope.bi_guardrail.last_data_at IS 'when it last saw data of the treatment';
+COMMENT ON COLUMN flagscope.bi_guardrail.last_data_at IS 'when it last saw data of what it watches';
+COMMENT ON COLUMN flagscope.bi_guardrail.watches IS
+    'whose values it reads: "with the treatment", "with variant "beta"", or "in the environment" (all rows); the '
+    'columns of the treatment are of these';
 
 CREATE VIEW flagscope.bi_health WITH (security_invoker = true) AS
 SELECT coalesce(h.since, now()) AS ts, CASE WHEN x.id IS NULL THEN 'system' ELSE 'rollout' END AS scope,

@@ -60,7 +60,9 @@ COMMENT ON COLUMN flagscope.bi_metric.seconds IS
     'its width: 10, 600 or 86400; sum(n) / sum(seconds) are data points a second';
 COMMENT ON COLUMN flagscope.bi_metric.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.bi_metric.environment IS 'key of the environment';
-COMMENT ON COLUMN flagscope.bi_metric.variant IS 'name of the variant';
+COMMENT ON COLUMN flagscope.bi_metric.variant IS
+    'name of the variant; empty: all rows of the environment, with or without flags, which a guardrail of scope '
+    'environment reads: leave it out of sums over variants';
 COMMENT ON COLUMN flagscope.bi_metric.metric IS 'name of the metric';
 COMMENT ON COLUMN flagscope.bi_metric.kind IS 'proportion, mean, quantile, rate or ratio';
 COMMENT ON COLUMN flagscope.bi_metric.unit IS 'UCUM unit of its values';

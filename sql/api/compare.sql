@@ -179,6 +179,11 @@ DECLARE
     arms record;
 BEGIN
     PERFORM _flagscope.require_flag(compare_metrics.flag);
+    IF first >= last THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('the range from %s to %s is empty', first, last),
+            HINT = 'since lies before until.';
+    END IF;
     arms := _flagscope.question_arms(compare_metrics.flag, env, last, compare_metrics.treatment,
         compare_metrics.control);
     RETURN QUERY
@@ -215,6 +220,13 @@ BEGIN
         CASE j.verdict WHEN 'moved' THEN _flagscope.onset(compare_metrics.flag, j.m, env, first, last, arms.treated,
             arms.compared) END AS onset
     FROM judged j ORDER BY j.verdict = 'moved' DESC, onset, j.verdict DESC, (j.m).name;
+    IF NOT FOUND THEN
+        -- An answer without rows says nothing by itself.
+        RAISE NOTICE USING MESSAGE = _flagscope.message('there is nothing to compare: no metric on watch has numbers '
+            'of both "%s" and "%s" of flag "%s" from %s to %s', arms.treated, arms.compared, compare_metrics.flag,
+            first, last),
+            HINT = 'A guardrail puts a metric on watch; its numbers reach back to an hour before that.';
+    END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.compare_metrics(text, text, timestamptz, timestamptz, text, text) IS
     'every metric on watch of both arms over a range, from rollups: moved (significant by Benjamini and Hochberg, and '

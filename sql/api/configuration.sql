@@ -27,6 +27,7 @@ AS $$
             FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,
                 'variants', (SELECT jsonb_agg(k) FROM jsonb_object_keys(_flagscope.variants(g.flag, g.environment)) k),
+                'of_environment', g.scope = 'environment',
                 'metric', m.name, 'kind', m.kind, 'signal', m.signal, 'filter', m.filter, 'event', m.event,
                 'per', m.per, 'cap', m.cap, 'sum_values', m.sum_values)), '[]')
             FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric

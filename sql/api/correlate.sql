@@ -17,7 +17,8 @@ AS $$ SELECT round(abs(s)::numeric) || CASE WHEN s < 0 THEN ' s before' ELSE ' s
 COMMENT ON FUNCTION _flagscope.distance_words(float8) IS 'a distance in time for people: 20 s before';
 
 CREATE FUNCTION _flagscope.metric_findings(q jsonb, OUT findings jsonb, OUT began timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+-- That compare_metrics() has nothing is no news here.
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET client_min_messages = warning
 AS $$
     WITH c AS MATERIALIZED (
         SELECT x.*, row_number() OVER () AS place FROM flagscope.compare_metrics(q ->> 'flag', q ->> 'environment',
@@ -79,6 +80,9 @@ AS $$
         q ->> 'since') AS words
     WHERE (q ->> 'since')::timestamptz > (q ->> 'asked_since')::timestamptz
     UNION ALL
+    SELECT format('the decision rests on all rows of "%s" in the environment: these have no variants to compare',
+        q ->> 'metric_name') WHERE q ? 'of_environment'
+    UNION ALL
     SELECT 'p-values hold for one look: who asks again and again until something shows will be shown something'
     WHERE EXISTS (SELECT FROM flagscope.rollout r WHERE r.flag = q ->> 'flag' AND r.environment = q ->> 'environment'
         AND r.status IN ('running', 'paused', 'held'))) n;
@@ -126,7 +130,11 @@ AS $$
     -- What was judged: from the beginning of the evidence to the last row in it.
     SELECT _flagscope.question(d.flag, d.rule ->> 'metric', d.environment,
         coalesce((d.evidence ->> 'since')::timestamptz, r.stage_started_at, r.started_at, d.at - interval '1 hour'),
-        coalesce(d.watermark, d.at) + interval '1 microsecond', r.treatment, r.control, NULL::text[], 2)
+        coalesce(d.watermark, d.at) + interval '1 microsecond',
+        -- Of named variants the first one is asked about.
+        CASE WHEN d.rule #>> '{variants,0}' <> r.control THEN d.rule #>> '{variants,0}' ELSE r.treatment END, r.control,
+        NULL::text[], 2)
+        || CASE d.rule ->> 'scope' WHEN 'environment' THEN '{"of_environment": true}' ELSE '{}' END::jsonb
     FROM (SELECT d.rollout_id) x LEFT JOIN flagscope.rollout r ON r.id = x.rollout_id;
 $$;
 COMMENT ON FUNCTION _flagscope.decision_question(flagscope.decision) IS

@@ -30,19 +30,19 @@ END;
 COMMENT ON FUNCTION _flagscope.strata_effect(bigint, text, float8, float8) IS
     'what is estimated of treatment against control over the strata of some evidence';
 
-CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.rollout, variant text)
+CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.rollout, variants text[])
 RETURNS flagscope.histogram
 LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT flagscope.rollup(v.histogram) FROM flagscope.variant_rollup v
     WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
-        AND v.variant = stage_histogram.variant AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
+        AND v.variant = ANY (variants) AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
         -- After the end the arms are not served side by side; only a limit goes on, in the follow-up.
         AND v.bucket <= CASE WHEN r.status = 'completed' AND g.comparison <> 'control' THEN 'infinity'
             ELSE coalesce(r.ended_at, 'infinity') END;
 END;
-COMMENT ON FUNCTION _flagscope.stage_histogram(flagscope.guardrail, flagscope.rollout, text) IS
-    'values of a variant since the present stage, the last one of a rollout that is over, began';
+COMMENT ON FUNCTION _flagscope.stage_histogram(flagscope.guardrail, flagscope.rollout, text[]) IS
+    'values of variants since the present stage, the last one of a rollout that is over, began';
 
 CREATE FUNCTION _flagscope.window_effect(g flagscope.guardrail, s flagscope.guardrail_status,
     m flagscope.metric_definition, r flagscope.rollout)
@@ -51,7 +51,7 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT jsonb_build_object('estimate', _flagscope.metric_value(m, g.quantile, x.n, x.events, x.moments, x.histogram),
         'lower', i.ends[1], 'upper', i.ends[2])
-    FROM _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment, s.evaluated_at
+    FROM _flagscope.state_over(g.flag, g.environment, g.metric, _flagscope.watched(g, r.treatment), s.evaluated_at
         - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window')) - interval '10 seconds',
         s.evaluated_at) x
         CROSS JOIN LATERAL (SELECT _flagscope.kind_interval(m.kind::text, g.quantile, x.n, x.events, x.moments,
@@ -72,16 +72,16 @@ BEGIN ATOMIC
         WHEN g.test <> 'sequential' THEN NULL
         WHEN g.comparison = 'control' AND NOT s.carries_on THEN CASE WHEN _flagscope.looks_back(m.kind::text)
             THEN jsonb_build_object('quantile_ratio', _flagscope.quantile_ratios(_flagscope.stage_histogram(g,
-                    r, r.treatment),
-                _flagscope.stage_histogram(g, r, r.control), g.quantile, m.harm::text, s.alpha))
+                    r, ARRAY[r.treatment]),
+                _flagscope.stage_histogram(g, r, ARRAY[r.control]), g.quantile, m.harm::text, s.alpha))
             ELSE _flagscope.strata_effect(s.evidence_id, m.kind::text, m.cap, s.alpha) END
         WHEN s.limit_value IS NOT NULL THEN
             _flagscope.limited(m.kind::text, s.alpha, s.n_treatment, s.events_treatment[1],
                 (SELECT flagscope.rollup(e.moments_treatment)
                         FROM flagscope.evaluation e WHERE e.evidence_id = s.evidence_id AND e.events_treatment <> '{}'))
             || CASE WHEN _flagscope.looks_back(m.kind::text) THEN jsonb_build_object('stage_quantile',
-                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, r.treatment), coalesce(g.quantile, 0.95),
-                    s.alpha))
+                _flagscope.stage_quantile(_flagscope.stage_histogram(g, r, _flagscope.watched(g, r.treatment)),
+                    coalesce(g.quantile, 0.95), s.alpha))
                 ELSE '{}' END
         END, '{}');
 END;

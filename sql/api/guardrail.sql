@@ -42,6 +42,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN m.kind IS NULL THEN NULL  -- the foreign key says so
+        WHEN g.scope = 'environment' AND g.comparison = 'control' THEN NULL  -- so does a constraint, with a hint
         WHEN g.test = 'anomaly'
             AND (g.comparison <> 'baseline' OR g.margin IS NOT NULL OR g.margin_absolute IS NOT NULL)
             THEN 'an anomaly is judged against the flag''s own past: '
@@ -50,6 +51,9 @@ AS $$
             AND NOT (g.time_window BETWEEN '1 minute' AND '1 hour'
                 AND extract(epoch FROM g.time_window)::numeric % 60 = 0)
             THEN format('time_window of an anomaly must be whole minutes, from 1 to 60, got "%s"', g.time_window)
+        WHEN _flagscope.is_polled(m) AND g.scope = 'environment'
+            THEN format('metric "%s" %s: its rows belong to variants, and scope "environment" reads all rows of '
+                'telemetry', g.metric, CASE WHEN m.query IS NULL THEN 'has a conversion window' ELSE 'is a query' END)
         WHEN _flagscope.is_polled(m) AND g.comparison = 'baseline'
             THEN format('metric "%s" %s only during rollouts: it has no past to take a baseline from', g.metric,
                 CASE WHEN m.query IS NULL THEN 'has a conversion window and is counted'
@@ -144,6 +148,11 @@ BEGIN
             MESSAGE = _flagscope.message('guardrail "%s": %s', NEW.name, problem),
             HINT = 'See the column comments of flagscope.guardrail.';
     END IF;
+    -- What is empty or has a NULL is refused by the row's own constraints, which say more.
+    IF cardinality(NEW.variants) > 0 AND array_position(NEW.variants, NULL) IS NULL
+        AND (TG_OP = 'INSERT' OR NEW.variants IS DISTINCT FROM OLD.variants) THEN
+        PERFORM _flagscope.check_rollout_variants(NEW.flag, NEW.environment, NEW.variants);
+    END IF;
     IF TG_OP = 'UPDATE' AND _flagscope.measures_anew(OLD, NEW) THEN
         NEW.version := OLD.version + 1;
         PERFORM _flagscope.keep_evidence(OLD, NEW), _flagscope.drop_evidence(OLD, NEW);
@@ -163,7 +172,8 @@ CREATE FUNCTION flagscope.create_guardrail(
     test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL, time_window interval DEFAULT NULL,
     weight float8 DEFAULT 1, shadow boolean DEFAULT false, description text DEFAULT '', on_state jsonb DEFAULT '{}',
     priority integer DEFAULT 0, breaches integer DEFAULT 1, of_looks integer DEFAULT NULL, grace interval DEFAULT NULL,
-    stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1
+    stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1,
+    scope flagscope.guardrail_scope DEFAULT 'flag', variants text[] DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -182,15 +192,17 @@ BEGIN
     PERFORM _flagscope.check_rollout_variants(flag, env, '{}'::text[]), _flagscope.require_metric(metric);
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace,
-        stale_after, design_effect, margin_absolute)
+        stale_after, design_effect, margin_absolute, scope, variants)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env,
         create_guardrail.metric, compared, coalesce(create_guardrail.test, _flagscope.default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
         coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace,
-        create_guardrail.stale_after, create_guardrail.design_effect, create_guardrail.margin_absolute)
+        create_guardrail.stale_after, create_guardrail.design_effect, create_guardrail.margin_absolute,
+        create_guardrail.scope, create_guardrail.variants)
     RETURNING id INTO new_id;
+    PERFORM _flagscope.tell_scope(g) FROM flagscope.guardrail g WHERE g.id = new_id;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710',
@@ -203,5 +215,5 @@ WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, text, flagscope.comparison, float8, float8, float8,
     float8, flagscope.action, flagscope.guardrail_test, bigint, interval, float8, boolean, text, jsonb, integer,
-    integer, integer, interval, interval, float8) IS
+    integer, integer, interval, interval, float8, flagscope.guardrail_scope, text[]) IS
     'adds a rule on a metric of a flag: against the control, or with limit_value against a limit; returns its id';

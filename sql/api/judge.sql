@@ -37,9 +37,10 @@ COMMENT ON FUNCTION _flagscope.newest_point(bigint, interval, interval, timestam
 COMMENT ON FUNCTION _flagscope.is_eventless(text, text, float8, bigint[], bigint[]) IS
     'has a guardrail that counts events seen none (all is well, or its metric''s event is not what was meant): kind of '
     'metric, test, last value, events of treatment and control';
-COMMENT ON FUNCTION _flagscope.not_fresh(float8[], float8[], interval, timestamptz) IS
-    'why a guardrail''s data is too old to advance on, measured by its own rhythm: that of the treatment, of the '
-    'control (NULL: it is not compared with), stale_after, now; NULL: it is fresh (src/core/guardrail/rhythm.rs)';
+COMMENT ON FUNCTION _flagscope.not_fresh(float8[], float8[], interval, timestamptz, text) IS
+    'why a guardrail''s data is too old to advance on, measured by its own rhythm: that of the treatment (or of what '
+    'it reads instead), of the control (NULL: it is not compared with), stale_after, now, whose data it is '
+    '(of_whom()); NULL: it is fresh (src/core/guardrail/rhythm.rs)';
 COMMENT ON FUNCTION _flagscope.looks_back(text) IS
     'is a kind of metric judged at quantiles of the control''s recent past';
 
@@ -58,7 +59,7 @@ DECLARE
             g.environment, g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone,
             s.percent > 0 AS is_served, s.percent, s.min_sample AS stage_sample,
             -- What came tells that an arm is alive, also while it waits for its other half.
-            coalesce(t.n > 0, false) AS treatment_came, coalesce(c.n > 0, false) AS control_came,
+            coalesce((own.t).n > 0, false) AS treatment_came, coalesce(c.n > 0, false) AS control_came,
             _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,
             -- For judging together: is evidence on its way that others may have had already.
             CASE WHEN unloaded IS NOT NULL AND g.comparison = 'control' THEN EXISTS (
@@ -69,20 +70,22 @@ DECLARE
                     AND _flagscope.looks_back(m.kind::text) THEN _flagscope.state_of(g.flag, g.environment, g.metric,
                 r.control, least(d.until, at) - setting.reference_window, least(d.until, at)) END AS reference,
             CASE WHEN unloaded IS NULL AND g.test = 'threshold' THEN
-                _flagscope.state_of(g.flag, g.environment, g.metric, r.treatment,
+                _flagscope.state_over(g.flag, g.environment, g.metric, _flagscope.watched(g, r.treatment),
                     at - coalesce(g.time_window, setting.time_window) - interval '10 seconds', at) END AS window_state,
             CASE WHEN unloaded IS NULL AND g.test <> 'anomaly' AND st.limit_value IS NULL THEN
                 CASE WHEN st.carries_on THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
                         greatest(_flagscope.bucket_of(r.started_at), s.since - setting.baseline_window)
                             - interval '1 microsecond', s.since)
-                    WHEN g.comparison = 'baseline' THEN _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
+                    WHEN g.comparison = 'baseline' THEN _flagscope.state_over(g.flag, g.environment, g.metric,
+                        _flagscope.baseline_of(g, r.control),
                         coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
                         at - interval '1 microsecond') END END AS baseline,
-            p.point, a.since AS counted_since, CASE WHEN s.is_alone THEN s.since END AS alone_since,
+            p.point, a.since AS counted_since,
+            CASE WHEN g.scope = 'environment' THEN '-infinity' WHEN s.is_alone THEN s.since END AS alone_since,
             CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point
                 -- While there is a control the treatment is judged beside it.
                 WHERE seen_point.guardrail_id = g.id AND seen_point.variant = CASE
-                    WHEN s.is_alone AND p.point >= s.since THEN ''
+                    WHEN g.scope = 'environment' OR (s.is_alone AND p.point >= s.since) THEN ''
                         ELSE r.treatment END AND seen_point.at = p.point) END AS seen,
             CASE WHEN p.point IS NOT NULL THEN (SELECT min(x.at) FROM _flagscope.anomaly_point x
                 WHERE x.guardrail_id = g.id AND x.variant = '') END AS first_point
@@ -93,9 +96,11 @@ DECLARE
         LEFT JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
         JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
         LEFT JOIN _flagscope.strata(strata) t
-            ON (t.flag, t.environment, t.metric, t.variant) = (r.flag, r.environment, g.metric, r.treatment)
+            ON (t.flag, t.environment, t.metric, t.variant)
+                = (r.flag, r.environment, g.metric, CASE g.scope WHEN 'environment' THEN '' ELSE r.treatment END)
         LEFT JOIN _flagscope.strata(strata) c
             ON (c.flag, c.environment, c.metric, c.variant) = (r.flag, r.environment, g.metric, r.control)
+                AND g.scope = 'flag' AND g.variants IS NULL
         LEFT JOIN _flagscope.halves(pairs, only_round) pt
             ON (pt.flag, pt.environment, pt.metric, pt.variant) = (r.flag, r.environment, g.metric, r.treatment)
         LEFT JOIN _flagscope.halves(pairs, only_round) pc
@@ -106,9 +111,11 @@ DECLARE
             step.min_sample,
             CASE WHEN r.status = 'completed' AND step.percent IS DISTINCT FROM 100 THEN r.ended_at
                 ELSE r.stage_started_at END AS since) s
+        CROSS JOIN LATERAL (SELECT CASE WHEN g.variants IS NULL THEN t
+            ELSE _flagscope.strata_over(strata, g) END AS t) own
         -- Against the control what happened together; else, and where none is left, all that came.
         CROSS JOIN LATERAL (SELECT pt.until,
-            CASE WHEN g.comparison = 'control' AND NOT s.is_alone THEN pt.stratum ELSE t END AS t,
+            CASE WHEN g.comparison = 'control' AND NOT s.is_alone THEN pt.stratum ELSE own.t END AS t,
             CASE WHEN g.comparison = 'control' AND NOT s.is_alone THEN pc.stratum ELSE c END AS c) d
         CROSS JOIN LATERAL (SELECT greatest(r.started_at, st.since) AS since, CASE g.test WHEN 'anomaly' THEN
             _flagscope.newest_point(g.id, g.time_window, setting.pairing, at) END AS newest) a
@@ -120,7 +127,7 @@ DECLARE
             -- Of later rounds of a tick only what they bring something for.
             AND (only_round = 1 OR (d.t).n IS NOT NULL OR (d.c).n IS NOT NULL)
             AND (NOT due_only OR _flagscope.is_due(g.test::text, st.state::text,
-                coalesce((d.t).n, (d.c).n, t.n, c.n) IS NOT NULL,
+                coalesce((d.t).n, (d.c).n, (own.t).n, c.n) IS NOT NULL,
                 q.problem IS NOT NULL, st.retry_at, st.last_data_at, coalesce(g.stale_after, setting.stale_after),
                 st.point, a.newest, at));
 BEGIN
@@ -298,6 +305,7 @@ AS $$
 DECLARE
     setting _flagscope.tick_setting := _flagscope.tick_setting();
     looked jsonb;
+    work record;
     judged record;
     done integer := 0;
     rollouts bigint[] := '{}';
@@ -305,9 +313,15 @@ BEGIN
     PERFORM _flagscope.begin_missing_evidence(at), _flagscope.rearm_warnings(at);
     looked := _flagscope.look_at_series(setting, at);
     -- Mostly one round; two where a bucket ends, and one for each bucket after a stop of the ticks.
-    FOR round IN 1 .. coalesce((SELECT max(p.round) FROM unnest(pairs) p), 1) LOOP
-        SELECT * INTO judged FROM _flagscope.judge_round(CASE round WHEN 1 THEN strata ELSE '{}' END, pairs, round,
-            setting, at, looked);
+    -- Each round gets its own pairs alone: an hour has 360, and looking through all for each is their square.
+    FOR work IN
+        SELECT n AS round, coalesce(array_agg(p) FILTER (WHERE p.round IS NOT NULL), '{}') AS own
+        FROM generate_series(1, coalesce((SELECT max(x.round) FROM unnest(pairs) x), 1)) n
+            LEFT JOIN unnest(pairs) p ON p.round = n
+        GROUP BY n ORDER BY n
+    LOOP
+        SELECT * INTO judged FROM _flagscope.judge_round(CASE work.round WHEN 1 THEN strata ELSE '{}' END, work.own,
+            work.round, setting, at, looked);
         done := done + judged.done;
         rollouts := rollouts || judged.rollouts;
     END LOOP;

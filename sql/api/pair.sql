@@ -6,6 +6,9 @@ COMMENT ON FUNCTION _flagscope.is_shared(bigint, bigint, float8) IS
     'far, and those expected of the treatment';
 COMMENT ON FUNCTION _flagscope.comes_in_parts(text) IS
     'is a kind of metric counted from two kinds of rows, which may come one after the other';
+COMMENT ON FUNCTION _flagscope.stratum_of(timestamptz, bigint) IS
+    'start of the stratum that a bucket is compared in, and how many buckets of its metric a tick has at once: of more '
+    'than ten minutes (a past that was sent late, ticks that had stopped) strata of ten minutes';
 COMMENT ON FUNCTION _flagscope.advance_pairing(timestamptz, integer, float8, timestamptz[], float8[], float8[],
     timestamptz[], timestamptz[], integer[], timestamptz, boolean, interval) IS
     'the columns of pairing after a tick, and which spans are over: since, width, elapsed, latest, lag, occupied as '
@@ -116,20 +119,16 @@ COMMENT ON FUNCTION _flagscope.take_paired(_flagscope.piece[], timestamptz, bool
 CREATE FUNCTION _flagscope.widened(paired _flagscope.piece[]) RETURNS _flagscope.piece[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT _flagscope.merged_pieces(ARRAY(SELECT ROW(p.rollout_id, p.metric,
-            CASE WHEN l.rollout_id IS NULL THEN p.bucket
-                ELSE date_bin('10 minutes', p.bucket, timestamptz '2000-01-01 00:00:00+00') END,
+    SELECT _flagscope.merged_pieces(ARRAY(SELECT ROW(p.rollout_id, p.metric, _flagscope.stratum_of(p.bucket, o.at_once),
             p.epoch, p.treated, p.at_once, p.n, p.events, p.moments, p.histogram, p.first_ts,
             p.last_ts)::_flagscope.piece
-        FROM unnest(paired) p LEFT JOIN (
-            SELECT o.rollout_id, o.metric FROM unnest(paired) o
-            GROUP BY o.rollout_id, o.metric HAVING count(DISTINCT o.bucket) > 60
-        ) l ON (l.rollout_id, l.metric) = (p.rollout_id, p.metric)));
+        FROM unnest(paired) p JOIN (
+            SELECT x.rollout_id, x.metric, count(DISTINCT x.bucket) AS at_once FROM unnest(paired) x
+            GROUP BY x.rollout_id, x.metric
+        ) o ON (o.rollout_id, o.metric) = (p.rollout_id, p.metric)));
 $$;
 COMMENT ON FUNCTION _flagscope.widened(_flagscope.piece[]) IS
-    'of more than ten minutes at once (a past that was sent late, ticks that had stopped) strata of ten minutes, as of '
-    'thin traffic: within one epoch the share is the same, so they are as valid, and a tick does not look 360 times '
-    'at an hour';
+    'the pieces in strata of ten minutes where there are too many of a metric at once (stratum_of())';
 
 CREATE FUNCTION _flagscope.pair_pieces(pieces _flagscope.piece[], at timestamptz, is_complete boolean)
 RETURNS _flagscope.pair[]

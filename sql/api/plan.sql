@@ -163,6 +163,7 @@ AS $$
     WITH past AS (
         SELECT s.* FROM _flagscope.variant_state s
         WHERE s.flag = metric_past.flag AND s.environment = metric_past.environment AND s.metric = m.name
+            AND s.variant <> ''
             AND s.bucket >= at - _flagscope.setting_interval('guardrail.baseline_window') AND s.bucket < at
     ), every AS (
         -- Of a rate its exposure, where that is a sum.
@@ -192,6 +193,9 @@ BEGIN ATOMIC
         WHEN NOT _flagscope.is_tested(m.kind::text, true) THEN format('a %s has no sequential test', m.kind)
         WHEN m.cap IS NULL AND _flagscope.kind_takes(m.kind::text, 'cap')
             THEN 'a mean without a cap cannot be compared with the control'
+        WHEN g.scope = 'environment' OR g.variants IS NOT NULL
+            THEN format('it watches values %s, which do not depend on the stage',
+                _flagscope.whose_words(g.scope::text, g.variants))
         WHEN rows_per_second IS NULL OR CASE m.kind WHEN 'quantile' THEN histogram IS NULL ELSE baseline IS NULL END
             THEN 'its metric has no data of this flag yet; give requests_per_second and baseline'
         WHEN m.kind <> 'quantile' AND NOT (baseline > 0 AND (m.kind <> 'proportion' OR baseline < 1))

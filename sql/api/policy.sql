@@ -3,7 +3,8 @@
 CREATE FUNCTION _flagscope.rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '{name,metric,comparison,test,quantile,margin,margin_absolute,limit_value,action,on_state,priority,weight,'
-    'min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect}'::text[];
+    'min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect,scope,'
+    'variants}'::text[];
 COMMENT ON FUNCTION _flagscope.rule_keys() IS 'columns of guardrail that a rule as JSON may have';
 
 CREATE FUNCTION _flagscope.proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
@@ -36,7 +37,7 @@ BEGIN
             CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
                 WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback',
         'on_state', '{}'::jsonb, 'priority', 0, 'weight', 1, 'design_effect', 1, 'breaches', 1,
-        'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '')
+        'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '', 'scope', 'flag')
         || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
     problem := coalesce(_flagscope.guardrail_problem(g, m), CASE
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN
@@ -52,7 +53,7 @@ BEGIN
             format('design_effect must be at least 1, got "%s"', g.design_effect)
         WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN
             format('quantile must be between 0 and 1 (the 95th percentile is 0.95), got "%s"', g.quantile)
-        END);
+        ELSE _flagscope.scope_problem(g) END);
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('rule "%s": %s', g.name, problem),
@@ -111,19 +112,19 @@ BEGIN
     -- A guardrail of that name that was created for the flag itself takes precedence.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin,
         limit_value, action, on_state, priority, weight, min_sample, time_window, breaches, of_looks, grace,
-        stale_after, shadow, description, design_effect, margin_absolute, policy_id)
+        stale_after, shadow, description, design_effect, margin_absolute, scope, variants, policy_id)
     VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value,
         g.action, g.on_state, g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace,
-        g.stale_after, g.shadow, g.description, g.design_effect, g.margin_absolute, p.id)
+        g.stale_after, g.shadow, g.description, g.design_effect, g.margin_absolute, g.scope, g.variants, p.id)
     ON CONFLICT (flag, environment, name)
         DO UPDATE SET metric = g.metric, comparison = g.comparison, test = g.test, quantile = g.quantile,
         margin = g.margin, limit_value = g.limit_value, action = g.action, on_state = g.on_state, priority = g.priority,
         weight = g.weight, min_sample = g.min_sample, time_window = g.time_window, breaches = g.breaches,
         of_looks = g.of_looks, grace = g.grace, stale_after = g.stale_after, shadow = g.shadow,
         description = g.description, design_effect = g.design_effect,
-        margin_absolute = g.margin_absolute, enabled = true
+        margin_absolute = g.margin_absolute, scope = g.scope, variants = g.variants, enabled = true
     WHERE x.policy_id = p.id;
-EXCEPTION WHEN check_violation OR invalid_parameter_value THEN
+EXCEPTION WHEN check_violation OR invalid_parameter_value OR undefined_object THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE,
         MESSAGE = _flagscope.message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
         HINT = 'Correct its rule, or set enabled = false in flagscope.guardrail_policy.';

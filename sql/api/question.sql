@@ -47,6 +47,7 @@ DECLARE
         IS NULL
         LEFT JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id
         WHERE g.flag = question_metric.flag AND g.environment = question_metric.environment AND g.enabled
+            AND g.scope = 'flag'
         ORDER BY s.breached_at IS NOT NULL DESC, s.log_e + ln(s.alpha) DESC NULLS LAST, s.max_log_e DESC NULLS LAST,
             g.id LIMIT 1);
 BEGIN
@@ -75,7 +76,8 @@ AS $$
         SELECT v.bucket, sum(sum(v.n)) OVER (ORDER BY v.bucket DESC) AS n
         FROM _flagscope.variant_states(newest_rows.flag, newest_rows.since, newest_rows.until, '10 minutes',
             newest_rows.metric,
-            newest_rows.environment) v GROUP BY v.bucket) x WHERE x.n > most AND x.bucket > newest_rows.since),
+            newest_rows.environment) v WHERE v.variant <> ''
+        GROUP BY v.bucket) x WHERE x.n > most AND x.bucket > newest_rows.since),
                 newest_rows.since);
 $$;
 COMMENT ON FUNCTION _flagscope.newest_rows(text, text, text, timestamptz, timestamptz, float8) IS

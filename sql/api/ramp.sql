@@ -1,7 +1,7 @@
 -- The ramp: which actions follow from verdicts, and when a rollout may leave its stage.
 
 CREATE FUNCTION _flagscope.stage_values(g flagscope.guardrail, r flagscope.rollout,
-    m flagscope.metric_definition, variant text)
+    m flagscope.metric_definition, variants text[])
 RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
@@ -10,12 +10,12 @@ BEGIN ATOMIC
         ELSE to_jsonb(_flagscope.metric_value(m, NULL, sum(v.n)::bigint, sum(v.events)::bigint,
             flagscope.rollup(v.moments), NULL)) END
     FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = stage_values.variant
+    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric AND v.variant = ANY (variants)
         AND v.bucket >= _flagscope.bucket_of(r.stage_started_at);
 END;
 COMMENT ON FUNCTION _flagscope.stage_values(flagscope.guardrail, flagscope.rollout,
-    flagscope.metric_definition, text) IS
-    'value of a variant since the present stage began, from its first bucket on: '
+    flagscope.metric_definition, text[]) IS
+    'value of variants since the present stage began, from its first bucket on: '
     'share, mean, rate, ratio, or the tested quantiles';
 
 CREATE FUNCTION _flagscope.evidence(g flagscope.guardrail, r flagscope.rollout) RETURNS jsonb
@@ -27,8 +27,9 @@ BEGIN ATOMIC
         'kind', m.kind, 'unit', nullif(m.unit, ''), 'limit_value', coalesce(s.limit_value, s.alarm_score),
         'value', s.value, 'margin', s.margin, 'margin_absolute', s.margin_absolute,
         'since', _flagscope.bucket_of(r.stage_started_at),
-        'stage_treatment', _flagscope.stage_values(g, r, m, r.treatment),
-        'stage_control', _flagscope.stage_values(g, r, m, r.control), 'n_treatment', s.n_treatment,
+        'stage_treatment', _flagscope.stage_values(g, r, m, _flagscope.watched(g, r.treatment)),
+        'stage_control', CASE g.scope WHEN 'flag' THEN _flagscope.stage_values(g, r, m, ARRAY[r.control]) END,
+        'n_treatment', s.n_treatment,
         'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'max_log_e', s.max_log_e,
             'line', ln(1 / s.alpha), 'alpha', s.alpha, 'alpha_left', r.alpha_left,
@@ -37,8 +38,8 @@ BEGIN ATOMIC
     || CASE g.test
         WHEN 'anomaly' THEN
             coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value,
-                    'usual', p.usual, 'counted_since',
-                    _flagscope.counts_since(r, s.since, p.at)))
+                    'usual', p.usual, 'counted_since', CASE g.scope WHEN 'flag'
+                        THEN _flagscope.counts_since(r, s.since, p.at) ELSE greatest(r.started_at, s.since) END))
                     FROM _flagscope.anomaly_point p
                     WHERE p.guardrail_id = g.id AND p.at = s.point AND p.variant IN ('', r.treatment)
                     -- Of the two series the one that was judged.
@@ -232,7 +233,8 @@ BEGIN ATOMIC
             JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id,
             LATERAL _flagscope.not_fresh(st.rhythm_treatment,
                 CASE WHEN g.comparison = 'control' AND NOT st.carries_on THEN st.rhythm_control END,
-                coalesce(g.stale_after, _flagscope.setting_interval('guardrail.stale_after')), at) f(words)
+                coalesce(g.stale_after, _flagscope.setting_interval('guardrail.stale_after')), at,
+                _flagscope.of_whom(g.scope::text, g.variants)) f(words)
         WHERE r.status = 'running' AND g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
             AND st.state = 'ok' AND coalesce(g.on_state ->> 'stale', 'wait') <> 'ignore' AND f.words IS NOT NULL
         ORDER BY g.priority DESC, g.id LIMIT 1

@@ -23,6 +23,7 @@ BEGIN
         UPDATE _flagscope.variant_delta d SET rolled_up = true FROM _flagscope.keys(watches) k
         WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower
             AND d.bucket < upper AND NOT d.rolled_up
+            AND _flagscope.is_on_watch(d.flag, d.environment, d.metric, d.variant)
     )
     SELECT array_agg(ROW(f.flag, f.environment, f.variant, f.metric, f.bucket, f.n, f.events, f.moments, f.histogram,
             f.last_ts, true)::flagscope.variant_rollup
@@ -30,7 +31,7 @@ BEGIN
     INTO fresh FROM _flagscope.fold_stored(lower, upper, watches) f;
     DELETE FROM flagscope.variant_rollup r USING _flagscope.keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.bucket >= lower
-        AND r.bucket < upper;
+        AND r.bucket < upper AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant);
     INSERT INTO flagscope.variant_rollup SELECT f.* FROM unnest(fresh) f;
     RETURN coalesce(cardinality(fresh), 0);
 END $$;
@@ -43,7 +44,8 @@ AS $$
 BEGIN
     DELETE FROM flagscope.variant_history h USING _flagscope.keys(watches) k
     WHERE (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric) AND h.bucket >= lower
-        AND h.bucket < upper AND h.bucket_width = interval '10 minutes';
+        AND h.bucket < upper AND h.bucket_width = interval '10 minutes'
+        AND _flagscope.is_on_watch(h.flag, h.environment, h.metric, h.variant);
     -- Buckets that are not settled yet are added when they are settled.
     INSERT INTO flagscope.variant_history
     SELECT r.flag, r.environment, r.variant, r.metric, interval '10 minutes',
@@ -51,10 +53,12 @@ BEGIN
         _flagscope.bounded(sum(r.events)), flagscope.rollup(r.moments), flagscope.rollup(r.histogram), max(r.last_ts)
     FROM flagscope.variant_rollup r
         JOIN _flagscope.keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
-    WHERE r.settled AND r.bucket >= lower AND r.bucket < upper GROUP BY 1, 2, 3, 4, 6;
+    WHERE r.settled AND r.bucket >= lower AND r.bucket < upper
+        AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant) GROUP BY 1, 2, 3, 4, 6;
     DELETE FROM flagscope.variant_rollup r USING _flagscope.keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.settled
-        AND r.bucket >= lower AND r.bucket < least(upper, _flagscope.kept_since('rollup fine'));
+        AND r.bucket >= lower AND r.bucket < least(upper, _flagscope.kept_since('rollup fine'))
+        AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant);
 END $$;
 COMMENT ON FUNCTION _flagscope.rebuild_medium(timestamptz, timestamptz, jsonb) IS
     'recomputes 10-minute rollups from those of 10 seconds, and deletes of the latter what is past their retention';

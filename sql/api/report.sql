@@ -176,14 +176,16 @@ AS $$
                         ELSE format('its baseline, margin %s: the limit of %s', _flagscope.margin_words(e),
                             concat_ws(' ', round((e ->> 'limit_value')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),
-        format('values      %s%s with the treatment, %s with the control, since %s UTC',
+        format('values      %s%s %s%s, since %s UTC',
             _flagscope.level_words(e ->> 'kind', (d.rule ->> 'quantile')::float8),
-            _flagscope.value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'),
-            _flagscope.value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit'),
+            _flagscope.value_words(e -> 'stage_treatment', e ->> 'kind', e ->> 'unit'), _flagscope.rule_whose(d.rule),
+            CASE WHEN d.rule ->> 'scope' = 'environment' THEN '' ELSE format(', %s with the control',
+                _flagscope.value_words(e -> 'stage_control', e ->> 'kind', e ->> 'unit')) END,
             to_char((e ->> 'since')::timestamptz AT TIME ZONE 'UTC', 'HH24:MI:SS')),
         CASE WHEN e ? 'log_e' AND _flagscope.counts_words(e ->> 'kind') IS NOT NULL THEN
             concat(rpad(_flagscope.counts_words(e ->> 'kind'), 12),
-                'treatment ', _flagscope.count_words(e -> 'events_treatment', e ->> 'n_treatment'),
+                regexp_replace(_flagscope.rule_whose(d.rule), '^(with the|with|in the) ', ''), ' ',
+                _flagscope.count_words(e -> 'events_treatment', e ->> 'n_treatment'),
                 ', control ' || _flagscope.count_words(e -> 'events_control', e ->> 'n_control')) END,
         'rows        up to ' || to_char(d.watermark AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.MS') || ' UTC',
         'effect      ' || _flagscope.effect_words(e, e ->> 'kind', e ->> 'unit')

@@ -113,21 +113,25 @@ AS $$
             r.started_at) AS step
     )
     SELECT format('  %s %s %s',
-        rpad(CASE WHEN x.variant = r.treatment THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()),
-        rpad(x.variant, greatest(length(r.treatment), length(r.control))), x.line)
-    FROM span, (SELECT DISTINCT g.metric
-            FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id) m,
-        LATERAL (SELECT p.variant,
+        rpad(CASE WHEN x.is_first THEN m.metric ELSE '' END, max(length(m.metric)) OVER ()),
+        rpad(x.variant, max(length(x.variant)) OVER ()), x.line)
+    FROM span, (SELECT g.metric, array_agg(v) || ARRAY[r.treatment, r.control] AS variants
+            FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
+                LATERAL unnest(_flagscope.watched(g, r.treatment)) v
+            WHERE s.rollout_id = r.id GROUP BY g.metric) m,
+        LATERAL (SELECT CASE p.variant WHEN '' THEN '(all rows)' ELSE p.variant END AS variant,
+                row_number() OVER w = 1 AS is_first, row_number() OVER w AS place,
                 flagscope.sparkline(p.value ORDER BY p.ts)
                     || format('  %s to %s', round(min(p.value)::numeric, 4), round(max(p.value)::numeric, 4)) AS line
             FROM flagscope.metric_series(r.flag, m.metric, r.environment, r.started_at,
                 greatest(until, r.started_at) + interval '1 microsecond', span.step, 0.95::float8) p
-            WHERE p.variant IN (r.treatment, r.control) GROUP BY p.variant) x
-    ORDER BY m.metric, x.variant <> r.treatment;
+            WHERE p.variant = ANY (m.variants) GROUP BY p.variant
+            WINDOW w AS (ORDER BY p.variant <> r.treatment, p.variant <> r.control, p.variant)) x
+    ORDER BY m.metric, x.place;
 $$;
 COMMENT ON FUNCTION _flagscope.report_charts(flagscope.rollout, timestamptz) IS
-    'each metric of treatment and control over a rollout''s time: rate, mean or p95';
+    'each metric of treatment and control, and of what else its guardrails watch, over a rollout''s time: rate, mean '
+    'or p95';
 
 CREATE FUNCTION _flagscope.report_plan(r flagscope.rollout, at timestamptz) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -66,11 +66,13 @@ AS $$
     SELECT r.* FROM flagscope.variant_rollup r
         JOIN _flagscope.keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
     WHERE NOT r.settled AND r.bucket >= lower AND r.bucket < upper
+        AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant)
     UNION ALL
     SELECT d.flag, d.environment, d.variant, d.metric, d.bucket, d.n, d.events, d.moments, d.histogram, d.last_ts, false
     FROM _flagscope.variant_delta d
         JOIN _flagscope.keys(watches) k ON (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric)
-    WHERE NOT d.rolled_up AND d.bucket >= lower AND d.bucket < upper;
+    WHERE NOT d.rolled_up AND d.bucket >= lower AND d.bucket < upper
+        AND _flagscope.is_on_watch(d.flag, d.environment, d.metric, d.variant);
 $$;
 COMMENT ON FUNCTION _flagscope.open_states(timestamptz, timestamptz, jsonb) IS
     'states that are not settled yet, and so belong to every level';
@@ -90,7 +92,8 @@ BEGIN
     IF lower >= _flagscope.kept_since('rollup fine') THEN
         RETURN QUERY SELECT * FROM _flagscope.differences(raw, open || ARRAY(SELECT r FROM flagscope.variant_rollup r
             JOIN _flagscope.keys(watches) k ON (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric)
-            WHERE r.settled AND r.bucket >= lower AND r.bucket < upper), interval '10 seconds');
+            WHERE r.settled AND r.bucket >= lower AND r.bucket < upper
+                AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant)), interval '10 seconds');
     END IF;
     RETURN QUERY SELECT *
         FROM _flagscope.differences(raw, open || _flagscope.history(interval '10 minutes', lower, upper, watches),
@@ -107,7 +110,8 @@ AS $$
         h.last_ts, true)::flagscope.variant_rollup)
     FROM flagscope.variant_history h
         JOIN _flagscope.keys(watches) k ON (h.flag, h.environment, h.metric) = (k.flag, k.environment, k.metric)
-    WHERE h.bucket_width = history.width AND h.bucket >= lower AND h.bucket < upper;
+    WHERE h.bucket_width = history.width AND h.bucket >= lower AND h.bucket < upper
+        AND _flagscope.is_on_watch(h.flag, h.environment, h.metric, h.variant);
 $$;
 COMMENT ON FUNCTION _flagscope.history(interval, timestamptz, timestamptz, jsonb) IS
     'the states of a wider level in a range';

@@ -8,6 +8,8 @@
 CREATE FUNCTION _flagscope.keep_watch() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    is_known boolean;
 BEGIN
     IF TG_OP <> 'INSERT' AND NOT EXISTS (SELECT FROM flagscope.guardrail g
         WHERE g.flag = OLD.flag AND g.environment = OLD.environment AND g.metric = OLD.metric AND g.enabled) THEN
@@ -16,9 +18,17 @@ BEGIN
     END IF;
     IF TG_OP <> 'DELETE' AND NEW.enabled
         AND (SELECT NOT _flagscope.is_polled(m) FROM flagscope.metric_definition m WHERE m.name = NEW.metric) THEN
-        -- The update only locks the row, so that no other session removes it meanwhile.
+        -- The update locks the row, so that no other session removes it meanwhile. Rows that nobody has counted yet,
+        -- since they name no variant or all others do, are rolled up like those of a new metric.
+        is_known := EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = NEW.flag
+            AND g.environment = NEW.environment AND g.metric = NEW.metric AND g.enabled AND g.scope = NEW.scope
+            AND g.id <> NEW.id) OR (TG_OP = 'UPDATE' AND OLD.enabled AND (OLD.flag, OLD.environment, OLD.metric,
+            OLD.scope) = (NEW.flag, NEW.environment, NEW.metric, NEW.scope));
         INSERT INTO _flagscope.watch AS w (flag, environment, metric) VALUES (NEW.flag, NEW.environment, NEW.metric)
-        ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag;
+        ON CONFLICT (flag, environment, metric) DO UPDATE SET flag = w.flag,
+            requested_by = CASE WHEN is_known THEN w.requested_by ELSE pg_current_xact_id() END,
+            barrier = CASE WHEN is_known THEN w.barrier END, target = CASE WHEN is_known THEN w.target END,
+            since = CASE WHEN is_known THEN w.since END, reached = CASE WHEN is_known THEN w.reached END;
     END IF;
     RETURN NULL;
 END $$;

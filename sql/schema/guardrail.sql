@@ -11,6 +11,11 @@ COMMENT ON TYPE flagscope.guardrail_test IS
     'window against the limit; anomaly: against the flag''s own past at this time of day, '
     'unless the control is unusual as well';
 
+CREATE TYPE flagscope.guardrail_scope AS ENUM ('flag', 'environment');
+COMMENT ON TYPE flagscope.guardrail_scope IS
+    'which rows of its metric a guardrail reads: flag: those that name a variant of its flag; environment: all of its '
+    'environment, with or without flags';
+
 CREATE TYPE flagscope.action AS ENUM (
     'start', 'advance', 'approve', 'pause', 'resume', 'complete', 'warn', 'hold', 'step_back', 'rollback', 'disable');
 COMMENT ON TYPE flagscope.action IS
@@ -68,6 +73,8 @@ CREATE TABLE flagscope.guardrail (
     priority      integer NOT NULL DEFAULT 0,
     weight        float8 NOT NULL DEFAULT 1,
     design_effect float8 NOT NULL DEFAULT 1,
+    scope         flagscope.guardrail_scope NOT NULL DEFAULT 'flag',
+    variants      text[],
     min_sample    bigint,
     time_window   interval,
     breaches      integer NOT NULL DEFAULT 1,
@@ -155,6 +162,28 @@ CREATE TABLE flagscope.guardrail (
         WHEN (design_effect >= 1 AND design_effect < 'Infinity') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('design_effect must be at least 1, got "%s"', design_effect),
             '1 stands for independent data points; flagscope.design_effect(events, trials) measures it.') END),
+    CONSTRAINT guardrail_scope_has_no_control CHECK (CASE
+        WHEN (scope = 'flag' OR comparison <> 'control') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(
+            format('scope "%s" has no control to compare with: its rows have no variants', scope),
+            'Give it a limit (limit_value), comparison => ''baseline'', or test => ''anomaly''.') END),
+    CONSTRAINT guardrail_variants_have_no_control CHECK (CASE
+        WHEN (variants IS NULL OR comparison <> 'control') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(
+            format('variants "%s" are not compared with the control: who gets them is not chosen by chance', variants),
+            'Give them a limit (limit_value) or comparison => ''baseline'', which is their own past.') END),
+    CONSTRAINT guardrail_variants_name_some CHECK (CASE
+        WHEN (variants IS NULL OR (cardinality(variants) > 0 AND array_position(variants, NULL) IS NULL)) IS NOT FALSE
+            THEN true
+        ELSE _flagscope.refuse(format('variants must name at least one variant and no NULL, got "%s"', variants),
+            'For example variants => ARRAY[''beta'']; leave it out for the treatment.') END),
+    CONSTRAINT guardrail_variants_of_rows_that_name_some CHECK (CASE
+        WHEN (variants IS NULL OR (scope = 'flag' AND test <> 'anomaly')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(
+            format('variants "%s" cannot be told apart by %s', variants,
+                CASE scope WHEN 'environment' THEN 'scope "environment", which reads all rows'
+                    ELSE 'an anomaly, whose series is that of all variants' END),
+            'Leave variants out, or use a limit or a baseline of scope "flag".') END),
     CONSTRAINT guardrail_sample_is_not_negative CHECK (CASE
         WHEN (min_sample >= 0) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('min_sample must not be negative, got "%s"', min_sample),
@@ -218,6 +247,12 @@ COMMENT ON COLUMN flagscope.guardrail.weight IS
 COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'ratio of the variance to that of independent data points, above 1 if users send many similar ones: evidence is '
     'divided by it; measure it with design_effect() or suggest_margin() on past data of the control';
+COMMENT ON COLUMN flagscope.guardrail.scope IS
+    'environment: it reads all rows of its metric in its environment, with or without flags, for what has no variants '
+    '(connection pools, CPU, queues): against a limit, a baseline (its own past) or as an anomaly';
+COMMENT ON COLUMN flagscope.guardrail.variants IS
+    'the variants that it watches instead of the treatment, against a limit or a baseline (their own past): users who '
+    'have a variant by targeting, not by chance; NULL: the treatment';
 COMMENT ON COLUMN flagscope.guardrail.min_sample IS
     'data points of each arm required in each stage before the ramp advances; never delays a sequential breach; '
     'a threshold or an anomaly, which has no error control, needs as many since its evidence began before it can be '

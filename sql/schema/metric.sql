@@ -191,7 +191,8 @@ COMMENT ON TABLE flagscope.variant_rollup IS
     'received late rows is the sum of two rows, one settled and one not';
 COMMENT ON COLUMN flagscope.variant_rollup.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.variant_rollup.environment IS 'key of the environment';
-COMMENT ON COLUMN flagscope.variant_rollup.variant IS 'name of the variant';
+COMMENT ON COLUMN flagscope.variant_rollup.variant IS
+    'name of the variant; empty: all rows of the environment, for guardrails of scope environment';
 COMMENT ON COLUMN flagscope.variant_rollup.metric IS 'name of the metric';
 COMMENT ON COLUMN flagscope.variant_rollup.settled IS
     'true: also contained in variant_history, to which maintain() adds buckets that are over';

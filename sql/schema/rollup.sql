@@ -82,7 +82,8 @@ COMMENT ON TABLE flagscope.variant_history IS
     'the wider levels of variant_rollup, 10 minutes and 1 day (UTC), sums of its settled rows; same columns';
 COMMENT ON COLUMN flagscope.variant_history.flag IS 'key of the flag';
 COMMENT ON COLUMN flagscope.variant_history.environment IS 'key of the environment';
-COMMENT ON COLUMN flagscope.variant_history.variant IS 'name of the variant';
+COMMENT ON COLUMN flagscope.variant_history.variant IS
+    'name of the variant; empty: all rows of the environment, for guardrails of scope environment';
 COMMENT ON COLUMN flagscope.variant_history.metric IS 'name of the metric';
 COMMENT ON COLUMN flagscope.variant_history.n IS 'data points';
 COMMENT ON COLUMN flagscope.variant_history.events IS 'those of them that are events (of a rate: the count)';

@@ -244,28 +244,37 @@ fn span_findings(reading: &mut Reading, given: &Given, notes: &mut Vec<Value>) -
     Ok(findings::spans(&compared, &failing, requests, given.alpha, &reading.operations, &given.asked()))
 }
 
+/// What has to be said where the control (first) or the treatment has nothing.
+fn missing(what: &str, [has_control, has_treatment]: [bool; 2], read: u64, given: &Given) -> Option<String> {
+    let (flag, range) = (&given.flag, format!("from {} to {}", given.since, given.until));
+    let (arm, variant) = match (has_treatment, has_control) {
+        (true, true) => return None,
+        (false, false) => {
+            return Some(format!(
+                "there is nothing to compare: no {what} has a variant of flag \"{flag}\" {range} ({read} rows read)"
+            ));
+        }
+        (true, false) => ("control", &given.control),
+        (false, true) => ("treatment", &given.treatment),
+    };
+    Some(format!(
+        "there is nothing to compare: no {what} is of the {arm} (flag \"{flag}\", variant \"{variant}\") {range}"
+    ))
+}
+
+/// Says why there are no rows: an answer without any says nothing by itself.
+fn tell(why: Option<String>) {
+    if let Some(why) = why {
+        notice!("{why}");
+    }
+}
+
 /// What has to be said of the rows themselves.
 fn notes_of(reading: &Reading, given: &Given) -> Vec<Value> {
     let all = reading.gather.all;
     let mut notes = Vec::new();
-    let range = format!("from {} to {}", given.since, given.until);
-    let (flag, metric) = (&given.flag, &given.metric_name);
-    match (all.n_t > 0.0, all.n_c > 0.0) {
-        (true, true) => {}
-        (false, false) => notes.push(findings::note(format!(
-            "there is nothing to compare: no row of metric \"{metric}\" has a variant of flag \"{flag}\" {range} ({} rows read)",
-            reading.read
-        ))),
-        (has_treatment, _) => {
-            let (arm, variant) =
-                if has_treatment { ("control", &given.control) } else { ("treatment", &given.treatment) };
-            let text = format!(
-                "there is nothing to compare: no row of metric \"{metric}\" is of the {arm} (flag \"{flag}\", variant \
-                 \"{variant}\") {range}"
-            );
-            notes.push(findings::note(text));
-        }
-    }
+    let rows = format!("row of metric \"{}\"", given.metric_name);
+    notes.extend(missing(&rows, [all.n_c, all.n_t].map(|n| n > 0.0), reading.read, given).map(findings::note));
     if reading.is_late {
         let text = format!(
             "the time was up after {} rows were read: the findings are of these; see setting correlate.timeout",
@@ -327,6 +336,8 @@ fn compare_spans(
     let mut reading = Reading::new(&asked, &wanted, &*compiled()?, 0).report()?;
     let (traces, _) = reading.spans.traces(pause);
     DEADLINE.set(None);
+    let has = [false, true].map(|treated| traces.iter().any(|traced| traced.root.treated == treated));
+    tell(missing("request with spans of its trace", has, reading.read, &given));
     let Some(comparison) = Comparison::new(&traces) else { return Ok(JsonB(json!([]))) };
     let failing = comparison.failures();
     let rows = comparison.operations().report()?.into_iter().map(|c| {
@@ -361,7 +372,12 @@ fn compare_patterns(
     let (all, tested) = (reading.gather.all, reading.gather.tested);
     DEADLINE.set(None);
     if tested.n_t == 0.0 || tested.n_c == 0.0 {
+        tell(missing("request", [all.n_c, all.n_t].map(|n| n > 0.0), reading.read, &given));
         return Ok(JsonB(json!([])));
+    }
+    if reading.lines.seen == [0, 0] {
+        let least = given.severity.map(|least| format!(" of severity {least} or more")).unwrap_or_default();
+        tell(Some(format!("no log line{least} has a variant of flag \"{}\" in the range", given.flag)));
     }
     let judged = reading.lines.judge(&tested, &reading.gather.store, &reading.gather.weights());
     let rows = judged.into_iter().map(|t| {

@@ -26,6 +26,15 @@ fn comes_in_parts(kind: &str) -> Result<bool, ErrorReport> {
     Ok(MetricKind::from_label(kind).report()?.rules().comes_in_parts())
 }
 
+/// Start of the stratum that a bucket is compared in, when a tick has so many of its metric at once.
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn stratum_of(bucket: TimestampWithTimeZone, at_once: i64) -> Result<TimestampWithTimeZone, ErrorReport> {
+    let start = guardrail::stratum_of(i64::from(bucket), count(at_once).report()?);
+    TimestampWithTimeZone::try_from(start)
+        .map_err(|_| Error::new(Kind::InvalidParameter, "a time is out of range"))
+        .report()
+}
+
 /// Two times, and two numbers: of treatment and control.
 type Times = Vec<Option<TimestampWithTimeZone>>;
 type Numbers = Vec<Option<f64>>;

@@ -2,13 +2,14 @@
 //! each means (`sql/schema/guardrail.sql`); `sql/api/judge.sql` and `sql/api/backtest.sql` declare the cursors.
 
 use flagscope_core::guardrail::{
-    Arrived, Before, Comparison, DataState, Rhythm, Rule, Sighting, Stage, Status, Stratum, Test, Waiting,
+    Arrived, Before, Comparison, DataState, Rhythm, Rule, Sighting, Stage, Status, Stratum, Test, Waiting, Whose,
 };
 use flagscope_core::kind::{Memory, MetricKind, State};
 use flagscope_core::stats::margin::{Margin, Past};
 use flagscope_core::stats::tilt::Harm;
 use flagscope_core::{Error, Kind, Result};
 
+use super::scalar::whose;
 use crate::argument::{count, counts, known};
 use crate::pg::record::Record;
 
@@ -47,7 +48,13 @@ pub fn rule(row: &Record) -> Result<Rule> {
         acts: !g.get::<bool>("shadow")?.unwrap_or(false)
             && g.label("action").map_or(true, |action| &*action != "warn"),
         control: row.get("control")?.unwrap_or_default(),
+        whose: whose_of(&g)?,
     })
+}
+
+/// Whose data it reads; a rule as it was once is of the treatment.
+fn whose_of(g: &Record) -> Result<Whose> {
+    whose(g.label("scope").ok().as_deref(), g.get("variants")?)
 }
 
 /// When a rule that failed is tried again for the first time.

@@ -1,7 +1,7 @@
 //! SQL face of small rules that queries ask row by row.
 
 use flagscope_core::Result as CoreResult;
-use flagscope_core::guardrail::{self, DataState, Pending, Rhythm, Test};
+use flagscope_core::guardrail::{self, DataState, Pending, Rhythm, Test, Whose};
 use flagscope_core::kind::MetricKind;
 use pgrx::datum::Interval;
 use pgrx::pg_sys::panic::ErrorReport;
@@ -40,6 +40,24 @@ fn is_due(
     Ok(guardrail::is_due(&pending, given("a time", at).map(i64::from).report()?))
 }
 
+/// Whose values a guardrail reads, in words.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn whose_words(scope: Option<&str>, variants: Option<Vec<Option<String>>>) -> Result<String, ErrorReport> {
+    Ok(whose(scope, variants).report()?.with.into_owned())
+}
+
+/// Whose data it is, in words.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
+fn of_whom(scope: Option<&str>, variants: Option<Vec<Option<String>>>) -> Result<String, ErrorReport> {
+    Ok(whose(scope, variants).report()?.of.into_owned())
+}
+
+/// Whose data a guardrail of a scope with such variants reads.
+pub fn whose(scope: Option<&str>, variants: Option<Vec<Option<String>>>) -> CoreResult<Whose> {
+    let names = variants.map(known).transpose()?.unwrap_or_default();
+    Ok(if scope == Some("environment") { Whose::environment() } else { Whose::variants(&names) })
+}
+
 /// Why the data of a guardrail is not fresh enough to advance on.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn not_fresh(
@@ -47,13 +65,15 @@ fn not_fresh(
     rhythm_control: Option<Vec<Option<f64>>>,
     stale_after: Option<Interval>,
     at: Option<TimestampWithTimeZone>,
+    whose: Option<&str>,
 ) -> Result<Option<String>, ErrorReport> {
+    let whose = given("whose data it is", whose).report()?;
     let rhythm = |stored: Option<Vec<Option<f64>>>| stored.map(known).transpose();
     let arms = [rhythm(rhythm_treatment).report()?, rhythm(rhythm_control).report()?]
         .map(|stored| stored.map(|stored| Rhythm::from_stored(&stored)));
     let stale_after = given("stale_after", stale_after).map(width).report()?;
     let at = given("a time", at).map(i64::from).report()?;
-    Ok(guardrail::not_fresh([arms[0].as_ref(), arms[1].as_ref()], stale_after, at))
+    Ok(guardrail::not_fresh([arms[0].as_ref(), arms[1].as_ref()], whose, stale_after, at))
 }
 
 /// An interval in microseconds, as PostgreSQL compares intervals.

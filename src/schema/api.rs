@@ -98,7 +98,12 @@ extension_sql_file!(
         kind::kind_takes
     ]
 );
-extension_sql_file!("../../sql/api/guardrail.sql", name = "guardrail_api", requires = ["metric_api"]);
+extension_sql_file!(
+    "../../sql/api/scope.sql",
+    name = "scope_api",
+    requires = ["metric_api", scalar::whose_words, scalar::of_whom]
+);
+extension_sql_file!("../../sql/api/guardrail.sql", name = "guardrail_api", requires = ["scope_api"]);
 extension_sql_file!("../../sql/api/policy.sql", name = "policy_api", requires = ["guardrail_api"]);
 extension_sql_file!(
     "../../sql/api/evidence.sql",
@@ -164,7 +169,11 @@ extension_sql_file!(
     name = "tick_api",
     requires = ["record_api", pairing::is_shared, pairing::comes_in_parts]
 );
-extension_sql_file!("../../sql/api/pair.sql", name = "pair_api", requires = ["tick_api", pairing::advance_pairing]);
+extension_sql_file!(
+    "../../sql/api/pair.sql",
+    name = "pair_api",
+    requires = ["tick_api", pairing::advance_pairing, pairing::stratum_of]
+);
 extension_sql_file!(
     "../../sql/api/judge.sql",
     name = "judge_api",
@@ -183,11 +192,7 @@ extension_sql_file!(
     name = "joint_api",
     requires = ["judge_api", guardrail::together::may_reach_together, guardrail::together::blamed_together]
 );
-extension_sql_file!(
-    "../../sql/api/health.sql",
-    name = "health_api",
-    requires = ["joint_api", health::judge_split]
-);
+extension_sql_file!("../../sql/api/health.sql", name = "health_api", requires = ["joint_api", health::judge_split]);
 extension_sql_file!("../../sql/api/query.sql", name = "query_api", requires = ["health_api", query::fold_query]);
 extension_sql_file!(
     "../../sql/api/window.sql",

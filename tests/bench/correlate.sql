@@ -5,6 +5,8 @@ CREATE EXTENSION flagscope;
 SELECT flagscope.create_flag('f'), flagscope.create_metric('errors', 'proportion', 'span', '{"name": "POST /checkout"}',
     '{"is_error": true}'),
     flagscope.create_metric('duration', 'quantile', 'span', '{"name": "POST /checkout"}', unit => 's') \gset ignored_
+-- All rows are read, however long it takes.
+SELECT flagscope.set_setting('correlate.timeout', '"10 minutes"') \gset ignored_
 SELECT count(flagscope.maintain()) AS made FROM generate_series(1, 1) \gset ignored_
 CREATE FUNCTION pg_temp.u(i bigint, what bigint) RETURNS float8 LANGUAGE sql IMMUTABLE
 AS $$ SELECT (hashint8extended(i, what) & 1048575) / 1048576.0::float8 $$;

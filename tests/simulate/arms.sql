@@ -65,6 +65,8 @@ $$;
 CREATE TABLE sent (flag text, sent text, second integer, treated boolean, began timestamptz, at integer, instance text,
     n bigint, events bigint);
 CREATE INDEX ON sent (at);
+-- What each look brings of an arm: data points, their sum and that of their squares.
+CREATE TABLE looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
 CREATE PROCEDURE send(only_play integer, seconds integer) LANGUAGE plpgsql AS $$
 BEGIN
     -- Each second's requests, as they fall to the arms and fail.
@@ -79,6 +81,12 @@ BEGIN
         FROM sim s, generate_series(1, floor(seconds / s.period)::integer) u WHERE s.play = only_play) x
     GROUP BY 1, 2, 3, 4, 5, 6, 7;
     ANALYZE sent;
+    -- Of retries, which come 5 s later, the requests count when they come and the retries when these do.
+    INSERT INTO looked
+    SELECT x.flag, x.at, x.treated, sum(x.n), sum(x.events), sum(x.events) FROM (
+        SELECT s.flag, s.at, s.treated, s.n, CASE s.sent WHEN 'rate' THEN 0 ELSE s.events END AS events FROM sent s
+        UNION ALL SELECT s.flag, s.at + 5, s.treated, 0, s.events FROM sent s WHERE s.sent = 'rate') x
+    GROUP BY 1, 2, 3;
 END $$;
 
 CREATE FUNCTION store(only_at integer, only_treated boolean, in_one boolean) RETURNS void LANGUAGE sql AS $$
@@ -139,8 +147,10 @@ CALL play(3, 420, 1);
 CALL play(4, 14000, 30);
 CREATE TABLE outcome AS
 SELECT s.name, s.must, s.flag, d.at IS NOT NULL AS rolled_back, g.max_log_e,
-    extract(epoch FROM d.at - s.began) - CASE s.harm WHEN 'thin' THEN 3600 ELSE 123 END AS delay
-FROM sim s JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
+    CASE s.must WHEN 'roll back' THEN began.second END AS harm_second,
+    extract(epoch FROM d.at - s.began) - began.second AS delay
+FROM sim s CROSS JOIN LATERAL (SELECT CASE s.harm WHEN 'thin' THEN 3600 ELSE 123 END AS second) began
+    JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
     LEFT JOIN flagscope.decision d ON d.rollout_id = s.rollout AND d.action = 'rollback' AND d.actor = 'flagscope';
 -- A healthy rollout is rolled back with a chance of alpha at most: more of them than would happen once in a thousand
 -- runs are too many. And the bad ones must all be rolled back.

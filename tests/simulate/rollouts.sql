@@ -1,6 +1,7 @@
 -- Whole rollouts through SQL, with a pinned clock: telemetry in, tick, decision. psql variables: runs (rollouts of each
 -- scenario), ticks (of 10 s), share (telemetry rows of a rollout and tick);
--- and, if set, only (a pattern of scenarios' names).
+-- and, if set, only (a pattern of scenarios' names) and open (true: what a rollout would have gone on to see after its
+-- rollback is kept for its rivals in table looked, and shown to nobody else).
 --
 -- In each scenario the ramp is 1 % to 100 % or stays where it is; the rate of errors of both arms is a function of
 -- time, and harm begins at a tick. Requests come from 10,000 users, of whom the first percent have the treatment.
@@ -10,6 +11,10 @@
 \if :{?only}
 \else
 \set only .
+\endif
+\if :{?open}
+\else
+\set open false
 \endif
 SET client_min_messages = warning;
 SELECT setseed(0.7) \g /dev/null
@@ -28,7 +33,8 @@ INSERT INTO scenario VALUES
     ('+5 points of errors, only from 50 % on', '{10,50,100}', false, 0, 'load', 'roll back');
 DELETE FROM scenario WHERE name !~ :'only';
 CREATE TABLE sim AS
-SELECT 's' || dense_rank() OVER (ORDER BY s.name) || '-' || i AS flag, s.*, 0::bigint AS rollout
+SELECT 's' || dense_rank() OVER (ORDER BY s.name) || '-' || i AS flag, s.*, 0::bigint AS rollout, 0::numeric AS percent,
+    true AS is_live
 FROM scenario s, generate_series(1, :runs) i;
 SELECT flagscope.create_flag(flag),
     flagscope.create_guardrail(flag, 'errors', margin => 0.1, min_sample => 0, stale_after => '10 min'),
@@ -41,8 +47,10 @@ SET rollout = flagscope.create_rollout(flag, stages => stages, follow_up => '1 s
         ELSE interval '10 days' END);
 SELECT flagscope.start_rollout(rollout, at => '2040-01-02 12:00') FROM sim \g /dev/null
 CREATE TABLE waiting (LIKE flagscope.telemetry);
+-- What each look brings of an arm: data points, their sum and that of their squares.
+CREATE TABLE looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
 CREATE TABLE hurt (flag text, visitor integer, PRIMARY KEY (flag, visitor));
-CREATE PROCEDURE play(ticks integer, share integer) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE play(ticks integer, share integer, goes_on boolean) LANGUAGE plpgsql AS $$
 DECLARE
     at timestamptz;
 BEGIN
@@ -50,8 +58,12 @@ BEGIN
         at := '2040-01-02 12:00'::timestamptz + k * interval '10 s';
         INSERT INTO flagscope.telemetry SELECT * FROM waiting w WHERE w.ts <= at - interval '20 s';
         DELETE FROM waiting w WHERE w.ts <= at - interval '20 s';
+        UPDATE sim s SET is_live = false WHERE s.is_live AND NOT EXISTS (SELECT FROM flagscope.flag_state f
+            WHERE f.flag = s.flag AND f.rollout_id = s.rollout);
+        UPDATE sim s SET percent = f.percent FROM flagscope.flag_state f
+        WHERE f.flag = s.flag AND f.rollout_id = s.rollout AND f.percent IS DISTINCT FROM s.percent;
         CREATE TEMP TABLE batch AS
-        SELECT x.flag, x.harm, x.u, x.visitor, x.treated,
+        SELECT x.flag, x.harm, x.is_live, x.u, x.visitor, x.treated,
             x.hurts AND (x.harm <> 'load' OR x.percent >= 50) AS hurts,
             random() < CASE
                 WHEN x.treated AND x.hurts AND x.harm = 'errors' THEN x.p + 0.02
@@ -62,33 +74,36 @@ BEGIN
                 * CASE WHEN x.drift THEN 1 + 0.5 * sin(k / 40.0) ELSE 1 END
                 * CASE WHEN x.treated AND x.hurts AND x.harm = 'latency' THEN 1.1 ELSE 1 END AS value
         FROM (SELECT y.*, y.visitor < 100 * y.percent AS treated FROM (
-            SELECT s.*, i AS u, f.percent, floor(10000 * random())::integer AS visitor, k >= s.harm_at AS hurts,
+            SELECT s.*, i AS u, floor(10000 * random())::integer AS visitor, k >= s.harm_at AS hurts,
                 CASE WHEN s.drift THEN 0.01 + 0.02 * k / ticks ELSE 0.01 END AS p
-            FROM sim s JOIN flagscope.flag_state f ON f.flag = s.flag AND f.rollout_id = s.rollout,
-                generate_series(1, share) i
+            FROM sim s, generate_series(1, share) i WHERE s.is_live OR (goes_on AND s.percent < 100)
         ) y) x
         WHERE NOT (x.harm = 'silence' AND x.treated)
             AND NOT (x.harm = 'split' AND x.treated AND x.hurts AND random() < 1 / 3.0);
         INSERT INTO waiting (ts, signal, name, value, subject, flags, is_error)
         SELECT at, 'span', 'pay', b.value, 'visitor ' || b.visitor,
             jsonb_build_object(b.flag, CASE WHEN b.treated THEN 'on' ELSE 'off' END), b.is_error
-        FROM batch b WHERE b.harm = 'late';
+        FROM batch b WHERE b.harm = 'late' AND b.is_live;
         INSERT INTO flagscope.telemetry (ts, signal, name, value, subject, flags, is_error)
         SELECT at, 'span', 'pay', b.value, 'visitor ' || b.visitor,
             jsonb_build_object(b.flag, CASE WHEN b.treated THEN 'on' ELSE 'off' END), b.is_error
-        FROM batch b WHERE b.harm <> 'late';
+        FROM batch b WHERE b.harm <> 'late' AND b.is_live;
         INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
         SELECT at, 'event', 'feature_flag.evaluation', k || '-' || b.u,
             jsonb_build_object(b.flag, CASE WHEN b.treated THEN 'on' ELSE 'off' END)
-        FROM batch b WHERE b.harm IN ('split', '') AND b.u <= 20;
+        FROM batch b WHERE b.harm IN ('split', '') AND b.u <= 20 AND b.is_live;
         INSERT INTO hurt
-        SELECT DISTINCT b.flag, b.visitor FROM batch b WHERE b.treated AND b.hurts ON CONFLICT DO NOTHING;
+        SELECT DISTINCT b.flag, b.visitor FROM batch b WHERE b.treated AND b.hurts AND b.is_live ON CONFLICT DO NOTHING;
+        INSERT INTO looked
+        SELECT b.flag, 10 * k, b.treated, count(*), sum(x.value), sum(x.value * x.value) FROM batch b,
+            LATERAL (SELECT CASE b.harm WHEN 'latency' THEN b.value ELSE b.is_error::integer END AS value) x
+        GROUP BY b.flag, b.treated;
         DROP TABLE batch;
         PERFORM flagscope.tick(at + interval '5 s');
         COMMIT;
     END LOOP;
 END $$;
-CALL play(:ticks, :share);
+CALL play(:ticks, :share, :open);
 
 CREATE TEMP VIEW look AS
 SELECT s.name, s.flag, s.rollout, s.harm_at, e.at, e.stratum, sum(e.n_treatment) OVER w AS nt,
@@ -109,17 +124,17 @@ SELECT l.flag, bool_or(z > 1.645) AS naive, bool_or(static) AS static FROM (
     FROM look l WHERE nt > 0 AND nc > 0 WINDOW p AS (PARTITION BY l.rollout ORDER BY l.stratum)) l GROUP BY l.flag;
 CREATE TABLE outcome AS
 SELECT s.name, s.must, s.flag, r.status, d.at IS NOT NULL AS rolled_back, h.told_at IS NOT NULL AS warned, f.percent,
-    coalesce(v.naive, false) AS naive, coalesce(v.static, false) AS static,
-    extract(epoch FROM d.at
-        - ('2040-01-02 12:00'::timestamptz + greatest(s.harm_at, CASE s.harm
-            WHEN 'load' THEN (SELECT extract(epoch FROM min(x.at) - '2040-01-02 12:00') / 10 FROM flagscope.decision x
-                WHERE x.rollout_id = s.rollout AND x.to_percent >= 50) ELSE 0 END) * interval '10 s')) AS delay,
+    coalesce(v.naive, false) AS naive, coalesce(v.static, false) AS static, began.second AS harm_second,
+    extract(epoch FROM d.at - '2040-01-02 12:00'::timestamptz) - coalesce(began.second, 10000000) AS delay,
     (SELECT sum(e.n_treatment)
         FROM flagscope.evaluation e JOIN flagscope.guardrail g ON g.id = e.guardrail_id AND g.metric = 'errors'
         WHERE e.rollout_id = s.rollout
             AND e.at >= '2040-01-02 12:00'::timestamptz + s.harm_at * interval '10 s') AS affected,
     (SELECT count(*) FROM hurt x WHERE x.flag = s.flag) AS users
-FROM sim s JOIN flagscope.rollout r ON r.id = s.rollout
+FROM sim s JOIN flagscope.rollout r ON r.id = s.rollout CROSS JOIN LATERAL (SELECT CASE WHEN s.harm_at < 1000000
+        THEN greatest(10 * s.harm_at, CASE s.harm WHEN 'load' THEN (SELECT extract(epoch FROM min(x.at)
+                - '2040-01-02 12:00') FROM flagscope.decision x
+            WHERE x.rollout_id = s.rollout AND x.to_percent >= 50) END)::integer END AS second) began
     LEFT JOIN flagscope.decision d ON d.rollout_id = r.id AND d.action = 'rollback' AND d.actor = 'flagscope'
     LEFT JOIN flagscope.rollout_health h ON h.rollout_id = r.id AND h.rule = 'split' AND h.state <> 'ok'
     JOIN flagscope.flag_state f ON f.flag = s.flag LEFT JOIN rival v ON v.flag = s.flag;

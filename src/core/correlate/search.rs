@@ -9,7 +9,7 @@ use super::candidate::{Candidate, Predicate, candidates};
 use super::chance::{binomial_tail, ln_p_segment};
 use super::counts::{Counts, Dispersion, Split};
 use super::gain::gain;
-use super::store::Store;
+use super::store::{Store, Sums};
 use super::tally::Mix;
 
 /// How a search is done.
@@ -38,6 +38,8 @@ const LEAST_SHARE: f64 = 0.05;
 /// How far beyond the line, in nats, a segment's chance may be before its own dispersion is known: dispersion makes it
 /// greater, but for the rounding of counts.
 const SLACK: f64 = 2.0;
+/// Up to here the control's dispersion is that of every segment; above, it is one of which subjects fail in series.
+const CLUSTERED: f64 = 1.5;
 /// Two segments that share so much of their rows and of their events are one under two names.
 const SAME: f64 = 0.9;
 
@@ -99,15 +101,18 @@ struct Round<'s> {
     all: Counts,
     mix: Mix,
     control_dispersion: f64,
+    /// By how much rates of the control's subjects differ (`Sums::heterogeneity`).
+    heterogeneity: f64,
     pause: fn(),
 }
 
 impl<'s> Round<'s> {
     fn of_all(store: &'s Store, pause: fn()) -> Self {
         let rows: Vec<u32> = (0..store.len() as u32).collect();
-        let control_dispersion = store.dispersion(false, rows.iter().copied());
+        let [control, _] = store.sums(false, rows.iter().copied().take(store.first_treated()), |_| true);
+        let (control_dispersion, heterogeneity) = (control.dispersion(), control.heterogeneity());
         let all = store.tallied(rows.iter().copied());
-        Self { store, all: all.counts, mix: all.mix, rows, control_dispersion, pause }
+        Self { store, all: all.counts, mix: all.mix, rows, control_dispersion, heterogeneity, pause }
     }
 
     /// Some of the rows. The control's dispersion stays that of all: fewer rows would only tell it less exactly.
@@ -115,6 +120,26 @@ impl<'s> Round<'s> {
         let rows: Vec<u32> = self.rows.iter().copied().filter(|at| keep(*at)).collect();
         let all = self.store.tallied(rows.iter().copied());
         Self { store: self.store, all: all.counts, mix: all.mix, rows, ..*self }
+    }
+
+    /// The dispersion that every segment has at least.
+    fn least_dispersion(&self) -> f64 {
+        self.control_dispersion.min(CLUSTERED)
+    }
+
+    /// What the control's dispersion is in a part, of which the treatment's rows have this activity. How far events come in
+    /// series grows with the events that a subject has: 1 + heterogeneity * (mean events of the subject of an event), with
+    /// the rate of events that the part would have if it were harmed as all are. Not that of all the control where that is
+    /// greater: one very active subject makes a dispersion of 60, which says nothing of a segment that it hardly has rows in.
+    fn control_dispersion_in(&self, part: &Counts, activity: f64) -> f64 {
+        if self.control_dispersion <= CLUSTERED {
+            return self.control_dispersion;
+        }
+        let all = &self.all;
+        let [rate_t, rate_c] = [all.e_t / all.n_t, all.e_c / all.n_c];
+        let of_part = (part.e_c + rate_c) / (part.n_c + 1.0);
+        let harmed = (of_part * (rate_t / rate_c).max(1.0)).max(of_part + (rate_t - rate_c).max(0.0));
+        (1.0 + self.heterogeneity * harmed * activity).clamp(CLUSTERED, self.control_dispersion)
     }
 
     /// Dispersions of a segment and the rest: of the control, or the treatment's own where that is greater (the treatment
@@ -127,20 +152,22 @@ impl<'s> Round<'s> {
         let [inside, outside] = match predicate.0.as_slice() {
             [(attribute, code)] => {
                 let column = self.store.column(*attribute);
-                self.store.dispersions(true, rows, |at| column[at as usize] == *code)
+                self.store.sums(true, rows, |at| column[at as usize] == *code)
             }
             [(a, code_a), (b, code_b)] => {
                 let (a, b) = (self.store.column(*a), self.store.column(*b));
-                self.store.dispersions(true, rows, |at| a[at as usize] == *code_a && b[at as usize] == *code_b)
+                self.store.sums(true, rows, |at| a[at as usize] == *code_a && b[at as usize] == *code_b)
             }
-            _ => self.store.dispersions(true, rows, |at| predicate.matches(self.store, at)),
+            _ => self.store.sums(true, rows, |at| predicate.matches(self.store, at)),
         };
-        let at_least = |d: f64, mix: &Mix| {
-            let d = d.max(self.control_dispersion * mix.spread(&self.mix));
+        let at_least = |sums: &Sums, part: &Counts, mix: &Mix| {
+            let of_control = self.control_dispersion_in(part, sums.activity());
+            let d = sums.dispersion().max(of_control * mix.spread(&self.mix));
             if d > 0.0 { d } else { 1.0 }
         };
-        let rest = self.mix.without(&candidate.mix);
-        Dispersion { inside: at_least(inside, &candidate.mix), outside: at_least(outside, &rest) }
+        let (split, rest) = (Split::new(candidate.counts, self.all), self.mix.without(&candidate.mix));
+        let inside = at_least(&inside, &split.inside, &candidate.mix);
+        Dispersion { inside, outside: at_least(&outside, &split.outside, &rest) }
     }
 
     fn ln_p(&self, candidate: &Candidate, split: &Split, dispersion: Dispersion) -> f64 {
@@ -157,7 +184,7 @@ impl<'s> Round<'s> {
         if gain <= 0.0 {
             return None;
         }
-        let least = self.control_dispersion;
+        let least = self.least_dispersion();
         let at_least = Dispersion { inside: least, outside: least };
         if least > 0.0 && self.ln_p(candidate, &split, at_least) > line + SLACK {
             return None;

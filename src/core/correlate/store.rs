@@ -271,16 +271,11 @@ impl Store {
     /// Not sum e_u^2 / sum e_u, which takes mere activity for clustering.
     pub fn dispersion(&self, treated: bool, rows: impl Iterator<Item = u32>) -> f64 {
         let of_arm = rows.filter(|at| self.row(*at).treated == treated);
-        self.dispersions(treated, of_arm, |_| true)[0]
+        self.sums(treated, of_arm, |_| true)[0].dispersion()
     }
 
-    /// The same of those of an arm's rows that are inside of something, and of the others.
-    pub fn dispersions(
-        &self,
-        treated: bool,
-        rows: impl Iterator<Item = u32>,
-        inside: impl Fn(u32) -> bool,
-    ) -> [f64; 2] {
+    /// Sums over subjects of those of an arm's rows that are inside of something, and of the others.
+    pub fn sums(&self, treated: bool, rows: impl Iterator<Item = u32>, inside: impl Fn(u32) -> bool) -> [Sums; 2] {
         let halved = self.halved[class(treated, false)].max(self.halved[class(treated, true)]);
         let balance = self.scale().balance;
         let mut sums = [Sums::default(); 2];
@@ -306,7 +301,7 @@ impl Store {
             *e += if row.event { weight } else { 0.0 };
         }
         close(&mut of_subject);
-        sums.map(|sums| sums.dispersion())
+        sums
     }
 }
 
@@ -323,6 +318,10 @@ pub struct Sums {
     pub en: f64,
     /// Squares of the rows of a subject.
     pub nn: f64,
+    /// Squares of the events of a subject by its rows.
+    pub een: f64,
+    /// Subjects.
+    pub subjects: f64,
 }
 
 impl Sums {
@@ -335,6 +334,21 @@ impl Sums {
         (self.ee - 2.0 * p * self.en + p * p * self.nn) / self.e
     }
 
+    /// Rows of the subject of a row, in the mean over rows: how active whoever sends them is.
+    pub fn activity(&self) -> f64 {
+        if self.n > 0.0 { self.nn / self.n } else { 0.0 }
+    }
+
+    /// By how much subjects' rates of events differ: their variance by the square of their mean. 0 where events are no more
+    /// clustered than by chance. By moments: the squares of what a subject's events depart from its share, by that share, are
+    /// 1 + heterogeneity * share in the mean. (Not from the dispersion, which one very active subject decides alone.)
+    pub fn heterogeneity(&self) -> f64 {
+        if self.e == 0.0 {
+            return 0.0;
+        }
+        ((self.een * self.n / self.e - self.e - self.subjects) / self.e).max(0.0)
+    }
+
     /// Adds the rows and events of one subject.
     pub fn close(&mut self, subject: &Self) {
         self.n += subject.n;
@@ -342,5 +356,7 @@ impl Sums {
         self.ee += subject.e * subject.e;
         self.en += subject.e * subject.n;
         self.nn += subject.n * subject.n;
+        self.een += if subject.n > 0.0 { subject.e * subject.e / subject.n } else { 0.0 };
+        self.subjects += 1.0;
     }
 }

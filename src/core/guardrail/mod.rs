@@ -22,6 +22,7 @@ mod step;
 mod strata;
 mod together;
 mod verdict;
+mod whose;
 mod words;
 
 pub use budget::{first_share, half, left_at_start};
@@ -36,7 +37,8 @@ pub use source::is_shared;
 pub use standing::{Standing, is_eventless};
 pub use status::{Arrived, Before, Evaluation, Stage, Status, Stepped, Stratum, Waiting};
 pub use step::{failed, step, try_step};
-pub use strata::{Arrivals, Batch, Closed, Pairing};
+pub use strata::{Arrivals, Batch, Closed, Pairing, stratum_of};
 pub use together::{Blamed, Member, together};
 pub use verdict::{Verdict, verdict};
+pub use whose::Whose;
 pub use words::{Words, not_fresh};

@@ -1,5 +1,6 @@
 //! A guardrail's rule: what it compares, how it is tested, and how long it waits. Times are in microseconds.
 
+use super::whose::Whose;
 use crate::error::{Error, Kind, Result};
 use crate::kind::{Against, Memory, MetricKind, State, Weighing};
 use crate::stats::margin::Margin;
@@ -74,6 +75,8 @@ pub struct Rule {
     pub acts: bool,
     /// The variant that is the control.
     pub control: String,
+    /// Whose data it reads, beside the control or alone.
+    pub whose: Whose,
 }
 
 impl Test {

@@ -69,7 +69,8 @@ impl Standing<'_> {
             Comparison::Baseline => self.rule.test == Test::Anomaly || self.status.limit.is_some(),
             Comparison::Absolute => true,
         };
-        self.stage.is_alone && !is_known
+        // What is not about the treatment has its own past, and no control.
+        self.stage.is_alone && self.rule.whose.is_treatment && !is_known
     }
 
     /// Has the treatment's data stopped, for longer than chance explains, while the control's goes on.

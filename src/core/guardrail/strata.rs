@@ -27,6 +27,8 @@ const GAPS: f64 = 2.5;
 const PAUSE: f64 = 4.0;
 /// The widest span.
 const WIDEST: i64 = 600 * SECOND;
+/// With more spans of a metric than this at once, they are compared by the widest ones.
+const MOST_SPANS: u64 = 60;
 
 /// How the rows of one arm have come.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,6 +86,14 @@ impl Default for Pairing {
 /// Start of the bucket of a time.
 fn bucket(ts: i64) -> i64 {
     ts.div_euclid(BUCKET_MICROS) * BUCKET_MICROS
+}
+
+/// Start of the stratum that a bucket is compared in, when a tick has so many of its metric at once: after a past that was
+/// sent late, or a stop of the ticks, strata as wide as those of thin traffic. Within one allocation the share is the same, so
+/// they are as valid as narrow ones, and how many there are depends on when rows came and never on what is in them; a tick
+/// does not look 360 times at an hour.
+pub fn stratum_of(start: i64, at_once: u64) -> i64 {
+    if at_once > MOST_SPANS { start.div_euclid(WIDEST) * WIDEST } else { start }
 }
 
 impl Pairing {
@@ -252,6 +262,21 @@ mod tests {
             pairing.close(line);
         }
         assert_eq!(pairing.width, BUCKET_MICROS);
+    }
+
+    /// Ten minutes are compared bucket by bucket, an hour in six strata.
+    #[test]
+    fn a_long_past_is_compared_by_ten_minutes() {
+        let strata = |buckets: i64| {
+            let mut starts: Vec<i64> =
+                (0..buckets).map(|i| stratum_of(i * BUCKET_MICROS, buckets as u64) / SECOND).collect();
+            starts.dedup();
+            starts
+        };
+        assert_eq!(strata(60), (0..60).map(|i| 10 * i).collect::<Vec<_>>());
+        assert_eq!(strata(361), [0, 600, 1200, 1800, 2400, 3000, 3600]);
+        // Before 2000, too.
+        assert_eq!(stratum_of(-BUCKET_MICROS, 61), -WIDEST);
     }
 
     #[test]

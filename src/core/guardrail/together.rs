@@ -104,6 +104,7 @@ fn blame(counted: &[&Member], parts: &[f64], climbed: &[(usize, f64)], alpha: f6
 mod tests {
     use super::super::rule::{Comparison, Test};
     use super::super::status::{Stratum, Waiting};
+    use super::super::whose::Whose;
     use super::*;
     use crate::kind::MetricKind;
     use crate::stats::tilt::Harm;
@@ -132,6 +133,7 @@ mod tests {
             retry_after: 1,
             acts: true,
             control: "off".into(),
+            whose: Whose::default(),
         }
     }
 

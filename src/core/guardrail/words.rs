@@ -72,7 +72,7 @@ pub(super) fn no_harm(s: &Standing) -> Words {
 
 /// No event at all.
 pub(super) fn eventless(s: &Standing) -> Words {
-    let whose = if s.is_of_both() { "in either arm" } else { "of the treatment" };
+    let whose = if s.is_of_both() { "in either arm" } else { &s.rule.whose.of };
     format!("no event {whose} so far (is the event right? check_metric)").into()
 }
 
@@ -88,29 +88,26 @@ pub(super) fn threshold(s: &Standing, is_beyond: bool) -> Words {
         false => "",
     };
     let value = told(s, s.status.value.unwrap_or_default());
-    format!("{}: {value} with the treatment, {side} {}{doubt}", subject(s, s.rule.quantile), limit(s)).into()
+    let (of, with) = (subject(s, s.rule.quantile), &s.rule.whose.with);
+    format!("{of}: {value} {with}, {side} {}{doubt}", limit(s)).into()
 }
 
 /// Nothing yet, and not for long.
 pub(super) fn expected(s: &Standing) -> Words {
-    format!("no data of {} yet; it may take {} from the start of the stage", arms(s), span(s.rule.grace as f64))
-        .into()
+    format!("no data {} yet; it may take {} from the start of the stage", arms(s), span(s.rule.grace as f64)).into()
 }
 
 /// Nothing, for too long.
 pub(super) fn no_data(s: &Standing) -> Words {
-    let served = if s.is_of_both() { "Are both" } else { "Is it" };
-    format!(
-        "no data of {} since the rollout started. {served} served, and does the telemetry name the flag? (check_metric)",
-        arms(s)
-    )
-    .into()
+    let both = "Are both served, and does the telemetry name the flag?";
+    let question = if s.is_of_both() { both } else { s.rule.whose.asks };
+    format!("no data {} since the rollout started. {question} (check_metric)", arms(s)).into()
 }
 
 /// There was data, and it stopped.
 pub(super) fn stale(s: &Standing, last: i64) -> Words {
     format!(
-        "no data of {} since {} UTC, longer than {}. The next data is judged at once",
+        "no data {} since {} UTC, longer than {}. The next data is judged at once",
         arms(s),
         clock(last),
         span(s.rule.stale_after as f64)
@@ -144,9 +141,11 @@ pub(super) fn alone(s: &Standing) -> Words {
     .into()
 }
 
-/// Why data is not fresh enough to advance on; `None`: it is.
-pub fn not_fresh(arms: [Option<&Rhythm>; 2], stale_after: i64, at: i64) -> Option<String> {
-    let of = ["the treatment", "the control"];
+/// Why data is not fresh enough to advance on; `None`: it is. `whose` says whose data the first arm is, as [`Whose::of`].
+///
+/// [`Whose::of`]: super::whose::Whose
+pub fn not_fresh(arms: [Option<&Rhythm>; 2], whose: &str, stale_after: i64, at: i64) -> Option<String> {
+    let of = [whose, "of the control"];
     let (rhythm, arm) = arms
         .into_iter()
         .zip(of)
@@ -154,9 +153,9 @@ pub fn not_fresh(arms: [Option<&Rhythm>; 2], stale_after: i64, at: i64) -> Optio
     let usual = span(rhythm.fresh_for(stale_after));
     Some(match rhythm.last {
         Some(last) => {
-            format!("the last data of {arm} came at {} UTC; up to {usual} without any are usual", clock(last))
+            format!("the last data {arm} came at {} UTC; up to {usual} without any are usual", clock(last))
         }
-        None => format!("no data of {arm} in this stage yet"),
+        None => format!("no data {arm} in this stage yet"),
     })
 }
 
@@ -175,10 +174,10 @@ pub(super) fn no_control(s: &Standing) -> Words {
 pub(super) fn too_few(s: &Standing) -> Words {
     let wanted = s.wanted();
     let (n, arm) = match s.status.stage_treatment {
-        n if n <= s.stage_control() => (n, "treatment"),
-        _ => (s.stage_control(), "control"),
+        n if n <= s.stage_control() => (n, &*s.rule.whose.of),
+        _ => (s.stage_control(), "of the control"),
     };
-    let text = format!("{} of {} data points of the {arm} in this stage", thousands(n), thousands(wanted));
+    let text = format!("{} of {} data points {arm} in this stage", thousands(n), thousands(wanted));
     let rest = wanted.saturating_sub(n) as f64 * time_of_one(s, n);
     let outlook = about(rest).map_or_else(String::new, |time| format!("; at this rate the rest takes {time}"));
     Words { text, outlook }
@@ -187,13 +186,15 @@ pub(super) fn too_few(s: &Standing) -> Words {
 /// A threshold without a value.
 pub(super) fn empty_window(s: &Standing) -> Words {
     let window = span(s.rule.window as f64);
-    format!("no data of the treatment in the last {}", window.strip_prefix("1 ").unwrap_or(&window)).into()
+    format!("no data {} in the last {}", s.rule.whose.of, window.strip_prefix("1 ").unwrap_or(&window)).into()
 }
 
 /// A baseline that is not known.
 pub(super) fn no_baseline(rule: &Rule) -> String {
     let wanted = thousands(rule.min_sample.max(1));
-    format!("variant \"{}\" has too short a past to be a baseline: it takes {wanted} data points", rule.control)
+    let who = rule.whose.lacks_past.clone().unwrap_or_else(|| format!("variant \"{}\"", rule.control));
+    let has = if who.starts_with("variants") { "have" } else { "has" };
+    format!("{who} {has} too short a past to be a baseline: it takes {wanted} data points")
 }
 
 /// A rule that could not be judged.
@@ -298,6 +299,7 @@ impl<'a> Facts<'a> {
             quantile: levels.get(place).copied(),
             place,
             unit: &s.rule.unit,
+            with: &s.rule.whose.with,
             against,
             total,
         });
@@ -322,7 +324,7 @@ fn seen_worse(s: &Standing, margin_is: &str) -> String {
     let seen = match facts.seen() {
         Some(seen) => seen,
         None if s.is_of_both() => format!("with the treatment {side} the control"),
-        None => format!("with the treatment {side} {}", limit(s)),
+        None => format!("{} {side} {}", s.rule.whose.with, limit(s)),
     };
     // The counts of a quantile are beyond the margin, and say so.
     let is_told = quantile.is_some();
@@ -361,9 +363,9 @@ fn limit(s: &Standing) -> String {
     s.status.limit.map_or_else(|| "a limit".to_owned(), |limit| format!("{what} {}", told(s, limit)))
 }
 
-fn arms(s: &Standing) -> &'static str {
+fn arms<'a>(s: &Standing<'a>) -> &'a str {
     // Against control only what was compared counts: an arm alone waits for the other one.
-    if s.is_of_both() { "treatment and control to compare" } else { "the treatment" }
+    if s.is_of_both() { "of treatment and control to compare" } else { &s.rule.whose.of }
 }
 
 /// The values of the stratum at hand, where sums do not tell.
@@ -372,7 +374,7 @@ fn latest(s: &Standing) -> String {
         [Some(t), Some(c)] if s.is_of_both() => {
             format!(". Latest: {} with the treatment, {} with the control", told(s, t), told(s, c))
         }
-        [Some(t), _] if !s.is_of_both() => format!(". Latest: {} with the treatment", told(s, t)),
+        [Some(t), _] if !s.is_of_both() => format!(". Latest: {} {}", told(s, t), s.rule.whose.with),
         _ => String::new(),
     }
 }

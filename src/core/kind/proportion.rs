@@ -84,7 +84,7 @@ impl KindRules for Proportion {
         let [t, c] = seen.shares().map(|share| share.map(percent));
         Some(match seen.against {
             Against::Control(_) => format!("{} with the treatment, {} with the control", t?, c?),
-            Against::Limit(limit) => format!("{} with the treatment, the limit is {}", t?, percent(limit)),
+            Against::Limit(limit) => format!("{} {}, the limit is {}", t?, seen.with, percent(limit)),
         })
     }
 

@@ -92,7 +92,8 @@ impl KindRules for Quantile {
                 c?
             ),
             Against::Limit(limit) => format!(
-                "{t} of the values with the treatment are above the limit of {}, {} may be",
+                "{t} of the values {} are above the limit of {}, {} may be",
+                seen.with,
                 amount(limit, seen.unit),
                 percent(1.0 - p)
             ),

@@ -14,6 +14,8 @@ pub struct Seen<'a> {
     pub place: usize,
     /// The unit of the metric; may be empty.
     pub unit: &'a str,
+    /// Whose values they are: "with the treatment".
+    pub with: &'a str,
     /// What the treatment is compared with.
     pub against: Against,
     /// All that was weighed of treatment and control.

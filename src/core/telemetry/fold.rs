@@ -65,6 +65,9 @@ const LONGEST_INSTANCE: usize = 255;
 /// take all memory.
 const MOST_NAMES: usize = 10_000;
 
+/// What stands for the variant where all rows of an environment count. No variant is called so.
+const NO_VARIANT: &str = "";
+
 /// No state yet.
 const NOWHERE: usize = usize::MAX;
 
@@ -125,21 +128,26 @@ impl<'p> Fold<'p> {
         for (flag, variant) in tags {
             if let Some(watched) = flags.get(flag).filter(|watched| watched.variants.contains(variant)) {
                 let variant = self.number(variant);
-                targets.extend(watched.watches.iter().map(|&watch| {
-                    let metric = plan.watches[watch].metric;
-                    Target {
-                        watch,
-                        metric,
-                        row_name: plan.metrics[metric].row_name,
-                        variant,
-                        instance,
-                        piece: (0, 0),
-                        state: NOWHERE,
-                    }
-                }));
+                targets.extend(watched.watches.iter().map(|&watch| self.target(watch, variant, instance)));
             }
         }
         Targets { list: targets, taken: self.taken }
+    }
+
+    /// Adds what rows of an environment count for with or without flags: metrics of all rows, under no variant. Nothing
+    /// compares these by the process that sent them.
+    pub fn add_of_environment(&mut self, targets: &mut Targets, environment: &str) {
+        let plan = self.plan;
+        let watches = plan.environments.get(environment).and_then(|key| plan.of_environment.get(key));
+        let Some(watches) = watches else { return };
+        let nobody = self.number(NO_VARIANT);
+        targets.list.extend(watches.iter().map(|&watch| self.target(watch, nobody, None)));
+    }
+
+    fn target(&self, watch: usize, variant: u32, instance: Option<u32>) -> Target {
+        let metric = self.plan.watches[watch].metric;
+        let row_name = self.plan.metrics[metric].row_name;
+        Target { watch, metric, row_name, variant, instance, piece: (0, 0), state: NOWHERE }
     }
 
     /// The number of an exporter instance; `None`: it is not told apart.

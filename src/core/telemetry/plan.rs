@@ -110,6 +110,8 @@ pub struct Plan {
     /// out by comparing numbers (measured with 50 metrics: 5 us a row before).
     pub(super) row_names: HashMap<String, u32>,
     pub(super) watches: Vec<Watch>,
+    /// environment key -> metrics of which all rows count, with or without flags
+    pub(super) of_environment: HashMap<String, Vec<usize>>,
     /// environment key -> flag key -> its watched metrics
     pub(super) by_flag: HashMap<String, HashMap<String, Watched>>,
     /// (environment key, flag key) -> when its allocation changed
@@ -163,6 +165,18 @@ impl Plan {
         let watched = flags.entry(flag.to_owned()).or_default();
         watched.variants.extend(variants.iter().cloned());
         watched.watches.push(self.watches.len() - 1);
+    }
+
+    /// Adds a metric to a flag of which all rows of the environment count, with or without flags.
+    pub fn watch_environment(&mut self, flag: &str, environment: &str, metric: usize) {
+        let cuts = self.cuts.get(&(environment.to_owned(), flag.to_owned())).cloned().unwrap_or_default();
+        self.watches.push(Watch { flag: flag.to_owned(), environment: environment.to_owned(), metric, cuts });
+        self.of_environment.entry(environment.to_owned()).or_default().push(self.watches.len() - 1);
+    }
+
+    /// Whether rows without flags can count.
+    pub fn counts_untagged(&self) -> bool {
+        !self.of_environment.is_empty()
     }
 
     /// Whether nothing is watched, so that no row can count.

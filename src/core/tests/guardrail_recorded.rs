@@ -2,7 +2,7 @@
 //! a breach come out as they were stored. `tests/data/strata/README.md` says where they come from.
 
 use flagscope_core::guardrail::{
-    Arrived, Before, Comparison, DataState, Rule, Stage, Status, Stratum, Test, try_step,
+    Arrived, Before, Comparison, DataState, Rule, Stage, Status, Stratum, Test, Whose, try_step,
 };
 use flagscope_core::kind::{MetricKind, State};
 use flagscope_core::sketch::{Moments, Sketch};
@@ -40,6 +40,7 @@ fn rule(recorded: &Value) -> Rule {
         retry_after: MINUTE,
         acts: true,
         control: "off".into(),
+        whose: Whose::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use flagscope_core::guardrail::{
-    Arrived, Before, Comparison, DataState, Evaluation, Rule, Sighting, Stage, Status, Stepped, Stratum, Test,
+    Arrived, Before, Comparison, DataState, Evaluation, Rule, Sighting, Stage, Status, Stepped, Stratum, Test, Whose,
     first_share, half, left_at_start, step, try_step,
 };
 use flagscope_core::kind::{MetricKind, State};
@@ -38,6 +38,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     retry_after: 10 * SECOND,
     acts: true,
     control: "off".into(),
+    whose: Whose::default(),
 });
 
 const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, is_served: true };

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use flagscope_core::guardrail::{
-    Arrived, Comparison, DataState, Member, Rhythm, Rule, Sighting, Stage, Standing, Status, Stratum, Test,
+    Arrived, Comparison, DataState, Member, Rhythm, Rule, Sighting, Stage, Standing, Status, Stratum, Test, Whose,
     not_fresh, step, together, verdict,
 };
 use flagscope_core::kind::{MetricKind, State};
@@ -38,6 +38,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     retry_after: 10 * SECOND,
     acts: true,
     control: "off".into(),
+    whose: Whose::default(),
 });
 
 /// 1.2 % of 3,000 beside 1.1 % of 9,000.
@@ -471,9 +472,10 @@ fn without_a_control_nothing_is_ok() {
 fn data_that_is_not_fresh_says_since_when() {
     let mut busy = Rhythm::default();
     (0..500).for_each(|s| busy.came(s * SECOND));
-    assert_eq!(not_fresh([Some(&busy), Some(&busy)], 2 * MINUTE, 509 * SECOND), None);
-    let words = not_fresh([Some(&busy), None], 2 * MINUTE, 600 * SECOND).unwrap();
+    assert_eq!(not_fresh([Some(&busy), Some(&busy)], "of the treatment", 2 * MINUTE, 509 * SECOND), None);
+    let words = not_fresh([Some(&busy), None], "of the treatment", 2 * MINUTE, 600 * SECOND).unwrap();
     assert_eq!(words, "the last data of the treatment came at 00:08:19 UTC; up to 10 seconds without any are usual");
-    let words = not_fresh([Some(&busy), Some(&Rhythm::default())], 2 * MINUTE, 500 * SECOND).unwrap();
+    let words =
+        not_fresh([Some(&busy), Some(&Rhythm::default())], "of the treatment", 2 * MINUTE, 500 * SECOND).unwrap();
     assert_eq!(words, "no data of the control in this stage yet");
 }

@@ -164,6 +164,18 @@ SELECT * FROM flagscope.segment_test(10, 11, 10, 1, 100, 20, 100, 20);
 SELECT * FROM flagscope.segment_test(10, 1, 10, 1, 100, 20, 100, 20, 0);
 SELECT * FROM flagscope.coincident_changes('new-checkout', since => '2040-01-02', until => '2040-01-01');
 SELECT * FROM flagscope.correlate_rollout('dark-mode');
+SELECT metric FROM flagscope.compare_metrics('new-checkout', since => '2040-01-02', until => '2040-01-01');
+-- A part that has nothing to say says why.
+SELECT operation FROM flagscope.compare_spans('new-checkout', since => '2040-01-05', until => '2040-01-06');
+SELECT operation FROM flagscope.compare_spans('new-checkout', root => 'GET /nothing', :range);
+SELECT template FROM flagscope.compare_patterns('new-checkout', since => '2040-01-05', until => '2040-01-06');
+SELECT template FROM flagscope.compare_patterns('new-checkout', min_severity => 24, :range);
+SELECT metric FROM flagscope.compare_metrics('new-checkout', since => '2040-01-05', until => '2040-01-06');
+BEGIN;
+DELETE FROM flagscope.telemetry WHERE flags ->> 'new-checkout' = 'off';
+SELECT operation FROM flagscope.compare_spans('new-checkout', :range);
+SELECT template FROM flagscope.compare_patterns('new-checkout', :range);
+ROLLBACK;
 SELECT flagscope.create_query_metric('orders', 'mean', 'SELECT ''u'' AS subject, 1 AS value WHERE $1 < $2');
 SELECT * FROM flagscope.correlate('new-checkout', 'orders');
 SELECT flagscope.create_rollout('new-checkout') AS rollout;
