@@ -151,7 +151,7 @@ BEGIN
         metadata), UPDATE (enabled, default_variant, targeting, prerequisites, variants, metadata), DELETE
         ON flagscope.flag_state TO %s', target);
     EXECUTE format('GRANT INSERT (flag, environment, treatment, control, subject_attribute, alpha, cooldown, follow_up,
-        exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
+        holdback, exclusion_group, restart_of), DELETE ON flagscope.rollout TO %s', target);
     -- Payloads of notifications cannot be changed.
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, delivered_at), DELETE ON flagscope.outbox TO %s', target);
     EXECUTE format('GRANT UPDATE (attempts, next_try_at, ended_at), DELETE ON flagscope.outbox_delivery TO %s', target);

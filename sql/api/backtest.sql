@@ -205,13 +205,15 @@ DECLARE
             setting, coalesce(backtest.alpha, h.alpha, share) AS alpha, h.margin,
             (g).margin_absolute, h.limit_value, h.alarm_score, (r).control, false AS is_polled, NULL::text AS problem,
             NULL::text AS unloaded, s.id AS stage_id, s.at AS stage_started_at, s.min_sample AS stage_sample,
-            false AS is_alone, true AS is_served, false AS treatment_came, false AS control_came, h.t, h.c,
+            false AS is_alone, (coalesce(s.percent, 50) / 100)::float8 AS share, false AS treatment_came,
+            false AS control_came, h.t, h.c,
             h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
             h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
             NULL::timestamptz AS first_point, h.seen
         FROM _flagscope.past(g, live, r, m, first, last) h LEFT JOIN LATERAL (
-            SELECT d.id, d.at, x.min_sample FROM flagscope.rollout o JOIN flagscope.decision d ON d.rollout_id = o.id
+            SELECT d.id, d.at, x.min_sample, x.percent
+            FROM flagscope.rollout o JOIN flagscope.decision d ON d.rollout_id = o.id
                 LEFT JOIN flagscope.rollout_stage x ON x.rollout_id = d.rollout_id AND x.ordinal = d.to_stage
             WHERE o.flag = (g).flag AND o.environment = (g).environment AND NOT d.shadow AND d.at < h.at
                 AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))

@@ -132,7 +132,11 @@ BEGIN
             ELSE x.stage_started_at END,
         started_at = CASE action WHEN 'start' THEN at ELSE x.started_at END,
         ended_at = CASE WHEN next_status IN ('rolled_back', 'completed') THEN at ELSE x.ended_at END,
-        follow_up_until = CASE WHEN next_status = 'completed' AND x.follow_up > interval '0' THEN at + x.follow_up END,
+        follow_up_until = CASE WHEN next_status = 'completed' AND x.follow_up > interval '0'
+            -- The last stage of a holdback was the follow-up, if it has lasted its time.
+            AND NOT (x.holdback IS NOT NULL AND is_last AND at >= x.stage_started_at + coalesce((SELECT s.min_duration
+                FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal = r.stage), '0'))
+            THEN at + x.follow_up END,
         previous_variant = CASE action WHEN 'start' THEN
             (SELECT s.default_variant
                 FROM flagscope.flag_state s WHERE s.flag = r.flag AND s.environment = r.environment)

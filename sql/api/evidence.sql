@@ -151,6 +151,63 @@ COMMENT ON FUNCTION _flagscope.note_control_verdict(flagscope.guardrail_status, 
     flagscope.rollout, timestamptz) IS
     'keeps what a guardrail said against the control, when nobody is served it any more';
 
+CREATE FUNCTION _flagscope.compares_otherwise(s flagscope.guardrail_status, g flagscope.guardrail, alone boolean)
+RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN g.comparison = 'control' AND alone <> (s.control_verdict IS NOT NULL OR s.carries_on);
+COMMENT ON FUNCTION _flagscope.compares_otherwise(flagscope.guardrail_status, flagscope.guardrail, boolean) IS
+    'is a guardrail against the control to be compared with something else than until now, since there is none any '
+    'more (alone), or is one again';
+
+CREATE FUNCTION _flagscope.compare_otherwise(s flagscope.guardrail_status, g flagscope.guardrail, was flagscope.rollout,
+    alone boolean, alpha float8, at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    carries boolean := _flagscope.may_carry_on(g);
+BEGIN
+    IF alone THEN
+        PERFORM _flagscope.note_control_verdict(s, g, was, at);
+    END IF;
+    IF carries OR s.state = 'breached' THEN
+        PERFORM _flagscope.renew(s, at, compare_otherwise.alpha,
+            CASE WHEN alone THEN 'everybody is served the treatment: it is compared with what the control was'
+                ELSE 'it is compared with the control again: evidence starts anew' END);
+    END IF;
+    UPDATE flagscope.guardrail_status x SET carries_on = alone AND carries, limit_value = NULL,
+        margin = CASE WHEN alone AND carries THEN _flagscope.carried_margin(g) ELSE _flagscope.margin(g) END,
+        rearmed = x.rearmed OR g.shadow OR g.action = 'warn',
+        control_verdict = CASE WHEN alone THEN x.control_verdict END,
+        state = CASE WHEN carries THEN x.state WHEN alone THEN 'no_control' ELSE 'not_enough' END,
+        state_since = at,
+        reason = CASE WHEN carries THEN x.reason
+            WHEN alone THEN 'nothing is compared: everybody is served the treatment'
+            ELSE 'it is compared with the control again' END
+    WHERE x.guardrail_id = g.id AND x.rollout_id = s.rollout_id;
+END $$;
+COMMENT ON FUNCTION _flagscope.compare_otherwise(flagscope.guardrail_status, flagscope.guardrail, flagscope.rollout,
+    boolean, float8, timestamptz) IS
+    'compares a guardrail with what the control was (alone), or with the control again; what it said until now is kept';
+
+CREATE FUNCTION _flagscope.begin_anew(s flagscope.guardrail_status, g flagscope.guardrail, at timestamptz, alpha float8,
+    why text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r flagscope.rollout := (SELECT x FROM flagscope.rollout x WHERE x.id = s.rollout_id);
+    alone boolean := _flagscope.is_alone(r);
+BEGIN
+    -- What was breached when everybody was served the treatment has stayed so until now.
+    IF _flagscope.compares_otherwise(s, g, alone) THEN
+        PERFORM _flagscope.compare_otherwise(s, g, r, alone, alpha, at);
+    ELSE
+        PERFORM _flagscope.renew(s, at, alpha, why);
+    END IF;
+END $$;
+COMMENT ON FUNCTION _flagscope.begin_anew(flagscope.guardrail_status, flagscope.guardrail, timestamptz, float8, text) IS
+    'begins the evidence of a guardrail that was breached anew, against the control, or where there is none any more '
+    'against what it was';
+
 CREATE FUNCTION _flagscope.change_comparison(r flagscope.rollout, was flagscope.rollout, at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -162,35 +219,18 @@ BEGIN
     -- Against the control and against what it was are two kinds of evidence. The second begins with its part of half of
     -- what is left of the error budget, so that both together never exceed it.
     FOR work IN
-        SELECT s, g, _flagscope.may_carry_on(g) AS carries, x.acts,
-            g.weight / nullif(sum(g.weight) FILTER (WHERE x.acts AND _flagscope.may_carry_on(g)) OVER (), 0) AS part
+        SELECT s, g, x.acts AND _flagscope.may_carry_on(g) AS takes, g.weight / nullif(sum(g.weight)
+                FILTER (WHERE x.acts AND _flagscope.may_carry_on(g)) OVER (), 0) AS part
         FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id,
             LATERAL (SELECT NOT g.shadow AND g.action <> 'warn' AS acts) x
-        WHERE s.rollout_id = r.id AND g.enabled AND g.comparison = 'control' AND s.state <> 'breached'
-            AND alone <> (s.control_verdict IS NOT NULL OR s.carries_on) ORDER BY g.id
+        WHERE s.rollout_id = r.id AND g.enabled AND s.state <> 'breached'
+            AND _flagscope.compares_otherwise(s, g, alone) ORDER BY g.id
     LOOP
-        IF work.carries AND work.acts THEN
+        IF work.takes THEN
             share := coalesce(share, _flagscope.take_alpha(r.id));
         END IF;
-        IF alone THEN
-            PERFORM _flagscope.note_control_verdict(work.s, work.g, was, at);
-        END IF;
-        IF work.carries THEN
-            PERFORM _flagscope.renew(work.s, at, CASE WHEN work.acts THEN share * work.part ELSE (work.s).alpha END,
-                CASE WHEN alone THEN 'everybody is served the treatment: it is compared with what the control was'
-                    ELSE 'it is compared with the control again: evidence starts anew' END);
-        END IF;
-        UPDATE flagscope.guardrail_status x SET carries_on = alone AND work.carries, limit_value = NULL,
-            margin = CASE WHEN alone AND work.carries THEN _flagscope.carried_margin(work.g)
-                ELSE _flagscope.margin(work.g) END,
-            rearmed = x.rearmed OR NOT work.acts,
-            control_verdict = CASE WHEN alone THEN x.control_verdict END,
-            state = CASE WHEN work.carries THEN x.state WHEN alone THEN 'no_control' ELSE 'not_enough' END,
-            state_since = at,
-            reason = CASE WHEN work.carries THEN x.reason
-                WHEN alone THEN 'nothing is compared: everybody is served the treatment'
-                ELSE 'it is compared with the control again' END
-        WHERE x.guardrail_id = (work.g).id AND x.rollout_id = r.id;
+        PERFORM _flagscope.compare_otherwise(work.s, work.g, was, alone,
+            CASE WHEN work.takes THEN share * work.part ELSE (work.s).alpha END, at);
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.change_comparison(flagscope.rollout, flagscope.rollout, timestamptz) IS
@@ -211,7 +251,7 @@ BEGIN
     LOOP
         alpha := CASE WHEN (work.g).test = 'sequential' AND NOT (work.g).shadow
             THEN _flagscope.take_alpha(rollout_id) ELSE (work.s).alpha END;
-        PERFORM _flagscope.renew(work.s, at, alpha, CASE WHEN (work.g).test = 'sequential' THEN
+        PERFORM _flagscope.begin_anew(work.s, work.g, at, alpha, CASE WHEN (work.g).test = 'sequential' THEN
                 format('resumed: evidence starts anew. Harm was proven before, at %s (ln e %s)',
                     _flagscope.utc((work.s).breached_at), round((work.s).max_log_e::numeric, 1))
             ELSE 'resumed: looked at anew' END);
@@ -225,19 +265,19 @@ CREATE FUNCTION _flagscope.rearm_warnings(at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s flagscope.guardrail_status;
+    work record;
 BEGIN
-    FOR s IN
-        SELECT x.* FROM flagscope.guardrail_status x JOIN flagscope.guardrail g ON g.id = x.guardrail_id
+    FOR work IN
+        SELECT x AS s, g FROM flagscope.guardrail_status x JOIN flagscope.guardrail g ON g.id = x.guardrail_id
             JOIN flagscope.rollout r ON r.id = x.rollout_id
         WHERE x.state = 'breached' AND g.action = 'warn' AND g.test = 'sequential' AND NOT g.shadow
             AND _flagscope.is_watched(r, at)
             AND x.breached_at <= at - _flagscope.setting_interval('guardrail.rewarn_after')
         FOR NO KEY UPDATE OF x SKIP LOCKED
     LOOP
-        PERFORM _flagscope.renew(s, at, s.alpha, 'warned: evidence starts anew');
+        PERFORM _flagscope.begin_anew(work.s, work.g, at, (work.s).alpha, 'warned: evidence starts anew');
         UPDATE flagscope.guardrail_status x SET rearmed = true
-        WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;
+        WHERE x.guardrail_id = (work.s).guardrail_id AND x.rollout_id = (work.s).rollout_id;
     END LOOP;
 END $$;
 COMMENT ON FUNCTION _flagscope.rearm_warnings(timestamptz) IS

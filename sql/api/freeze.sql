@@ -109,16 +109,26 @@ DECLARE
     biased text := CASE r.status
         WHEN 'draft' THEN (SELECT _flagscope.not_by_chance(s, r.treatment, r.control) FROM flagscope.flag_state s
             WHERE s.flag = r.flag AND s.environment = r.environment) END;
-    obstacle text := concat_ws('; ', _flagscope.frozen(r.flag, r.environment, at), biased);
+    unwatched text := CASE r.status WHEN 'draft' THEN _flagscope.unwatched(r.flag, r.environment, at) END;
+    frozen text := _flagscope.frozen(r.flag, r.environment, at);
+    obstacle text := concat_ws('; ', frozen, biased, unwatched);
 BEGIN
     IF obstacle = '' THEN
         RETURN '{}';
-    ELSIF NOT coalesce(override, false) AND obstacle = biased THEN
+    ELSIF NOT coalesce(override, false) AND frozen IS NULL AND biased IS NOT NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('treatment and control of flag "%s" would not be comparable: %s',
                 r.flag, biased),
             HINT = 'Give these users a variant of their own with the same value, '
                 'or pass override => true and a reason.';
+    ELSIF NOT coalesce(override, false) AND frozen IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = _flagscope.message('a rollout of flag "%s" in environment "%s" would go on by time alone, '
+                'whatever happens: %s', r.flag, r.environment, unwatched),
+            HINT = _flagscope.message('%s, or pass override => true and a reason.', CASE
+                WHEN _flagscope.unguarded(r.flag, r.environment) IS NULL
+                    THEN 'See what a metric matches with flagscope.preview_metric(metric)'
+                ELSE format('Create one with flagscope.create_guardrail(%L, metric)', r.flag) END);
     ELSIF NOT coalesce(override, false) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag "%s" in environment "%s" is %s', r.flag, r.environment, obstacle),
@@ -130,8 +140,8 @@ BEGIN
     RETURN jsonb_build_object('override', obstacle);
 END $$;
 COMMENT ON FUNCTION _flagscope.check_widening(flagscope.rollout, timestamptz, boolean, text) IS
-    'raises during a freeze, and at a start if targeting or prerequisites serve an arm of the rollout, '
-    'unless overridden with a reason; returns what was overridden, for the decision''s evidence';
+    'raises during a freeze, and at a start if targeting or prerequisites serve an arm of the rollout or no guardrail '
+    'would see anything, unless overridden with a reason; returns what was overridden, for the decision''s evidence';
 
 CREATE FUNCTION _flagscope.check_excluded(r flagscope.rollout) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -57,7 +57,7 @@ DECLARE
         SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st,
             CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, d.t, d.c, g.flag,
             g.environment, g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone,
-            s.percent > 0 AS is_served, s.percent, s.min_sample AS stage_sample,
+            (s.percent / 100)::float8 AS share, s.percent, s.min_sample AS stage_sample,
             -- What came tells that an arm is alive, also while it waits for its other half.
             coalesce((own.t).n > 0, false) AS treatment_came, coalesce(c.n > 0, false) AS control_came,
             _flagscope.is_polled(m) AS is_polled, q.problem, coalesce(unloaded, looked ->> g.id::text) AS unloaded,

@@ -19,7 +19,7 @@ COMMENT ON COLUMN flagscope.rollout_plan.guardrail IS 'name of the guardrail; NU
 COMMENT ON COLUMN flagscope.rollout_plan.stage IS 'ordinal of the stage; NULL: the whole ramp';
 COMMENT ON COLUMN flagscope.rollout_plan.percent IS 'share that the stage serves';
 COMMENT ON COLUMN flagscope.rollout_plan.lasts IS
-    'how long it lasts: its minimum, or until the treatment has its samples';
+    'how long it lasts: its minimum, or until both arms have their samples (the treatment, where there is no control)';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_treatment IS 'rows of the treatment that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_control IS 'rows of the control that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.smallest_effect IS
@@ -102,6 +102,12 @@ COMMENT ON FUNCTION _flagscope.plan_of_numbers(jsonb, numeric[], float8[], flags
     'the plan of one guardrail, given by what forecast_ramp() wants, in words; raises: what cannot be planned is an '
     'error, false: one row says why';
 
+CREATE FUNCTION _flagscope.thinner_share(percent numeric, beside_control boolean) RETURNS float8
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (CASE WHEN beside_control AND percent < 100 THEN least(percent, 100 - percent) ELSE percent END / 100)::float8;
+COMMENT ON FUNCTION _flagscope.thinner_share(numeric, boolean) IS
+    'the share of all rows that the arm has for whose sample a stage waits: min_sample is of both arms';
+
 CREATE FUNCTION _flagscope.usual_stages() RETURNS numeric[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -138,7 +144,7 @@ BEGIN
     END IF;
     -- What is no positive number is refused by the planner, in words.
     seconds := ARRAY(SELECT CASE WHEN requests_per_second > 0
-        THEN greatest(lasts, 1, wanted / (requests_per_second * p::float8 / 100)) ELSE 1 END
+        THEN greatest(lasts, 1, wanted / (requests_per_second * _flagscope.thinner_share(p, true))) ELSE 1 END
         FROM unnest(percents) WITH ORDINALITY x(p, i) ORDER BY i);
     RETURN QUERY SELECT * FROM _flagscope.plan_of_numbers(jsonb_build_object('kind', kind, 'harm', harm,
             'margin', coalesce(margin, _flagscope.setting_number('guardrail.margin.' || kind)), 'design_effect', 1,
@@ -240,11 +246,12 @@ AS $$
         SELECT x.*, row_number() OVER () AS nr
         FROM _flagscope.planned(r, at, effect, safe_margin, requests_per_second, baseline) x
     ), lasts AS (
-        -- A stage waits for the guardrail with the fewest rows.
+        -- A stage waits for the guardrail with the fewest rows, against the control for those of the thinner arm.
         SELECT array_agg(greatest(s.seconds, w.seconds, 1) ORDER BY s.i) AS seconds
         FROM unnest(percents, seconds, samples) WITH ORDINALITY s(percent, seconds, sample, i),
-            LATERAL (SELECT max(greatest(p.sample, s.sample) / (p.rps * s.percent::float8 / 100)) AS seconds
-                FROM (SELECT x.sample, nullif((x.rule ->> 'rows_per_second')::float8, 0) AS rps FROM planned x
+            LATERAL (SELECT max(greatest(p.sample, s.sample) / (p.rps * p.share)) AS seconds
+                FROM (SELECT x.sample, nullif((x.rule ->> 'rows_per_second')::float8, 0) AS rps,
+                        _flagscope.thinner_share(s.percent, x.rule ->> 'limit_value' IS NULL) AS share FROM planned x
                     WHERE x.note IS NULL) p) w
     )
     SELECT p.guardrail, f.stage, f.percent, f.lasts, f.rows_treatment, f.rows_control, f.smallest_effect, f.found,

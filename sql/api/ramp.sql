@@ -81,7 +81,7 @@ BEGIN ATOMIC
     SELECT CASE WHEN status = 'completed' AND x.action IN ('hold', 'pause', 'step_back') THEN 'warn' ELSE x.action END
     FROM (SELECT CASE WHEN state = 'breached' THEN g.action
         ELSE nullif(nullif(coalesce(g.on_state ->> state::text,
-            -- A treatment that died reports no harm.
+            -- A treatment that died reports no harm, and beside a control that did there is none to see.
             CASE WHEN state = 'silent' THEN CASE g.action WHEN 'warn' THEN 'warn' ELSE 'hold' END END),
             'wait'), 'ignore')::flagscope.action END) x(action);
 END;
@@ -373,4 +373,5 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.ramp(timestamptz) IS
     'acts on the guardrails'' states and advances rollouts whose gates are clear, each in a subtransaction of its own; '
-    'then tells of approvals that are awaited; returns the number of decisions';
+    'then tells what keeps ramps waiting and which guardrails are without data (tell_waits); returns the number of '
+    'decisions';

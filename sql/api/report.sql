@@ -56,7 +56,7 @@ DECLARE
             replay.alpha, replay.margin, (g).margin_absolute, replay.limit_value, NULL::float8 AS alarm_score,
             NULL::text AS control, false AS is_polled, NULL::text AS problem, NULL::text AS unloaded,
             NULL::bigint AS stage_id, NULL::timestamptz AS stage_started_at, NULL::bigint AS stage_sample,
-            false AS is_alone, true AS is_served, false AS treatment_came, false AS control_came,
+            false AS is_alone, 0.5::float8 AS share, false AS treatment_came, false AS control_came,
             _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark) AS t,
             _flagscope.counted_stratum(e.n_control, e.moments_control, e.watermark) AS c, true AS is_weighed,
             e.events_treatment, e.events_control, e.centre, e.bound, e.begins_copy, e.value, e.log_e AS log_e_stored,

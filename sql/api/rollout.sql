@@ -33,12 +33,12 @@ BEGIN
     END IF;
     IF (NEW.id, NEW.flag, NEW.environment) IS DISTINCT FROM (OLD.id, OLD.flag, OLD.environment)
        OR (OLD.status <> 'draft'
-           AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.follow_up, NEW.cooldown)
-           IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.follow_up,
+           AND (NEW.treatment, NEW.control, NEW.alpha, NEW.exclusion_group, NEW.follow_up, NEW.holdback, NEW.cooldown)
+           IS DISTINCT FROM (OLD.treatment, OLD.control, OLD.alpha, OLD.exclusion_group, OLD.follow_up, OLD.holdback,
                OLD.cooldown)) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('flag and environment of rollout %s never change; variants, alpha, '
-                'exclusion group, follow-up and cooldown are fixed once it has started', OLD.id),
+                'exclusion group, follow-up, holdback and cooldown are fixed once it has started', OLD.id),
             HINT = 'Roll it back and create another one.';
     END IF;
     IF NEW.status IS DISTINCT FROM OLD.status AND NOT _flagscope.legal_transition(OLD.status, NEW.status) THEN
@@ -124,11 +124,20 @@ END $$;
 COMMENT ON FUNCTION _flagscope.check_approval_stages(integer[], integer) IS
     'raises unless these are numbers of stages of the plan';
 
+CREATE FUNCTION _flagscope.with_holdback(stages numeric[], holdback numeric) RETURNS numeric[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- NULLs and stages out of order are found by check_stages().
+RETURN ARRAY(SELECT s FROM unnest(stages) WITH ORDINALITY x(s, i)
+    WHERE i < cardinality(stages) OR coalesce(s < 100 - holdback, true) ORDER BY i) || (100 - holdback);
+COMMENT ON FUNCTION _flagscope.with_holdback(numeric[], numeric) IS
+    'stages that end with everybody but a holdback: the last one is cut to that, or one more is added';
+
 CREATE FUNCTION flagscope.create_rollout(
     flag text, treatment text DEFAULT 'on', control text DEFAULT 'off', environment text DEFAULT NULL,
     stages numeric[] DEFAULT NULL, min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0,
     approval boolean DEFAULT false, approval_stages integer[] DEFAULT '{}', alpha float8 DEFAULT NULL,
-    exclusion_group text DEFAULT NULL, follow_up interval DEFAULT NULL, cooldown interval DEFAULT NULL
+    exclusion_group text DEFAULT NULL, follow_up interval DEFAULT NULL, cooldown interval DEFAULT NULL,
+    holdback numeric DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -138,21 +147,27 @@ DECLARE
     env text;
     steps numeric[] := coalesce(stages, (SELECT array_agg(x::numeric)
         FROM jsonb_array_elements_text(_flagscope.setting_text('rollout.stages')::jsonb) x));
+    follows interval := coalesce(follow_up, _flagscope.setting_interval('rollout.follow_up'));
     new_id bigint;
 BEGIN
+    IF cardinality(steps) > 0 AND holdback BETWEEN 0.001 AND 50 THEN  -- what is not is refused by the row's constraint
+        steps := _flagscope.with_holdback(steps, holdback);
+    END IF;
     PERFORM _flagscope.check_stages(steps), _flagscope.check_approval_stages(approval_stages, cardinality(steps));
     env := _flagscope.environment(environment);
     -- The row's trigger checks this, too; here it is checked before the sequence is advanced.
     PERFORM _flagscope.check_rollout_variants(flag, env, ARRAY[treatment, control]);
-    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, follow_up, cooldown)
+    INSERT INTO flagscope.rollout (flag, environment, treatment, control, alpha, exclusion_group, follow_up, cooldown,
+        holdback)
     VALUES (create_rollout.flag, env, create_rollout.treatment, create_rollout.control,
             coalesce(create_rollout.alpha, _flagscope.setting_number('rollout.alpha')), create_rollout.exclusion_group,
-            coalesce(create_rollout.follow_up, _flagscope.setting_interval('rollout.follow_up')),
-        create_rollout.cooldown)
+            follows, create_rollout.cooldown, create_rollout.holdback)
     RETURNING id INTO new_id;
     INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
     SELECT new_id, s.ordinal, s.percent,
-        coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration')),
+        coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration'))
+            + CASE WHEN create_rollout.holdback IS NOT NULL AND s.ordinal = cardinality(steps) THEN follows
+                ELSE interval '0' END,
         create_rollout.min_sample, create_rollout.approval OR s.ordinal = ANY (create_rollout.approval_stages)
     FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
     RETURN new_id;
@@ -166,9 +181,10 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, text, numeric[], interval, bigint, boolean, integer[],
-    float8, text, interval, interval) IS
+    float8, text, interval, interval, numeric) IS
     'drafts a rollout of a treatment in increasing stages (percent); a person has to approve the stages numbered in '
-    'approval_stages, or all of them with approval; NULL takes the settings rollout.*; returns its id';
+    'approval_stages, or all of them with approval; holdback: percent that keep the control in the last stage, which '
+    'lasts follow_up longer; NULL takes the settings rollout.*; returns its id';
 
 CREATE FUNCTION _flagscope.check_rollout_variants(flag text, environment text, names text[]) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -210,6 +226,7 @@ AS $$
 DECLARE
     ordinals integer[];
     percents numeric[];
+    holdback numeric := (SELECT r.holdback FROM flagscope.rollout r WHERE r.id = check_stage_plan.rollout_id);
 BEGIN
     SELECT array_agg(s.ordinal ORDER BY s.ordinal), array_agg(s.percent ORDER BY s.ordinal) INTO ordinals, percents
     FROM flagscope.rollout_stage s WHERE s.rollout_id = check_stage_plan.rollout_id;
@@ -218,10 +235,16 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('stages of rollout %s must be numbered from 1 without gaps, got "%s"',
                 rollout_id, ordinals);
+    ELSIF percents[cardinality(percents)] > 100 - holdback THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('the last stage of rollout %s serves %s %%, its holdback leaves %s %%',
+                rollout_id, trim_scale(percents[cardinality(percents)]), trim_scale(100 - holdback)),
+            HINT = 'UPDATE flagscope.rollout_stage SET percent = ... while it is a draft, paused or held.';
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_stage_plan(bigint) IS
-    'raises unless a rollout''s stages are numbered from 1 without gaps and their percents increase';
+    'raises unless a rollout''s stages are numbered from 1 without gaps, their percents increase, and the last one '
+    'leaves the holdback';
 
 CREATE FUNCTION _flagscope.refuse_stage_edit(r flagscope.rollout, ordinal integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp

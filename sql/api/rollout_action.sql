@@ -24,6 +24,9 @@ BEGIN
                 r.id, r.stage, decide_manually.stage),
             HINT = _flagscope.message('See SELECT * FROM flagscope.rollout_report(%s).', r.id);
     END IF;
+    IF action = 'start' AND r.status = 'draft' THEN
+        PERFORM _flagscope.attach_policies(r);
+    END IF;
     IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
         evidence := _flagscope.check_widening(r, moment, override, given);
     END IF;
@@ -45,18 +48,22 @@ BEGIN
     IF action = 'resume' THEN
         -- a person has looked at it, unlike when the ramp resumes by itself
         PERFORM _flagscope.renew_health(rollout_id, moment);
+    ELSIF action = 'start' THEN
+        PERFORM _flagscope.tell_start(rollout_id, moment);
     END IF;
     RETURN decided;
 END $$;
 COMMENT ON FUNCTION _flagscope.decide_manually(bigint, flagscope.action, text, text, timestamptz, boolean, integer) IS
-    'makes a person''s decision; what widens a rollout is refused during a freeze, unless overridden with a reason; '
+    'makes a person''s decision; what widens a rollout is refused during a freeze, and a start without a guardrail '
+    'that sees anything, unless overridden with a reason; '
     'refused if the rollout is at another stage than the one given';
 
 CREATE FUNCTION flagscope.start_rollout(rollout_id bigint, override boolean DEFAULT false, reason text DEFAULT NULL,
     actor text DEFAULT NULL, at timestamptz DEFAULT NULL) RETURNS bigint
 LANGUAGE sql RETURN _flagscope.decide_manually(rollout_id, 'start', reason, actor, at, override);
 COMMENT ON FUNCTION flagscope.start_rollout(bigint, boolean, text, text, timestamptz) IS
-    'starts a drafted rollout at its first stage; from now on its guardrails are judged; returns the decision''s id';
+    'starts a drafted rollout at its first stage; from now on its guardrails are judged, and a notice says what they '
+    'can see; refused while none would see anything, unless overridden with a reason; returns the decision''s id';
 
 CREATE FUNCTION flagscope.pause_rollout(rollout_id bigint, reason text DEFAULT NULL, actor text DEFAULT NULL,
     at timestamptz DEFAULT NULL) RETURNS bigint
@@ -155,9 +162,9 @@ BEGIN
     PERFORM _flagscope.check_rest(r, coalesce(at, clock_timestamp()), override, reason);
     BEGIN
         INSERT INTO flagscope.rollout (flag, environment, treatment, control, subject_attribute, alpha, cooldown,
-            follow_up, exclusion_group, restart_of)
+            follow_up, holdback, exclusion_group, restart_of)
         VALUES (r.flag, r.environment, r.treatment, r.control, r.subject_attribute, r.alpha, r.cooldown, r.follow_up,
-            r.exclusion_group, r.id)
+            r.holdback, r.exclusion_group, r.id)
         RETURNING id INTO new_id;
     EXCEPTION WHEN unique_violation THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',

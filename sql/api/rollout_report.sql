@@ -17,7 +17,11 @@ AS $$
             concat_ws(', ', 'at least ' || s.min_duration,
                 CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END,
                 CASE WHEN s.approval_needed THEN 'approval' END)),
-        coalesce(', approved by ' || s.approved_by, ''))
+        coalesce(', approved by ' || s.approved_by, '')
+            || CASE WHEN r.holdback IS NOT NULL AND s.ordinal = (SELECT max(x.ordinal) FROM flagscope.rollout_stage x
+                WHERE x.rollout_id = r.id) THEN format(', a holdback of %s %% keeps the control%s',
+                    trim_scale(r.holdback), coalesce(' until ' || _flagscope.time_words(e.at + s.min_duration), ''))
+                ELSE '' END)
     FROM flagscope.rollout_stage s LEFT JOIN LATERAL (SELECT min(d.at) AS at FROM flagscope.decision d
         WHERE d.rollout_id = r.id AND d.to_stage = s.ordinal AND d.from_stage <> s.ordinal AND NOT d.shadow) e ON true
     WHERE s.rollout_id = r.id ORDER BY s.ordinal;
@@ -190,6 +194,10 @@ BEGIN
         RETURN NEXT 'harm proven before (that evidence has begun anew since; the rollout was resumed or restarted)';
         RETURN QUERY SELECT _flagscope.report_proofs(r);
     END IF;
+    IF r.status IN ('draft', 'running', 'paused', 'held') THEN
+        RETURN NEXT 'what each guardrail is compared with';
+        RETURN QUERY SELECT format('  %s: %s', w.guardrail, w.words) FROM _flagscope.watches(r, r.stage, at) w;
+    END IF;
     IF r.status IN ('running', 'paused', 'held') THEN
         RETURN NEXT 'what the ramp can still find';
         RETURN QUERY SELECT _flagscope.report_plan(r, at);
@@ -201,5 +209,5 @@ BEGIN
     RETURN QUERY SELECT _flagscope.report_charts(r, coalesce(r.ended_at, at)) WHERE r.started_at IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.rollout_report(bigint, timestamptz) IS
-    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, what the stages '
-    'that are left can find, health, charts';
+    'a rollout as a page of text: status, stages, timeline, guardrails with estimates and intervals, what they are '
+    'compared with and can find in the stages that are left, health, charts';

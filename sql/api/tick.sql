@@ -171,7 +171,7 @@ AS $$
     WHERE s.only_row = free.only_row;
     SELECT _flagscope.end_alerts(ARRAY(SELECT a.name FROM _flagscope.alert a WHERE a.name = 'judging'
         OR NOT EXISTS (SELECT FROM _flagscope.rollout_lockers(substring(a.name from '[0-9]+$')::bigint))),
-        'over: judged again, nothing is locked any more');
+        'it judges, and nothing is locked any more');
 $$;
 COMMENT ON FUNCTION _flagscope.note_tick(flagscope.tick_result) IS
     'keeps the books of a tick that went through, an idle one at most every 10 seconds, and tells what is over';

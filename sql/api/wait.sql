@@ -39,12 +39,8 @@ BEGIN
         -- Health rules are told by their own decisions.
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = l.id AND h.state <> 'ok')
     UNION ALL
-    SELECT l.id, 'no guardrail', l.began, true, CASE
-        WHEN EXISTS (SELECT FROM flagscope.guardrail g WHERE g.flag = l.flag AND g.environment = l.environment)
-            THEN 'all guardrails are disabled or shadows' ELSE 'there is no guardrail' END
-        || ': the ramp goes on by time alone, whatever happens'
-    FROM live l WHERE NOT EXISTS (SELECT FROM flagscope.guardrail g
-        WHERE g.flag = l.flag AND g.environment = l.environment AND g.enabled AND NOT g.shadow)
+    SELECT l.id, 'no guardrail', l.began, true, u.words || ': the ramp goes on by time alone, whatever happens'
+    FROM live l, LATERAL _flagscope.unguarded(l.flag, l.environment) u(words) WHERE u.words IS NOT NULL
     UNION ALL
     SELECT r.id, 'decision', at, true, 'it could not be decided: ' || r.problem FROM flagscope.rollout r
     WHERE _flagscope.is_watched(r, at) AND r.problem IS NOT NULL;
@@ -97,7 +93,7 @@ BEGIN
                 -- Each visit of a stage asks anew.
                 AND (n.what NOT IN ('approval', 'stage') OR n.since = x.since)) RETURNING x.*
     LOOP
-        PERFORM _flagscope.tell_wait(told, 'ok', tell_waits.at, 'over: ' || coalesce((SELECT 'the rollout is '
+        PERFORM _flagscope.tell_wait(told, 'ok', tell_waits.at, coalesce((SELECT 'the rollout is '
             || CASE WHEN r.stage > 0 AND r.status IN ('running', 'paused', 'held') THEN format('%s at stage %s (%s %%)',
                 r.status, r.stage, trim_scale(_flagscope.percent(r.id, r.stage)))
             ELSE replace(r.status::text, '_', ' ') END

@@ -24,8 +24,8 @@ COMMENT ON TYPE flagscope.action IS
 CREATE TYPE flagscope.data_state AS ENUM ('ok', 'breached', 'inconclusive', 'not_enough', 'no_data', 'stale', 'silent',
     'no_control', 'error');
 COMMENT ON TYPE flagscope.data_state IS
-    'verdict of a guardrail; only ok lets the ramp advance, breached acts, silent (the treatment''s data stopped, the '
-    'control''s goes on) holds the rollout, and all other states hold the ramp while they last; no_control: nothing is '
+    'verdict of a guardrail; only ok lets the ramp advance, breached acts, silent (the data of one arm stopped, the '
+    'other''s goes on) holds the rollout, and all other states hold the ramp while they last; no_control: nothing is '
     'compared';
 
 CREATE TABLE flagscope.guardrail_policy (

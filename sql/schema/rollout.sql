@@ -20,6 +20,7 @@ CREATE TABLE flagscope.rollout (
     cooldown         interval,
     follow_up        interval NOT NULL DEFAULT '0',
     follow_up_until  timestamptz,
+    holdback         numeric(6,3),
     exclusion_group  text,
     restart_of       bigint,
     version          integer NOT NULL DEFAULT 1,
@@ -45,6 +46,14 @@ CREATE TABLE flagscope.rollout (
         WHEN (follow_up >= interval '0') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('follow_up must not be negative, got "%s"', follow_up),
             'For example ''1 hour''; 0 for none.') END),
+    CONSTRAINT rollout_holdback_within_0_and_50 CHECK (CASE
+        WHEN (holdback > 0 AND holdback <= 50) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('holdback must be above 0 and at most 50 percent, got "%s"', holdback),
+            '5 keeps the control for 5 % of users; NULL: for nobody.') END),
+    CONSTRAINT rollout_holdback_is_for_a_follow_up CHECK (CASE
+        WHEN (holdback IS NULL OR follow_up > interval '0') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('a holdback of %s %% is kept for the follow-up, and there is none', holdback),
+            'Say for how long: follow_up => ''1 day''.') END),
     -- A time beyond PostgreSQL's last timestamp would make every tick fail.
     CONSTRAINT rollout_times_within_100_years CHECK (CASE
         WHEN (follow_up <= interval '36500 days' AND cooldown <= interval '36500 days') IS NOT FALSE THEN true
@@ -85,6 +94,9 @@ COMMENT ON COLUMN flagscope.rollout.follow_up IS
     'how long guardrails remain active after completion; those against the control go on against what it was'; 
 COMMENT ON COLUMN flagscope.rollout.follow_up_until IS
     'end of that time; NULL: not completed, or another rollout of the flag has started since';
+COMMENT ON COLUMN flagscope.rollout.holdback IS
+    'percent of users that keep the control in the last stage, which lasts for the follow-up, too, so that guardrails '
+    'compare with it until the end; then everybody is served the treatment, and no other follow-up comes; NULL: none';
 COMMENT ON COLUMN flagscope.rollout.exclusion_group IS
     'rollouts of one group exclude each other: at most one of an environment is running, paused or held; NULL: none';
 COMMENT ON COLUMN flagscope.rollout.restart_of IS

@@ -52,10 +52,12 @@ CREATE TABLE _flagscope.told_wait (
     PRIMARY KEY (rollout_id, what)
 );
 COMMENT ON TABLE _flagscope.told_wait IS
-    'what keeps a ramp waiting and was told by an outbox row of kind health; deleted, and told again, when it is over';
+    'what was told of a rollout by an outbox row of kind health or approval: what keeps its ramp waiting, a guardrail '
+    'without data or in error, also of a held, paused or completed one, or that nothing watches it; deleted, and told '
+    'again, when it is over';
 COMMENT ON COLUMN _flagscope.told_wait.what IS
     'name of the guardrail; approval, stage, no guardrail or decision for other causes';
-COMMENT ON COLUMN _flagscope.told_wait.since IS 'since when it waited';
+COMMENT ON COLUMN _flagscope.told_wait.since IS 'since when it has been so';
 COMMENT ON COLUMN _flagscope.told_wait.told_at IS 'time of the tick that told it';
 
 CREATE TABLE _flagscope.alert (

@@ -163,7 +163,7 @@ pub fn stage(row: &Record) -> Result<Stage> {
         started_at: row.time("stage_started_at")?.unwrap_or(i64::MIN),
         min_sample: count(row.get("stage_sample")?.unwrap_or(0))?,
         is_alone: row.known("is_alone")?,
-        is_served: row.known("is_served")?,
+        share: row.known("share")?,
     })
 }
 

@@ -269,7 +269,8 @@ extension_sql_file!(
     name = "plan_api",
     requires = ["report_api", planner::forecast_ramp, kind::worse]
 );
-extension_sql_file!("../../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["plan_api"]);
+extension_sql_file!("../../sql/api/start.sql", name = "start_api", requires = ["plan_api"]);
+extension_sql_file!("../../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["start_api"]);
 extension_sql_file!("../../sql/api/replay.sql", name = "replay_api", requires = ["rollout_report_api"]);
 extension_sql_file!("../../sql/api/backtest.sql", name = "backtest_api", requires = ["replay_api"]);
 extension_sql_file!("../../sql/api/margin.sql", name = "margin_api", requires = ["backtest_api", kind::noise]);

@@ -2,7 +2,8 @@
 CREATE EXTENSION flagscope;
 SELECT flagscope.create_flag('plain'), flagscope.create_flag('targeted'),
     flagscope.create_flag('new-checkout') \g /dev/null
-SELECT flagscope.start_rollout(flagscope.create_rollout('new-checkout', stages => '{25, 100}')) \g /dev/null
+SELECT flagscope.start_rollout(flagscope.create_rollout('new-checkout', stages => '{25, 100}'),
+    override => true, reason => 'nothing is judged here') \g /dev/null
 SELECT '{"if": [{"and": [{"ends_with": [{"var": "email"}, "@example.com"]}, {">=": [{"var": "age"}, 18]}]},
     "on", "off"]}' AS rule \gset
 SELECT flagscope.set_targeting('targeted', :'rule') \g /dev/null

@@ -71,7 +71,8 @@ SELECT flagscope.create_flag(f) FROM unnest('{stuck,done,later,ripe}'::text[]) f
 SELECT flagscope.create_guardrail('stuck', 'pay errors', limit_value => 0.5, min_sample => 10, action => 'hold');
 SELECT flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 hour')
 FROM unnest('{stuck,done,later}'::text[]) f;
-SELECT flagscope.start_rollout(r.id) FROM flagscope.rollout r WHERE r.flag IN ('stuck', 'done');
+SELECT flagscope.start_rollout(r.id, override => true, reason => 'done has no guardrail')
+FROM flagscope.rollout r WHERE r.flag IN ('stuck', 'done');
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
 SELECT now(), 'span', 'pay', true, '{"stuck": "on"}' FROM generate_series(1, 200);
 SELECT flagscope.create_guardrail('stuck', 'basket', limit_value => 500, test => 'threshold', min_sample => 10);

@@ -109,7 +109,7 @@ until_is "polling alone finds a deleted flag" 5 '' keys
 
 # Exposures: of a flag that is rolled out, to whom is asked for by name, once.
 sql "SELECT flagscope.create_flag('ramp'), flagscope.create_flag('plain')" >/dev/null
-sql "SELECT flagscope.start_rollout(flagscope.create_rollout('ramp', stages => '{50, 100}'), reason => 'release', actor => 'ann')" >/dev/null
+sql "SELECT flagscope.start_rollout(flagscope.create_rollout('ramp', stages => '{50, 100}'), override => true, reason => 'release', actor => 'ann')" >/dev/null
 serve exposing --exposures rollouts
 ask() { post "/ofrep/v1/evaluate/flags/$1" "{\"context\":{\"targetingKey\":\"$2\"}}" >/dev/null; }
 until_is "senders are connected" 10 200 status -H 'Content-Type: application/json' --data '{}' "$otlp/v1/logs"

@@ -11,7 +11,7 @@ SELECT flagscope.create_rollout('new-checkout', stages => '{25,100}', min_durati
 SELECT flagscope.create_rollout('it''s "theme"', stages => '{10,100}', min_duration => '0', approval => true)
     AS theme \gset
 SELECT flagscope.start_rollout(:shop, at => now() - interval '30 minutes');
-SELECT flagscope.start_rollout(:theme, at => now() - interval '20 minutes');
+SELECT flagscope.start_rollout(:theme, at => now() - interval '20 minutes', override => true, reason => 'colours');
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT now() - i * interval '4 s', 'event', 'feature_flag.evaluation', 'subject ' || i,
     CASE WHEN i % 4 = 0 THEN '{"new-checkout": "on"}' ELSE '{"new-checkout": "off"}' END::jsonb

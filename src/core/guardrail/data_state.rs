@@ -18,7 +18,7 @@ pub enum DataState {
     NoData,
     /// Data stopped.
     Stale,
-    /// The treatment's data stopped while the control's goes on.
+    /// The data of one arm stopped while the other's goes on.
     Silent,
     /// Nothing is compared: nobody is served the control, and what it was is not known.
     NoControl,

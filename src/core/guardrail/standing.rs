@@ -1,5 +1,6 @@
 //! Where a guardrail stands: what a verdict is made of, beside its rule and its status. Times are in microseconds.
 
+use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule, Test};
 use super::sighting::Sighting;
 use super::status::{Stage, Status};
@@ -22,6 +23,13 @@ pub struct Standing<'a> {
     pub latest: [Option<f64>; 2],
     /// The time.
     pub at: i64,
+}
+
+/// One of the two that are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arm {
+    Treatment,
+    Control,
 }
 
 impl Standing<'_> {
@@ -73,16 +81,22 @@ impl Standing<'_> {
         self.stage.is_alone && self.rule.whose.is_treatment && !is_known
     }
 
-    /// Has the treatment's data stopped, for longer than chance explains, while the control's goes on.
-    pub(super) fn is_silent(&self) -> bool {
-        let (status, patience) = (self.status, self.rule.stale_after);
-        self.is_of_both()
-            && self.stage.is_served
-            && !self.stage.is_alone
-            && !self.is_excused()
-            && status.last_data_at.is_some()
-            && status.rhythm_control.is_fresh(patience, self.at)
-            && status.rhythm_treatment.is_silent(patience, self.stage.started_at, self.at)
+    /// The arm whose data has stopped, for longer than chance explains, while the other's goes on.
+    pub(super) fn silent_arm(&self) -> Option<Arm> {
+        let (status, since) = (self.status, self.stage.started_at);
+        let is_asked = self.is_of_both() && self.stage.share > 0.0 && !self.stage.is_alone && !self.is_excused();
+        let stopped = |silent: &Rhythm, other: &Rhythm, times: f64| {
+            let patience = self.rule.stale_after;
+            other.is_fresh(patience, self.at) && silent.is_silent(patience, since, self.at, other.expected_at(times))
+        };
+        let [t, c] = [&status.rhythm_treatment, &status.rhythm_control];
+        let times = self.stage.share / (1.0 - self.stage.share);
+        // What never came has not stopped.
+        match (status.last_data_at, c.last.is_some() || status.n_control > 0) {
+            (Some(_), _) if is_asked && stopped(t, c, times) => Some(Arm::Treatment),
+            (_, true) if is_asked && stopped(c, t, 1.0 / times) => Some(Arm::Control),
+            _ => None,
+        }
     }
 
     /// Data points of the control in this stage, where any are wanted.

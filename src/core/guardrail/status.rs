@@ -106,8 +106,8 @@ pub struct Stage {
     pub min_sample: u64,
     /// Is no control left: there is nothing to wait for.
     pub is_alone: bool,
-    /// Is anybody served the treatment.
-    pub is_served: bool,
+    /// The share of users that is served the treatment; 0: nobody is.
+    pub share: f64,
 }
 
 /// A stratum that was weighed before: what the stored evaluation says of it.

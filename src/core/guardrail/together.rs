@@ -86,7 +86,7 @@ fn blame(counted: &[&Member], parts: &[f64], climbed: &[(usize, f64)], alpha: f6
     let greatest_first = || climbed.iter().rev();
     // Named are those that it took: the greatest, up to the one with which they reach 1.
     let named = greatest_first().filter(|(_, below)| sum - below < 1.0);
-    let stage = Stage { started_at: i64::MIN, min_sample: 0, is_alone: false, is_served: true };
+    let stage = Stage { started_at: i64::MIN, min_sample: 0, is_alone: false, share: 0.5 };
     let words = |member: &Member| {
         let (rule, status) = (member.rule, member.status);
         words::part_of_joint(&Standing { rule, status, stage: &stage, anomaly: None, latest: [None; 2], at: 0 })

@@ -46,8 +46,8 @@ fn missing(s: &Standing) -> Option<(DataState, Words)> {
     if s.is_without_control() {
         return Some((DataState::NoControl, words::alone(s)));
     }
-    if s.is_silent() {
-        return Some((DataState::Silent, words::silent(s)));
+    if let Some(arm) = s.silent_arm() {
+        return Some((DataState::Silent, words::silent(s, arm)));
     }
     match s.status.last_data_at {
         None if s.is_excused() => return Some((DataState::NotEnough, words::expected(s))),

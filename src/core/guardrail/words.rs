@@ -6,7 +6,7 @@ use super::anomaly::{Lack, WARM_UP, lack};
 use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule};
 use super::sighting::Sighting;
-use super::standing::Standing;
+use super::standing::{Arm, Standing};
 use crate::kind::report::level;
 use crate::kind::words::{Seen, number};
 use crate::kind::{Against, Counted, KindRules};
@@ -115,16 +115,24 @@ pub(super) fn stale(s: &Standing, last: i64) -> Words {
     .into()
 }
 
-/// The treatment stopped, the control did not.
-pub(super) fn silent(s: &Standing) -> Words {
-    let since = match s.status.rhythm_treatment.last {
-        Some(last) => format!("since {} UTC", clock(last)),
-        None => "in this stage".to_owned(),
+/// One arm stopped, the other did not.
+pub(super) fn silent(s: &Standing, arm: Arm) -> Words {
+    let (status, of, other, question) = match arm {
+        Arm::Treatment => (
+            &s.status.rhythm_treatment,
+            "the treatment",
+            "the control",
+            "Does it fail before it reports, or is it not served?",
+        ),
+        Arm::Control => (
+            &s.status.rhythm_control,
+            "the control",
+            "the treatment",
+            "The treatment is compared with nothing: is the control still served, and does it report?",
+        ),
     };
-    format!(
-        "no data of the treatment {since} while the control's goes on. Does it fail before it reports, or is it not served?"
-    )
-    .into()
+    let since = status.last.map_or_else(|| "in this stage".to_owned(), |last| format!("since {} UTC", clock(last)));
+    format!("no data of {of} {since} while {other}'s goes on. {question}").into()
 }
 
 /// Everybody is served the treatment.

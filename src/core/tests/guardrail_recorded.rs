@@ -82,7 +82,7 @@ fn replay(recorded: &Value) -> (usize, bool) {
     let (rule, mut status) = (rule(recorded), begun(recorded));
     let strata = recorded["strata"].as_array().unwrap();
     for stratum in strata {
-        let stage = Stage { started_at: i64::MIN, min_sample: 0, is_alone: false, is_served: true };
+        let stage = Stage { started_at: i64::MIN, min_sample: 0, is_alone: false, share: 0.5 };
         let at = stratum[0].as_i64().unwrap();
         status = try_step(&rule, &status, &came(stratum), &stage, at).unwrap().status;
         let stored = stratum[9].as_f64().unwrap();

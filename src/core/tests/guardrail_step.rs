@@ -41,7 +41,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     whose: Whose::default(),
 });
 
-const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, is_served: true };
+const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, share: 0.5 };
 
 fn begun() -> Status {
     Status { alpha: 0.01, margin: Some(Margin::Relative(0.1)), ..Status::default() }

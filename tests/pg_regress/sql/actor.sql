@@ -27,7 +27,7 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
     $$SELECT flagscope.start_rollout(1, actor => ' FlagScope ')$$,
     $$SELECT flagscope.start_rollout(1, actor => U&'flag\200Bscope') AS zero_width$$,
     $$SELECT flagscope.start_rollout(1, actor => U&'\FF46\FF4C\FF41\FF47\FF53\FF43\FF4F\FF50\FF45') AS wide$$,
-    $$SELECT flagscope.start_rollout(1, actor => 'ann')$$,
+    $$SELECT flagscope.start_rollout(1, actor => 'ann', override => true, reason => 'unguarded')$$,
     $$SELECT flagscope.approve_stage(1, actor => 'flagscope')$$,
     $$SELECT flagscope.pause_rollout(1, actor => 'flagscope')$$,
     $$SELECT flagscope.resume_rollout(1, actor => 'flagscope')$$,

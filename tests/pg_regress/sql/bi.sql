@@ -29,8 +29,10 @@ SELECT flagscope.create_rollout('shop', stages => ARRAY[25, 50, 100], min_durati
 SELECT flagscope.create_rollout('theme', stages => ARRAY[10, 100], min_duration => '1 min', approval_stages => '{1}')
     AS theme \gset
 SELECT flagscope.create_rollout('quiet', stages => ARRAY[50, 100]) AS quiet \gset
-SELECT flagscope.start_rollout(:shop, at => '2040-01-02 12:00', actor => 'ann', reason => 'a try') > 0 AS started,
-    flagscope.start_rollout(:theme, at => '2040-01-02 12:00', actor => 'ann') > 0 AS started;
+SELECT flagscope.start_rollout(:shop, at => '2040-01-02 12:00', actor => 'ann', reason => 'a try',
+    override => true) > 0 AS started,
+    flagscope.start_rollout(:theme, at => '2040-01-02 12:00', actor => 'ann',
+    override => true, reason => 'unguarded') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, flags, subject)
 SELECT timestamptz '2040-01-02 12:00' + i * interval '20 ms', 'event', 'feature_flag.evaluation',
     jsonb_build_object('shop', CASE WHEN i % 4 = 0 THEN 'on' ELSE 'off' END), 'subject ' || i
@@ -62,7 +64,8 @@ INSERT INTO flagscope.telemetry (ts, signal, name, flags, severity, body, servic
     ('2040-01-02 12:01:13', 'log', 'pay.log', NULL, 17, 'of no flag', 'web');
 SELECT flagscope.tick('2040-01-02 12:02') IS NOT NULL AS ticked;
 -- What a person does to the others.
-SELECT flagscope.start_rollout(:quiet, at => '2040-01-02 12:00', actor => 'ann') > 0 AS started;
+SELECT flagscope.start_rollout(:quiet, at => '2040-01-02 12:00', actor => 'ann',
+    override => true, reason => 'unguarded') > 0 AS started;
 SET flagscope.actor = 'bob';
 SELECT flagscope.disable_flag('quiet') > 0 AS disabled;
 RESET flagscope.actor;
@@ -216,7 +219,8 @@ SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}'
 SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}', unit => 's');
 SELECT flagscope.create_guardrail('shop', 'errors') > 0 AND flagscope.create_guardrail('shop', 'duration') > 0 AS made;
 SELECT flagscope.create_rollout('shop', stages => '{50, 100}', min_duration => '10 days') AS shop \gset
-SELECT flagscope.start_rollout(:shop, at => now() - interval '3 hours') > 0 AS started;
+SELECT flagscope.start_rollout(:shop, at => now() - interval '3 hours',
+    override => true, reason => 'unguarded') > 0 AS started;
 CREATE PROCEDURE pg_temp.pay(n integer) LANGUAGE sql AS $$
     INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags)
     SELECT now() - i * interval '5 days' / n, 'span', 'pay', 0.1 + i % 100 * 0.01, i % 10 = 0,
@@ -261,7 +265,8 @@ SELECT flagscope.rollback_rollout(:shop, reason => 'enough') > 0 AS rolled_back;
 SELECT percent FROM flagscope.bi_ramp WHERE rollout_id = :shop ORDER BY ts DESC LIMIT 1;
 -- Completed, everybody has it; until somebody chooses another default.
 SELECT flagscope.create_rollout('shop', stages => '{100}', min_duration => '0') AS shop \gset
-SELECT flagscope.start_rollout(:shop) > 0 AND flagscope.complete_rollout(:shop) > 0 AS completed;
+SELECT flagscope.start_rollout(:shop,
+    override => true, reason => 'unguarded') > 0 AND flagscope.complete_rollout(:shop) > 0 AS completed;
 SELECT percent FROM flagscope.bi_ramp WHERE rollout_id = :shop ORDER BY ts DESC LIMIT 1;
 SELECT percent FROM flagscope.bi_rollout WHERE rollout_id = :shop;
 SELECT flagscope.set_default_variant('shop', 'off') > 0 AS changed;

@@ -8,7 +8,7 @@ SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}'
 SELECT flagscope.create_flag('old'), flagscope.create_flag('new'), flagscope.create_flag('quiet');
 SELECT flagscope.create_guardrail(f, 'errors') FROM unnest('{old,new,quiet}'::text[]) f;
 SELECT flagscope.start_rollout(flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '9 days'),
-    at => '2040-01-05 12:00') > 0 AS started
+    at => '2040-01-05 12:00', override => true, reason => 'unguarded') > 0 AS started
 FROM unnest('{old,new}'::text[]) f;
 SELECT made > 0 AS made, problems FROM flagscope.maintain('2040-01-05 12:00');
 SELECT decisions, waiting FROM flagscope.tick('2040-01-05 12:00');
@@ -84,7 +84,7 @@ SELECT count(*) FROM flagscope.verify_rollup('2040-01-01');
 -- Exposures: each unit is counted once, whichever slice it is in; who is served both variants crosses, also within one.
 SELECT flagscope.create_flag('users');
 SELECT flagscope.start_rollout(flagscope.create_rollout('users', stages => '{50, 100}', min_duration => '9 days'),
-    at => '2040-01-05 23:00') AS id \gset
+    at => '2040-01-05 23:00', override => true, reason => 'unguarded') AS id \gset
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-01-05 23:00:03', 'event', 'feature_flag.evaluation', 'user-' || i,
     jsonb_build_object('users', CASE WHEN i % 2 = 0 THEN 'on' ELSE 'off' END)

@@ -14,7 +14,8 @@ SELECT ordinal, percent, approval_needed FROM flagscope.rollout_stage WHERE roll
 SELECT flagscope.create_rollout('theme', 'navy', 'blue', approval_stages => '{7}');
 SELECT flagscope.create_rollout('theme', 'navy', 'blue', approval_stages => '{1,NULL}');
 SELECT flagscope.pause_rollout('checkout');
-SELECT flagscope.start_rollout('checkout', reason => 'release 7', actor => 'ann', at => '2040-01-02 12:00') AS decision;
+SELECT flagscope.start_rollout('checkout', reason => 'release 7', actor => 'ann', at => '2040-01-02 12:00',
+    override => true) AS decision;
 SELECT flagscope.pause_rollout('checkout', 'staging');
 SELECT flagscope.pause_rollout('checkout', reason => 'wait', actor => 'ann', at => '2040-01-02 12:01') AS decision;
 SELECT flagscope.resume_rollout('checkout', reason => 'on', actor => 'ann', at => '2040-01-02 12:02') AS decision;
@@ -27,10 +28,11 @@ SELECT approved_by FROM flagscope.rollout_stage WHERE rollout_id = 1 AND ordinal
 SELECT flagscope.step_back_rollout('checkout', reason => 'slow', actor => 'ann', at => '2040-01-02 12:05') AS decision;
 SELECT flagscope.rollback_rollout('checkout', reason => 'no', actor => 'ann', at => '2040-01-02 12:06') AS decision;
 SELECT flagscope.rollback_rollout('checkout');
-SELECT flagscope.restart_rollout('checkout', reason => 'again', actor => 'ann',
+SELECT flagscope.restart_rollout('checkout', reason => 'again', actor => 'ann', override => true,
     at => '2040-01-02 12:07') AS new_rollout;
 -- What advances from the last stage is recorded as what it is.
-SELECT flagscope.start_rollout('checkout', 'staging', actor => 'ann', at => '2040-01-02 12:08') AS decision;
+SELECT flagscope.start_rollout('checkout', 'staging', actor => 'ann', at => '2040-01-02 12:08',
+    override => true, reason => 'unguarded') AS decision;
 SELECT flagscope.advance_rollout('checkout', 'staging', reason => 'all of it', actor => 'ann',
     at => '2040-01-02 12:09') AS decision;
 SELECT flagscope.complete_rollout('checkout', override => true, reason => 'all', actor => 'ann',

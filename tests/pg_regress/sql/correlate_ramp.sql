@@ -11,7 +11,7 @@ SET timezone = 'UTC';
 SELECT flagscope.create_flag('ramped');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "GET /"}', '{"is_error": true}');
 SELECT flagscope.create_rollout('ramped', stages => ARRAY[1, 10, 50, 100]) AS rollout;
-SELECT flagscope.start_rollout(1, at => '2040-01-02 12:00') > 0 AS at_1,
+SELECT flagscope.start_rollout(1, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS at_1,
     flagscope.advance_rollout(1, override => true, at => '2040-01-02 12:10') > 0 AS at_10,
     flagscope.advance_rollout(1, override => true, at => '2040-01-02 12:20') > 0 AS at_50;
 CREATE TEMP TABLE request AS

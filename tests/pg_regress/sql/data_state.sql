@@ -1,6 +1,7 @@
 -- Each data state of a guardrail, what it does to the ramp, and that one failing rule costs the others nothing.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 \set SHOW_CONTEXT never
 
 CREATE FUNCTION pg_temp.spans(variant text, at timestamptz, n integer, errors integer) RETURNS void LANGUAGE sql AS $$

@@ -37,7 +37,7 @@ SELECT * FROM pg_temp.after('2040-01-02 12:00');
 SELECT flagscope.create_flag('a'),
     flagscope.create_rollout('a', stages => '{50, 100}', min_duration => '10 minutes', approval => true,
         cooldown => '7 minutes');
-SELECT flagscope.start_rollout(1, at => '2040-01-02 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(1, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT * FROM pg_temp.after('2040-01-02 12:02');
 SELECT * FROM pg_temp.after('2040-01-02 12:10');
 -- A decision by hand while it ticked: one look more.

@@ -1,6 +1,7 @@
 -- Each error that flagscope raises itself, once: SQLSTATE, message, hint. Standard SQLSTATEs only.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 CREATE FUNCTION pg_temp.try(statement text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     hint text;

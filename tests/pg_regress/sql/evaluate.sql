@@ -19,7 +19,7 @@ SELECT flagscope.create_flag('old');
 UPDATE flagscope.flag_definition SET archived_at = now() WHERE key = 'old';
 SELECT flagscope.create_flag('half');
 SELECT flagscope.create_rollout('half', stages => ARRAY[50, 100]);
-SELECT flagscope.start_rollout(1);
+SELECT flagscope.start_rollout(1, override => true, reason => 'unguarded');
 UPDATE flagscope.flag_state SET enabled = true, default_variant = 'on' WHERE (flag, environment) = ('bool', 'staging');
 
 SELECT f AS flag, e.*

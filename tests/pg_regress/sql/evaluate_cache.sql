@@ -2,6 +2,7 @@
 -- rollback, in a parallel worker.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 \set SHOW_CONTEXT never
 
 SELECT flagscope.create_flag('f');
@@ -155,7 +156,7 @@ DELETE FROM flagscope.flag_definition WHERE key ~ '^[cl]';
 
 -- A stage of a rollout is served from the next statement on.
 SELECT flagscope.create_rollout('f', stages => ARRAY[50, 100]);
-SELECT flagscope.start_rollout(1);
+SELECT flagscope.start_rollout(1, override => true, reason => 'unguarded');
 SELECT count(*) FILTER (WHERE variant = 'on') BETWEEN 400 AND 600 AS about_half, count(DISTINCT reason)
 FROM generate_series(1, 1000) i, flagscope.evaluate('f', 'u' || i);
 SELECT flagscope.advance_rollout(1);
@@ -166,7 +167,7 @@ FROM generate_series(1, 1000) i, flagscope.evaluate('f', 'u' || i);
 
 -- Parallel workers give the same answers.
 SELECT flagscope.create_rollout('f', stages => ARRAY[30, 100]);
-SELECT flagscope.start_rollout(2);
+SELECT flagscope.start_rollout(2, override => true, reason => 'unguarded');
 CREATE TABLE public.visitor AS SELECT 'u' || i AS key FROM generate_series(1, 20000) i;
 ANALYZE public.visitor;
 SET parallel_setup_cost = 0;

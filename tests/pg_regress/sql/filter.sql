@@ -1,6 +1,7 @@
 -- Every key of a metric's filter: which rows count, compared with the same condition in SQL.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 \set SHOW_CONTEXT never
 
 SELECT flagscope.create_flag('f');

@@ -90,6 +90,7 @@ FROM flagscope.guardrail g LEFT JOIN flagscope.guardrail_status s ON s.guardrail
 WHERE g.name IN ('share', 'at most') ORDER BY 1;
 UPDATE flagscope.guardrail
 SET action = 'warn', min_sample = 1, description = 'told only', name = 'renamed', shadow = true WHERE name = 'share';
+SET client_min_messages = notice;
 UPDATE flagscope.guardrail SET limit_value = 0.1 WHERE name = 'at most';
 SELECT g.id, g.name, g.version, s.n_treatment, s.since
 FROM flagscope.guardrail g LEFT JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id

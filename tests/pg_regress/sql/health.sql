@@ -19,7 +19,7 @@ BEGIN
 END $$;
 SELECT flagscope.create_flag('f');
 SELECT flagscope.create_rollout('f', stages => ARRAY[10, 50, 100], min_duration => '10 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 -- Without exposures nothing is judged: a plain timed ramp.
 SELECT * FROM pg_temp.health('2040-01-02 12:01');
 SELECT flagscope.ramp_gate(:id, '2040-01-02 12:01');
@@ -88,7 +88,8 @@ SELECT flagscope.set_targeting('staff', NULL) > 0 AS set,
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00');
 SELECT flagscope.set_prerequisites('staff', NULL) > 0 AS set,
     flagscope.set_targeting('staff', '{"if": [{"in": ["@example.com", {"var": "email"}]}, "staff", null]}') > 0 AS set;
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS a_variant_of_their_own;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00',
+    override => true, reason => 'unguarded') > 0 AS a_variant_of_their_own;
 SELECT pg_temp.expose('staff', 'on', '2040-01-02 12:00:10', 1, 100),
     pg_temp.expose('staff', 'off', '2040-01-02 12:00:10', 101, 100),
     pg_temp.expose('staff', 'staff', '2040-01-02 12:00:10', 201, 5000);
@@ -113,7 +114,7 @@ ROLLBACK;
 -- Crossing: ten units and a percent.
 SELECT flagscope.create_flag('sticky');
 SELECT flagscope.create_rollout('sticky', stages => ARRAY[50, 100], min_duration => '1 day') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT pg_temp.expose('sticky', 'on', '2040-01-02 13:00:10', 1, 100),
     pg_temp.expose('sticky', 'off', '2040-01-02 13:00:10', 101, 100);
 SELECT pg_temp.expose('sticky', 'off', '2040-01-02 13:00:20', 1, 9),
@@ -134,7 +135,8 @@ SELECT rule, state, reason FROM pg_temp.health('2040-01-02 13:13:01') WHERE roll
 SELECT action, reason FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope' ORDER BY id;
 -- Units are forgotten when the flag's next rollout starts; none waits.
 SELECT flagscope.rollback_rollout(:id) > 0 AS over;
-SELECT flagscope.start_rollout(flagscope.create_rollout('sticky')) > 0 AS started;
+SELECT flagscope.start_rollout(flagscope.create_rollout('sticky'),
+    override => true, reason => 'unguarded') > 0 AS started;
 SELECT count(*) FROM flagscope.rollout_subject WHERE rollout_id = :id;
 SELECT count(*) FROM _flagscope.subject_delta;
 -- A subject too long for an index row is kept by its md5.
@@ -150,8 +152,8 @@ FROM flagscope.rollout_subject JOIN flagscope.rollout r ON r.id = rollout_id WHE
 SELECT flagscope.create_flag('unseen'), flagscope.create_flag('silent');
 SELECT flagscope.create_rollout('unseen', stages => '{10, 50, 100}', min_duration => '11 min') AS id,
     flagscope.create_rollout('silent', stages => '{10, 50, 100}', min_duration => '11 min') AS silent \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 14:00') > 0 AS started,
-    flagscope.start_rollout(:silent, at => '2040-01-02 14:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 14:00', override => true, reason => 'unguarded') > 0 AS started,
+    flagscope.start_rollout(:silent, at => '2040-01-02 14:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT pg_temp.expose('unseen', 'off', '2040-01-02 14:00:10', 1, 50);
 SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:10') WHERE rollout = :id;
 SELECT rule, state, reason FROM pg_temp.health('2040-01-02 14:10:01') WHERE rollout = :id;
@@ -178,7 +180,7 @@ SELECT flagscope.create_flag('late'),
     flagscope.create_guardrail('late', 'refunds', limit_value => 0.1) IS NOT NULL AS made;
 SELECT flagscope.create_rollout('late', stages => ARRAY[50, 100], min_duration => '1 minute',
     follow_up => '1 hour') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 15:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 15:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT pg_temp.expose('late', 'on', '2040-01-02 15:00:10', 1, 100),
     pg_temp.expose('late', 'off', '2040-01-02 15:00:10', 101, 100);
 SELECT rule, state, reason FROM pg_temp.health('2040-01-02 15:00:20') WHERE rollout = :id;
@@ -215,7 +217,7 @@ SELECT count(*) AS noted FROM _flagscope.subject_delta;
 -- one of later does not.
 SELECT flagscope.create_flag('short');
 SELECT flagscope.create_rollout('short', follow_up => '1 minute') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00') > 0 AS started,
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 17:00', override => true, reason => 'unguarded') > 0 AS started,
     flagscope.complete_rollout(:id, at => '2040-01-02 17:01') > 0 AS completed;
 SELECT pg_temp.expose('short', 'on', '2040-01-02 17:01:30', 1, 5),
     pg_temp.expose('short', 'on', '2040-01-02 17:02:00', 11, 5);
@@ -227,7 +229,7 @@ SELECT (SELECT count(*) FROM _flagscope.subject_delta) AS noted,
 -- So for a rollback: what waited when it was decided belongs to the rollout, and its health stays as it was.
 SELECT flagscope.create_flag('back');
 SELECT flagscope.create_rollout('back') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT pg_temp.expose('back', 'on', '2040-01-02 18:00:10', 1, 5),
     pg_temp.expose('back', 'off', '2040-01-02 18:00:30', 11, 5);
 SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:00:20') > 0 AS rolled_back;

@@ -104,7 +104,7 @@ SELECT count(*) FROM flagscope.variant_rollup WHERE bucket > '2041-01-01';
 -- Subjects of rollouts that are over go after their time, and those that nothing is left of; those of live ones stay.
 SELECT flagscope.create_flag('g');
 SELECT flagscope.start_rollout(flagscope.create_rollout(f, stages => '{50, 100}', min_duration => '1 day'),
-    at => '2040-02-20 12:00') > 0 AS started
+    at => '2040-02-20 12:00', override => true, reason => 'unguarded') > 0 AS started
 FROM unnest('{f,g}'::text[]) f;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)
 SELECT '2040-02-20 12:00:10', 'event', 'feature_flag.evaluation', 'user-' || i, jsonb_build_object(f, 'on')

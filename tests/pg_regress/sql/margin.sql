@@ -21,7 +21,7 @@ FROM (VALUES ('cases', 'cases', NULL::float8, NULL), ('visits', 'visits', NULL, 
     ('time', 'time', NULL, NULL), ('less time', 'less time', NULL, NULL),
     ('time visited', 'time visited', NULL, 'threshold')) g(name, metric, quantile, test);
 SELECT flagscope.start_rollout(flagscope.create_rollout('aa', stages => '{50,100}', min_duration => '1 day'),
-    at => '2040-01-02 12:00') > 0 AS started;
+    at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 CREATE FUNCTION pg_temp.suggested(name text, since timestamptz, until timestamptz, OUT minutes integer,
     OUT noise float8, OUT design_effect float8, OUT margin float8)
 LANGUAGE sql AS $$

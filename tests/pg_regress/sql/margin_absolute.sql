@@ -173,6 +173,7 @@ FROM flagscope.guardrail g JOIN flagscope.guardrail_status s ON s.guardrail_id =
 WHERE g.margin_absolute IS NOT NULL AND g.comparison = 'control' GROUP BY g.id, s.log_e ORDER BY g.id;
 
 -- Another margin measures something else; a policy gives it to others.
+SET client_min_messages = notice;
 UPDATE flagscope.guardrail SET margin_absolute = 0.02 WHERE flag = 'within' AND name = 'errors'
 RETURNING version, (SELECT count(*) FROM flagscope.guardrail_status s WHERE s.guardrail_id = id) AS evidence_before;
 SELECT flagscope.create_policy('a point of errors', '{"metric": "errors", "margin_absolute": 0.01}') > 0 AS created;

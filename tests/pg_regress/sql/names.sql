@@ -85,6 +85,7 @@ SELECT metric, variant, n, events
 FROM flagscope.variant_summary('new-checkout', since => '2040-01-02', until => '2040-01-03');
 
 -- A series is rounded up to what is kept: to 10 seconds, and where only wider levels are left to those.
+SET client_min_messages = notice;
 SELECT ts::time, variant, n, events_of FROM (SELECT ts, variant, n, round(n * value) AS events_of
     FROM flagscope.metric_series('new-checkout', 'checkout errors', since => '2040-01-02 12:00',
         until => '2040-01-02 12:01', bucket_width => '15 seconds')) s;

@@ -20,7 +20,8 @@ SELECT id, kind, payload ->> 'event' AS event, payload ->> 'severity' AS severit
 -- rule beside it.
 SELECT flagscope.create_rollout('shop', stages => '{10,50,100}', min_duration => '10 s', approval_stages => '{1}')
     AS shop \gset
-SELECT flagscope.start_rollout(:shop, at => '2040-01-02 12:00', actor => 'ann', reason => 'new payment') > 0 AS done;
+SELECT flagscope.start_rollout(:shop, at => '2040-01-02 12:00', actor => 'ann', reason => 'new payment',
+    override => true) > 0 AS done;
 CREATE PROCEDURE pg_temp.pay(at timestamptz, bad integer) LANGUAGE sql AS $$
     INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error)
     SELECT at - i * interval '10 ms', 'span', 'pay',
@@ -44,7 +45,8 @@ SELECT event, severity, regexp_replace(sentence, '(with the treatment).*', '\1 .
 FROM told ORDER BY id;
 -- Stepped back to a stage, it waits for an approval again, and that is told again.
 SELECT flagscope.create_rollout('a "flag"', stages => '{10,100}', min_duration => '0', approval => true) AS other \gset
-SELECT flagscope.start_rollout(:other, at => '2040-01-02 13:00', actor => 'ann') > 0 AS done;
+SELECT flagscope.start_rollout(:other, at => '2040-01-02 13:00', actor => 'ann',
+    override => true, reason => 'unguarded') > 0 AS done;
 SELECT (flagscope.tick('2040-01-02 13:00:01')).decisions, (flagscope.tick('2040-01-02 13:00:02')).decisions;
 SELECT flagscope.approve_stage(:other, at => '2040-01-02 13:00:13', actor => 'bob') > 0 AS done;
 SELECT (flagscope.tick('2040-01-02 13:00:14')).decisions, (flagscope.tick('2040-01-02 13:00:25')).decisions;
@@ -57,7 +59,8 @@ SELECT event, severity, sentence FROM told WHERE link LIKE format('%%/%s', :othe
 SELECT flagscope.create_rollout('a "flag"', treatment => 'off', control => 'on', stages => '{10,100}',
     min_duration => '0', approval => true) AS third \gset
 SELECT flagscope.create_guardrail('a "flag"', 'errors') > 0 AS watched;
-SELECT flagscope.start_rollout(:third, at => '2040-01-02 14:00', actor => 'ann') > 0 AS done;
+SELECT flagscope.start_rollout(:third, at => '2040-01-02 14:00', actor => 'ann',
+    override => true, reason => 'unguarded') > 0 AS done;
 SELECT (flagscope.tick('2040-01-02 14:00:01')).decisions;
 SELECT count(*) FROM told WHERE event = 'approval_awaited' AND link LIKE format('%%/%s', :third);
 -- Silence, the judging itself, and why; without a setting there is no link.
@@ -65,7 +68,7 @@ SELECT flagscope.set_setting('message.link', '""');
 SELECT _flagscope.decide(:third, 'warn', 'flagscope', 'traffic: last exposure to the treatment at 14:00:00 UTC',
     '2040-01-02 14:20', NULL, false, '{"state": "stale traffic 2209039200"}') > 0 AS told;
 SELECT _flagscope.tell_alert('judging', 'critical', '2040-01-02 15:00', 'NOT judging since 15:00'),
-    _flagscope.tell_alert('judging', 'ok', '2040-01-02 15:00', 'over: judged again'),
+    _flagscope.tell_alert('judging', 'ok', '2040-01-02 15:00', 'it judges'),
     _flagscope.tell_alert('rollout 3', 'critical', '2040-01-02 15:00', 'breached, but it is locked');
 SELECT kind, event, severity, sentence, link FROM told WHERE event IN ('silent', 'health', 'health_ok') ORDER BY id;
 SELECT _flagscope.why_message(d, x) - 'link' AS message

@@ -88,6 +88,7 @@ FROM (TABLE exposed EXCEPT ALL SELECT flag, variant, subject, trace_id, span_id 
 
 -- The hand-written edge cases: bad records are counted, with the first error; the good ones stay.
 TRUNCATE flagscope.telemetry;
+SET client_min_messages = notice;
 SELECT * FROM flagscope.ingest_otlp(:'edge_cases');
 SELECT ts, ts_nanos, signal, left(name, 20) AS name, value, unit, severity, is_error, trace_id,
     encode(span_id, 'hex') AS span, left(body, 60) AS body, flags

@@ -2,6 +2,7 @@
 -- in four shapes is one exposure.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 \set SHOW_CONTEXT never
 \set metrics `cat "$PG_ABS_SRCDIR/../data/otlp/metrics.jsonl"`
 \set edge_cases `cat "$PG_ABS_SRCDIR/../data/otlp/edge_cases.jsonl"`

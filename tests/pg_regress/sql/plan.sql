@@ -14,7 +14,7 @@ SELECT count(flagscope.create_guardrail('queue', m.name, name => 'watch ' || m.n
     test => 'threshold', shadow => true, quantile => CASE m.kind WHEN 'quantile' THEN 0.5 END)) AS watched
 FROM flagscope.metric_definition m;
 SELECT flagscope.create_rollout('queue', stages => ARRAY[50, 100], min_duration => '1 day') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags)
 SELECT '2040-01-02 12:00+00'::timestamptz + i * interval '1 s', 'metric', 'depth',
     100 + i % 3 + CASE WHEN i > 60 AND i % 2 = 0 THEN 200 ELSE 0 END,

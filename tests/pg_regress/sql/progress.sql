@@ -7,6 +7,7 @@ CREATE EXTENSION flagscope;
 SELECT _flagscope.left_words(0, 10, '1 minute') IS NULL AS unknown, _flagscope.left_words(1, 4, '20 s') AS seconds,
     _flagscope.left_words(1, 4, '20 min') AS minutes, _flagscope.left_words(1, 100, '1 hour') AS hours,
     _flagscope.left_words(10, 10, '1 hour') AS done, _flagscope.left_words(NULL, 10, '1 s') IS NULL AS null;
+SET client_min_messages = notice;
 SELECT _flagscope.show_progress('verify_rollup', 0, 12, '-infinity') > now() - interval '1 minute' AS told;
 SELECT _flagscope.show_progress('verify_rollup', 6, 12, now()) = now() AS not_told;
 

@@ -21,13 +21,13 @@ SELECT flagscope.create_flag('lock');
 SELECT flagscope.create_rollout('lock', stages => ARRAY[10, 50, 100], approval => true) AS id \gset
 UPDATE flagscope.rollout_stage SET percent = 20 WHERE rollout_id = :id AND ordinal = 1;
 INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration) VALUES (:id, 5, 99, '1 h');
-SELECT flagscope.start_rollout(:id);
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded');
 UPDATE flagscope.rollout_stage SET ordinal = 4, percent = 99 WHERE rollout_id = :id AND ordinal = 5;
-SELECT flagscope.start_rollout(:id);
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded');
 UPDATE flagscope.rollout_stage SET ordinal = ordinal + 10 WHERE rollout_id = :id AND ordinal >= 3;
 UPDATE flagscope.rollout_stage SET ordinal = 17 - ordinal WHERE rollout_id = :id AND ordinal > 10;
 SELECT ordinal, percent FROM flagscope.rollout_stage WHERE rollout_id = :id ORDER BY 1;
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 UPDATE flagscope.rollout_stage SET percent = 30 WHERE rollout_id = :id AND ordinal = 1;
 UPDATE flagscope.rollout_stage SET min_duration = '0' WHERE rollout_id = :id AND ordinal = 3;
 DELETE FROM flagscope.rollout_stage WHERE rollout_id = :id AND ordinal = 4;
@@ -85,12 +85,13 @@ SELECT flagscope.create_flag('cart'), flagscope.create_flag('pay');
 SELECT flagscope.create_rollout('cart', exclusion_group => 'checkout') AS cart,
     flagscope.create_rollout('pay', exclusion_group => 'checkout') AS pay,
     flagscope.create_rollout('pay', exclusion_group => 'checkout', environment => 'staging') AS elsewhere \gset
-SELECT flagscope.start_rollout(:cart) > 0 AS cart, flagscope.start_rollout(:elsewhere) > 0 AS elsewhere;
+SELECT flagscope.start_rollout(:cart, override => true, reason => 'unguarded') > 0 AS cart,
+    flagscope.start_rollout(:elsewhere, override => true, reason => 'unguarded') > 0 AS elsewhere;
 SELECT flagscope.start_rollout(:pay);
 SELECT flagscope.pause_rollout(:cart) > 0 AS paused;
 SELECT flagscope.start_rollout(:pay);
 SELECT flagscope.rollback_rollout(:cart) > 0 AS over;
-SELECT flagscope.start_rollout(:pay) > 0 AS pay;
+SELECT flagscope.start_rollout(:pay, override => true, reason => 'unguarded') > 0 AS pay;
 UPDATE flagscope.rollout SET exclusion_group = NULL WHERE id = :pay;
 UPDATE flagscope.rollout SET status = 'rolled_back' WHERE flag IN ('cart', 'pay') AND status = 'running';
 
@@ -100,7 +101,7 @@ SELECT flagscope.create_guardrail('rest', 'errors', limit_value => 0.1, test => 
     min_sample => 10) AS rule \gset
 SELECT flagscope.create_rollout('rest', stages => ARRAY[50, 100], min_duration => '1 h',
     cooldown => '30 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-02-01 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-02-01 12:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT pg_temp.spans('rest', 'on', '2040-02-01 12:01', 50, 25), pg_temp.spans('rest', 'off', '2040-02-01 12:01', 50, 0);
 SELECT decisions FROM flagscope.tick('2040-02-01 12:01');
 SELECT decisions FROM flagscope.tick('2040-02-01 12:30:59');
@@ -121,7 +122,7 @@ SELECT flagscope.create_flag('limit');
 SELECT flagscope.create_guardrail('limit', 'errors', min_sample => 0,
     on_state => '{"no_data": "ignore", "not_enough": "ignore", "stale": "ignore"}') > 0 AS made;
 SELECT flagscope.create_rollout('limit', stages => ARRAY[10, 20, 30, 40, 100], min_duration => '1 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-02-01 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-02-01 12:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT m, (flagscope.tick('2040-02-01 12:00'::timestamptz + m * interval '1 min')).decisions
 FROM generate_series(1, 4) m;
 SELECT flagscope.ramp_gate(:id, '2040-02-01 12:04');
@@ -149,7 +150,7 @@ SELECT flagscope.create_guardrail('after', 'errors', name => 'against control'),
     flagscope.create_guardrail('after', 'errors', name => 'limit', limit_value => 0.05, min_sample => 10),
     flagscope.create_guardrail('after', 'errors', name => 'told', limit_value => 0.05, action => 'hold', weight => 3);
 SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], follow_up => '10 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-03-01 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-03-01 12:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT flagscope.complete_rollout(:id, at => '2040-03-01 12:10') > 0 AS completed;
 SELECT status, "default", follow_up_until FROM pg_temp.stand WHERE id = :id;
 SELECT pg_temp.spans('after', 'on', '2040-03-01 12:15', 100, 3);
@@ -165,19 +166,19 @@ FROM flagscope.decision WHERE rollout_id = :id AND guardrail_id IS NOT NULL ORDE
 SELECT status, "default", follow_up_until FROM pg_temp.stand WHERE id = :id;
 -- Over after its time, and when another rollout starts.
 SELECT flagscope.create_rollout('after', stages => ARRAY[50, 100], follow_up => '10 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-03-01 13:00') > 0 AS started,
+SELECT flagscope.start_rollout(:id, at => '2040-03-01 13:00', override => true, reason => 'unguarded') > 0 AS started,
     flagscope.complete_rollout(:id, at => '2040-03-01 13:01') > 0 AS completed;
 SELECT pg_temp.spans('after', 'on', '2040-03-01 13:11', 100, 90);
 SELECT decisions FROM flagscope.tick('2040-03-01 13:11');
 SELECT flagscope.create_rollout('after', treatment => 'off', control => 'on') AS next \gset
-SELECT flagscope.start_rollout(:next, at => '2040-03-01 13:05') > 0 AS started;
+SELECT flagscope.start_rollout(:next, at => '2040-03-01 13:05', override => true, reason => 'unguarded') > 0 AS started;
 SELECT id = :id AS former, status, follow_up_until FROM pg_temp.stand WHERE flag = 'after' ORDER BY stand.id;
 
 -- Whoever says which stage he means is not taken for somebody who means the next one; nobody acts in flagscope's name.
 SELECT flagscope.create_flag('twice');
 SELECT flagscope.create_rollout('twice', stages => '{10, 50, 100}', min_duration => '1 min',
     approval => true) AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00', override => true, reason => 'unguarded') > 0 AS started;
 SELECT flagscope.advance_rollout(:id, at => '2040-04-01 12:01', stage => 1) > 0 AS advanced;
 SELECT flagscope.advance_rollout(:id, at => '2040-04-01 12:01', stage => 1);
 SELECT flagscope.approve_stage(:id, at => '2040-04-01 12:01', stage => 1);
@@ -199,7 +200,7 @@ SELECT flagscope.create_flag('chosen', '{"off": false, "on": true, "safe": false
 SELECT flagscope.create_guardrail('chosen', 'errors', name => 'limit', limit_value => 0.05,
     min_sample => 10) > 0 AS made;
 SELECT flagscope.create_rollout('chosen', stages => '{100}', follow_up => '1 hour') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00') > 0 AS started,
+SELECT flagscope.start_rollout(:id, at => '2040-04-01 12:00', override => true, reason => 'unguarded') > 0 AS started,
     flagscope.complete_rollout(:id, at => '2040-04-01 12:01') > 0 AS completed;
 SELECT flagscope.set_default_variant('chosen', 'safe') > 0 AS set;
 SELECT pg_temp.spans('chosen', 'on', '2040-04-01 12:01:30', 200, 190);
@@ -214,7 +215,7 @@ SELECT flagscope.create_guardrail('before', 'errors', name => 'as before', compa
 SELECT pg_temp.spans('before', 'off', '2040-05-01 11:50', 1000, 20);
 SELECT flagscope.tick('2040-05-01 11:50:01') IS NOT NULL AS ticked;
 SELECT flagscope.create_rollout('before', stages => '{50, 100}', follow_up => '1 hour') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-05-01 12:00') > 0 AS started,
+SELECT flagscope.start_rollout(:id, at => '2040-05-01 12:00', override => true, reason => 'unguarded') > 0 AS started,
     flagscope.complete_rollout(:id, at => '2040-05-01 12:10') > 0 AS completed;
 SELECT pg_temp.spans('before', 'on', '2040-05-01 12:15', 200, 4);
 SELECT decisions FROM flagscope.tick('2040-05-01 12:15:01');
@@ -231,7 +232,7 @@ SELECT flagscope.create_flag('waits');
 SELECT flagscope.create_guardrail('waits', 'errors', min_sample => 10) > 0 AS made;
 SELECT flagscope.create_rollout('waits', stages => '{10, 50, 100}', min_duration => '1 min',
     approval => true) AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-05-02 12:00') > 0 AS started,
+SELECT flagscope.start_rollout(:id, at => '2040-05-02 12:00', override => true, reason => 'unguarded') > 0 AS started,
     flagscope.approve_stage(:id, at => '2040-05-02 12:00') > 0 AS approved;
 SELECT pg_temp.spans('waits', 'on', '2040-05-02 12:00:30', 50, 1),
     pg_temp.spans('waits', 'off', '2040-05-02 12:00:30', 50, 1);

@@ -7,7 +7,7 @@ SET client_min_messages = warning;
 SELECT flagscope.create_flag(f) FROM unnest('{two,three,other}'::text[]) f;
 UPDATE flagscope.flag_definition SET bucketing = 'v3' WHERE key = 'three';
 SELECT flagscope.create_rollout(f, stages => '{0.1,1,5,25,50,100}') AS rollout FROM unnest('{two,three}'::text[]) f;
-SELECT flagscope.start_rollout(i) AS stage FROM generate_series(1, 2) i;
+SELECT flagscope.start_rollout(i, override => true, reason => 'unguarded') AS stage FROM generate_series(1, 2) i;
 CREATE TEMP TABLE served (step serial, what text, percent numeric, two bit varying, three bit varying);
 CREATE FUNCTION pg_temp.serve(what text) RETURNS void LANGUAGE sql AS $$
     INSERT INTO served (what, percent, two, three)
@@ -53,7 +53,7 @@ ORDER BY f.bucketing, f.step;
 
 -- Two flags at 25 % each treat users independently of one another: the four-field chi-square.
 SELECT flagscope.create_rollout('other', stages => '{25,100}') AS rollout;
-SELECT flagscope.start_rollout(3) AS stage;
+SELECT flagscope.start_rollout(3, override => true, reason => 'unguarded') AS stage;
 WITH other AS (
     SELECT string_agg(flagscope.evaluate_boolean('other', 'user-' || i, NULL)::int::text,
         '' ORDER BY i)::bit varying AS bits

@@ -30,6 +30,7 @@ FROM (VALUES ('1999-12-31', '2000-01-02', '1 day'::interval), ('infinity', 'infi
     ('-infinity', '-infinity', '1 day'), ('2000-01-02', '2000-01-01', '1 day'),
     ('280000-01-01', 'infinity', '10000 days'),
     ('-infinity', '1990-01-01', '10000 days')) r(since, until, bucket_width);
+SET client_min_messages = notice;
 SELECT count(*) FROM flagscope.metric_series('f', 'errors', since => '-infinity', until => '2020-01-01');
 SELECT count(*), sum(n) FROM flagscope.variant_states('f', since => '-infinity', until => 'infinity');
 SELECT count(*), sum(n) FROM flagscope.variant_states('f', since => 'infinity', until => '-infinity');

@@ -63,6 +63,7 @@ FROM flagscope.metric_series('shop', 'duration', since => '2040-01-02 12:00', un
     bucket_width => '20 s', quantile => 0.5);
 -- The default is a minute; a range may be open; what cannot be answered is said.
 SELECT ts::time, variant, n FROM flagscope.metric_series('shop', 'errors', since => NULL, until => '2040-01-02 12:02');
+SET client_min_messages = notice;
 SELECT * FROM flagscope.metric_series('shop', 'errors', since => '2040-01-02 12:00', until => '2040-01-02 12:01',
     bucket_width => '15 s');
 SELECT *

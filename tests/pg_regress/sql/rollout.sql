@@ -57,9 +57,9 @@ SELECT flagscope.step_back_rollout(:id);
 SELECT flagscope.rollback_rollout(:id);
 SELECT flagscope.complete_rollout(:id);
 SELECT flagscope.approve_stage(:id);
-SELECT flagscope.start_rollout(:id, reason => 'let us go') > 0 AS done;
+SELECT flagscope.start_rollout(:id, reason => 'let us go', override => true) > 0 AS done;
 SELECT * FROM pg_temp.stand;
-SELECT flagscope.start_rollout(:id);
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded');
 SELECT flagscope.resume_rollout(:id);
 SELECT flagscope.advance_rollout(:id, actor => 'bob') > 0 AS done;
 SELECT * FROM pg_temp.stand;
@@ -98,7 +98,7 @@ SELECT flagscope.rollback_rollout(:id, 'after all') > 0 AS done;
 SELECT * FROM pg_temp.stand;
 SELECT flagscope.rollback_rollout(:id);
 SELECT flagscope.complete_rollout(:id);
-SELECT flagscope.start_rollout(:id);
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded');
 
 -- Every call left one decision, one version of the flag state (approvals none), one row to deliver.
 SELECT row_number() OVER (ORDER BY id) AS nr, action, actor, reason, from_status || ' -> ' || to_status AS status,
@@ -114,7 +114,7 @@ SELECT count(*) = (SELECT count(*) FROM flagscope.decision) AS told FROM flagsco
 
 -- A disabled flag with a live rollout serves nothing, keeps its stage, and goes on when it is enabled again.
 SELECT flagscope.create_rollout('f', treatment => 'new', control => 'old', stages => ARRAY[50, 100]) AS id \gset
-SELECT flagscope.start_rollout(:id) > 0 AS done;
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded') > 0 AS done;
 SELECT flagscope.disable_flag('f') > 0 AS done;
 SELECT status, stage, enabled, percent, serves FROM pg_temp.stand;
 SELECT flagscope.advance_rollout(:id) > 0 AS done;
@@ -125,7 +125,7 @@ SELECT flagscope.complete_rollout(:id) > 0 AS done;
 -- A completed rollout that another one has followed can no longer be rolled back: that would undo the other one too.
 -- Once the other one is rolled back, it can.
 SELECT flagscope.create_rollout('f', treatment => 'old', control => 'new', stages => ARRAY[50, 100]) AS next \gset
-SELECT flagscope.start_rollout(:next) > 0 AS done;
+SELECT flagscope.start_rollout(:next, override => true, reason => 'unguarded') > 0 AS done;
 SELECT flagscope.rollback_rollout(:id);
 SELECT status, stage, enabled, percent, serves FROM pg_temp.stand;
 SELECT flagscope.rollback_rollout(:next) > 0 AS done;
@@ -141,7 +141,7 @@ SELECT count(*) FROM flagscope.guardrail_status;
 DELETE FROM flagscope.rollout WHERE id = :id;
 SELECT count(*) FROM flagscope.rollout_stage WHERE rollout_id = :id;
 SELECT flagscope.create_rollout('f', treatment => 'new', control => 'old') AS id \gset
-SELECT flagscope.start_rollout(:id) > 0 AS done;
+SELECT flagscope.start_rollout(:id, override => true, reason => 'unguarded') > 0 AS done;
 SELECT state, alpha, n_treatment, evidence FROM flagscope.guardrail_status;
 SELECT percent FROM flagscope.rollout_stage WHERE rollout_id = :id ORDER BY ordinal;  -- the setting rollout.stages
 -- What is rolled out is fixed once it has started, and so is the flag's variant that it serves.

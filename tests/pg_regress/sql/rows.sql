@@ -141,7 +141,7 @@ INSERT INTO flagscope.rollout (flag, environment, treatment, control)
 VALUES ('f', 'production', 'on', 'off') RETURNING alpha, follow_up, status, id AS rollout \gset
 INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent) VALUES (:rollout, 1, 50) RETURNING min_duration \gset
 SELECT :'alpha' AS alpha, :'follow_up' AS follow_up, :'min_duration' AS min_duration;
-SELECT flagscope.start_rollout(:rollout, reason => 'test') > 0 AS started;
+SELECT flagscope.start_rollout(:rollout, reason => 'test', override => true) > 0 AS started;
 -- A rollout that runs gets no further stages, whoever adds them.
 SELECT regexp_replace(pg_temp.answer(format('INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent) '
     'VALUES (%s, 2, 100)', :rollout)),

@@ -29,9 +29,11 @@ SELECT flagscope.create_policy('p', '{"metric": "pool", "scope": "environment"}'
 SELECT flagscope.create_policy('p', '{"metric": "queries", "limit_value": 0.02, "variants": []}');
 -- Rows without any variant are told of when the guardrail is made; with the scope that fits there is nothing to tell.
 INSERT INTO flagscope.telemetry (ts, signal, name, value) VALUES (clock_timestamp(), 'metric', 'pool', 0.5);
+SET client_min_messages = notice;
 SELECT flagscope.create_guardrail('theme', 'pool', limit_value => 0.9) > 0 AS made;
 SELECT flagscope.create_guardrail('theme', 'pool', name => 'all', limit_value => 0.9,
     scope => 'environment') > 0 AS made;
+SET client_min_messages = warning;
 DELETE FROM flagscope.guardrail;
 DELETE FROM flagscope.telemetry;
 

@@ -32,7 +32,8 @@ SET LOCAL session_replication_role = origin;
 SELECT flagscope.create_flag('f'),
     flagscope.create_metric('errors', 'proportion', 'span', event => '{"is_error": true}'),
     flagscope.create_guardrail('f', 'errors');
-SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02') > 0 AS started;
+SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02',
+    override => true, reason => 'unguarded') > 0 AS started;
 INSERT INTO flagscope.telemetry (ts, signal, name, trace_id)
 VALUES ('2040-01-02', 'span', 'x', '00000000-0000-0000-0000-000000000001');
 SELECT decisions FROM flagscope.tick('2040-01-02 00:00:01');
@@ -75,7 +76,8 @@ FROM shipped s WHERE pg_temp.try(format('SELECT flagscope.set_setting(%L, %L)', 
 SELECT flagscope.create_flag('f'),
     flagscope.create_metric('errors', 'proportion', 'span', event => '{"is_error": true}'),
     flagscope.create_guardrail('f', 'errors');
-SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02') > 0 AS started;
+SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02',
+    override => true, reason => 'unguarded') > 0 AS started;
 CREATE FUNCTION pg_temp.bound(name text, upper boolean) RETURNS text LANGUAGE sql AS $$
     SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words = '{drop,detach}' OR d.name = 'message.link' THEN
             d.value::text
@@ -112,6 +114,6 @@ SELECT s, pg_temp.try(s) FROM unnest(ARRAY[
     $$SELECT flagscope.create_rollout('g', follow_up => '36500 days', cooldown => '36500 days',
         min_duration => '36500 days')$$,
     $$UPDATE flagscope.guardrail SET stale_after = '36500 days', grace = '36500 days'$$]) s;
-SELECT flagscope.start_rollout(r.id, at => '2040-01-02 00:03') > 0 AS started
+SELECT flagscope.start_rollout(r.id, at => '2040-01-02 00:03', override => true, reason => 'unguarded') > 0 AS started
 FROM flagscope.rollout r WHERE r.flag = 'g';
 SELECT guardrails IS NOT NULL AS ticked FROM flagscope.tick('2040-01-02 00:04');

@@ -83,6 +83,23 @@ SELECT pg_temp.begin('back', '{10, 50}') AS id \gset
 UPDATE flagscope.guardrail SET on_state = '{"silent": "rollback"}' WHERE flag = 'back';
 SELECT pg_temp.traffic('back', 102, 200), pg_temp.traffic('back', 202, 270, treatment => 0);
 SELECT action, to_status FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope';
+-- So it is with a control that stops: what goes on is compared with nothing.
+SELECT pg_temp.begin('control dies', '{10, 50}') AS id \gset
+SELECT pg_temp.traffic('control dies', 102, 200), pg_temp.traffic('control dies', 202, 248, control => 0);
+SELECT state FROM pg_temp.stand WHERE flag = 'control dies';
+SELECT pg_temp.traffic('control dies', 250, 270, control => 0);
+SELECT * FROM pg_temp.stand WHERE flag = 'control dies';
+SELECT action, to_status FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope';
+SELECT pg_temp.traffic('control dies', 272, 272);
+SELECT status, state FROM pg_temp.stand WHERE flag = 'control dies';
+-- With the stage: its gaps there are not known; two minutes are more than those of the treatment let expect.
+SELECT pg_temp.begin('with the stage', '{10, 50}') AS id \gset
+SELECT pg_temp.traffic('with the stage', 102, 200);
+SELECT flagscope.advance_rollout(:id, at => pg_temp.at(201)) > 0 AS advanced;
+SELECT pg_temp.traffic('with the stage', 202, 318, control => 0);
+SELECT state, reason FROM pg_temp.stand WHERE flag = 'with the stage';
+SELECT pg_temp.traffic('with the stage', 320, 326, control => 0);
+SELECT state, reason FROM pg_temp.stand WHERE flag = 'with the stage';
 -- Both arms silent are no dead treatment; at 0 % nobody waits for one.
 SELECT pg_temp.begin('both', '{10, 50}') AS id \gset
 SELECT pg_temp.traffic('both', 102, 200);
@@ -131,6 +148,20 @@ SELECT * FROM pg_temp.stand WHERE flag = 'after';
 SELECT pg_temp.traffic('after', 362, 380, treatment => 10, control => 0, errors => 6);
 SELECT status, default_variant FROM flagscope.rollout r JOIN flagscope.flag_state s USING (flag, environment)
 WHERE r.id = :id;
+
+-- A warning that is breached when everybody is served the treatment stays so; armed again it goes on against what the
+-- control was, and what it proved against the control is kept.
+SELECT pg_temp.begin('warned', '{50, 100}', 'errors', 'basket') AS id \gset
+UPDATE flagscope.guardrail SET action = 'warn' WHERE flag = 'warned';
+SELECT flagscope.set_setting('guardrail.rewarn_after', '"10 minutes"');
+SELECT pg_temp.traffic('warned', 102, 602, errors => 1);
+SELECT guardrail, percent, state, reason FROM pg_temp.stand WHERE flag = 'warned' ORDER BY guardrail;
+SELECT pg_temp.traffic('warned', 604, 760, errors => 1, control => 0);
+SELECT g.name, s.state, s.carries_on, s.rearmed, s.control_verdict ->> 'state' AS before,
+    s.limit_value IS NOT NULL AS known, s.reason
+FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+WHERE s.rollout_id = :id ORDER BY g.id;
+SELECT flagscope.set_setting('guardrail.rewarn_after', '"1 hour"');
 
 -- Nothing before, nothing to compare with: no_control, never ok; a person completes it. Back at a smaller share it is
 -- compared with the control again.

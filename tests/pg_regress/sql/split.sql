@@ -19,7 +19,7 @@ BEGIN
 END $$;
 SELECT flagscope.create_flag('f');
 SELECT flagscope.create_rollout('f', stages => '{10, 50, 100}', min_duration => '2 min') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00', override => true, reason => 'unguarded') > 0 AS started;
 -- Clients that learn of it 30 s late: nobody is treated, then 10 %.
 SELECT pg_temp.expose('f', '2040-01-02 12:00:00', 30, 0, 20);
 SELECT * FROM pg_temp.health('2040-01-02 12:00:30') WHERE rule = 'split';
@@ -56,7 +56,7 @@ SELECT told_at, mismatch FROM flagscope.rollout_health WHERE rule = 'split';
 -- Crossing: over when for as long as it took fewer cross than are tolerated.
 SELECT flagscope.create_flag('sticky');
 SELECT flagscope.create_rollout('sticky', stages => '{50, 100}', min_duration => '1 day') AS id \gset
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00') > 0 AS started;
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:00', override => true, reason => 'unguarded') > 0 AS started;
 CREATE FUNCTION pg_temp.back(at timestamptz, first integer, n integer) RETURNS void
 LANGUAGE sql AS $$
     INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags)

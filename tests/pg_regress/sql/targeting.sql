@@ -130,7 +130,8 @@ SELECT jsonb_pretty(flagscope.ofrep_evaluate_all('{"targetingKey": "ann", "plan"
 
 -- Why: the step, the rule's result, the bucket.
 SELECT flagscope.create_flag('ramp');
-SELECT flagscope.start_rollout(flagscope.create_rollout('ramp', stages => '{25,100}'));
+SELECT flagscope.start_rollout(flagscope.create_rollout('ramp', stages => '{25,100}'),
+    override => true, reason => 'unguarded');
 SELECT flagscope.create_flag('split');
 SELECT flagscope.set_targeting('split',
     '{"if": [{"var": "beta"}, {"fractional": [["on", 1], ["off", 3]]}]}') > 0 AS set;

@@ -155,6 +155,7 @@ WHERE g.test = 'threshold' AND d.evidence ->> 'state' = 'breached' ORDER BY 1, 2
 SELECT flagscope.confirm_time('2040-01-04 12:20');
 SELECT problems FROM flagscope.maintain('2040-01-04 12:20');
 -- Of what rollups by 10 seconds are gone there is nothing to tell, and it is said.
+SET client_min_messages = notice;
 SELECT count(*) FROM flagscope.backtest('looks', '{"metric": "depth", "limit_value": 100}', since => '2040-01-02',
     until => '2040-01-03') b;
 

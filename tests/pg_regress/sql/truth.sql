@@ -18,7 +18,7 @@ BEGIN
         action => CASE WHEN state = 'breached' AND wanted NOT IN ('wait', 'ignore') THEN wanted
             ELSE 'rollback' END::flagscope.action,
         on_state => CASE WHEN state IN ('ok', 'breached') THEN '{}' ELSE jsonb_build_object(state, wanted) END);
-    PERFORM flagscope.start_rollout(rollout, at => at);
+    PERFORM flagscope.start_rollout(rollout, at => at, override => true, reason => 'unguarded');
     FOR i IN 2 .. stage LOOP
         PERFORM flagscope.advance_rollout(rollout, at => at);
     END LOOP;
