@@ -1,6 +1,6 @@
 //! SQL face of `core::planner`; where its numbers come from stands in `sql/api/plan.sql`.
 
-use flagscope_core::planner::{Against, Forecast, Measure, Question, Seen, Stage, Watched, forecast};
+use flagscope_core::planner::{Against, Forecast, Measure, Question, Seen, Stage, Watched, forecast, gated};
 use flagscope_core::sketch::Histogram;
 use flagscope_core::stats::exceedance::MIX4;
 use flagscope_core::stats::margin::Margin;
@@ -10,6 +10,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use serde::Deserialize;
 
+use crate::argument::known;
 use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::value::Stored;
@@ -80,6 +81,25 @@ fn forecast_ramp(
     Ok(TableIterator::new(rows))
 }
 
+/// How long stages last that wait for power; documented in `sql/api/plan.sql`.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
+fn gated_seconds(
+    request: Option<Document>,
+    values: Option<Stored<Histogram>>,
+    longest: Option<Vec<Option<f64>>>,
+    effect: Option<f64>,
+) -> Result<Option<Vec<f64>>, ErrorReport> {
+    let Some(request) = request else { return Ok(None) };
+    let request = request.0.and_then(read).report()?;
+    let longest = known(longest.unwrap_or_default()).report()?;
+    let ramp = request.ramp();
+    let effect = effect.filter(|effect| *effect > 1.0);
+    let Some(effect) = effect else { return Ok(Some(ramp.iter().map(|stage| stage.seconds).collect())) };
+    // What cannot be planned says so when it is played.
+    let gated = request.watched(values.map(|values| values.0)).and_then(|w| gated(&w, &ramp, &longest, effect));
+    Ok(gated.ok().map(|ramp| ramp.iter().map(|stage| stage.seconds).collect()))
+}
+
 type Row = (i32, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<String>);
 
 fn read(json: serde_json::Value) -> CoreResult<Request> {
@@ -97,8 +117,7 @@ impl Request {
 
     fn forecast(self, values: Option<Histogram>, question: &Question) -> CoreResult<Vec<Row>> {
         let watched = self.watched(values)?;
-        let ramp: Vec<_> =
-            self.stages.iter().map(|s| Stage { share: s.percent / 100.0, seconds: s.seconds }).collect();
+        let ramp = self.ramp();
         let Forecast { stages, found_after, slips, safe_after } = forecast(&watched, &ramp, question)?;
         let sum = |rows: fn(&Seen) -> f64| Some(stages.iter().map(rows).sum::<f64>());
         let last = ramp.iter().rposition(|stage| stage.share < 1.0 || watched.is_alone());
@@ -109,6 +128,10 @@ impl Request {
             (stage, Some(s.rows_treatment), Some(s.rows_control), s.smallest, Some(s.found), None, None, None)
         });
         Ok(std::iter::once(whole).chain(each).collect())
+    }
+
+    fn ramp(&self) -> Vec<Stage> {
+        self.stages.iter().map(|s| Stage { share: s.percent / 100.0, seconds: s.seconds }).collect()
     }
 
     fn watched(&self, values: Option<Histogram>) -> CoreResult<Watched> {

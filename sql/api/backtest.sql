@@ -2,7 +2,8 @@
 
 CREATE TYPE _flagscope.history AS (
     era bigint, ordinal bigint, at timestamptz, is_weighed boolean, t _flagscope.stratum, c _flagscope.stratum,
-    events_treatment bigint[], events_control bigint[], centre float8, bound float8, begins_copy boolean, value float8,
+    events_treatment bigint[], events_control bigint[], centre float8, bound float8, begins_copy boolean,
+    safe_increment float8[], value float8,
     reference _flagscope.stratum, window_state _flagscope.stratum, alpha float8, margin float8, limit_value float8,
     alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, was_alone boolean,
     carries_on boolean
@@ -24,7 +25,8 @@ AS $$
         -- Its own history is compared as it was; another rule at what it proposes.
         CASE WHEN g.id = live.id AND coalesce(g.margin = k.margin, true)
             AND coalesce(g.limit_value = k.limit_value, true) THEN e.bound END,
-        e.begins_copy, e.value, NULL::_flagscope.stratum, NULL::_flagscope.stratum, k.alpha,
+        e.begins_copy, CASE WHEN g.id = live.id THEN e.safe_increment END, e.value, NULL::_flagscope.stratum,
+        NULL::_flagscope.stratum, k.alpha,
         CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, _flagscope.margin(g)) END,
         CASE WHEN g.test <> 'anomaly' THEN coalesce(g.limit_value, k.limit_value) END, k.alarm_score, e.at,
         ROW(g.id, '', e.at, e.n_treatment, 0, NULL, NULL, NULL, e.value)::_flagscope.anomaly_point, e.percent = 100,
@@ -77,7 +79,7 @@ AS $$
     )
     -- Each stratum is one of a tick at the end of its bucket, which sees the rollups up to there.
     SELECT 0, row_number() OVER (ORDER BY s.bucket), s.at, false, s.t, s.c, NULL::bigint[], NULL::bigint[],
-        NULL::float8, NULL::float8, NULL::boolean, NULL::float8,
+        NULL::float8, NULL::float8, NULL::boolean, NULL::float8[], NULL::float8,
         CASE WHEN g.comparison = 'control' AND s.n_control > 0 AND _flagscope.looks_back(m.kind::text) THEN
             _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
                 s.bucket - _flagscope.setting_interval('guardrail.reference_window'), s.bucket) END,
@@ -122,7 +124,8 @@ AS $$
     )
     SELECT 0, row_number() OVER (ORDER BY p.at), p.at + s.width, false,
         _flagscope.counted_stratum(p.n, NULL::flagscope.moments, p.at), NULL::_flagscope.stratum, NULL::bigint[],
-        NULL::bigint[], NULL::float8, NULL::float8, NULL::boolean, NULL::float8, NULL::_flagscope.stratum,
+        NULL::bigint[], NULL::float8, NULL::float8, NULL::boolean, NULL::float8[],
+        NULL::float8, NULL::_flagscope.stratum,
         NULL::_flagscope.stratum, NULL::float8, NULL::float8, NULL::float8,
         s.line, p.at,
         ROW(g.id, i.variant, p.at, p.n, p.events, p.value, p.x, w.usual, w.score)::_flagscope.anomaly_point,
@@ -207,7 +210,8 @@ DECLARE
             NULL::text AS unloaded, s.id AS stage_id, s.at AS stage_started_at, s.min_sample AS stage_sample,
             false AS is_alone, (coalesce(s.percent, 50) / 100)::float8 AS share, false AS treatment_came,
             false AS control_came, h.t, h.c,
-            h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy,
+            h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy, h.safe_increment,
+            (r).alpha AS safe_alpha,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
             h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
             NULL::timestamptz AS first_point, h.seen

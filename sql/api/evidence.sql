@@ -128,7 +128,9 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     UPDATE flagscope.guardrail_status x SET state = 'not_enough', state_since = at, reason = why,
         evidence_id = nextval('_flagscope.evidence_seq'), last_stratum = 0, evidence = '{}', copied_at = NULL,
-        alpha = renew.alpha, log_e = 0, max_log_e = 0, n_treatment = 0, n_control = 0, events_treatment = '{}',
+        alpha = renew.alpha, log_e = 0, max_log_e = 0,
+        safe_margin = NULL, safe_evidence = '{}', safe_log_e = 0, information = '{}',
+        n_treatment = 0, n_control = 0, events_treatment = '{}',
         events_control = '{}', looks = '{}', looked_at = NULL, point = NULL, since = at, breached_at = NULL,
         rearmed = false, joint = NULL, waiting_treatment = NULL, waiting_control = NULL, waiting_since = NULL
     WHERE x.guardrail_id = s.guardrail_id AND x.rollout_id = s.rollout_id;

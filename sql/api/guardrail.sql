@@ -73,7 +73,7 @@ AS $$
         -- Shadow rules own no alpha and warnings reuse theirs: restart the evidence when they begin to act.
         OR ((was.shadow OR was.action = 'warn') AND NOT (now_is.shadow OR now_is.action = 'warn'))
     FROM (SELECT '{enabled,shadow,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,'
-        'name,version,min_sample}'::text[]) x(only_acts);
+        'name,version,min_sample,advance_when,safe_margin,detectable}'::text[]) x(only_acts);
 $$;
 COMMENT ON FUNCTION _flagscope.measures_anew(flagscope.guardrail, flagscope.guardrail) IS
     'does a changed rule measure something else, so that earlier evidence does not apply';
@@ -87,7 +87,7 @@ AS $$
         margin_absolute = now_is.margin_absolute, limit_value = now_is.limit_value
     FROM flagscope.rollout r, flagscope.metric_definition m, LATERAL (SELECT _flagscope.margin(now_is) AS margin,
         '{enabled,action,on_state,priority,grace,stale_after,breaches,of_looks,policy_id,description,name,version,'
-        'min_sample,margin,margin_absolute,limit_value}'::text[] AS kept) x
+        'min_sample,margin,margin_absolute,limit_value,advance_when,safe_margin,detectable}'::text[] AS kept) x
     WHERE s.guardrail_id = was.id AND r.id = s.rollout_id AND m.name = was.metric
         AND (r.status IN ('draft', 'running', 'paused', 'held') OR r.follow_up_until IS NOT NULL)
         AND was.test = 'sequential' AND was.comparison <> 'baseline' AND NOT s.carries_on
@@ -173,7 +173,8 @@ CREATE FUNCTION flagscope.create_guardrail(
     weight float8 DEFAULT 1, shadow boolean DEFAULT false, description text DEFAULT '', on_state jsonb DEFAULT '{}',
     priority integer DEFAULT 0, breaches integer DEFAULT 1, of_looks integer DEFAULT NULL, grace interval DEFAULT NULL,
     stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1,
-    scope flagscope.guardrail_scope DEFAULT 'flag', variants text[] DEFAULT NULL
+    scope flagscope.guardrail_scope DEFAULT 'flag', variants text[] DEFAULT NULL, advance_when text DEFAULT NULL,
+    safe_margin float8 DEFAULT NULL, detectable float8 DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,7 +193,7 @@ BEGIN
     PERFORM _flagscope.check_rollout_variants(flag, env, '{}'::text[]), _flagscope.require_metric(metric);
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace,
-        stale_after, design_effect, margin_absolute, scope, variants)
+        stale_after, design_effect, margin_absolute, scope, variants, advance_when, safe_margin, detectable)
     VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env,
         create_guardrail.metric, compared, coalesce(create_guardrail.test, _flagscope.default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
@@ -200,7 +201,8 @@ BEGIN
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
         coalesce(create_guardrail.of_looks, create_guardrail.breaches), create_guardrail.grace,
         create_guardrail.stale_after, create_guardrail.design_effect, create_guardrail.margin_absolute,
-        create_guardrail.scope, create_guardrail.variants)
+        create_guardrail.scope, create_guardrail.variants, create_guardrail.advance_when, create_guardrail.safe_margin,
+        create_guardrail.detectable)
     RETURNING id INTO new_id;
     PERFORM _flagscope.tell_scope(g) FROM flagscope.guardrail g WHERE g.id = new_id;
     RETURN new_id;
@@ -215,5 +217,5 @@ WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, text, flagscope.comparison, float8, float8, float8,
     float8, flagscope.action, flagscope.guardrail_test, bigint, interval, float8, boolean, text, jsonb, integer,
-    integer, integer, interval, interval, float8, flagscope.guardrail_scope, text[]) IS
+    integer, integer, interval, interval, float8, flagscope.guardrail_scope, text[], text, float8, float8) IS
     'adds a rule on a metric of a flag: against the control, or with limit_value against a limit; returns its id';

@@ -3,7 +3,7 @@
 
 CREATE TYPE _flagscope.tick_setting AS (
     min_sample bigint, time_window interval, reference_window interval, pairing interval, copy_after interval,
-    grace interval, stale_after interval, retry_after interval, baseline_window interval
+    grace interval, stale_after interval, retry_after interval, baseline_window interval, safe_margin float8
 );
 COMMENT ON TYPE _flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
@@ -15,7 +15,8 @@ AS $$
         _flagscope.setting_interval('guardrail.pairing'),
         _flagscope.setting_interval('guardrail.copy_after'), _flagscope.setting_interval('guardrail.grace'),
         _flagscope.setting_interval('guardrail.stale_after'), _flagscope.setting_interval('guardrail.retry_after'),
-        _flagscope.setting_interval('guardrail.baseline_window'))::_flagscope.tick_setting;
+        _flagscope.setting_interval('guardrail.baseline_window'),
+        _flagscope.setting_number('guardrail.safe_margin'))::_flagscope.tick_setting;
 $$;
 COMMENT ON FUNCTION _flagscope.tick_setting() IS
     'the settings, read once a tick and not once a guardrail (measured over 1,000 guardrails: 150 ms of a tick)';
@@ -56,7 +57,7 @@ DECLARE
     guardrails CURSOR FOR
         SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st,
             CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, d.t, d.c, g.flag,
-            g.environment, g.metric, r.treatment, r.control, r.stage_started_at, s.is_alone,
+            g.environment, g.metric, r.treatment, r.control, r.alpha AS safe_alpha, r.stage_started_at, s.is_alone,
             (s.percent / 100)::float8 AS share, s.percent, s.min_sample AS stage_sample,
             -- What came tells that an arm is alive, also while it waits for its other half.
             coalesce((own.t).n > 0, false) AS treatment_came, coalesce(c.n > 0, false) AS control_came,
@@ -186,11 +187,13 @@ BEGIN
     ), noted AS (
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version,
             percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre, bound,
-            moments_treatment, moments_control, increment, begins_copy, log_e, value, watermark)
+            moments_treatment, moments_control, increment, safe_increment, begins_copy, log_e, value,
+            watermark)
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
             x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.bound,
-            x.moments_treatment, x.moments_control, x.increment, x.begins_copy, x.log_e, x.value,
+            x.moments_treatment, x.moments_control, x.increment, x.safe_increment, x.begins_copy,
+            x.log_e, x.value,
             x.weighed_watermark
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
         WHERE x.is_judged ORDER BY x.rollout_id, x.guardrail_id
@@ -198,7 +201,9 @@ BEGIN
         UPDATE flagscope.guardrail_status s SET state = x.state::flagscope.data_state, state_since = x.state_since,
             reason = x.reason, last_stratum = x.last_stratum, limit_value = x.limit_value, looks = x.looks,
             looked_at = x.looked_at, point = x.point, evidence = x.evidence,
-            copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e, thresholds = x.thresholds,
+            copied_at = x.copied_at, log_e = x.log_e, max_log_e = x.max_log_e,
+            safe_margin = x.safe_margin, safe_evidence = x.safe_evidence, safe_log_e = x.safe_log_e,
+            information = x.information, thresholds = x.thresholds,
             centre = x.centre, past = x.past, waiting_treatment = x.waiting_treatment,
             waiting_control = x.waiting_control,
             waiting_since = x.waiting_since, n_treatment = x.n_treatment, n_control = x.n_control,

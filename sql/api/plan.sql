@@ -19,7 +19,8 @@ COMMENT ON COLUMN flagscope.rollout_plan.guardrail IS 'name of the guardrail; NU
 COMMENT ON COLUMN flagscope.rollout_plan.stage IS 'ordinal of the stage; NULL: the whole ramp';
 COMMENT ON COLUMN flagscope.rollout_plan.percent IS 'share that the stage serves';
 COMMENT ON COLUMN flagscope.rollout_plan.lasts IS
-    'how long it lasts: its minimum, or until both arms have their samples (the treatment, where there is no control)';
+    'how long it lasts: its minimum, until both arms have their samples (the treatment, where there is no control), and '
+    'until guardrail.detectable would have been found (at most its max_duration)';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_treatment IS 'rows of the treatment that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_control IS 'rows of the control that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.smallest_effect IS
@@ -40,17 +41,12 @@ COMMENT ON FUNCTION _flagscope.forecast_ramp(jsonb, flagscope.histogram, boolean
     'smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp; raises: '
     'what cannot be planned is an error, false: it is the problem of stage 0';
 
+COMMENT ON FUNCTION _flagscope.gated_seconds(jsonb, flagscope.histogram, float8[], float8) IS
+    'how many seconds each stage of a request of forecast_ramp() lasts that waits until an effect would have been '
+    'found with 80 %, at most so many each; effect 0: as asked; NULL: it cannot be planned';
+
 COMMENT ON FUNCTION _flagscope.worse(float8, text, text, float8, float8) IS
     'a value of a kind of metric worsened by a margin: value, kind, harm, margin, margin_absolute (which goes first)';
-
-CREATE FUNCTION _flagscope.seconds_words(seconds float8) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN seconds < 120 THEN round(seconds) || ' s'
-    WHEN seconds < 7200 THEN round(seconds / 60) || ' min'
-    WHEN seconds < 172800 THEN round((seconds / 3600)::numeric, 1) || ' h'
-    ELSE round((seconds / 86400)::numeric, 1) || ' days' END;
-COMMENT ON FUNCTION _flagscope.seconds_words(float8) IS 'a time span, rounded for people';
 
 CREATE FUNCTION _flagscope.times_words(effect float8) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -79,6 +75,15 @@ RETURN CASE
     ELSE 'finds ' || coalesce(_flagscope.times_words(smallest) || ' and worse', 'no effect below 100 times') END;
 COMMENT ON FUNCTION _flagscope.stage_words(jsonb, numeric, float8) IS 'what a stage will find, in words';
 
+CREATE FUNCTION _flagscope.with_stages(rule jsonb, percents numeric[], seconds float8[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT rule || jsonb_build_object('stages', (
+        SELECT jsonb_agg(jsonb_build_object('percent', p, 'seconds', s) ORDER BY i)
+        FROM unnest(percents, seconds) WITH ORDINALITY x(p, s, i)));
+$$;
+COMMENT ON FUNCTION _flagscope.with_stages(jsonb, numeric[], float8[]) IS 'a rule as forecast_ramp() wants it';
+
 CREATE FUNCTION _flagscope.plan_of_numbers(rule jsonb, percents numeric[], seconds float8[], past flagscope.histogram,
     searches boolean, raises boolean)
 RETURNS SETOF flagscope.rollout_plan
@@ -93,9 +98,7 @@ AS $$
             WHEN f.stage = 0 THEN _flagscope.plan_words(rule, f.found, f.found_after, f.safe_after, searches)
             ELSE _flagscope.stage_words(rule, percents[f.stage], f.smallest_effect) END
     FROM _flagscope.forecast_ramp(
-        rule || jsonb_build_object('stages', (
-            SELECT jsonb_agg(jsonb_build_object('percent', p, 'seconds', s) ORDER BY i)
-            FROM unnest(percents, seconds) WITH ORDINALITY x(p, s, i))), past, searches, raises) f
+        _flagscope.with_stages(rule, percents, seconds), past, searches, raises) f
     ORDER BY f.stage = 0, f.stage;
 $$;
 COMMENT ON FUNCTION _flagscope.plan_of_numbers(jsonb, numeric[], float8[], flagscope.histogram, boolean, boolean) IS
@@ -127,6 +130,7 @@ DECLARE
     lasts float8 := extract(epoch FROM coalesce(min_duration, _flagscope.setting_interval('rollout.min_duration')));
     wanted float8 := coalesce(min_sample, _flagscope.setting_number('guardrail.min_sample'));
     seconds float8[];
+    rule jsonb;
 BEGIN
     PERFORM _flagscope.check_stages(percents);
     IF kind NOT IN ('proportion', 'rate', 'mean') OR (kind = 'mean') <> (cap IS NOT NULL) THEN
@@ -146,13 +150,17 @@ BEGIN
     seconds := ARRAY(SELECT CASE WHEN requests_per_second > 0
         THEN greatest(lasts, 1, wanted / (requests_per_second * _flagscope.thinner_share(p, true))) ELSE 1 END
         FROM unnest(percents) WITH ORDINALITY x(p, i) ORDER BY i);
-    RETURN QUERY SELECT * FROM _flagscope.plan_of_numbers(jsonb_build_object('kind', kind, 'harm', harm,
+    rule := jsonb_build_object('kind', kind, 'harm', harm,
             'margin', coalesce(margin, _flagscope.setting_number('guardrail.margin.' || kind)), 'design_effect', 1,
             'alpha', coalesce(alpha, _flagscope.setting_number('rollout.alpha'))
                 * (1 - _flagscope.setting_number('rollout.alpha_reserve')),
             'rows_per_second', requests_per_second, 'baseline', baseline, 'deviation', deviation, 'cap', cap,
             'effect', effect, 'safe_margin', safe_margin,
-            'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
+            'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after')));
+    seconds := coalesce(_flagscope.gated_seconds(_flagscope.with_stages(rule, percents, seconds),
+        NULL::flagscope.histogram, array_fill(lasts * _flagscope.setting_number('rollout.patience'),
+            ARRAY[cardinality(percents)]), _flagscope.setting_number('guardrail.detectable')), seconds);
+    RETURN QUERY SELECT * FROM _flagscope.plan_of_numbers(rule,
         percents, seconds, NULL::flagscope.histogram, true, true);
 END $$;
 COMMENT ON FUNCTION flagscope.plan_rollout(numeric[], float8, float8, float8, float8, flagscope.metric_kind,
@@ -222,7 +230,8 @@ AS $$
                 ELSE g.limit_value END,
             'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect', g.design_effect,
             'rows_per_second', x.rows_per_second, 'baseline', x.baseline, 'deviation', p.deviation, 'cap', m.cap,
-            'effect', effect, 'safe_margin', safe_margin,
+            'effect', effect, 'safe_margin', safe_margin, 'detectable', CASE coalesce(g.advance_when, 'power')
+                WHEN 'power' THEN coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')) ELSE 0 END,
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
         p.histogram, coalesce(g.min_sample, _flagscope.setting_number('guardrail.min_sample')),
         _flagscope.not_planned(g, m, x.rows_per_second, x.baseline, p.histogram)
@@ -238,14 +247,15 @@ COMMENT ON FUNCTION _flagscope.planned(flagscope.rollout, timestamptz, float8, f
     'from given numbers; a note where one cannot be planned';
 
 CREATE FUNCTION _flagscope.plan(r flagscope.rollout, percents numeric[], seconds float8[], samples float8[],
-    at timestamptz, effect float8, safe_margin float8, requests_per_second float8, baseline float8, searches boolean)
+    longest float8[], at timestamptz, effect float8, safe_margin float8, requests_per_second float8, baseline float8,
+    searches boolean)
 RETURNS SETOF flagscope.rollout_plan
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH planned AS MATERIALIZED (
         SELECT x.*, row_number() OVER () AS nr
         FROM _flagscope.planned(r, at, effect, safe_margin, requests_per_second, baseline) x
-    ), lasts AS (
+    ), sampled AS MATERIALIZED (
         -- A stage waits for the guardrail with the fewest rows, against the control for those of the thinner arm.
         SELECT array_agg(greatest(s.seconds, w.seconds, 1) ORDER BY s.i) AS seconds
         FROM unnest(percents, seconds, samples) WITH ORDINALITY s(percent, seconds, sample, i),
@@ -253,6 +263,14 @@ AS $$
                 FROM (SELECT x.sample, nullif((x.rule ->> 'rows_per_second')::float8, 0) AS rps,
                         _flagscope.thinner_share(s.percent, x.rule ->> 'limit_value' IS NULL) AS share FROM planned x
                     WHERE x.note IS NULL) p) w
+    ), gated AS MATERIALIZED (
+        SELECT _flagscope.gated_seconds(_flagscope.with_stages(p.rule, percents, t.seconds), p.histogram,
+            longest, (p.rule ->> 'detectable')::float8) AS seconds
+        FROM planned p, sampled t WHERE p.note IS NULL
+    ), lasts AS MATERIALIZED (
+        -- And for the one that sees the least.
+        SELECT array_agg(greatest(b.seconds, (SELECT max(x.seconds[b.i]) FROM gated x)) ORDER BY b.i) AS seconds
+        FROM sampled t, unnest(t.seconds) WITH ORDINALITY b(seconds, i)
     )
     SELECT p.guardrail, f.stage, f.percent, f.lasts, f.rows_treatment, f.rows_control, f.smallest_effect, f.found,
         f.found_after, f.safe_after, coalesce(p.note, f.words)
@@ -262,9 +280,10 @@ AS $$
         WHERE p.note IS NULL) f ON true
     ORDER BY p.nr, f.stage NULLS LAST;
 $$;
-COMMENT ON FUNCTION _flagscope.plan(flagscope.rollout, numeric[], float8[], float8[], timestamptz, float8, float8,
-    float8, float8, boolean) IS
-    'the plan of a rollout (one that is not stored, too) for stages with these percents, seconds and samples';
+COMMENT ON FUNCTION _flagscope.plan(flagscope.rollout, numeric[], float8[], float8[], float8[], timestamptz, float8,
+    float8, float8, float8, boolean) IS
+    'the plan of a rollout (one that is not stored, too) for stages with these percents, seconds, samples and longest '
+    'waits for power';
 
 CREATE FUNCTION flagscope.plan_rollout(flag text, environment text DEFAULT NULL, effect float8 DEFAULT 1.5,
     safe_margin float8 DEFAULT 0.2, requests_per_second float8 DEFAULT NULL, baseline float8 DEFAULT NULL,
@@ -278,6 +297,7 @@ DECLARE
     percents numeric[];
     seconds float8[];
     samples float8[];
+    longest float8[];
 BEGIN
     PERFORM _flagscope.require_flag(flag), _flagscope.finite('a plan', at);
     IF NOT (requests_per_second > 0 AND requests_per_second < 'Infinity') THEN
@@ -300,8 +320,11 @@ BEGIN
     PERFORM _flagscope.check_stages(percents);
     SELECT array_agg(extract(epoch FROM coalesce(plan_rollout.min_duration, s.min_duration,
             _flagscope.setting_interval('rollout.min_duration'))) ORDER BY x.i),
-        array_agg(coalesce(s.min_sample, 0) ORDER BY x.i)
-    INTO seconds, samples
+        array_agg(coalesce(s.min_sample, 0) ORDER BY x.i),
+        array_agg(CASE coalesce(s.advance_when, 'power') WHEN 'power' THEN extract(epoch FROM coalesce(s.max_duration,
+            _flagscope.setting_number('rollout.patience') * coalesce(plan_rollout.min_duration, s.min_duration,
+                _flagscope.setting_interval('rollout.min_duration')))) ELSE 0 END ORDER BY x.i)
+    INTO seconds, samples, longest
     FROM unnest(percents) WITH ORDINALITY x(percent, i)
         LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = x.i AND stages IS NULL;
     IF NOT EXISTS (SELECT FROM flagscope.guardrail g
@@ -311,7 +334,7 @@ BEGIN
             HINT = 'Create one with flagscope.create_guardrail(flag, metric); or plan with numbers: '
                 'plan_rollout(stages => ''{1, 10, 50, 100}'', requests_per_second => 20, baseline => 0.01).';
     END IF;
-    RETURN QUERY SELECT * FROM _flagscope.plan(r, percents, seconds, samples, at, effect, safe_margin,
+    RETURN QUERY SELECT * FROM _flagscope.plan(r, percents, seconds, samples, longest, at, effect, safe_margin,
         requests_per_second, baseline, true);
 END $$;
 COMMENT ON FUNCTION flagscope.plan_rollout(text, text, float8, float8, float8, float8, numeric[], interval,

@@ -4,7 +4,7 @@ CREATE FUNCTION _flagscope.rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '{name,metric,comparison,test,quantile,margin,margin_absolute,limit_value,action,on_state,priority,weight,'
     'min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect,scope,'
-    'variants}'::text[];
+    'variants,advance_when,safe_margin,detectable}'::text[];
 COMMENT ON FUNCTION _flagscope.rule_keys() IS 'columns of guardrail that a rule as JSON may have';
 
 CREATE FUNCTION _flagscope.proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
@@ -51,6 +51,14 @@ BEGIN
         WHEN g.margin IS NOT NULL AND g.comparison = 'absolute' THEN format('a limit has no margin, got "%s"', g.margin)
         WHEN NOT (g.design_effect >= 1 AND g.design_effect < 'Infinity') THEN
             format('design_effect must be at least 1, got "%s"', g.design_effect)
+        WHEN NOT (g.advance_when IN ('clear', 'power', 'safe')) THEN
+            format('advance_when must be "clear", "power" or "safe", got "%s"', left(g.advance_when, 100))
+        WHEN g.safe_margin IS NOT NULL AND g.advance_when IS DISTINCT FROM 'safe' THEN
+            format('safe_margin "%s" needs advance_when "safe"', g.safe_margin)
+        WHEN NOT (g.safe_margin > 0 AND g.safe_margin <= 1) THEN
+            format('safe_margin must be a share above 0 and at most 1 (5 %% is 0.05), got "%s"', g.safe_margin)
+        WHEN NOT (g.detectable = 0 OR (g.detectable > 1 AND g.detectable <= 100)) THEN
+            format('detectable must be above 1 and at most 100, or 0, got "%s"', g.detectable)
         WHEN NOT (g.quantile > 0 AND g.quantile < 1) THEN
             format('quantile must be between 0 and 1 (the 95th percentile is 0.95), got "%s"', g.quantile)
         ELSE _flagscope.scope_problem(g) END);
@@ -112,15 +120,18 @@ BEGIN
     -- A guardrail of that name that was created for the flag itself takes precedence.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin,
         limit_value, action, on_state, priority, weight, min_sample, time_window, breaches, of_looks, grace,
-        stale_after, shadow, description, design_effect, margin_absolute, scope, variants, policy_id)
+        stale_after, shadow, description, design_effect, margin_absolute, scope, variants, advance_when, safe_margin,
+        detectable, policy_id)
     VALUES (g.name, g.flag, g.environment, g.metric, g.comparison, g.test, g.quantile, g.margin, g.limit_value,
         g.action, g.on_state, g.priority, g.weight, g.min_sample, g.time_window, g.breaches, g.of_looks, g.grace,
-        g.stale_after, g.shadow, g.description, g.design_effect, g.margin_absolute, g.scope, g.variants, p.id)
+        g.stale_after, g.shadow, g.description, g.design_effect, g.margin_absolute, g.scope, g.variants,
+        g.advance_when, g.safe_margin, g.detectable, p.id)
     ON CONFLICT (flag, environment, name)
         DO UPDATE SET metric = g.metric, comparison = g.comparison, test = g.test, quantile = g.quantile,
         margin = g.margin, limit_value = g.limit_value, action = g.action, on_state = g.on_state, priority = g.priority,
         weight = g.weight, min_sample = g.min_sample, time_window = g.time_window, breaches = g.breaches,
         of_looks = g.of_looks, grace = g.grace, stale_after = g.stale_after, shadow = g.shadow,
+        advance_when = g.advance_when, safe_margin = g.safe_margin, detectable = g.detectable,
         description = g.description, design_effect = g.design_effect,
         margin_absolute = g.margin_absolute, scope = g.scope, variants = g.variants, enabled = true
     WHERE x.policy_id = p.id;

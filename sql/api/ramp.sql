@@ -34,6 +34,13 @@ BEGIN ATOMIC
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'max_log_e', s.max_log_e,
             'line', ln(1 / s.alpha), 'alpha', s.alpha, 'alpha_left', r.alpha_left,
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
+    || CASE WHEN g.test = 'sequential' AND s.information <> '{}' THEN coalesce((
+            SELECT jsonb_strip_nulls(jsonb_build_object('smallest_effect', p.smallest, 'safe_margin', s.safe_margin,
+                'safe_log_e', s.safe_log_e, 'safe_line', -ln(r.alpha),
+                'refuted_margin', CASE WHEN s.safe_log_e >= -ln(r.alpha) AND g.comparison = 'control'
+                    AND NOT s.carries_on THEN s.safe_margin END))
+            FROM _flagscope.sees(m.kind::text, m.harm::text, g.quantile, s.alpha, s.margin, s.margin_absolute,
+                s.limit_value, s.centre, s.information, 1.5::float8) p), '{}') ELSE '{}' END
     || CASE WHEN s.joint IS NOT NULL THEN jsonb_build_object('joint', s.joint) ELSE '{}' END
     || CASE g.test
         WHEN 'anomaly' THEN
@@ -206,6 +213,7 @@ BEGIN ATOMIC
         WHEN at < r.stage_started_at + s.min_duration THEN
             format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
         WHEN old.words IS NOT NULL THEN format('%s: waits for fresh data: %s', old.name, old.words)
+        WHEN unsure.words IS NOT NULL THEN unsure.words
         WHEN s.approval_needed AND s.approved_at IS NULL THEN
             format('stage %s waits for approve_stage(%s)', r.stage, r.id)
         WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage demands'
@@ -238,7 +246,12 @@ BEGIN ATOMIC
         WHERE r.status = 'running' AND g.flag = r.flag AND g.environment = r.environment AND g.enabled AND NOT g.shadow
             AND st.state = 'ok' AND coalesce(g.on_state ->> 'stale', 'wait') <> 'ignore' AND f.words IS NOT NULL
         ORDER BY g.priority DESC, g.id LIMIT 1
-    ) old ON true;
+    ) old ON true
+    LEFT JOIN LATERAL (
+        -- Asked last, and only of what could go on.
+        SELECT CASE WHEN r.status = 'running' AND waiting.name IS NULL AND at >= r.stage_started_at + s.min_duration
+            THEN _flagscope.unsure(r, at) END AS words
+    ) unsure ON true;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, as text; NULL: every gate is clear, and the next tick advances it';
@@ -321,7 +334,8 @@ DECLARE
 BEGIN
     IF decided = 0 AND r.status = 'running' AND flagscope.ramp_gate(r.id, at) IS NULL THEN
         PERFORM _flagscope.decide(r.id, 'advance'::flagscope.action, 'flagscope',
-            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(_flagscope.percent(r.id, r.stage))),
+            format('every gate of stage %s (%s %%) is clear', r.stage, trim_scale(_flagscope.percent(r.id, r.stage)))
+                || coalesce('; ' || _flagscope.sure(r, at), ''),
             at, NULL::bigint, false, '{}'::jsonb);
         RETURN 1;
     ELSIF decided = 0 AND r.status = 'held' AND _flagscope.may_resume(r, at) THEN

@@ -137,7 +137,7 @@ CREATE FUNCTION flagscope.create_rollout(
     stages numeric[] DEFAULT NULL, min_duration interval DEFAULT NULL, min_sample bigint DEFAULT 0,
     approval boolean DEFAULT false, approval_stages integer[] DEFAULT '{}', alpha float8 DEFAULT NULL,
     exclusion_group text DEFAULT NULL, follow_up interval DEFAULT NULL, cooldown interval DEFAULT NULL,
-    holdback numeric DEFAULT NULL
+    max_duration interval DEFAULT NULL, advance_when text DEFAULT 'power', holdback numeric DEFAULT NULL
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -163,13 +163,15 @@ BEGIN
             coalesce(create_rollout.alpha, _flagscope.setting_number('rollout.alpha')), create_rollout.exclusion_group,
             follows, create_rollout.cooldown, create_rollout.holdback)
     RETURNING id INTO new_id;
-    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
+    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, max_duration, min_sample,
+        advance_when, approval_needed)
     SELECT new_id, s.ordinal, s.percent,
-        coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration'))
-            + CASE WHEN create_rollout.holdback IS NOT NULL AND s.ordinal = cardinality(steps) THEN follows
-                ELSE interval '0' END,
-        create_rollout.min_sample, create_rollout.approval OR s.ordinal = ANY (create_rollout.approval_stages)
-    FROM unnest(steps) WITH ORDINALITY s(percent, ordinal);
+        coalesce(create_rollout.min_duration, _flagscope.setting_interval('rollout.min_duration')) + x.longer,
+        create_rollout.max_duration + x.longer, create_rollout.min_sample, create_rollout.advance_when,
+        create_rollout.approval OR s.ordinal = ANY (create_rollout.approval_stages)
+    FROM unnest(steps) WITH ORDINALITY s(percent, ordinal) CROSS JOIN LATERAL (SELECT CASE
+            WHEN create_rollout.holdback IS NOT NULL AND s.ordinal = cardinality(steps) THEN follows
+            ELSE interval '0' END AS longer) x;
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('55000',
@@ -181,7 +183,7 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_rollout(text, text, text, text, numeric[], interval, bigint, boolean, integer[],
-    float8, text, interval, interval, numeric) IS
+    float8, text, interval, interval, interval, text, numeric) IS
     'drafts a rollout of a treatment in increasing stages (percent); a person has to approve the stages numbered in '
     'approval_stages, or all of them with approval; holdback: percent that keep the control in the last stage, which '
     'lasts follow_up longer; NULL takes the settings rollout.*; returns its id';

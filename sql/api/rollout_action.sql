@@ -171,8 +171,9 @@ BEGIN
             MESSAGE = _flagscope.message('flag "%s" has a live rollout in environment "%s" already',
                 r.flag, r.environment);
     END;
-    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed)
-    SELECT new_id, s.ordinal, s.percent, s.min_duration, s.min_sample, s.approval_needed
+    INSERT INTO flagscope.rollout_stage (rollout_id, ordinal, percent, min_duration, max_duration, min_sample,
+        advance_when, approval_needed)
+    SELECT new_id, s.ordinal, s.percent, s.min_duration, s.max_duration, s.min_sample, s.advance_when, s.approval_needed
     FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id ORDER BY s.ordinal;
     PERFORM _flagscope.decide_manually(new_id, 'start'::flagscope.action,
         coalesce(reason, format('restart of rollout %s', r.id)), actor, at, override, NULL::integer);

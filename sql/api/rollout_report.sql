@@ -146,12 +146,16 @@ AS $$
             array_agg(s.min_sample::float8 ORDER BY s.ordinal) AS samples,
             array_agg(greatest(extract(epoch FROM s.min_duration
                 - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 1)::float8
-                ORDER BY s.ordinal) AS seconds
+                ORDER BY s.ordinal) AS seconds,
+            array_agg(CASE s.advance_when WHEN 'power' THEN greatest(extract(epoch FROM coalesce(s.max_duration,
+                    _flagscope.setting_number('rollout.patience') * s.min_duration)
+                - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 0)::float8
+                ELSE 0 END ORDER BY s.ordinal) AS longest
         FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal >= r.stage
     ), plan AS (
         SELECT p.* FROM left_over l,
-            LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, at, 1.5::float8, 0.2::float8, NULL::float8,
-                NULL::float8, true) p
+            LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, l.longest, at, 1.5::float8, 0.2::float8,
+                NULL::float8, NULL::float8, true) p
         WHERE l.percents IS NOT NULL
     )
     SELECT format('  %s: %s; %s', w.guardrail, 'finds '

@@ -35,7 +35,9 @@ BEGIN
     FROM live l, LATERAL (SELECT CASE WHEN l.over_at <= at THEN flagscope.ramp_gate(l.id, at) END) g(reason),
         -- A freeze stands before the approval: nobody is asked then.
         LATERAL (SELECT g.reason, l.awaits AND g.reason LIKE '%approve_stage(%') gate(reason, asks)
-    WHERE l.over_at <= at AND gate.reason IS NOT NULL AND l.id NOT IN (SELECT j.id FROM judged j)
+    WHERE l.over_at <= at AND gate.reason IS NOT NULL
+        -- It ends at a time that is known.
+        AND gate.reason NOT LIKE '%: waits for power: %' AND l.id NOT IN (SELECT j.id FROM judged j)
         -- Health rules are told by their own decisions.
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = l.id AND h.state <> 'ok')
     UNION ALL

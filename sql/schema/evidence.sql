@@ -21,6 +21,10 @@ CREATE TABLE flagscope.guardrail_status (
     copied_at         timestamptz,
     log_e             float8 NOT NULL DEFAULT 0,
     max_log_e         float8 NOT NULL DEFAULT 0,
+    safe_margin       float8,
+    safe_evidence     float8[] NOT NULL DEFAULT '{}',
+    safe_log_e        float8 NOT NULL DEFAULT 0,
+    information       float8[] NOT NULL DEFAULT '{}',
     thresholds        integer[],
     centre            float8,
     past              float8[],
@@ -100,6 +104,17 @@ COMMENT ON COLUMN flagscope.guardrail_status.log_e IS 'natural log of the e-valu
 COMMENT ON COLUMN flagscope.guardrail_status.max_log_e IS
     'maximum of log_e: breached once it reaches ln(1/alpha), or earlier together with other guardrails (joint); '
     'exp(-max) is the anytime p-value';
+COMMENT ON COLUMN flagscope.guardrail_status.safe_margin IS
+    'the relative worsening that the evidence of safety is against; NULL: nothing was weighed yet';
+COMMENT ON COLUMN flagscope.guardrail_status.safe_evidence IS
+    'the same sums as evidence, of the other direction: that the treatment is not worse than safe_margin, or within '
+    'its limit; without copies';
+COMMENT ON COLUMN flagscope.guardrail_status.safe_log_e IS
+    'natural log of the e-value of safety now; shown at ln(1/alpha) of the whole rollout';
+COMMENT ON COLUMN flagscope.guardrail_status.information IS
+    'what the data so far lets the test see, summed over strata (src/core/stats/power.rs): of shares and rates for '
+    'each level events, and these times 1 - p, times the treatment''s share, times the control''s; of a mean two sums; '
+    'against a limit trials or exposure';
 COMMENT ON COLUMN flagscope.guardrail_status.thresholds IS
     'histogram bins for judging the next stratum, taken from the control''s past only, which keeps the test valid';
 COMMENT ON COLUMN flagscope.guardrail_status.centre IS
@@ -160,6 +175,7 @@ CREATE TABLE flagscope.evaluation (
     moments_treatment flagscope.moments,
     moments_control   flagscope.moments,
     increment         float8[] NOT NULL,
+    safe_increment    float8[] NOT NULL DEFAULT '{}',
     begins_copy       boolean NOT NULL DEFAULT false,
     log_e             float8 NOT NULL,
     value             float8,
@@ -185,6 +201,8 @@ COMMENT ON COLUMN flagscope.evaluation.stratum IS
     'ordinal within the evidence, from 1: their order, even if the clock was set back';
 COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum was consumed';
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
+COMMENT ON COLUMN flagscope.evaluation.safe_increment IS
+    'added to guardrail_status.safe_evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS
     'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
 COMMENT ON COLUMN flagscope.evaluation.centre IS
@@ -209,7 +227,8 @@ CREATE TYPE _flagscope.stepped AS (
     was_state flagscope.data_state, was_last_stratum integer, was_stage_treatment bigint, was_evaluated_at timestamptz,
     is_changed boolean, is_judged boolean,
     evidence_id bigint, last_stratum integer, state text, state_since timestamptz, reason text, limit_value float8,
-    evidence float8[], copied_at timestamptz, log_e float8, max_log_e float8, thresholds integer[], centre float8,
+    evidence float8[], copied_at timestamptz, log_e float8, max_log_e float8, safe_margin float8,
+    safe_evidence float8[], safe_log_e float8, information float8[], thresholds integer[], centre float8,
     past float8[], waiting_treatment _flagscope.stratum, waiting_control _flagscope.stratum, waiting_since timestamptz,
     n_treatment bigint, n_control bigint, events_treatment bigint[], events_control bigint[], stage_treatment bigint,
     stage_control bigint, rhythm_treatment float8[], rhythm_control float8[],
@@ -219,7 +238,8 @@ CREATE TYPE _flagscope.stepped AS (
     weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[],
     weighed_events_control bigint[], judged_thresholds integer[], judged_centre float8, bound float8,
     moments_treatment flagscope.moments,
-    moments_control flagscope.moments, increment float8[], begins_copy boolean, weighed_watermark timestamptz
+    moments_control flagscope.moments, increment float8[], safe_increment float8[], begins_copy boolean,
+    weighed_watermark timestamptz
 );
 COMMENT ON TYPE _flagscope.stepped IS
     'a guardrail after a tick, as it is to be stored: columns of guardrail_status, what some of them were before, '

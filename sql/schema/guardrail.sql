@@ -81,6 +81,9 @@ CREATE TABLE flagscope.guardrail (
     of_looks      integer NOT NULL DEFAULT 1,
     grace         interval,
     stale_after   interval,
+    advance_when  text,
+    safe_margin   float8,
+    detectable    float8,
     policy_id     bigint REFERENCES flagscope.guardrail_policy ON DELETE SET NULL,
     shadow        boolean NOT NULL DEFAULT false,
     enabled       boolean NOT NULL DEFAULT true,
@@ -153,6 +156,30 @@ CREATE TABLE flagscope.guardrail (
             format('grace must not be negative and stale_after must be longer than zero, got "%s" and "%s"',
             coalesce(grace::text, 'NULL'), coalesce(stale_after::text, 'NULL')),
             'For example ''2 minutes''; NULL takes the settings guardrail.grace and guardrail.stale_after.') END),
+    CONSTRAINT guardrail_advance_when_is_a_gate CHECK (CASE
+        WHEN (advance_when IN ('clear', 'power', 'safe')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('advance_when must be "clear", "power" or "safe", got "%s"',
+            left(advance_when, 100)),
+            'clear: no harm is seen; power: harm would have been seen; safe: harm of safe_margin is refuted. '
+            'NULL takes what the stage says.') END),
+    CONSTRAINT guardrail_safe_margin_is_of_safe CHECK (CASE
+        WHEN (safe_margin IS NULL OR coalesce(advance_when = 'safe', false)) THEN true
+        ELSE _flagscope.refuse(format('safe_margin "%s" needs advance_when "safe", got "%s"', safe_margin,
+            coalesce(left(advance_when, 100), 'NULL')),
+            'advance_when => ''safe'', safe_margin => 0.05: the ramp waits until 5 % worse is refuted.') END),
+    CONSTRAINT guardrail_safe_margin_above_0_to_1 CHECK (CASE
+        WHEN (safe_margin > 0 AND safe_margin <= 1) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('safe_margin must be a share above 0 and at most 1, got "%s"', safe_margin),
+            '5 % is 0.05. No amount of data shows that nothing at all is worse.') END),
+    CONSTRAINT guardrail_safe_is_of_a_sequential_test CHECK (CASE
+        WHEN (advance_when IS DISTINCT FROM 'safe' OR test = 'sequential') THEN true
+        ELSE _flagscope.refuse(format('test "%s" cannot show that a treatment is safe', test),
+            'Leave advance_when out, or use test "sequential".') END),
+    CONSTRAINT guardrail_detectable_above_1 CHECK (CASE
+        WHEN (detectable = 0 OR (detectable > 1 AND detectable <= 100)) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('detectable must be above 1 and at most 100, or 0, got "%s"', detectable),
+            '1.5 is half as much again as the baseline; 0: no stage waits for it; NULL: setting '
+            'guardrail.detectable.') END),
     CONSTRAINT guardrail_weight_is_positive CHECK (CASE
         WHEN (weight > 0 AND weight < 'Infinity') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('weight must be a positive number, got "%s"', weight),
@@ -240,6 +267,16 @@ COMMENT ON COLUMN flagscope.guardrail.grace IS
     'time from the start of a stage during which missing data is tolerated; NULL: setting guardrail.grace';
 COMMENT ON COLUMN flagscope.guardrail.stale_after IS
     'time without data after which the guardrail is stale; NULL: setting guardrail.stale_after';
+COMMENT ON COLUMN flagscope.guardrail.advance_when IS
+    'what a stage below 100 % waits for: "clear" (no harm is seen), "power" (an effect of detectable would have been '
+    'found, or the stage''s max_duration is over) or "safe" (worse than safe_margin is refuted); NULL: what the '
+    'stage says (rollout_stage.advance_when); sequential tests only';
+COMMENT ON COLUMN flagscope.guardrail.safe_margin IS
+    'relative worsening against the control that "safe" refutes, a share (0.05: no worse than 5 %); against a limit it '
+    'is that the treatment is within the limit; NULL: setting guardrail.safe_margin';
+COMMENT ON COLUMN flagscope.guardrail.detectable IS
+    'effect that would have been found before a stage ends: so many times the baseline (odds of a proportion, number '
+    'of values beyond a quantile; against a limit times the limit); 0: none; NULL: setting guardrail.detectable';
 COMMENT ON COLUMN flagscope.guardrail.policy_id IS
     'the policy that created it; the rule is updated from the policy whenever a rollout starts';
 COMMENT ON COLUMN flagscope.guardrail.weight IS

@@ -114,7 +114,9 @@ CREATE TABLE flagscope.rollout_stage (
     ordinal         integer NOT NULL,
     percent         numeric(6,3) NOT NULL,
     min_duration    interval NOT NULL,
+    max_duration    interval,
     min_sample      bigint NOT NULL DEFAULT 0,
+    advance_when    text NOT NULL DEFAULT 'power',
     approval_needed boolean NOT NULL DEFAULT false,
     approved_by     text,
     approved_at     timestamptz,
@@ -135,6 +137,16 @@ CREATE TABLE flagscope.rollout_stage (
         WHEN (min_duration <= interval '36500 days') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('min_duration of a stage must be at most 100 years, got "%s"', min_duration),
             'For example ''10 minutes''.') END),
+    CONSTRAINT rollout_stage_max_duration_is_longer CHECK (CASE
+        WHEN (max_duration >= min_duration AND max_duration <= interval '36500 days') IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('max_duration of a stage must be at least its min_duration "%s" and at most 100 '
+            'years, got "%s"', min_duration, max_duration),
+            'It ends the wait for power. NULL: rollout.patience times min_duration.') END),
+    CONSTRAINT rollout_stage_advance_when_is_a_gate CHECK (CASE
+        WHEN (advance_when IN ('clear', 'power', 'safe')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('advance_when must be "clear", "power" or "safe", got "%s"',
+            left(advance_when, 100)),
+            'clear: no harm is seen; power: harm would have been seen; safe: harm of safe_margin is refuted.') END),
     CONSTRAINT rollout_stage_sample_is_not_negative CHECK (CASE
         WHEN (min_sample >= 0) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('min_sample of a stage must not be negative, got "%s"', min_sample),
@@ -148,6 +160,11 @@ COMMENT ON COLUMN flagscope.rollout_stage.percent IS 'share of users that the st
 COMMENT ON COLUMN flagscope.rollout_stage.approved_by IS 'who approved it; NULL: nobody yet';
 COMMENT ON COLUMN flagscope.rollout_stage.approved_at IS 'when';
 COMMENT ON COLUMN flagscope.rollout_stage.min_duration IS 'minimum duration of the stage';
+COMMENT ON COLUMN flagscope.rollout_stage.max_duration IS
+    'how long the stage waits at most for power (advance_when); it ends no other wait; NULL: setting rollout.patience '
+    'times min_duration';
+COMMENT ON COLUMN flagscope.rollout_stage.advance_when IS
+    'what guardrails that say nothing else wait for (guardrail.advance_when): "clear", "power" or "safe"';
 COMMENT ON COLUMN flagscope.rollout_stage.min_sample IS
     'data points of each arm that every guardrail must have seen in this stage, in addition to its own minimum';
 COMMENT ON COLUMN flagscope.rollout_stage.approval_needed IS

@@ -35,6 +35,14 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'percent of traffic served the treatment at each stage'),
     ('rollout.min_duration', '"10 minutes"',
      'minimum duration of a stage before the ramp advances'),
+    ('rollout.patience', '2',
+     'how many times its min_duration a stage lasts at most while it waits until guardrail.detectable would have been '
+     'found; rollout_stage.max_duration goes first'),
+    ('guardrail.detectable', '1.5',
+     'a stage lasts until an effect of this many times the baseline (odds of a proportion, number of values beyond a '
+     'quantile) would have been found with a chance of 80 % (gate "power"); 0: no stage waits for it'),
+    ('guardrail.safe_margin', '0.2',
+     'worsening against the control that is to be refuted as "safe", of guardrails that name none (0.2: 20 %)'),
     ('guardrail.margin.proportion', '0.10',
      'tolerated relative increase of the odds of an event (0.10: odds ratio 1.10)'),
     ('guardrail.margin.quantile', '0.06',

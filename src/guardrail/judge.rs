@@ -97,6 +97,10 @@ fn put_status(given: &mut Given, status: &Status) -> CoreResult<()> {
     given.set_time("copied_at", status.copied_at)?;
     given.set("log_e", status.log_e)?;
     given.set("max_log_e", status.max_log_e)?;
+    given.set("safe_margin", status.safety.margin)?;
+    given.set("safe_evidence", status.safety.evidence.clone())?;
+    given.set("safe_log_e", status.safety.log_e)?;
+    given.set("information", status.information.clone())?;
     given.set("thresholds", status.memory.thresholds.clone())?;
     given.set("centre", status.memory.centre)?;
     given.set("past", status.memory.past.map(|past| vec![past.exposure, past.events]))?;
@@ -161,6 +165,7 @@ fn put_evaluation(given: &mut Given, evaluation: &Evaluation) -> CoreResult<()> 
     given.set_sketch("moments_treatment", m_t.as_ref())?;
     given.set_sketch("moments_control", m_c.as_ref())?;
     given.set("increment", evaluation.increment.clone())?;
+    given.set("safe_increment", evaluation.safe_increment.clone())?;
     given.set("begins_copy", evaluation.begins_copy)?;
     given.set_time("weighed_watermark", evaluation.watermark)
 }

@@ -5,6 +5,7 @@ mod judge;
 mod pairing;
 mod replay;
 pub mod row;
+pub mod safety;
 mod scalar;
 mod together;
 

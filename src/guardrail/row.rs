@@ -2,7 +2,8 @@
 //! each means (`sql/schema/guardrail.sql`); `sql/api/judge.sql` and `sql/api/backtest.sql` declare the cursors.
 
 use flagscope_core::guardrail::{
-    Arrived, Before, Comparison, DataState, Rhythm, Rule, Sighting, Stage, Status, Stratum, Test, Waiting, Whose,
+    Arrived, Before, Comparison, DataState, Rhythm, Rule, Safety, Sighting, Stage, Status, Stratum, Test, Waiting,
+    Whose,
 };
 use flagscope_core::kind::{Memory, MetricKind, State};
 use flagscope_core::stats::margin::{Margin, Past};
@@ -36,6 +37,8 @@ pub fn rule(row: &Record) -> Result<Rule> {
         comparison: Comparison::from_label(&g.label("comparison")?)?,
         quantile: g.get("quantile")?,
         design_effect: g.get("design_effect")?.unwrap_or(1.0),
+        safe_margin: g.get("safe_margin")?.or(setting.get("safe_margin")?).unwrap_or(0.2),
+        safe_alpha: row.known("safe_alpha")?,
         breaches: times("breaches")?,
         of_looks: times("of_looks")?,
         min_sample: count(g.get("min_sample")?.or(setting.get("min_sample")?).unwrap_or(0))?,
@@ -73,6 +76,12 @@ pub fn status(st: &Record) -> Result<Status> {
         copied_at: st.time("copied_at")?,
         log_e: st.known("log_e")?,
         max_log_e: st.known("max_log_e")?,
+        safety: Safety {
+            margin: st.get("safe_margin")?,
+            evidence: known(st.known("safe_evidence")?)?,
+            log_e: st.known("safe_log_e")?,
+        },
+        information: known(st.known("information")?)?,
         memory: Memory {
             thresholds: st.get::<Vec<Option<i32>>>("thresholds")?.map(known).transpose()?,
             centre: st.get("centre")?,
@@ -195,6 +204,7 @@ pub fn of_the_past(row: &Record, rule: &Rule, status: &Status) -> Result<Arrived
         events: [list("events_treatment")?, list("events_control")?],
         centre: row.get("centre")?,
         begins_copy: row.get("begins_copy")?,
+        safe_increment: row.get::<Vec<Option<f64>>>("safe_increment")?.map(known).transpose()?,
     };
     Ok(Arrived { before: Some(before), value: row.get("value")?, ..came })
 }

@@ -229,7 +229,8 @@ extension_sql_file!(
         kind::effect_words
     ]
 );
-extension_sql_file!("../../sql/api/ramp.sql", name = "ramp_api", requires = ["effect_api"]);
+extension_sql_file!("../../sql/api/gate.sql", name = "gate_api", requires = ["effect_api", safety::sees]);
+extension_sql_file!("../../sql/api/ramp.sql", name = "ramp_api", requires = ["gate_api"]);
 extension_sql_file!("../../sql/api/wait.sql", name = "wait_api", requires = ["ramp_api"]);
 extension_sql_file!("../../sql/api/locked.sql", name = "locked_api", requires = ["wait_api", lock::lockers]);
 extension_sql_file!("../../sql/api/reading.sql", name = "reading_api", requires = ["locked_api"]);
@@ -267,7 +268,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/api/plan.sql",
     name = "plan_api",
-    requires = ["report_api", planner::forecast_ramp, kind::worse]
+    requires = ["report_api", planner::forecast_ramp, planner::gated_seconds, kind::worse]
 );
 extension_sql_file!("../../sql/api/start.sql", name = "start_api", requires = ["plan_api"]);
 extension_sql_file!("../../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["start_api"]);

@@ -53,6 +53,10 @@ pub struct Rule {
     pub quantile: Option<f64>,
     /// How much more data points resemble each other than independent ones.
     pub design_effect: f64,
+    /// What is to be refuted as "safe": so much worse than the control, or worse than the limit.
+    pub safe_margin: f64,
+    /// The chance that this is said of a treatment that is worse: the alpha of the whole rollout.
+    pub safe_alpha: f64,
     /// How many of the last looks of a threshold must be beyond the limit.
     pub breaches: usize,
     /// How many looks count.

@@ -28,6 +28,17 @@ pub struct Waiting {
     pub since: Option<i64>,
 }
 
+/// Evidence of the other direction: that the treatment is not worse than a margin, or within its limit.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Safety {
+    /// The margin that is to be refuted; `None`: nothing was weighed yet.
+    pub margin: Option<f64>,
+    /// Sums of log likelihood ratios.
+    pub evidence: Vec<f64>,
+    /// Natural log of the e-value.
+    pub log_e: f64,
+}
+
 /// Where a guardrail stands.
 #[derive(Debug, Clone, Default)]
 pub struct Status {
@@ -53,6 +64,10 @@ pub struct Status {
     pub log_e: f64,
     /// Its maximum.
     pub max_log_e: f64,
+    /// Evidence that the treatment is safe.
+    pub safety: Safety,
+    /// What the data tells of how much the test has been able to see (`stats::power`), summed over strata.
+    pub information: Vec<f64>,
     /// What is kept of the control's past.
     pub memory: Memory,
     /// Data that waits.
@@ -119,6 +134,8 @@ pub struct Before {
     pub centre: Option<f64>,
     /// Did a copy of the evidence begin with it; `None`: time tells.
     pub begins_copy: Option<bool>,
+    /// What it added to the evidence of safety; `None`: that is computed from the counts, where they tell.
+    pub safe_increment: Option<Vec<f64>>,
 }
 
 /// What a tick brings to a guardrail.
@@ -161,6 +178,8 @@ pub struct Evaluation {
     pub bound: Option<f64>,
     /// Added to the evidence.
     pub increment: Vec<f64>,
+    /// Added to the evidence of safety.
+    pub safe_increment: Vec<f64>,
     /// Does a copy of the evidence begin with it.
     pub begins_copy: bool,
     /// Latest time among the rows.

@@ -10,6 +10,7 @@ use super::evidence;
 use super::look::look;
 use super::pair::{self, Arms, merged, pair};
 use super::rule::{Comparison, Rule, Test};
+use super::safety;
 use super::standing::Standing;
 use super::status::{Arrived, Evaluation, Stage, Status, Stepped, Stratum};
 use super::verdict::verdict;
@@ -35,6 +36,7 @@ pub fn step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i64) -
 struct Weighed {
     events: [Vec<u64>; 2],
     increment: Vec<f64>,
+    safe_increment: Vec<f64>,
     begins_copy: bool,
 }
 
@@ -104,7 +106,11 @@ fn weigh(rule: &Rule, status: &mut Status, arms: &Arms, came: &Arrived, stage: &
         status.copied_at = Some(at);
     }
     status.evidence = evidence::gather(&status.evidence, &increment, begins_copy)?;
+    let mut safe_increment = Vec::new();
     if !increment.is_empty() {
+        let of_the_past = came.before.as_ref().and_then(|before| before.safe_increment.clone());
+        safe_increment = safety::gather(rule, &mut status.safety, &weighing, [t, c], &counted, of_the_past)?;
+        safety::inform(&mut status.information, rules.information(&weighing, &counted[0], &counted[1]), &weighing);
         add(&mut status.events_treatment, &events[0])?;
         add(&mut status.events_control, &events[1])?;
     }
@@ -115,7 +121,7 @@ fn weigh(rule: &Rule, status: &mut Status, arms: &Arms, came: &Arrived, stage: &
         rules.remember(&mut next, &weighing, &counted[1], came.reference.as_ref())?;
         status.memory = next;
     }
-    Ok(Weighed { events, increment, begins_copy })
+    Ok(Weighed { events, increment, safe_increment, begins_copy })
 }
 
 /// What the counts of a stratum add to the evidence, divided by the design effect.
@@ -200,9 +206,19 @@ fn evaluation(rule: &Rule, was: &Status, status: &Status, arms: Arms, weighed: W
     let n = [pair::n(&arms[0]), pair::n(&arms[1])];
     let watermark = arms.iter().flatten().map(|stratum| stratum.state.last_ts).max();
     let moments = arms.map(|arm| arm.and_then(|stratum| stratum.into_owned().state.moments));
-    let Weighed { events, increment, begins_copy } = weighed;
+    let Weighed { events, increment, safe_increment, begins_copy } = weighed;
     let bound = if rule.is_of_control() { status.margin.map(Margin::value) } else { status.limit };
-    Evaluation { n, events, moments, memory: was.memory.clone(), bound, increment, begins_copy, watermark }
+    Evaluation {
+        n,
+        events,
+        moments,
+        memory: was.memory.clone(),
+        bound,
+        increment,
+        safe_increment,
+        begins_copy,
+        watermark,
+    }
 }
 
 /// A rule that failed holds the ramp, keeps its data, and is tried again later and later.

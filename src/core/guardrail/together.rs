@@ -122,6 +122,8 @@ mod tests {
             comparison,
             quantile: None,
             design_effect: 1.0,
+            safe_margin: 0.2,
+            safe_alpha: 0.01,
             breaches: 1,
             of_looks: 1,
             min_sample: 1,

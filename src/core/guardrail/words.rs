@@ -5,10 +5,11 @@
 use super::anomaly::{Lack, WARM_UP, lack};
 use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule};
+use super::safety::Data;
 use super::sighting::Sighting;
 use super::standing::{Arm, Standing};
 use crate::kind::report::level;
-use crate::kind::words::{Seen, number};
+use crate::kind::words::{Seen, number, percent};
 use crate::kind::{Against, Counted, KindRules};
 use crate::stats::margin::Margin;
 use crate::stats::mixture::ERROR_GRID;
@@ -60,14 +61,41 @@ pub(super) fn building_up(s: &Standing) -> Words {
     Words { text, outlook: latest(s) + &soon }
 }
 
-/// No evidence to speak of.
+/// No evidence to speak of: shown to be safe, or not known to be.
 pub(super) fn no_harm(s: &Standing) -> Words {
-    let meaning = if s.status.log_e > 0.0 { "Little evidence of harm" } else { "No sign of harm" };
+    let meaning = match (is_safe(s), s.status.log_e > 0.0) {
+        (true, _) if !s.is_of_both() => "Shown to be within it".to_owned(),
+        (true, _) => format!("Shown to be no worse than {}", percent(s.rule.safe_margin)),
+        (false, true) => format!("Little evidence of harm{}", hidden(s)),
+        (false, false) => format!("No sign of harm yet{}", hidden(s)),
+    };
     let text = match Facts::of(s, None).seen() {
         Some(seen) => format!("{}: {seen}. {meaning}", subject(s, s.rule.quantile)),
-        None => format!("{}: {}", subject(s, s.rule.quantile), meaning.to_lowercase()),
+        None => format!("{}: {}", subject(s, s.rule.quantile), lower(&meaning)),
     };
     Words { text, outlook: latest(s) }
+}
+
+/// Is what the rule wants to be safe from refuted, at every look.
+fn is_safe(s: &Standing) -> bool {
+    s.is_sequential() && s.status.safety.log_e >= -s.rule.safe_alpha.ln()
+}
+
+/// What the test has not been able to see so far.
+fn hidden(s: &Standing) -> String {
+    let Some(sight) = Data::of(s.rule, s.status).sight() else { return String::new() };
+    match sight.smallest() {
+        None => " (there is too little data to see any)".to_owned(),
+        Some(effect) if s.rule.kind.rules().levels(s.rule.quantile).is_empty() => {
+            format!(" (an effect below {} times could hide)", number(effect))
+        }
+        Some(effect) => format!(" (less than {} times as many values beyond it could hide)", number(effect)),
+    }
+}
+
+fn lower(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// No event at all.

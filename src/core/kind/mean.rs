@@ -4,8 +4,8 @@ use super::estimate::question;
 use super::proportion::plain;
 use super::proposed::has_no_quantile;
 use super::{
-    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
-    Weighing,
+    Against, Counted, Counting, Estimate, Form, Informed, KindRules, Match, Memory, MetricKind, Part, Proposed,
+    State, Told, Weighing,
 };
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments};
@@ -13,6 +13,7 @@ use crate::stats::answer;
 use crate::stats::margin::{FADING, Margin};
 use crate::stats::mean::{self, Group, Scale};
 use crate::stats::mixture;
+use crate::stats::power;
 use crate::stats::tilt::Harm;
 
 /// The kind `mean`.
@@ -82,6 +83,38 @@ impl KindRules for Mean {
         let Some(centre) = weighing.memory.centre else { return Ok(Vec::new()) };
         let [t, c] = [treatment, control].map(|arm| arm.moments.map(Group::from).unwrap_or_default());
         mean::increment(&t, &c, &Scale::new(cap, centre), &margin.line(weighing.harm), weighing.harm)
+    }
+
+    fn safe_increment(&self, w: &Weighing, margin: f64, _: [&State; 2], arms: [&Counted; 2]) -> Result<Vec<f64>> {
+        let (Some(cap), Some(centre)) = (w.cap, w.memory.centre) else { return Ok(Vec::new()) };
+        // Nothing falls by its whole value.
+        let line = Margin::Relative(margin.min(0.99)).line(w.harm);
+        let [t, c] = arms.map(|arm| arm.moments.map(Group::from).unwrap_or_default());
+        mean::increment(&t, &c, &Scale::new(cap, centre), &line, w.harm.opposite())
+    }
+
+    fn safe_mixed(&self, sums: &[f64], _: f64, _: bool) -> Result<f64> {
+        self.mixed(sums)
+    }
+
+    fn information(&self, w: &Weighing, treatment: &Counted, control: &Counted) -> Vec<f64> {
+        let (Against::Control(margin), Some(cap), Some(centre)) = (w.against, w.cap, w.memory.centre) else {
+            return Vec::new();
+        };
+        let [t, c] = [treatment, control].map(|arm| arm.moments.map(Group::from).unwrap_or_default());
+        power::of_values(&t, &c, &Scale::new(cap, centre), &margin.line(w.harm), w.harm).to_vec()
+    }
+
+    fn informed(&self, sums: &[f64], _: Option<f64>, _: Option<f64>) -> Vec<Informed> {
+        if let [a, v] = *sums { vec![Informed::Values([a, v])] } else { Vec::new() }
+    }
+
+    /// The relative change.
+    fn tolerated(&self, margin: Margin, centre: Option<f64>, _: Harm) -> Option<f64> {
+        match margin {
+            Margin::Relative(margin) => Some(margin),
+            Margin::Absolute(units) => centre.filter(|centre| *centre > 0.0).map(|centre| units / centre),
+        }
     }
 
     /// The effects of test M have equal weights.

@@ -33,7 +33,8 @@ use words::{Seen, amount, percent};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::Histogram;
 use crate::stats::margin::Margin;
-use crate::stats::mixture::{self, ERROR_GRID};
+use crate::stats::mixture::{self, ERROR_GRID, Grid};
+pub(crate) use crate::stats::power::Told as Informed;
 use crate::stats::tilt::Harm;
 
 /// What a metric reads from its rows.
@@ -90,6 +91,11 @@ impl MetricKind {
     pub fn rules(self) -> &'static dyn KindRules {
         KINDS[self as usize]
     }
+}
+
+/// The grid of a test of safety: no effect is what a margin hopes for; how far within a limit the treatment is, nobody knows.
+fn safe_grid(margin: f64, is_of_control: bool) -> Result<Grid> {
+    if is_of_control { Grid::safe(1.0 + margin) } else { Ok(ERROR_GRID.clone()) }
 }
 
 /// What differs between kinds of metrics.
@@ -221,6 +227,38 @@ pub trait KindRules: Sync {
     /// When there are not as many sums as the grid has points.
     fn mixed(&self, sums: &[f64]) -> Result<f64> {
         mixture::log_e(sums, &ERROR_GRID)
+    }
+
+    /// What a stratum adds to the evidence that the treatment is safe: not worse than the control by `margin`, or within the
+    /// limit. Empty while there is nothing that it can be judged at; `states` have the values that counts do not tell.
+    ///
+    /// # Errors
+    /// As the tests.
+    fn safe_increment(
+        &self,
+        weighing: &Weighing,
+        margin: f64,
+        states: [&State; 2],
+        counted: [&Counted; 2],
+    ) -> Result<Vec<f64>>;
+
+    /// The log e-value of the sums of one test of that.
+    ///
+    /// # Errors
+    /// When there are not as many sums as the grid has points.
+    fn safe_mixed(&self, sums: &[f64], margin: f64, is_of_control: bool) -> Result<f64> {
+        mixture::log_e(sums, &safe_grid(margin, is_of_control)?)
+    }
+
+    /// What the counts of a stratum tell of how much the test is able to see (`stats::power`).
+    fn information(&self, weighing: &Weighing, treatment: &Counted, control: &Counted) -> Vec<f64>;
+
+    /// The sums of that, as the closed form takes them.
+    fn informed(&self, sums: &[f64], limit: Option<f64>, quantile: Option<f64>) -> Vec<Informed>;
+
+    /// What is tolerated as the closed form takes it: how many times worse; `None`: anything, or it is not known yet.
+    fn tolerated(&self, _margin: Margin, _centre: Option<f64>, _harm: Harm) -> Option<f64> {
+        None
     }
 
     /// What is estimated of treatment against control over all strata, at every look; `None`: nothing.

@@ -3,17 +3,18 @@
 use super::proposed::has_no_quantile;
 use super::words::{Seen, number, percent};
 use super::{
-    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
-    Weighing,
+    Against, Counted, Counting, Estimate, Form, Informed, KindRules, Match, Memory, MetricKind, Part, Proposed,
+    State, Told, Weighing,
 };
 use crate::anomaly::difference::Basis;
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
-use crate::stats::margin::{Margin, Past};
-use crate::stats::mixture::ERROR_GRID;
+use crate::stats::margin::{Margin, Past, Tolerated};
+use crate::stats::mixture::{ERROR_GRID, Grid};
+use crate::stats::power;
 use crate::stats::score::Score;
-use crate::stats::tilt::{Arms, Harm, one_sample_increment};
+use crate::stats::tilt::{Arms, Harm, fisher_increment, one_sample_increment};
 
 /// The kind `proportion`.
 pub struct Proportion;
@@ -141,6 +142,38 @@ impl KindRules for Proportion {
         }
     }
 
+    fn safe_increment(
+        &self,
+        weighing: &Weighing,
+        margin: f64,
+        _: [&State; 2],
+        [t, c]: [&Counted; 2],
+    ) -> Result<Vec<f64>> {
+        let harm = weighing.harm.opposite();
+        match weighing.against {
+            Against::Limit(limit) => one_sample_increment(t.n, t.first(), limit, harm, &ERROR_GRID),
+            Against::Control(_) => {
+                let arms = Arms { n_t: t.n, y_t: t.first(), n_c: c.n, y_c: c.first() };
+                fisher_increment(&arms, (1.0 + margin).recip(), harm, &Grid::safe(1.0 + margin)?)
+            }
+        }
+    }
+
+    fn information(&self, weighing: &Weighing, t: &Counted, c: &Counted) -> Vec<f64> {
+        match weighing.against {
+            Against::Limit(_) => vec![t.n as f64],
+            Against::Control(_) => of_trials([t.n, c.n], t.first() + c.first()).to_vec(),
+        }
+    }
+
+    fn informed(&self, sums: &[f64], limit: Option<f64>, _: Option<f64>) -> Vec<Informed> {
+        informed_shares(sums, |trials| limit.map(|limit| Informed::Trials(trials, limit)))
+    }
+
+    fn tolerated(&self, margin: Margin, centre: Option<f64>, harm: Harm) -> Option<f64> {
+        ratio(margin.odds_ratio(centre, harm))
+    }
+
     fn compared(&self, strata: &[[Counted; 2]], _: Option<f64>, alpha: f64) -> Result<Option<Estimate>> {
         let what = "odds_ratio";
         if strata.is_empty() {
@@ -241,5 +274,27 @@ pub(super) fn add_to_past(
         let past = memory.past.get_or_insert_default();
         add(past);
         memory.centre = centre(past);
+    }
+}
+
+/// What a stratum of trials of both arms tells of a test of shares.
+pub(super) fn of_trials([n_t, n_c]: [u64; 2], events: u64) -> [f64; 4] {
+    let (n_t, n, events) = (n_t as f64, n_t as f64 + n_c as f64, events as f64);
+    if n > n_t && n_t > 0.0 { power::of_shares(events, n_t / n, events / n) } else { [0.0; 4] }
+}
+
+/// The sums of that, one for each level; or one number against a limit.
+pub(super) fn informed_shares(sums: &[f64], limited: impl Fn(f64) -> Option<Informed>) -> Vec<Informed> {
+    match sums {
+        [one] => limited(*one).into_iter().collect(),
+        sums => sums.as_chunks::<4>().0.iter().map(|sums| Informed::Shares(*sums)).collect(),
+    }
+}
+
+/// A tolerated ratio.
+pub(super) fn ratio(tolerated: Result<Option<Tolerated>>) -> Option<f64> {
+    match tolerated {
+        Ok(Some(Tolerated::Ratio(ratio))) => Some(ratio),
+        _ => None,
     }
 }

@@ -1,11 +1,12 @@
 //! Quantiles of rows' values: test Q, and test P1 on what is above a limit.
 
-use super::proportion::share;
+use super::proportion::{informed_shares, of_trials, share};
 use super::report::level;
 use super::state::MAX_VALUES;
 use super::words::{Seen, amount, percent};
 use super::{
-    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Proposed, State, Told, Weighing,
+    Against, Counted, Counting, Estimate, Form, Informed, KindRules, Match, Memory, MetricKind, Proposed, State,
+    Told, Weighing,
 };
 use crate::error::{Error, Kind, Result};
 use crate::sketch::histogram::DEFAULT_SCALE;
@@ -140,6 +141,57 @@ impl KindRules for Quantile {
             });
         }
         Ok(increment)
+    }
+
+    /// The treatment's threshold is moved by the safe margin, which its values tell and the counts at hand do not.
+    fn safe_increment(
+        &self,
+        w: &Weighing,
+        margin: f64,
+        [t, c]: [&State; 2],
+        counted: [&Counted; 2],
+    ) -> Result<Vec<f64>> {
+        let harm = w.harm.opposite();
+        if let (Against::Limit(_), Some(p)) = (w.against, w.quantile) {
+            let [t, _] = counted;
+            return one_sample_increment(t.n, t.first(), 1.0 - p, harm, &ERROR_GRID);
+        }
+        let (Some(thresholds), Some(t), Some(c)) = (&w.memory.thresholds, &t.histogram, &c.histogram) else {
+            return Ok(Vec::new());
+        };
+        let moved = exceedance::shifted(thresholds, exceedance::safe_shift(margin, w.harm, DEFAULT_SCALE)?);
+        let mut increment = Vec::new();
+        for arms in exceedance::arms(t, c, thresholds, &moved) {
+            increment.extend(fisher_increment(&arms, 1.0, harm, &ERROR_GRID)?);
+        }
+        Ok(increment)
+    }
+
+    fn safe_mixed(&self, sums: &[f64], _: f64, _: bool) -> Result<f64> {
+        self.mixed(sums)
+    }
+
+    /// Of the share above the control's own threshold, where a margin has moved the treatment's to.
+    fn information(&self, w: &Weighing, t: &Counted, c: &Counted) -> Vec<f64> {
+        if matches!(w.against, Against::Limit(_)) {
+            return vec![t.n as f64];
+        }
+        let n = t.n + c.n;
+        let of_level = |&y_c: &u64| {
+            // What the treatment would have above if it were at the margin: as much as the control.
+            let events = if c.n == 0 { 0 } else { (y_c as f64 * n as f64 / c.n as f64).round() as u64 };
+            of_trials([t.n, c.n], events)
+        };
+        c.events.iter().flat_map(of_level).collect()
+    }
+
+    fn informed(&self, sums: &[f64], _: Option<f64>, quantile: Option<f64>) -> Vec<Informed> {
+        informed_shares(sums, |trials| quantile.map(|p| Informed::Trials(trials, 1.0 - p)))
+    }
+
+    /// The threshold is what has the margin.
+    fn tolerated(&self, _: Margin, _: Option<f64>, _: Harm) -> Option<f64> {
+        Some(1.0)
     }
 
     /// By order statistics.

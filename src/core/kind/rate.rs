@@ -1,20 +1,21 @@
 //! Events per row, or unit, of a denominator: test R.
 
 use super::estimate::question;
-use super::proportion::{add_to_past, events, plain};
+use super::proportion::{add_to_past, events, informed_shares, plain, ratio};
 use super::proposed::has_no_quantile;
 use super::state::MAX_VALUES;
 use super::weighing::exposure;
 use super::{
-    Against, Counted, Counting, Estimate, Form, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Told,
-    Weighing,
+    Against, Counted, Counting, Estimate, Form, Informed, KindRules, Match, Memory, MetricKind, Part, Proposed,
+    State, Told, Weighing,
 };
 use crate::anomaly::difference::Basis;
 use crate::error::Result;
 use crate::sketch::Histogram;
 use crate::stats::answer;
 use crate::stats::margin::{Margin, Past};
-use crate::stats::mixture::ERROR_GRID;
+use crate::stats::mixture::{ERROR_GRID, Grid};
+use crate::stats::power;
 use crate::stats::rate::{self, Counts};
 use crate::stats::tilt::Harm;
 
@@ -128,6 +129,44 @@ impl KindRules for Rate {
                 tolerated.tilt_rate(&counts, harm, &ERROR_GRID)
             }
         }
+    }
+
+    fn safe_increment(
+        &self,
+        weighing: &Weighing,
+        margin: f64,
+        _: [&State; 2],
+        [t, c]: [&Counted; 2],
+    ) -> Result<Vec<f64>> {
+        let (harm, exposure_t, exposure_c) = (weighing.harm.opposite(), t.exposure(), c.exposure());
+        match weighing.against {
+            Against::Limit(limit) => rate::limit_increment(exposure_t, t.first(), limit, harm, &ERROR_GRID),
+            Against::Control(_) if exposure_t == 0.0 || exposure_c == 0.0 => Ok(Grid::safe(1.0 + margin)?.zeros()),
+            Against::Control(_) => {
+                let counts = Counts { exposure_t, count_t: t.first(), exposure_c, count_c: c.first() };
+                rate::increment(&counts, (1.0 + margin).recip(), harm, &Grid::safe(1.0 + margin)?)
+            }
+        }
+    }
+
+    fn information(&self, weighing: &Weighing, t: &Counted, c: &Counted) -> Vec<f64> {
+        let (exposure_t, exposure_c) = (t.exposure(), c.exposure());
+        match weighing.against {
+            Against::Limit(_) => vec![exposure_t],
+            Against::Control(_) if exposure_t == 0.0 || exposure_c == 0.0 => vec![0.0; 4],
+            Against::Control(_) => {
+                let events = t.first() as f64 + c.first() as f64;
+                power::of_shares(events, exposure_t / (exposure_t + exposure_c), 0.0).to_vec()
+            }
+        }
+    }
+
+    fn informed(&self, sums: &[f64], limit: Option<f64>, _: Option<f64>) -> Vec<Informed> {
+        informed_shares(sums, |exposure| limit.map(|limit| Informed::Expected(exposure * limit)))
+    }
+
+    fn tolerated(&self, margin: Margin, centre: Option<f64>, harm: Harm) -> Option<f64> {
+        ratio(margin.rate_ratio(centre, harm))
     }
 
     fn compared(&self, strata: &[[Counted; 2]], _: Option<f64>, alpha: f64) -> Result<Option<Estimate>> {

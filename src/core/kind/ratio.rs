@@ -1,7 +1,7 @@
 //! The sum of rows' values per row of a denominator. It has no sequential test.
 
 use super::proposed::has_no_quantile;
-use super::{Counted, Counting, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Weighing};
+use super::{Counted, Counting, Informed, KindRules, Match, Memory, MetricKind, Part, Proposed, State, Weighing};
 use crate::error::{Error, Kind, Result};
 use crate::sketch::{Histogram, Moments};
 use crate::stats::margin::Margin;
@@ -52,6 +52,18 @@ impl KindRules for Ratio {
 
     fn increment(&self, _: &Weighing, _: &Counted, _: &Counted) -> Result<Vec<f64>> {
         Err(untested())
+    }
+
+    fn safe_increment(&self, _: &Weighing, _: f64, _: [&State; 2], _: [&Counted; 2]) -> Result<Vec<f64>> {
+        Err(untested())
+    }
+
+    fn information(&self, _: &Weighing, _: &Counted, _: &Counted) -> Vec<f64> {
+        Vec::new()
+    }
+
+    fn informed(&self, _: &[f64], _: Option<f64>, _: Option<f64>) -> Vec<Informed> {
+        Vec::new()
     }
 
     fn logs(&self, states: &[&State], _: Option<f64>) -> Vec<Option<(f64, f64)>> {

@@ -49,7 +49,10 @@ impl Law {
             Measure::Proportion(chance) => Self::Trials(vec![(watched.worse(*chance, effect).min(1.0), *chance)]),
             Measure::Rate(rate) => Self::Counts(watched.worse(*rate, effect), *rate),
             Measure::Mean { mean, deviation, cap } => {
-                let treatment = (watched.worse(*mean, effect).min(*cap), watched.worse(*deviation, effect));
+                let moved = watched.worse(*mean, effect).min(*cap);
+                // Values between 0 and the cap spread no further than this (Bhatia and Davis 2000).
+                let most = (moved * (cap - moved)).sqrt();
+                let treatment = (moved, watched.worse(*deviation, effect).min(most));
                 Self::Means([treatment, (*mean, *deviation)], *cap)
             }
             Measure::Quantile { values, .. } => {

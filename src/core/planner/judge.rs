@@ -45,16 +45,14 @@ pub(super) enum Judge {
     Never,
 }
 
-fn opposite(harm: Harm) -> Harm {
-    if harm == Harm::Increase { Harm::Decrease } else { Harm::Increase }
-}
-
 impl Judge {
     /// The tests of a guardrail.
     pub fn all(watched: &Watched, goal: Goal) -> Result<Vec<Self>> {
-        let harm = if goal == Goal::Harm { watched.harm } else { opposite(watched.harm) };
+        let harm = if goal == Goal::Harm { watched.harm } else { watched.harm.opposite() };
         let grid = match (goal, &watched.measure) {
-            (Goal::Safe(times), Measure::Proportion(_) | Measure::Rate(_)) => Grid::safe(times)?,
+            (Goal::Safe(times), Measure::Proportion(_) | Measure::Rate(_)) if !watched.is_alone() => {
+                Grid::safe(times)?
+            }
             _ => ERROR_GRID.clone(),
         };
         let one = match (&watched.measure, watched.against) {

@@ -35,11 +35,13 @@
 
 mod draw;
 mod ease;
+mod gate;
 mod judge;
 mod play;
 mod question;
 mod watched;
 
+pub use gate::gated;
 pub use question::{LOOKS, Question, SHORTEST, Stage};
 pub use watched::{Against, Measure, Watched};
 

@@ -46,6 +46,18 @@ pub fn moved(thresholds: &[i32], margin: Margin, harm: Harm, scale: i32) -> Resu
     }
 }
 
+/// How far a safe margin moves the treatment's threshold: whole bins, towards the conservative side of its claim, which
+/// is the other one than [`moved`] takes.
+///
+/// # Errors
+/// As [`shift_for_margin`].
+pub fn safe_shift(margin: f64, harm: Harm, scale: i32) -> Result<i32> {
+    let up = shift_for_margin(margin, scale)?;
+    let is_more = (f64::from(up) / 2_f64.powi(scale)).exp2() > (1.0 + margin) * (1.0 + 1e-9);
+    let bins = if is_more { up - 1 } else { up };
+    Ok(if harm == Harm::Increase { bins } else { -bins })
+}
+
 /// Thresholds moved up by so many bins.
 pub fn shifted(thresholds: &[i32], bins: i32) -> Vec<i32> {
     thresholds.iter().map(|key| key.saturating_add(bins)).collect()

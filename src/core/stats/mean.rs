@@ -131,16 +131,21 @@ pub fn increment(t: &Group, c: &Group, scale: &Scale, margin: &Line, harm: Harm)
     if t.n == 0 || c.n == 0 {
         return Ok(vec![0.0; LAMBDAS.len()]);
     }
+    let (s, v, bound) = judged(t, c, scale, margin, harm);
+    Ok(bernstein(s / bound, v / (bound * bound)).to_vec())
+}
+
+/// S, V and c of a stratum of which both arms have values.
+pub(super) fn judged(t: &Group, c: &Group, scale: &Scale, margin: &Line, harm: Harm) -> (f64, f64, f64) {
     let (n_t, n_c, q) = (t.n as f64, c.n as f64, 1.0 + margin.relative);
     let (u_t, u_c) = (n_c / (n_t + n_c), q * n_t / (n_t + n_c));
     let (m_t, m_c) = (q * scale.centre + margin.absolute, scale.centre);
     let s = u_t * n_t * (t.mean - m_t) - u_c * n_c * (c.mean - m_c);
     let v = u_t * u_t * t.squares_around(m_t) + u_c * u_c * c.squares_around(m_c);
-    let (s, bound) = match harm {
-        Harm::Increase => (s, (u_t * m_t).max(u_c * (scale.cap - m_c))),
-        Harm::Decrease => (-s, (u_t * (scale.cap - m_t)).max(u_c * m_c)),
-    };
-    Ok(bernstein(s / bound, v / (bound * bound)).to_vec())
+    match harm {
+        Harm::Increase => (s, v, (u_t * m_t).max(u_c * (scale.cap - m_c))),
+        Harm::Decrease => (-s, v, (u_t * (scale.cap - m_t)).max(u_c * m_c)),
+    }
 }
 
 /// l S - psi(l) V for each of [`LAMBDAS`], with S and V in units of the bound.

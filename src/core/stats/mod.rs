@@ -23,6 +23,7 @@ pub mod margin;
 pub mod mean;
 pub mod mixture;
 pub mod normal;
+pub mod power;
 pub mod process;
 pub mod proportion;
 pub mod rate;

@@ -35,6 +35,12 @@ pub enum Harm {
 }
 
 impl Harm {
+    /// The other direction.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        if self == Self::Increase { Self::Decrease } else { Self::Increase }
+    }
+
     /// Reads the SQL label.
     ///
     /// # Errors

@@ -29,6 +29,8 @@ fn rule(recorded: &Value) -> Rule {
         comparison: Comparison::from_label(text(recorded, "comparison")).unwrap(),
         quantile: recorded["quantile"].as_f64(),
         design_effect: recorded["design_effect"].as_f64().unwrap(),
+        safe_margin: 0.2,
+        safe_alpha: 0.01,
         breaches: 1,
         of_looks: 1,
         min_sample: 0,

@@ -27,6 +27,8 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     comparison: Comparison::Control,
     quantile: None,
     design_effect: 1.0,
+    safe_margin: 0.2,
+    safe_alpha: 0.01,
     breaches: 1,
     of_looks: 1,
     min_sample: 100,
@@ -335,7 +337,12 @@ fn stored(rule: &Rule, e: &Evaluation) -> Arrived {
             State { n: e.n[i], moments: e.moments[i].clone(), last_ts: e.watermark.unwrap_or(0), ..State::default() };
         Some(Stratum { state, stage_n: e.n[i] })
     };
-    let before = Before { events: e.events.clone(), centre: e.memory.centre, begins_copy: Some(e.begins_copy) };
+    let before = Before {
+        events: e.events.clone(),
+        centre: e.memory.centre,
+        begins_copy: Some(e.begins_copy),
+        safe_increment: Some(e.safe_increment.clone()),
+    };
     Arrived { before: Some(before), ..came(arm(0), arm(1).filter(|_| rule.is_of_control())) }
 }
 

@@ -27,6 +27,8 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     comparison: Comparison::Control,
     quantile: None,
     design_effect: 1.0,
+    safe_margin: 0.2,
+    safe_alpha: 0.01,
     breaches: 1,
     of_looks: 1,
     min_sample: 1000,
@@ -77,10 +79,10 @@ fn says(rule: &Rule, status: &Status, state: &str, words: &str) {
 
 #[test]
 fn ok_tells_both_arms() {
-    says(&RULE, &STATUS, "ok", "errors: 1.2 % with the treatment, 1.1 % with the control. No sign of harm");
+    says(&RULE, &STATUS, "ok", "errors: 1.2 % with the treatment, 1.1 % with the control. No sign of harm yet");
     let limit = Rule { comparison: Comparison::Absolute, ..RULE.clone() };
     let below = Status { limit: Some(0.05), margin: None, ..STATUS.clone() };
-    says(&limit, &below, "ok", "errors: 1.2 % with the treatment, the limit is 5 %. No sign of harm");
+    says(&limit, &below, "ok", "errors: 1.2 % with the treatment, the limit is 5 %. No sign of harm yet");
 }
 
 #[test]
@@ -211,7 +213,7 @@ fn quantiles_tell_what_is_beyond_them() {
     let words = said(&four, &counts, [None; 2], None, AT).1;
     assert!(words.starts_with("p95 of duration: 10 % of the values with the treatment are above"), "{words}");
     let quiet = Status { max_log_e: 0.0, ..counts };
-    says(&four, &quiet, "ok", "duration: no sign of harm");
+    says(&four, &quiet, "ok", "duration: no sign of harm yet");
 }
 
 #[test]

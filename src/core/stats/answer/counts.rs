@@ -1,6 +1,6 @@
 //! Answers about counts: proportions, a limit, rates, shares, and ratios over units.
 
-use super::{Answer, Question, check, opposite};
+use super::{Answer, Question, check};
 use crate::stats::beta_binomial::{SAMPLE, chance_interval};
 use crate::stats::margin::{Margin, Past, Tolerated};
 use crate::stats::mixture::{ERROR_GRID, Grid, temper};
@@ -43,7 +43,7 @@ impl Pair {
         temper(&mut increment, self.design_effect)?;
         self.harm.add(&increment)?;
         if let Some((margin, grid, process)) = &mut self.safe {
-            let mut increment = at(Tolerated::Ratio(margin.recip()), opposite(harm), grid)?;
+            let mut increment = at(Tolerated::Ratio(margin.recip()), harm.opposite(), grid)?;
             temper(&mut increment, self.design_effect)?;
             process.add(&increment)?;
         }
@@ -153,7 +153,7 @@ pub fn ratio(t: &Units, c: &Units, question: &Question) -> Result<Answer> {
         return Err(Error::new(Kind::InvalidParameter, format!("margin is out of range, got \"{margin}\"")));
     }
     let log_e = ratio::log_e(t, c, q, question.harm);
-    let safe = question.safe_margin.map(|margin| ratio::log_e(t, c, sign * margin, opposite(question.harm)));
+    let safe = question.safe_margin.map(|margin| ratio::log_e(t, c, sign * margin, question.harm.opposite()));
     let interval = ratio::interval(t, c, question.alpha)?;
     let answer =
         Answer { log_e, max_log_e: log_e.max(0.0), log_e_safe: safe, max_log_e_safe: safe, ..Answer::default() };

@@ -76,14 +76,6 @@ impl Answer {
     }
 }
 
-/// The other direction: a safe process tests the null "at least as bad as the margin" for it.
-fn opposite(harm: Harm) -> Harm {
-    match harm {
-        Harm::Increase => Harm::Decrease,
-        Harm::Decrease => Harm::Increase,
-    }
-}
-
 /// Check what every test needs.
 fn check(question: &Question) -> Result<()> {
     super::normal::check_alpha(question.alpha)?;

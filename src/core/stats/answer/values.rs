@@ -1,7 +1,6 @@
 //! Answers about values: means, quantiles, distributions.
 
-use super::{Answer, Question, check, opposite};
-use crate::sketch::histogram::shift_for_margin;
+use super::{Answer, Question, check};
 use crate::sketch::{Histogram, Moments, Sketch};
 use crate::stats::beta_binomial::quantile_interval;
 use crate::stats::exceedance::{self, MIX4};
@@ -36,7 +35,7 @@ pub fn mean(strata: &[(Moments, Moments)], cap: f64, question: &Question) -> Res
             harm.add(&mean::increment(&t, &c, &scale, &question.margin.line(question.harm), question.harm)?)?;
             if let Some((margin, process)) = &mut safe {
                 let line = Margin::Relative(*margin).line(question.harm);
-                process.add(&mean::increment(&t, &c, &scale, &line, opposite(question.harm))?)?;
+                process.add(&mean::increment(&t, &c, &scale, &line, question.harm.opposite())?)?;
             }
         }
         if c.n > 0 {
@@ -125,8 +124,8 @@ pub fn quantile(strata: &[(Histogram, Histogram)], level: Option<f64>, question:
             let moved = exceedance::moved(&cuts, question.margin, question.harm, c.scale())?;
             add_levels(&mut harm, &exceedance::arms(t, c, &cuts, &moved), question.harm)?;
             if let Some((margin, safe)) = &mut safe {
-                let moved = exceedance::shifted(&cuts, safe_shift(*margin, question.harm, c.scale())?);
-                add_levels(safe, &exceedance::arms(t, c, &cuts, &moved), opposite(question.harm))?;
+                let moved = exceedance::shifted(&cuts, exceedance::safe_shift(*margin, question.harm, c.scale())?);
+                add_levels(safe, &exceedance::arms(t, c, &cuts, &moved), question.harm.opposite())?;
             }
         }
         match &mut past {
@@ -145,15 +144,6 @@ pub fn quantile(strata: &[(Histogram, Histogram)], level: Option<f64>, question:
     let all = merged(strata.iter().map(|x| &x.0))?;
     let (low, high) = quantile_interval(&all, p, question.alpha)?;
     Ok(Answer { estimate: all.quantile(p)?, low, high, ..answer })
-}
-
-/// How far a safe margin moves the treatment's threshold: whole bins, towards the conservative side of its claim, which
-/// is the other one than [`exceedance::moved`] takes.
-fn safe_shift(margin: f64, harm: Harm, scale: i32) -> Result<i32> {
-    let up = shift_for_margin(margin, scale)?;
-    let is_more = (f64::from(up) / 2_f64.powi(scale)).exp2() > (1.0 + margin) * (1.0 + 1e-9);
-    let bins = if is_more { up - 1 } else { up };
-    Ok(if harm == Harm::Increase { bins } else { -bins })
 }
 
 /// Adds one stratum, a table for each level, tested in a direction.
