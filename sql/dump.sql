@@ -61,6 +61,7 @@ SELECT pg_extension_config_dump('flagscope.guardrail_status', '');
 SELECT pg_extension_config_dump('_flagscope.source', '');
 SELECT pg_extension_config_dump('_flagscope.pairing', '');
 SELECT pg_extension_config_dump('_flagscope.waiting_stratum', '');
+SELECT pg_extension_config_dump('_flagscope.dependence', '');
 SELECT pg_extension_config_dump('_flagscope.anomaly_point', '');
 SELECT pg_extension_config_dump('_flagscope.evaluation_stray', '');
 SELECT pg_extension_config_dump('flagscope.decision', '');

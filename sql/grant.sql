@@ -143,9 +143,9 @@ BEGIN
         flagscope.metric_definition, flagscope.guardrail, flagscope.guardrail_policy, flagscope.change_freeze,
         flagscope.setting TO %s', target);
     -- Approvals are given by approve_stage() alone, with a decision.
-    EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, min_sample, approval_needed),
-        UPDATE (ordinal, percent, min_duration, min_sample, approval_needed), DELETE
-        ON flagscope.rollout_stage TO %s', target);
+    EXECUTE format('GRANT INSERT (rollout_id, ordinal, percent, min_duration, max_duration, min_sample, advance_when,
+        approval_needed), UPDATE (ordinal, percent, min_duration, max_duration, min_sample, advance_when,
+        approval_needed), DELETE ON flagscope.rollout_stage TO %s', target);
     -- The other columns are maintained by decisions and triggers.
     EXECUTE format('GRANT INSERT (flag, environment, enabled, default_variant, targeting, prerequisites, variants,
         metadata), UPDATE (enabled, default_variant, targeting, prerequisites, variants, metadata), DELETE

@@ -11,6 +11,7 @@ mod calendar;
 mod chart;
 mod comparison;
 mod correlate;
+mod dependence;
 mod error;
 mod filter;
 mod flag;

@@ -137,7 +137,9 @@ AS $$
         WHERE t.variant = r.treatment AND t.at <= newest AND t.at >= greatest(since, newest - interval '2 days')
             -- One point never mixes two shares.
             AND NOT EXISTS (SELECT FROM flagscope.allocation a WHERE a.rollout_id = r.id
-                AND lower(a.valid) > t.at AND lower(a.valid) < t.at + width)
+                AND lower(a.valid) > t.at AND lower(a.valid) < t.at + width
+                AND NOT EXISTS (SELECT FROM flagscope.allocation b WHERE b.rollout_id = r.id
+                    AND upper(b.valid) = lower(a.valid) AND b.percent = a.percent))
     ), past AS (
         SELECT array_agg(p.at ORDER BY p.at) AS at, array_agg(p.n ORDER BY p.at) AS n,
             array_agg(p.events ORDER BY p.at) AS events, array_agg(p.x ORDER BY p.at) AS x

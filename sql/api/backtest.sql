@@ -6,7 +6,7 @@ CREATE TYPE _flagscope.history AS (
     safe_increment float8[], value float8,
     reference _flagscope.stratum, window_state _flagscope.stratum, alpha float8, margin float8, limit_value float8,
     alarm_score float8, point timestamptz, seen _flagscope.anomaly_point, was_alone boolean,
-    carries_on boolean
+    carries_on boolean, design_effect float8
 );
 COMMENT ON TYPE _flagscope.history IS
     'one stratum of the past; evidence adds up within an era. is_weighed: it was live, and is paired and counted; '
@@ -30,7 +30,7 @@ AS $$
         CASE WHEN g.comparison <> 'absolute' THEN coalesce(g.margin, k.margin, _flagscope.margin(g)) END,
         CASE WHEN g.test <> 'anomaly' THEN coalesce(g.limit_value, k.limit_value) END, k.alarm_score, e.at,
         ROW(g.id, '', e.at, e.n_treatment, 0, NULL, NULL, NULL, e.value)::_flagscope.anomaly_point, e.percent = 100,
-        e.percent = 100 AND _flagscope.may_carry_on(live)
+        e.percent = 100 AND _flagscope.may_carry_on(live), e.design_effect
     FROM flagscope.evaluation e CROSS JOIN LATERAL (
         SELECT x.alpha, x.margin, x.limit_value, x.alarm_score FROM (
             SELECT 1 AS nr, (d.evidence ->> 'alpha')::float8 AS alpha, (d.evidence ->> 'margin')::float8 AS margin,
@@ -88,7 +88,7 @@ AS $$
                 - coalesce(g.time_window, _flagscope.setting_interval('guardrail.window'))
                 - interval '1 microsecond', s.bucket) END,
         NULL::float8, _flagscope.margin(g), g.limit_value, NULL::float8, NULL::timestamptz,
-        NULL::_flagscope.anomaly_point, false, false
+        NULL::_flagscope.anomaly_point, false, false, _flagscope.measured_effect(g, r.id)
     FROM stratum s;
 $$;
 COMMENT ON FUNCTION _flagscope.rollup_history(flagscope.guardrail, flagscope.rollout, flagscope.metric_definition,
@@ -129,7 +129,7 @@ AS $$
         NULL::_flagscope.stratum, NULL::float8, NULL::float8, NULL::float8,
         s.line, p.at,
         ROW(g.id, i.variant, p.at, p.n, p.events, p.value, p.x, w.usual, w.score)::_flagscope.anomaly_point,
-            i.variant = '', false
+            i.variant = '', false, NULL::float8
     -- Where all were served the treatment there was no control beside it.
     FROM setting s, point p CROSS JOIN LATERAL (SELECT CASE WHEN g.scope = 'environment'
             OR coalesce((SELECT a.percent FROM flagscope.allocation a
@@ -206,7 +206,8 @@ DECLARE
     strata CURSOR FOR
         SELECT h.era, h.ordinal, h.at, CASE WHEN h.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m,
             setting, coalesce(backtest.alpha, h.alpha, share) AS alpha, h.margin,
-            (g).margin_absolute, h.limit_value, h.alarm_score, (r).control, false AS is_polled, NULL::text AS problem,
+            (g).margin_absolute, coalesce((g).design_effect, h.design_effect) AS design_effect, h.limit_value,
+            h.alarm_score, (r).control, false AS is_polled, NULL::text AS problem,
             NULL::text AS unloaded, s.id AS stage_id, s.at AS stage_started_at, s.min_sample AS stage_sample,
             false AS is_alone, (coalesce(s.percent, 50) / 100)::float8 AS share, false AS treatment_came,
             false AS control_came, h.t, h.c,

@@ -172,7 +172,7 @@ CREATE FUNCTION flagscope.create_guardrail(
     test flagscope.guardrail_test DEFAULT NULL, min_sample bigint DEFAULT NULL, time_window interval DEFAULT NULL,
     weight float8 DEFAULT 1, shadow boolean DEFAULT false, description text DEFAULT '', on_state jsonb DEFAULT '{}',
     priority integer DEFAULT 0, breaches integer DEFAULT 1, of_looks integer DEFAULT NULL, grace interval DEFAULT NULL,
-    stale_after interval DEFAULT NULL, design_effect float8 DEFAULT 1,
+    stale_after interval DEFAULT NULL, design_effect float8 DEFAULT NULL,
     scope flagscope.guardrail_scope DEFAULT 'flag', variants text[] DEFAULT NULL, advance_when text DEFAULT NULL,
     safe_margin float8 DEFAULT NULL, detectable float8 DEFAULT NULL
 ) RETURNS bigint

@@ -26,7 +26,8 @@ BEGIN
                 'guardrail_id', g.id, 'version', g.version, 'log_e', s.log_e, 'alpha', s.alpha,
                 'part', b.parts[p.place], 'evidence_id', s.evidence_id, 'last_stratum', s.last_stratum,
                 'metric', g.metric, 'test', g.test, 'comparison', j.comparison, 'quantile', j.quantile,
-                'design_effect', g.design_effect, 'margin', s.margin, 'margin_absolute', s.margin_absolute,
+                'design_effect', coalesce(g.design_effect, s.design_effect), 'margin', s.margin,
+                'margin_absolute', s.margin_absolute,
                 'limit_value', s.limit_value))
                 ORDER BY p.place)
             FROM unnest(b.members) WITH ORDINALITY p(id, place) JOIN flagscope.guardrail g ON g.id = p.id

@@ -57,6 +57,7 @@ DECLARE
     guardrails CURSOR FOR
         SELECT r.id AS rollout_id, g.id AS guardrail_id, g.version, st,
             CASE WHEN st.carries_on THEN _flagscope.as_judged(g, m) ELSE g END AS g, m, setting, d.t, d.c, g.flag,
+            coalesce(g.design_effect, st.design_effect) AS design_effect,
             g.environment, g.metric, r.treatment, r.control, r.alpha AS safe_alpha, r.stage_started_at, s.is_alone,
             (s.percent / 100)::float8 AS share, s.percent, s.min_sample AS stage_sample,
             -- What came tells that an arm is alive, also while it waits for its other half.
@@ -187,12 +188,12 @@ BEGIN
     ), noted AS (
         INSERT INTO flagscope.evaluation (at, evidence_id, stratum, guardrail_id, rollout_id, guardrail_version,
             percent, state, n_treatment, n_control, events_treatment, events_control, thresholds, centre, bound,
-            moments_treatment, moments_control, increment, safe_increment, begins_copy, log_e, value,
+            design_effect, moments_treatment, moments_control, increment, safe_increment, begins_copy, log_e, value,
             watermark)
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
             x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.bound,
-            x.moments_treatment, x.moments_control, x.increment, x.safe_increment, x.begins_copy,
+            x.judged_design_effect, x.moments_treatment, x.moments_control, x.increment, x.safe_increment, x.begins_copy,
             x.log_e, x.value,
             x.weighed_watermark
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id

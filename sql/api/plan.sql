@@ -228,9 +228,10 @@ AS $$
             'margin_absolute', g.margin_absolute, 'limit_value', CASE g.comparison WHEN 'baseline'
                 THEN _flagscope.worse(x.baseline, m.kind::text, m.harm::text, _flagscope.margin(g), g.margin_absolute)
                 ELSE g.limit_value END,
-            'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect', g.design_effect,
+            'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect',
+            coalesce(g.design_effect, _flagscope.measured_effect(g, r.id), 1),
             'rows_per_second', x.rows_per_second, 'baseline', x.baseline, 'deviation', p.deviation, 'cap', m.cap,
-            'effect', effect, 'safe_margin', safe_margin, 'detectable', CASE coalesce(g.advance_when, 'power')
+            'effect', planned.effect, 'safe_margin', planned.safe_margin, 'detectable', CASE coalesce(g.advance_when, 'power')
                 WHEN 'power' THEN coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')) ELSE 0 END,
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
         p.histogram, coalesce(g.min_sample, _flagscope.setting_number('guardrail.min_sample')),

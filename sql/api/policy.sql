@@ -36,7 +36,7 @@ BEGIN
         'test', _flagscope.default_test(m.kind,
             CASE WHEN rule ? 'comparison' THEN (rule ->> 'comparison')::flagscope.comparison
                 WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback',
-        'on_state', '{}'::jsonb, 'priority', 0, 'weight', 1, 'design_effect', 1, 'breaches', 1,
+        'on_state', '{}'::jsonb, 'priority', 0, 'weight', 1, 'breaches', 1,
         'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '', 'scope', 'flag')
         || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
     problem := coalesce(_flagscope.guardrail_problem(g, m), CASE

@@ -33,6 +33,8 @@ BEGIN ATOMIC
         'n_control', s.n_control))
     || CASE g.test WHEN 'sequential' THEN jsonb_build_object('log_e', s.log_e, 'max_log_e', s.max_log_e,
             'line', ln(1 / s.alpha), 'alpha', s.alpha, 'alpha_left', r.alpha_left,
+            'design_effect', coalesce(g.design_effect, s.design_effect),
+            'independence', _flagscope.dependence_words(g, s),
             'events_treatment', s.events_treatment, 'events_control', s.events_control) ELSE '{}' END
     || CASE WHEN g.test = 'sequential' AND s.information <> '{}' THEN coalesce((
             SELECT jsonb_strip_nulls(jsonb_build_object('smallest_effect', p.smallest, 'safe_margin', s.safe_margin,

@@ -22,5 +22,6 @@ $$;
 COMMENT ON FUNCTION flagscope.replay(bigint) IS
     'what a decision was made on, computed anew: stored and recomputed must agree. part says what a row is. '
     'stratum: log e of the guardrail''s evidence up to a stratum, from the counts in evaluation; point: of an anomaly, '
-    'value and score of a point, of the flag (variant empty) or the control; together: of several guardrails that were '
-    'decided on together, log e of each, with value its alpha; sum: alpha e of all of these, which is acted on from 1';
+    'value and score of a point, of the flag (variant empty) or the treatment; together: of several guardrails that '
+    'were decided on together, log e of each, with value its alpha; sum: alpha e of all of these, which is acted on '
+    'from 1';

@@ -53,13 +53,17 @@ AS $$
 DECLARE
     strata CURSOR FOR
         SELECT 0::bigint AS era, e.stratum::bigint AS ordinal, e.at, g, m, _flagscope.tick_setting() AS setting,
-            replay.alpha, replay.margin, (g).margin_absolute, replay.limit_value, NULL::float8 AS alarm_score,
+            replay.alpha, replay.margin, (g).margin_absolute,
+            coalesce(e.design_effect, (g).design_effect, 1) AS design_effect, replay.limit_value,
+            NULL::float8 AS alarm_score,
             NULL::text AS control, false AS is_polled, NULL::text AS problem, NULL::text AS unloaded,
             NULL::bigint AS stage_id, NULL::timestamptz AS stage_started_at, NULL::bigint AS stage_sample,
             false AS is_alone, 0.5::float8 AS share, false AS treatment_came, false AS control_came,
             _flagscope.counted_stratum(e.n_treatment, e.moments_treatment, e.watermark) AS t,
             _flagscope.counted_stratum(e.n_control, e.moments_control, e.watermark) AS c, true AS is_weighed,
-            e.events_treatment, e.events_control, e.centre, e.bound, e.begins_copy, e.value, e.log_e AS log_e_stored,
+            e.events_treatment, e.events_control, e.centre, e.bound, e.begins_copy, e.safe_increment,
+            (SELECT r.alpha FROM flagscope.rollout r WHERE r.id = e.rollout_id) AS safe_alpha, e.value,
+            e.log_e AS log_e_stored,
             NULL::_flagscope.stratum AS reference, NULL::_flagscope.stratum AS window_state,
             NULL::_flagscope.stratum AS baseline, NULL::timestamptz AS point, NULL::timestamptz AS counted_since,
             NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point, NULL::_flagscope.anomaly_point AS seen

@@ -64,6 +64,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.report_guardrails(flagscope.rollout) IS 'a rollout''s guardrails as a table of text';
 
+CREATE FUNCTION _flagscope.report_dependence(r flagscope.rollout) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('  %s: %s', g.name, _flagscope.dependence_words(g, s))
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+    WHERE s.rollout_id = r.id AND g.test = 'sequential' AND r.started_at IS NOT NULL ORDER BY g.id;
+$$;
+COMMENT ON FUNCTION _flagscope.report_dependence(flagscope.rollout) IS
+    'for each sequential guardrail how far its rows are independent, and how that is known';
+
 CREATE FUNCTION _flagscope.report_proofs(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,6 +202,7 @@ BEGIN
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
     RETURN QUERY SELECT _flagscope.report_guardrails(r);
+    RETURN QUERY SELECT _flagscope.report_dependence(r);
     RETURN QUERY SELECT _flagscope.report_control_verdicts(r);
     RETURN QUERY SELECT _flagscope.report_budget(r);
     IF EXISTS (SELECT FROM _flagscope.report_proofs(r)) THEN

@@ -220,12 +220,13 @@ BEGIN
     IF means_now THEN
         at := clock_timestamp();
     END IF;
-    PERFORM _flagscope.note_unjudged(at);
+    PERFORM _flagscope.note_unjudged(at), _flagscope.measure_past_dependence(at);
     result.at := at;
     result.strata := cardinality(consumed.strata);
     result.guardrails := _flagscope.evaluate_guardrails(consumed.strata,
         _flagscope.pair_pieces(consumed.pieces, at, NOT consumed.waiting), at);
     result.decisions := _flagscope.ramp(at);
+    PERFORM _flagscope.measure_dependence(at, clock_timestamp() + unspent);
     result.waiting := result.waiting || CASE WHEN consumed.waiting THEN '{deltas}'::text[] END
         || _flagscope.maintain_when_due(at, clock_timestamp() + unspent);
     result.milliseconds := 1000 * extract(epoch FROM clock_timestamp() - started);

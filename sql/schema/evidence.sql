@@ -50,6 +50,8 @@ CREATE TABLE flagscope.guardrail_status (
     watermark         timestamptz,
     breached_at       timestamptz,
     joint             jsonb,
+    design_effect     float8 NOT NULL DEFAULT 1 CHECK (design_effect >= 1 AND design_effect < 'Infinity'),
+    dependence        jsonb,
     rearmed           boolean NOT NULL DEFAULT false,
     carries_on        boolean NOT NULL DEFAULT false,
     control_verdict   jsonb,
@@ -146,6 +148,13 @@ COMMENT ON COLUMN flagscope.guardrail_status.joint IS
     'for a joint breach of several guardrails, to which this one contributed most: at, reason, alpha of the rollout, '
     'sum of alpha e, log_mean = ln(sum / alpha) and its line, and parts: log_e, alpha, evidence and rule of each; '
     'NULL otherwise, and after a restart of the evidence';
+COMMENT ON COLUMN flagscope.guardrail_status.design_effect IS
+    'what the next strata are divided by, if the guardrail has no design effect of its own: measured from rows that '
+    'earlier strata were of';
+COMMENT ON COLUMN flagscope.guardrail_status.dependence IS
+    'the latest measurement of the design effect: at, effect (used from the next measurement on), estimate (before it '
+    'is moved up by its error, for which few units need more), rows, units, by (subject, trace or moment), heaviest '
+    '(share of the rows that one unit has), or problem; NULL: nothing was measured';
 COMMENT ON COLUMN flagscope.guardrail_status.carries_on IS
     'a guardrail against the control that goes on against what the control was before, since everybody is served the '
     'treatment: its evidence is of a baseline';
@@ -172,6 +181,7 @@ CREATE TABLE flagscope.evaluation (
     thresholds        integer[],
     centre            float8,
     bound             float8,
+    design_effect     float8,
     moments_treatment flagscope.moments,
     moments_control   flagscope.moments,
     increment         float8[] NOT NULL,
@@ -203,6 +213,8 @@ COMMENT ON COLUMN flagscope.evaluation.percent IS 'share served when the stratum
 COMMENT ON COLUMN flagscope.evaluation.increment IS 'added to guardrail_status.evidence by this stratum';
 COMMENT ON COLUMN flagscope.evaluation.safe_increment IS
     'added to guardrail_status.safe_evidence by this stratum';
+COMMENT ON COLUMN flagscope.evaluation.design_effect IS
+    'the design effect that the increments were divided by; the guardrail''s own, else as measured before';
 COMMENT ON COLUMN flagscope.evaluation.begins_copy IS
     'a copy of the evidence begins with this stratum (guardrail_status.copied_at)';
 COMMENT ON COLUMN flagscope.evaluation.centre IS
@@ -238,7 +250,8 @@ CREATE TYPE _flagscope.stepped AS (
     weighed_treatment bigint, weighed_control bigint, weighed_events_treatment bigint[],
     weighed_events_control bigint[], judged_thresholds integer[], judged_centre float8, bound float8,
     moments_treatment flagscope.moments,
-    moments_control flagscope.moments, increment float8[], safe_increment float8[], begins_copy boolean,
+    moments_control flagscope.moments, judged_design_effect float8, increment float8[], safe_increment float8[],
+    begins_copy boolean,
     weighed_watermark timestamptz
 );
 COMMENT ON TYPE _flagscope.stepped IS

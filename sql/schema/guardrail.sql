@@ -72,7 +72,7 @@ CREATE TABLE flagscope.guardrail (
     on_state      jsonb NOT NULL DEFAULT '{}',
     priority      integer NOT NULL DEFAULT 0,
     weight        float8 NOT NULL DEFAULT 1,
-    design_effect float8 NOT NULL DEFAULT 1,
+    design_effect float8,
     scope         flagscope.guardrail_scope NOT NULL DEFAULT 'flag',
     variants      text[],
     min_sample    bigint,
@@ -188,7 +188,7 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_design_effect_from_1 CHECK (CASE
         WHEN (design_effect >= 1 AND design_effect < 'Infinity') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('design_effect must be at least 1, got "%s"', design_effect),
-            '1 stands for independent data points; flagscope.design_effect(events, trials) measures it.') END),
+            '1 stands for independent data points; NULL: it is measured from the rows by subject.') END),
     CONSTRAINT guardrail_scope_has_no_control CHECK (CASE
         WHEN (scope = 'flag' OR comparison <> 'control') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
@@ -283,7 +283,8 @@ COMMENT ON COLUMN flagscope.guardrail.weight IS
     'share of the rollout''s error budget, relative to its other sequential guardrails';
 COMMENT ON COLUMN flagscope.guardrail.design_effect IS
     'ratio of the variance to that of independent data points, above 1 if users send many similar ones: evidence is '
-    'divided by it; measure it with design_effect() or suggest_margin() on past data of the control';
+    'divided by it; NULL: measured by ticks from the rows of each subject, from what was judged before '
+    '(guardrail_status.design_effect)';
 COMMENT ON COLUMN flagscope.guardrail.scope IS
     'environment: it reads all rows of its metric in its environment, with or without flags, for what has no variants '
     '(connection pools, CPU, queues): against a limit, a baseline (its own past) or as an anomaly';

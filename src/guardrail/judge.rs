@@ -164,6 +164,7 @@ fn put_evaluation(given: &mut Given, evaluation: &Evaluation) -> CoreResult<()> 
     given.set("bound", evaluation.bound)?;
     given.set_sketch("moments_treatment", m_t.as_ref())?;
     given.set_sketch("moments_control", m_c.as_ref())?;
+    given.set("judged_design_effect", evaluation.design_effect)?;
     given.set("increment", evaluation.increment.clone())?;
     given.set("safe_increment", evaluation.safe_increment.clone())?;
     given.set("begins_copy", evaluation.begins_copy)?;

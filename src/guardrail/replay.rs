@@ -54,7 +54,7 @@ fn replay_strata(call: pg_sys::FunctionCallInfo) -> Result<(), ErrorReport> {
 
 impl Replay {
     /// Evidence begins anew with another number; every stage counts its sample and its looks from 0. A stratum is compared at
-    /// the margin or limit of its time.
+    /// the margin or limit of its time, and counts by the design effect of its time.
     fn enter(&mut self, row: &Record) -> CoreResult<()> {
         let (era, stage) = (row.known("era")?, row.get("stage_id")?);
         if era != self.era {
@@ -67,6 +67,7 @@ impl Replay {
             self.status.looks.clear();
             self.status.looked_at = None;
         }
+        self.rule.design_effect = row::design_effect(row)?;
         row::compare_at(row, &self.rule, &mut self.status)
     }
 }

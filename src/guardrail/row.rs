@@ -36,7 +36,7 @@ pub fn rule(row: &Record) -> Result<Rule> {
         test: Test::from_label(&g.label("test")?)?,
         comparison: Comparison::from_label(&g.label("comparison")?)?,
         quantile: g.get("quantile")?,
-        design_effect: g.get("design_effect")?.unwrap_or(1.0),
+        design_effect: design_effect(row)?,
         safe_margin: g.get("safe_margin")?.or(setting.get("safe_margin")?).unwrap_or(0.2),
         safe_alpha: row.known("safe_alpha")?,
         breaches: times("breaches")?,
@@ -53,6 +53,11 @@ pub fn rule(row: &Record) -> Result<Rule> {
         control: row.get("control")?.unwrap_or_default(),
         whose: whose_of(&g)?,
     })
+}
+
+/// The design effect in force: the rule's own, else as measured from what was judged before.
+pub fn design_effect(row: &Record) -> Result<f64> {
+    Ok(row.get("design_effect")?.unwrap_or(1.0))
 }
 
 /// Whose data it reads; a rule as it was once is of the treatment.

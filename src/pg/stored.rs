@@ -20,11 +20,20 @@ const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment,
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2 AND subject IS NOT NULL \
     AND ($3::pg_catalog.text[] IS NULL OR name OPERATOR(pg_catalog.=) ANY ($3))";
 
+const TAGGED: &CStr =
+    c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
+    CASE WHEN subject IS NOT NULL THEN 's' OPERATOR(pg_catalog.||) subject \
+        WHEN trace_id IS NOT NULL THEN 't' OPERATOR(pg_catalog.||) trace_id::pg_catalog.text END AS subject, \
+    distribution, body, instance \
+    FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2";
+
 /// Which rows are read.
 #[derive(Debug, Clone)]
 pub enum Wanted {
     /// All of them.
     All,
+    /// The same, where the subject is what a row is told apart by: "s" and its subject, else "t" and its trace.
+    Tagged,
     /// Those with a subject and one of some names.
     OfSubjects(Option<Vec<String>>),
 }
@@ -83,6 +92,7 @@ pub fn for_each_batch(
 unsafe fn open(since: i64, until: i64, wanted: Wanted) -> pg_sys::Portal {
     let (query, count, names) = match wanted {
         Wanted::All => (ALL, 2, None),
+        Wanted::Tagged => (TAGGED, 2, None),
         Wanted::OfSubjects(names) => (OF_SUBJECTS, 3, names),
     };
     let mut types = [pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID];

@@ -199,7 +199,12 @@ extension_sql_file!(
     name = "window_api",
     requires = ["query_api", window::count_telemetry]
 );
-extension_sql_file!("../../sql/api/poll.sql", name = "poll_api", requires = ["window_api"]);
+extension_sql_file!(
+    "../../sql/api/dependence.sql",
+    name = "dependence_api",
+    requires = ["window_api", dependence::read_units]
+);
+extension_sql_file!("../../sql/api/poll.sql", name = "poll_api", requires = ["dependence_api"]);
 extension_sql_file!("../../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
 extension_sql_file!(
     "../../sql/api/rebuild.sql",

@@ -54,7 +54,8 @@ extension_sql_file!("../../sql/schema/rollup.sql", name = "rollup_level_state", 
 extension_sql_file!("../../sql/schema/guardrail.sql", name = "guardrail_state", requires = ["rollup_level_state"]);
 extension_sql_file!("../../sql/schema/evidence.sql", name = "evidence_state", requires = ["guardrail_state"]);
 extension_sql_file!("../../sql/schema/pairing.sql", name = "pairing_state", requires = ["evidence_state"]);
-extension_sql_file!("../../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["pairing_state"]);
+extension_sql_file!("../../sql/schema/dependence.sql", name = "dependence_state", requires = ["pairing_state"]);
+extension_sql_file!("../../sql/schema/anomaly.sql", name = "anomaly_state", requires = ["dependence_state"]);
 extension_sql_file!("../../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
 extension_sql_file!("../../sql/schema/correlate.sql", name = "correlation_state", requires = ["decision_state"]);
 extension_sql_file!("../../sql/schema/health.sql", name = "health_state", requires = ["correlation_state"]);

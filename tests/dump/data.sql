@@ -48,6 +48,7 @@ VALUES (1, 'pay errors', '2026-01-02 12:00+00', '2026-01-02 11:00+00', true, 10,
     '2026-01-02 12:00:03+00');
 -- Units of a split that settles.
 INSERT INTO _flagscope.split_count VALUES (1, '2026-01-02 11:00+00', 7, 3, 27) ON CONFLICT DO NOTHING;
+INSERT INTO _flagscope.dependence VALUES (1, 1, '2026-01-02 12:00+00', '2026-01-02 11:59:55+00', 1.5, NULL);
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');

@@ -7,8 +7,9 @@ look brought of an arm (flag, second, treated, n, total, squares). Rivals:
 - gbstats, GrowthBook's sequential test (SequentialTwoSidedTTest, its default tuning of 5,000), of the difference of means of all
   data so far, at every look; two-sided at 0.02, of which harm has half. Left out where it is not installed.
 - An oracle with a fixed horizon, which is told when harm begins and how large it is: one z-test at 0.01, one-sided and
-  stratified by looks, of the data since then, at the first look at which 80 % of the scenario's rollouts are found by it; of healthy
-  rollouts at the end, as who has planned an experiment would.
+  stratified by ten seconds (of thin traffic by as much as brings five data points of the treatment), of the data since then, at
+  the first time at which 80 % of the scenario's rollouts are found by it; of healthy rollouts at the end, as who has planned an
+  experiment would.
 
 rivals.py --check compares its arithmetic with values from elsewhere.
 """
@@ -84,24 +85,36 @@ class Stratified:
         return self.difference / math.sqrt(self.variance) if self.variance > 0 else 0.0
 
 
+def blocks(looks, began):
+    """The looks since harm began in strata: seconds since then at their ends, and what they bring of treatment and control."""
+    looks = [look for look in looks if look[0] >= began]
+    if not looks:
+        return []
+    span, treated = looks[-1][0] - began + 1, sum(look[1][0] for look in looks)
+    width = max(10, math.ceil(5 * span / treated)) if treated else span
+    sums = {}
+    for second, *arms in looks:
+        block = sums.setdefault((second - began) // width, [[0, 0.0, 0.0], [0, 0.0, 0.0]])
+        for so_far, arm in zip(block, arms):
+            so_far[:] = [a + b for a, b in zip(so_far, arm)]
+    return [((nr + 1) * width, *block) for nr, block in sorted(sums.items())]
+
+
 def oracle(rollouts):
     """How many are found, and how long after harm began; rollouts: (looks, second at which harm begins or None)."""
-    found, longest = [], max((looks[-1][0] - (began or 0) for looks, began in rollouts if looks), default=0)
-    harmful = any(began is not None for _, began in rollouts)
+    harmful, found = any(began is not None for _, began in rollouts), []
     for looks, began in rollouts:
         test, at = Stratified(), {}
-        for second, treatment, control in looks:
-            if second >= (began or 0):
-                test.add(treatment, control)
-                at[second - (began or 0)] = test.z() > Z
+        for second, treatment, control in blocks(looks, began or 0):
+            test.add(treatment, control)
+            at[second] = test.z() > Z
         found.append(at)
     last = lambda at, until: next((at[s] for s in sorted(at, reverse=True) if s <= until), False)
-    horizons = sorted({s for at in found for s in at}) if harmful else [longest]
-    for horizon in horizons:
+    horizons = sorted({s for at in found for s in at}) or [0]
+    for horizon in horizons if harmful else horizons[-1:]:
         stopped = sum(last(at, horizon) for at in found)
         if not harmful or stopped >= 0.8 * len(found) or horizon == horizons[-1]:
             return stopped, horizon
-    return 0, longest
 
 
 def by_flag(rows):
@@ -163,8 +176,12 @@ def check():
     test = Stratified()
     test.add((100, 30, 30), (100, 20, 20))
     assert abs(test.z() ** 2 - 2.666667 * 199 / 200) < 1e-6, test.z()
-    looks = [(s, [100, 40.0 if s >= 5 else 10.0, 40.0 if s >= 5 else 10.0], [100, 10.0, 10.0]) for s in range(10)]
-    assert oracle([(looks, 5)]) == (1, 0) and oracle([(looks[:5], None)]) == (0, 4)
+    looks = [(s, [100, 40.0 if s >= 50 else 10.0, 40.0 if s >= 50 else 10.0], [100, 10.0, 10.0]) for s in range(100)]
+    assert oracle([(looks, 50)]) == (1, 10) and oracle([(looks[:50], None)]) == (0, 50)
+    # Arms that take turns are compared within ten seconds; a treatment point a minute within five minutes.
+    turns = [(s, [100, 40.0, 40.0] if s % 2 else [0, 0.0, 0.0], [0, 0.0, 0.0] if s % 2 else [100, 10.0, 10.0]) for s in range(20)]
+    assert oracle([(turns, 0)]) == (1, 10)
+    assert [b[0] for b in blocks([(60 * i, [1, 0.0, 0.0], [9, 0.0, 0.0]) for i in range(20)], 0)][:2] == [286, 572]
     print("ok")
 
 

@@ -176,6 +176,8 @@ pub struct Evaluation {
     pub memory: Memory,
     /// The margin against the control, else the limit, that they were compared at.
     pub bound: Option<f64>,
+    /// The design effect that its increments were divided by.
+    pub design_effect: f64,
     /// Added to the evidence.
     pub increment: Vec<f64>,
     /// Added to the evidence of safety.

@@ -214,6 +214,7 @@ fn evaluation(rule: &Rule, was: &Status, status: &Status, arms: Arms, weighed: W
         moments,
         memory: was.memory.clone(),
         bound,
+        design_effect: rule.design_effect,
         increment,
         safe_increment,
         begins_copy,

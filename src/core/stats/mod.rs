@@ -16,6 +16,7 @@
 pub mod answer;
 pub mod beta_binomial;
 pub mod combine;
+pub mod dependence;
 pub mod exceedance;
 mod hypergeometric;
 pub mod label;

@@ -4,6 +4,7 @@
 //! What is not here: reading rows (the extension implements [`Row`] over a tuple) and storing states.
 
 mod attribution;
+mod clusters;
 mod exposure;
 mod filter;
 mod fold;
@@ -15,6 +16,7 @@ mod uncounted;
 mod window;
 
 pub use attribution::{By, Evaluated, Evaluation, Loose, Reach, SUBJECT_EVALUATIONS};
+pub use clusters::Clusters;
 pub use exposure::{EXPOSURE, Exposures, RolledOut};
 pub use filter::{Filter, Found, Problem, Scalar};
 pub use fold::{Fold, Group, Targets};

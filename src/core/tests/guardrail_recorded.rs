@@ -74,6 +74,7 @@ fn came(stratum: &Value) -> Arrived {
             events: [counts(&stratum[2]), counts(&stratum[5])],
             centre: stratum[7].as_f64(),
             begins_copy: stratum[8].as_bool(),
+            safe_increment: None,
         }),
         ..Arrived::default()
     }

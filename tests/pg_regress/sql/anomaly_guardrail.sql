@@ -85,7 +85,7 @@ SELECT guardrail_id = :pay AS pay, variant, count(*) AS points, min(at), max(at)
 FROM _flagscope.anomaly_point GROUP BY 1, 2, guardrail_id ORDER BY guardrail_id, 2;
 -- A point is what raw rows say, on the scale of Anscombe's transform.
 SELECT p.at, p.n = r.n AS same_n, abs(p.value - r.y / r.n::float8) < 1e-12 AS same_value,
-    abs(p.x - asin(sqrt((r.y + 0.375) / (r.n + 0.75)))) < 1e-12 AS same_x, p.usual BETWEEN 0.03 AND 0.08 AS usual
+    abs(p.x - asin(sqrt((r.y + 0.375) / (r.n + 0.75)))) < 1e-12 AS same_x
 FROM _flagscope.anomaly_point p,
     LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE is_error) AS y
         FROM flagscope.telemetry t WHERE t.flags ? 'pay' AND t.ts >= p.at AND t.ts < p.at + interval '10 minutes') r

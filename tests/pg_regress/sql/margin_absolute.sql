@@ -27,6 +27,7 @@ SELECT count(*) FROM unnest('{within,beyond}'::text[]) f, LATERAL (SELECT
         margin_absolute => 0.01),
     flagscope.create_guardrail(f, 'basket', name => 'basket before', comparison => 'baseline', action => 'warn',
         margin_absolute => 0.1)) x;
+UPDATE flagscope.guardrail SET design_effect = 1 WHERE design_effect IS NULL;
 SELECT name, comparison, test, margin, margin_absolute FROM flagscope.guardrail WHERE flag = 'within' ORDER BY id;
 
 CREATE FUNCTION pg_temp.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$

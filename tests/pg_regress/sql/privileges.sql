@@ -107,6 +107,7 @@ INSERT INTO action (statement) VALUES
     ('SELECT _flagscope.drop_expired(''telemetry'', ''2100-01-01'')'),
     ('SELECT flagscope.grant_admin(''regress_flagscope_nobody'')'), ('SELECT _flagscope.tell(1)'),
     ('ALTER TABLE flagscope.decision DISABLE TRIGGER USER'), ('CREATE TABLE flagscope.mine ()');
+SET client_min_messages = notice;
 SELECT pg_temp.may('regress_flagscope_nobody', statement) AS nobody,
     pg_temp.may('regress_flagscope_reader', statement) AS reader,
     pg_temp.may('regress_flagscope_writer', statement) AS writer,

@@ -98,19 +98,19 @@ SELECT jsonb_path_query(flagscope.export_flagd(), '$.flags.held.targeting.**.fra
 -- Paused and resumed, its time begins again.
 SELECT flagscope.pause_rollout(:id, at => '2040-01-02 14:31') > 0 AS paused;
 SELECT flagscope.resume_rollout(:id, at => '2040-01-02 14:40') > 0 AS resumed;
-SELECT * FROM pg_temp.traffic('2040-01-02 14:45', '2040-01-02 17:35');
+SELECT * FROM pg_temp.traffic('2040-01-02 14:45', '2040-01-02 18:35');
 SELECT state, carries_on FROM flagscope.guardrail_status WHERE rollout_id = :id;
-SELECT * FROM pg_temp.traffic('2040-01-02 17:40', '2040-01-02 17:45');
+SELECT * FROM pg_temp.traffic('2040-01-02 18:40', '2040-01-02 18:50');
 SELECT r.status, r.follow_up_until, s.default_variant, s.percent FROM flagscope.rollout r
     JOIN flagscope.flag_state s USING (flag, environment) WHERE r.id = :id;
 -- Completed by a person before its time it is followed up like any other; a restart has the same holdback.
-SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:00') > 0 AS over;
-SELECT flagscope.restart_rollout(:id, at => '2040-01-02 18:00') AS id \gset
+SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 19:00') > 0 AS over;
+SELECT flagscope.restart_rollout(:id, at => '2040-01-02 19:00') AS id \gset
 SELECT holdback FROM flagscope.rollout WHERE id = :id;
-SELECT flagscope.complete_rollout(:id, at => '2040-01-02 18:10') > 0 AS completed;
+SELECT flagscope.complete_rollout(:id, at => '2040-01-02 19:10') > 0 AS completed;
 SELECT follow_up_until FROM flagscope.rollout WHERE id = :id;
-SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 18:20') > 0 AS over;
+SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 19:20') > 0 AS over;
 -- A plan by rows leaves the holdback, too.
 SELECT flagscope.create_rollout('held', holdback => 5, stages => '{50, 100}') AS id \gset
 UPDATE flagscope.rollout_stage SET percent = 100 WHERE rollout_id = :id AND ordinal = 2;
-SELECT flagscope.start_rollout(:id, at => '2040-01-02 18:30');
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 19:30');

@@ -1,0 +1,198 @@
+-- How many times less rows tell than independent ones: guardrails without a design effect of their own are measured,
+-- by the rows of each subject (src/core/stats/dependence.rs). What is measured is used from the next measurement on:
+-- the rows that it is from have been judged then, so what scores a stratum comes from before it.
+
+COMMENT ON FUNCTION _flagscope.read_units(jsonb, bytea, bigint[], timestamptz, timestamptz, bigint) IS
+    'adds the rows of a range of time to the sums by unit of guardrails (an array of dependence_target(), the sums '
+    'that each has, one after the other, and their sizes) and measures: target counts from 1; is_full: '
+    'no more rows than most were read, not all; effect NULL: there is too little to tell';
+
+CREATE FUNCTION _flagscope.measured_effect(g flagscope.guardrail, rollout_id bigint) RETURNS float8
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT s.design_effect FROM flagscope.guardrail_status s JOIN flagscope.guardrail x ON x.id = s.guardrail_id
+    WHERE s.rollout_id = measured_effect.rollout_id AND x.metric = g.metric AND x.test = 'sequential'
+    ORDER BY x.id = g.id DESC, x.comparison = g.comparison DESC, x.id LIMIT 1;
+END;
+COMMENT ON FUNCTION _flagscope.measured_effect(flagscope.guardrail, bigint) IS
+    'the design effect as measured of a guardrail in a rollout, or of another one of the metric; NULL: none';
+
+CREATE FUNCTION _flagscope.dependence_words(g flagscope.guardrail, s flagscope.guardrail_status) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT CASE
+        WHEN g.test <> 'sequential' THEN NULL
+        WHEN g.design_effect = 1 THEN 'rows are taken for independent, as its design effect says'
+        WHEN g.design_effect IS NOT NULL THEN format('evidence is divided by %s, its design effect', g.design_effect)
+        WHEN d.problem IS NOT NULL THEN format('independence is assumed: rows could not be measured: %s', d.problem)
+        WHEN d.known_by IS NULL THEN
+            'independence is assumed: there are too few rows to measure, or none that can be told apart'
+        ELSE concat_ws('; ', format(CASE
+                WHEN d.effect < 1.05 THEN 'rows are as good as independent, from %2$s rows of %3$s %4$s'
+                ELSE 'evidence is divided by %1$s, since rows of one %5$s resemble each other, from %2$s rows of '
+                    '%3$s %4$s' END,
+                trim_scale(round(d.effect::numeric, 1 - floor(log(d.effect))::integer)),
+                to_char(d.n, 'FM999,999,999,990'), to_char(d.units, 'FM999,999,990'), CASE d.known_by
+                    WHEN 'subject' THEN 'users' WHEN 'trace' THEN 'traces' ELSE 'seconds' END, CASE d.known_by
+                    WHEN 'subject' THEN 'user' WHEN 'trace' THEN 'trace' ELSE 'second' END),
+            CASE WHEN d.known_by <> 'subject' THEN
+                'independence of users is assumed: rows carry no subject' END,
+            CASE WHEN d.known_by = 'subject' AND d.heaviest >= 0.1 THEN
+                format('one user has %s %% of the rows', round((100 * d.heaviest)::numeric)) END) END
+    FROM (SELECT (s.dependence ->> 'effect')::float8, s.dependence ->> 'by', (s.dependence ->> 'rows')::float8,
+        (s.dependence ->> 'units')::bigint, (s.dependence ->> 'heaviest')::float8, s.dependence ->> 'problem')
+        d(effect, known_by, n, units, heaviest, problem);
+END;
+COMMENT ON FUNCTION _flagscope.dependence_words(flagscope.guardrail, flagscope.guardrail_status) IS
+    'how far the rows of a sequential guardrail are independent, in words, with the sample that it is known from';
+
+CREATE FUNCTION _flagscope.dependence_target(g flagscope.guardrail, m flagscope.metric_definition,
+    r flagscope.rollout, since timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT _flagscope.metric_definition(m) || jsonb_build_object('flag', g.flag, 'environment', g.environment,
+        'treatment', r.treatment, 'control', r.control, 'quantile', g.quantile,
+        -- Where nobody is served the treatment, or everybody: the share of the stages before and after.
+        'share', coalesce((SELECT s.percent FROM flagscope.rollout_stage s
+            WHERE s.rollout_id = r.id AND s.percent > 0 AND s.percent < 100
+            ORDER BY s.ordinal < r.stage, abs(s.ordinal - r.stage) LIMIT 1), 50) / 100,
+        'began', (extract(epoch FROM r.started_at - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint,
+        'since', (extract(epoch FROM since - timestamptz '2000-01-01 00:00:00+00') * 1000000)::bigint);
+$$;
+COMMENT ON FUNCTION _flagscope.dependence_target(flagscope.guardrail, flagscope.metric_definition, flagscope.rollout,
+    timestamptz) IS 'a guardrail as passed to read_units(): its metric, flag, arms and share, from when rows are new';
+
+CREATE FUNCTION _flagscope.measurable(at timestamptz)
+RETURNS TABLE (rollout_id bigint, guardrail_id bigint, target jsonb, began timestamptz, measured_at timestamptz,
+    until timestamptz, units bytea, effect float8)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.id, g.id, _flagscope.dependence_target(g, m, r, coalesce(d.until, b.began - interval '1 hour')), b.began,
+        d.measured_at, d.until, d.units, d.effect
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+        JOIN flagscope.rollout r ON r.id = s.rollout_id JOIN flagscope.metric_definition m ON m.name = g.metric
+        LEFT JOIN _flagscope.dependence d ON d.rollout_id = s.rollout_id AND d.guardrail_id = s.guardrail_id
+        CROSS JOIN LATERAL (SELECT greatest(r.started_at, s.since) AS began) b
+    WHERE g.enabled AND g.test = 'sequential' AND g.design_effect IS NULL AND NOT _flagscope.is_polled(m)
+        AND r.started_at IS NOT NULL AND _flagscope.is_watched(r, at) AND s.state <> 'breached'
+        -- Often at first, when little is known; later each minute.
+        AND (d.measured_at IS NULL
+            OR at - d.measured_at >= least(interval '1 minute', greatest(interval '20 seconds', (at - b.began) / 10)));
+$$;
+COMMENT ON FUNCTION _flagscope.measurable(timestamptz) IS
+    'guardrails whose design effect is to be measured now; measured_at NULL: for the first time';
+
+CREATE FUNCTION _flagscope.note_dependence(rollout_id bigint, guardrail_id bigint, at timestamptz, until timestamptz,
+    in_force float8, effect float8, units bytea, told jsonb) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO _flagscope.dependence AS d (rollout_id, guardrail_id, measured_at, until, effect, units)
+    VALUES (rollout_id, guardrail_id, at, until, coalesce(effect, 1), units)
+    ON CONFLICT ON CONSTRAINT dependence_pkey DO UPDATE SET measured_at = excluded.measured_at,
+        until = excluded.until, effect = excluded.effect, units = excluded.units;
+    -- Never waiting for who has the status locked: the next measurement is a minute away.
+    UPDATE flagscope.guardrail_status s SET design_effect = in_force, dependence = told
+    FROM (SELECT x.rollout_id, x.guardrail_id FROM flagscope.guardrail_status x
+        WHERE x.rollout_id = note_dependence.rollout_id AND x.guardrail_id = note_dependence.guardrail_id
+        FOR NO KEY UPDATE SKIP LOCKED) free
+    WHERE s.rollout_id = free.rollout_id AND s.guardrail_id = free.guardrail_id;
+$$;
+COMMENT ON FUNCTION _flagscope.note_dependence(bigint, bigint, timestamptz, timestamptz, float8, float8, bytea, jsonb)
+    IS 'keeps what was measured of a guardrail, and what is in force from now on';
+
+CREATE FUNCTION _flagscope.told_dependence(at timestamptz, effect float8, estimate float8, n float8, unit_count bigint,
+    known_by text, heaviest float8) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+RETURN CASE WHEN effect IS NOT NULL THEN jsonb_build_object('at', at, 'effect', effect, 'estimate', estimate,
+    'rows', n, 'units', unit_count, 'by', known_by, 'heaviest', heaviest) END;
+COMMENT ON FUNCTION _flagscope.told_dependence(timestamptz, float8, float8, float8, bigint, text, float8) IS
+    'a measurement for guardrail_status.dependence; NULL: there is too little to tell';
+
+CREATE FUNCTION _flagscope.measure_past_dependence(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    work record;
+    span integer[];
+    found record;
+    units bytea;
+BEGIN
+    FOR work IN SELECT * FROM _flagscope.measurable(at) x WHERE x.measured_at IS NULL LOOP
+        BEGIN
+            units := NULL;
+            -- Back from the start, as far as 20,000 rows reach: minutes of a busy service, an hour of a quiet one.
+            FOREACH span SLICE 1 IN ARRAY '{{1,0},{5,1},{15,5},{60,15}}'::integer[] LOOP
+                SELECT * INTO found FROM _flagscope.read_units(jsonb_build_array(work.target),
+                    coalesce(units, ''), ARRAY[octet_length(units)::bigint],
+                    work.began - make_interval(mins => span[1]), work.began - make_interval(mins => span[2]), 20000);
+                units := found.units;
+                EXIT WHEN found.is_full;
+            END LOOP;
+            PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began,
+                coalesce(found.effect, 1), found.effect, units, _flagscope.told_dependence(at, found.effect,
+                    found.estimate, found.n, found.unit_count, found.known_by, found.heaviest));
+        EXCEPTION WHEN OTHERS THEN
+            PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began, 1::float8,
+                1::float8, NULL::bytea, jsonb_build_object('problem', SQLERRM));
+        END;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION _flagscope.measure_past_dependence(timestamptz) IS
+    'measures guardrails for the first time, before they are judged, from the hour before their evidence began: its '
+    'rows are no part of the evidence, so that it is in force at once';
+
+CREATE FUNCTION _flagscope.measure_dependence(at timestamptz, until timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- Rows take some seconds to come.
+    upto constant timestamptz := at - interval '5 seconds';
+    work record;
+    targets jsonb;
+    states bytea;
+    sizes bigint[];
+    since timestamptz;
+BEGIN
+    IF clock_timestamp() >= until THEN
+        RETURN;
+    END IF;
+    SELECT jsonb_agg(x.target ORDER BY x.rollout_id, x.guardrail_id),
+        coalesce(string_agg(x.units, ''::bytea ORDER BY x.rollout_id, x.guardrail_id), ''),
+        array_agg(octet_length(x.units)::bigint ORDER BY x.rollout_id, x.guardrail_id), min(x.until)
+    INTO targets, states, sizes, since
+    FROM _flagscope.measurable(at) x WHERE x.measured_at IS NOT NULL AND x.until < upto;
+    IF targets IS NULL THEN
+        RETURN;
+    END IF;
+    FOR work IN
+        SELECT y.*, f.units AS new_units, f.effect AS new_effect, f.estimate, f.n, f.unit_count, f.known_by, f.heaviest
+        FROM (SELECT x.*, row_number() OVER (ORDER BY x.rollout_id, x.guardrail_id) AS nr
+                FROM _flagscope.measurable(at) x WHERE x.measured_at IS NOT NULL AND x.until < upto) y
+            -- One scan for all; after a stop of the ticks only what was lately.
+            JOIN _flagscope.read_units(targets, states, sizes, greatest(since, upto - interval '5 minutes'), upto,
+                50000) f
+                ON f.target = y.nr
+        ORDER BY y.nr
+    LOOP
+        PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, upto, work.effect,
+            coalesce(work.new_effect, work.effect), work.new_units, _flagscope.told_dependence(at, work.new_effect,
+                work.estimate, work.n, work.unit_count, work.known_by, work.heaviest));
+    END LOOP;
+EXCEPTION WHEN OTHERS THEN
+    -- An estimate is no reason for a tick to fail: what was measured stays in force.
+    RAISE WARNING USING ERRCODE = SQLSTATE,
+        MESSAGE = _flagscope.message('design effects could not be measured: %s', SQLERRM);
+END $$;
+COMMENT ON FUNCTION _flagscope.measure_dependence(timestamptz, timestamptz) IS
+    'measures guardrails that are due again, with the rows since the last time; none after until';
+
+CREATE FUNCTION _flagscope.forget_dependence(at timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    DELETE FROM _flagscope.dependence d WHERE NOT EXISTS (SELECT FROM flagscope.rollout r
+            WHERE r.id = d.rollout_id AND _flagscope.is_watched(r, at))
+        OR NOT EXISTS (SELECT FROM flagscope.guardrail_status s
+            WHERE s.rollout_id = d.rollout_id AND s.guardrail_id = d.guardrail_id);
+$$;
+COMMENT ON FUNCTION _flagscope.forget_dependence(timestamptz) IS
+    'part of maintain(): sums by unit of rollouts that are no longer watched';

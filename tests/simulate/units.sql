@@ -1,0 +1,107 @@
+-- Rollouts whose rows are not independent, through real SQL with a pinned clock: telemetry with subjects goes in, ticks
+-- judge with the default design effect, which is measured. psql variables: runs (rollouts of each scenario), only (a
+-- pattern).
+--
+-- 20 requests a second at 50 %, alpha 0.05 with one guardrail, ten minutes of past, twenty minutes of rollout, a tick
+-- every ten seconds. Healthy rollouts must stay; those of independent users whose errors rise three times must not.
+\set QUIET on
+\if :{?only}
+\else
+\set only .
+\endif
+SET client_min_messages = warning;
+SELECT setseed(0.6) \g /dev/null
+SELECT flagscope.set_setting('rollout.max_automatic', '100000') \g /dev/null
+SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}') \g /dev/null
+SELECT flagscope.create_metric('retries', 'rate', 'event', '{"name": "retry"}',
+    per => '{"signal": "span", "name": "pay"}') \g /dev/null
+CREATE TABLE scenario (name text PRIMARY KEY, users text, harm float8, must text);
+INSERT INTO scenario VALUES
+    ('600 heavy users', 'heavy', 1, 'stay'),
+    ('a bot with 30 % of the traffic, three times the errors', 'bot', 1, 'stay'),
+    ('retries in clumps of three, without subjects', 'clumps', 1, 'stay'),
+    ('2,000 users alike', 'alike', 1, 'stay'),
+    ('2,000 users alike, three times the errors', 'alike', 3, 'roll back');
+DELETE FROM scenario WHERE name !~ :'only';
+-- One rollout after the other, each in days of its own, so that a measurement reads its rows alone.
+CREATE TABLE sim AS
+SELECT 'u' || row_number() OVER (ORDER BY s.name, i) AS flag, s.*, 0::bigint AS rollout,
+    timestamptz '2040-01-02 12:00' + row_number() OVER (ORDER BY s.name, i) * interval '2 hours' AS began
+FROM scenario s, generate_series(1, :runs) i;
+SELECT flagscope.create_flag(flag), flagscope.create_guardrail(flag, CASE users WHEN 'clumps' THEN 'retries'
+    ELSE 'errors' END, min_sample => 0, stale_after => '1 hour') FROM sim \g /dev/null
+UPDATE sim SET rollout = flagscope.create_rollout(flag, follow_up => '1 s', stages => '{50, 100}',
+    min_duration => '10 days', alpha => 0.05);
+CREATE TABLE person (nr integer PRIMARY KEY, upto float8, chance float8, treated boolean);
+CREATE INDEX ON person (upto);
+CREATE FUNCTION normal() RETURNS float8 LANGUAGE sql AS $$
+    SELECT sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())
+$$;
+CREATE PROCEDURE people(kind text) LANGUAGE sql AS $$
+    TRUNCATE person;
+    INSERT INTO person
+    SELECT p.nr, sum(p.activity) OVER (ORDER BY p.nr) / sum(p.activity) OVER (), p.chance, random() < 0.5
+    FROM (SELECT i AS nr, CASE kind WHEN 'heavy' THEN exp(1.5 * normal()) WHEN 'bot' THEN
+                CASE i WHEN 1 THEN 0.3 ELSE 0.7 / 2000 END ELSE 1 END AS activity,
+            CASE kind WHEN 'heavy' THEN least(0.5, 0.01 * exp(normal() - 0.5)) WHEN 'bot' THEN
+                CASE i WHEN 1 THEN 0.03 ELSE 0.01 END ELSE 0.01 END AS chance
+        FROM generate_series(1, CASE kind WHEN 'heavy' THEN 600 ELSE 2001 END) i) p;
+$$;
+CREATE PROCEDURE send(s sim, since integer, until integer) LANGUAGE sql AS $$
+    WITH request AS MATERIALIZED (
+        SELECT k, s.began + k * interval '50 ms' AS ts, random() AS who, random() AS luck
+        FROM generate_series(since * 20, until * 20 - 1) k
+    ), made AS (
+        SELECT r.ts, 'user-' || p.nr AS subject, k >= 0 AND p.treated AS treated,
+            r.luck < p.chance * CASE WHEN p.treated AND k >= 0 THEN s.harm ELSE 1 END AS failed
+        FROM request r, LATERAL (SELECT x.* FROM person x WHERE x.upto >= r.who ORDER BY x.upto LIMIT 1) p
+    )
+    INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags, is_error)
+    SELECT m.ts, (CASE WHEN x.nr = 0 THEN 'span' ELSE 'event' END)::flagscope.signal,
+        CASE WHEN x.nr = 0 THEN 'pay' ELSE 'retry' END, CASE WHEN s.users <> 'clumps' THEN m.subject END,
+        jsonb_build_object(s.flag, CASE WHEN m.treated THEN 'on' ELSE 'off' END), x.nr = 0 AND m.failed
+    FROM made m, generate_series(0, CASE WHEN s.users = 'clumps' AND m.failed THEN 3 ELSE 0 END) x(nr);
+$$;
+CREATE PROCEDURE play() LANGUAGE plpgsql AS $$
+DECLARE
+    s sim;
+BEGIN
+    FOR s IN SELECT * FROM sim ORDER BY began LOOP
+        CALL people(s.users);
+        CALL send(s, -600, 0);
+        PERFORM flagscope.start_rollout(s.rollout, at => s.began);
+        COMMIT;
+        FOR t IN 1 .. 120 LOOP
+            CALL send(s, 10 * t - 10, 10 * t);
+            COMMIT;
+            PERFORM flagscope.tick(s.began + t * interval '10 s');
+            COMMIT;
+            EXIT WHEN (SELECT r.status <> 'running' FROM flagscope.rollout r WHERE r.id = s.rollout);
+        END LOOP;
+        -- It is over: its guardrail is not looked at while the others are played.
+        PERFORM flagscope.rollback_rollout(r.id, reason => 'played', actor => 'ann',
+            at => s.began + interval '1201 s')
+        FROM flagscope.rollout r WHERE r.id = s.rollout AND r.status IN ('running', 'paused', 'held');
+        COMMIT;
+    END LOOP;
+END $$;
+CALL play();
+CREATE TABLE outcome AS
+SELECT s.name, s.must, s.flag, d.at IS NOT NULL AS rolled_back, g.max_log_e, g.design_effect,
+    extract(epoch FROM d.at - s.began) AS delay
+FROM sim s JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
+    LEFT JOIN flagscope.decision d ON d.rollout_id = s.rollout AND d.action = 'rollback' AND d.actor = 'flagscope';
+-- More healthy ones rolled back than would be once in a thousand runs at alpha are too many.
+CREATE VIEW judged AS
+SELECT x.*, CASE x.must WHEN 'stay' THEN (
+        WITH RECURSIVE law (k, p, upto) AS (
+            SELECT 0, 0.95 ^ x.rollouts, 0.95 ^ x.rollouts
+            UNION ALL
+            SELECT k + 1, p * (x.rollouts - k) / (k + 1) * 0.05 / 0.95,
+                upto + p * (x.rollouts - k) / (k + 1) * 0.05 / 0.95
+            FROM law WHERE upto < 0.999
+        )
+        SELECT x.rollouts - max(k) FROM law) ELSE x.rollouts END AS at_least
+FROM (SELECT must, name, count(*) AS rollouts,
+        count(*) FILTER (WHERE rolled_back = (must = 'roll back')) AS as_it_must
+    FROM outcome GROUP BY must, name) x;
