@@ -69,6 +69,7 @@ SELECT pg_extension_config_dump('flagscope.decision_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.correlation', '');
 SELECT pg_extension_config_dump('_flagscope.subject_delta', '');
 SELECT pg_extension_config_dump('flagscope.rollout_subject', '');
+SELECT pg_extension_config_dump('_flagscope.unit_tally', '');
 SELECT pg_extension_config_dump('_flagscope.uncounted_delta', '');
 SELECT pg_extension_config_dump('_flagscope.uncounted_total', '');
 SELECT pg_extension_config_dump('_flagscope.service_delta', '');

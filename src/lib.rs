@@ -34,6 +34,7 @@ mod stats;
 mod survey;
 mod telemetry;
 mod uncounted;
+mod unit;
 mod window;
 mod worker;
 

@@ -27,11 +27,14 @@ pub struct Live {
     environment: String,
     treatment: String,
     control: String,
+    /// It has no exposures.
+    #[serde(default)]
+    by_rows: bool,
 }
 
 /// A metric and the rollouts that it is counted for.
 #[derive(Deserialize)]
-struct Due {
+pub struct Due {
     name: String,
     rollouts: Vec<i64>,
     #[serde(flatten)]
@@ -71,7 +74,8 @@ pub fn read<T: DeserializeOwned>(document: Document) -> CoreResult<Vec<T>> {
     document.0.and_then(read)
 }
 
-fn plan(due: &[Due], rollouts: &[Live]) -> CoreResult<Plan> {
+/// The metrics that are counted, each for its rollouts.
+pub fn plan(due: &[Due], rollouts: &[Live]) -> CoreResult<Plan> {
     let mut plan = Plan::default();
     for due in due {
         let metric = plan.metric(&due.name, due.defined.compile()?);
@@ -107,7 +111,8 @@ fn count(
     Ok(counts)
 }
 
-fn too_many(most: u64) -> Error {
+/// What a metric says that matches more rows than setting query.rows.
+pub fn too_many(most: u64) -> Error {
     Error::new(Kind::LimitExceeded, format!("more than {most} rows match"))
         .hint("Narrow its filter, or raise the setting query.rows.")
 }
@@ -116,7 +121,8 @@ fn too_many(most: u64) -> Error {
 pub struct Exposed<'c> {
     compiled: &'c Compiled,
     default_environment: String,
-    rollouts: Vec<i64>,
+    /// Ids of the rollouts, as they were added to the units.
+    pub rollouts: Vec<i64>,
     /// Those found so far.
     pub units: Units,
 }
@@ -126,8 +132,8 @@ impl<'c> Exposed<'c> {
     pub fn new(rollouts: Vec<Live>, compiled: &'c Compiled) -> Self {
         let ids = rollouts.iter().map(|r| r.id).collect();
         let arms = |r: Live| {
-            let Live { flag, environment, treatment, control, .. } = r;
-            Arms { flag, environment, treatment, control }
+            let Live { flag, environment, treatment, control, by_rows, .. } = r;
+            Arms { flag, environment, treatment, control, by_rows }
         };
         let units = Units::new(rollouts.into_iter().map(arms).collect());
         Self { compiled, default_environment: crate::guc::environment().unwrap_or_default(), rollouts: ids, units }

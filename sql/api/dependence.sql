@@ -22,6 +22,8 @@ LANGUAGE sql STABLE
 BEGIN ATOMIC
     SELECT CASE
         WHEN g.test <> 'sequential' THEN NULL
+        WHEN (SELECT m.per_unit FROM flagscope.metric_definition m WHERE m.name = g.metric) THEN
+            'each user counts once, so that no user weighs more than another'
         WHEN g.design_effect = 1 THEN 'rows are taken for independent, as its design effect says'
         WHEN g.design_effect IS NOT NULL THEN format('evidence is divided by %s, its design effect', g.design_effect)
         WHEN d.problem IS NOT NULL THEN format('independence is assumed: rows could not be measured: %s', d.problem)

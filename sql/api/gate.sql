@@ -60,7 +60,8 @@ AS $$
                 ELSE coalesce(g.advance_when, s.advance_when) END AS gate,
             coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')) AS detectable) x
         LEFT JOIN LATERAL _flagscope.sees(m.kind::text, m.harm::text, g.quantile, st.alpha, st.margin,
-            st.margin_absolute, st.limit_value, st.centre, st.information, x.detectable) p ON x.gate <> 'clear'
+            st.margin_absolute, st.limit_value, st.centre, st.information,
+            greatest(x.detectable, 1)) p ON x.gate <> 'clear'
     -- At 100 % there is nobody left to protect by waiting.
     WHERE s.rollout_id = r.id AND s.ordinal = r.stage AND s.percent < 100
     ORDER BY g.priority DESC, g.id;
@@ -86,8 +87,10 @@ AS $$
             ELSE format('no worse than %s %%', trim_scale(round((100 * (g).safe_margin)::numeric, 2))) END,
             CASE WHEN (g).is_clear THEN 'shown' ELSE format('not shown yet: the evidence is at %s %% of the line',
                 floor(100 * greatest((g).safe_log_e, 0) / (g).safe_line)) END)
-        WHEN 'power' THEN format('an effect of %s times would have been found with %s chance', (g).detectable,
-            CASE WHEN (g).found >= 0.995 THEN '100 %' ELSE floor(100 * coalesce((g).found, 0)) || ' %' END) END;
+        WHEN 'power' THEN CASE WHEN (g).detectable IS NOT NULL THEN
+            format('an effect of %s times would have been found with %s chance', (g).detectable,
+                CASE WHEN (g).found >= 0.995 THEN '100 %'
+                    ELSE floor(100 * coalesce((g).found, 0)) || ' %' END) END END;
 $$;
 COMMENT ON FUNCTION _flagscope.gate_words(_flagscope.gate) IS 'how far a gate is, in words; NULL: it asks for nothing';
 

@@ -174,7 +174,8 @@ CREATE FUNCTION flagscope.create_guardrail(
     priority integer DEFAULT 0, breaches integer DEFAULT 1, of_looks integer DEFAULT NULL, grace interval DEFAULT NULL,
     stale_after interval DEFAULT NULL, design_effect float8 DEFAULT NULL,
     scope flagscope.guardrail_scope DEFAULT 'flag', variants text[] DEFAULT NULL, advance_when text DEFAULT NULL,
-    safe_margin float8 DEFAULT NULL, detectable float8 DEFAULT NULL
+    safe_margin float8 DEFAULT NULL, detectable float8 DEFAULT NULL,
+    per_unit boolean DEFAULT false
 ) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -186,16 +187,26 @@ DECLARE
         FROM flagscope.metric_definition m WHERE m.name = create_guardrail.metric);
     compared flagscope.comparison := coalesce(comparison, CASE WHEN test = 'anomaly' THEN 'baseline'
         WHEN limit_value IS NULL THEN 'control' ELSE 'absolute' END::flagscope.comparison);
+    counted text := create_guardrail.metric;
     new_id bigint;
 BEGIN
+    IF per_unit IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = _flagscope.message('per_unit of a guardrail on metric "%s" must be true or false, got NULL',
+                metric),
+            HINT = 'true counts each user once; the default is false.';
+    END IF;
     env := _flagscope.environment(environment);
     -- The row's triggers check this, too; here it is checked before the sequence is advanced.
     PERFORM _flagscope.check_rollout_variants(flag, env, '{}'::text[]), _flagscope.require_metric(metric);
+    IF per_unit THEN
+        counted := _flagscope.metric_by_unit(metric);
+    END IF;
     INSERT INTO flagscope.guardrail (name, flag, environment, metric, comparison, test, quantile, margin, limit_value,
         action, weight, min_sample, time_window, shadow, description, on_state, priority, breaches, of_looks, grace,
         stale_after, design_effect, margin_absolute, scope, variants, advance_when, safe_margin, detectable)
-    VALUES (coalesce(create_guardrail.name, create_guardrail.metric), create_guardrail.flag, env,
-        create_guardrail.metric, compared, coalesce(create_guardrail.test, _flagscope.default_test(kind, compared)),
+    VALUES (coalesce(create_guardrail.name, counted), create_guardrail.flag, env,
+        counted, compared, coalesce(create_guardrail.test, _flagscope.default_test(kind, compared)),
         create_guardrail.quantile, create_guardrail.margin, create_guardrail.limit_value, create_guardrail.action,
         create_guardrail.weight, create_guardrail.min_sample, create_guardrail.time_window, create_guardrail.shadow,
         create_guardrail.description, create_guardrail.on_state, create_guardrail.priority, create_guardrail.breaches,
@@ -208,7 +219,7 @@ BEGIN
     RETURN new_id;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710',
-        _flagscope.message('flag "%s" has a guardrail "%s" already', flag, coalesce(name, metric)), NULL,
+        _flagscope.message('flag "%s" has a guardrail "%s" already', flag, coalesce(name, counted)), NULL,
         'Give this one another name.');
 WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
@@ -217,5 +228,7 @@ WHEN OTHERS THEN
 END $$;
 COMMENT ON FUNCTION flagscope.create_guardrail(text, text, text, text, flagscope.comparison, float8, float8, float8,
     float8, flagscope.action, flagscope.guardrail_test, bigint, interval, float8, boolean, text, jsonb, integer,
-    integer, integer, interval, interval, float8, flagscope.guardrail_scope, text[], text, float8, float8) IS
-    'adds a rule on a metric of a flag: against the control, or with limit_value against a limit; returns its id';
+    integer, integer, interval, interval, float8, flagscope.guardrail_scope, text[], text, float8, float8,
+    boolean) IS
+    'adds a rule on a metric of a flag: against the control, or with limit_value against a limit; with per_unit each '
+    'user counts once, by the metric "... by user", which is made from that of rows; returns its id';

@@ -193,8 +193,8 @@ BEGIN
         SELECT x.evaluated_at, x.evidence_id, x.last_stratum, x.guardrail_id, x.rollout_id, x.version, x.percent,
             x.state::flagscope.data_state, x.weighed_treatment, x.weighed_control, x.weighed_events_treatment,
             x.weighed_events_control, x.judged_thresholds, x.judged_centre, x.bound,
-            x.judged_design_effect, x.moments_treatment, x.moments_control, x.increment, x.safe_increment, x.begins_copy,
-            x.log_e, x.value,
+            x.judged_design_effect, x.moments_treatment, x.moments_control, x.increment, x.safe_increment,
+            x.begins_copy, x.log_e, x.value,
             x.weighed_watermark
         FROM stepped x JOIN free f ON f.guardrail_id = x.guardrail_id AND f.rollout_id = x.rollout_id
         WHERE x.is_judged ORDER BY x.rollout_id, x.guardrail_id

@@ -36,6 +36,13 @@ COMMENT ON FUNCTION _flagscope.in_window(timestamptz, timestamptz, interval) IS
     'does a subject''s row count by its time: from the first exposure to the end of the conversion window; '
     'NULL: no end';
 
+CREATE FUNCTION _flagscope.unit_window(m flagscope.metric_definition) RETURNS interval
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- In seconds, as in_window().
+RETURN CASE WHEN m.per_unit THEN make_interval(secs => extract(epoch FROM m.conversion_window)::float8) END;
+COMMENT ON FUNCTION _flagscope.unit_window(flagscope.metric_definition) IS
+    'how long after its first exposure a unit counts, of a metric by unit; NULL: of another';
+
 CREATE FUNCTION _flagscope.check_window(name text, conversion_window interval) RETURNS void
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -73,6 +80,14 @@ BEGIN
     PERFORM _flagscope.require_filter(NEW.filter, _flagscope.message('filter of metric "%s"', NEW.name)),
         _flagscope.require_filter(NEW.event, _flagscope.message('event of metric "%s"', NEW.name)),
         _flagscope.require_per(NEW.per, _flagscope.message('per of metric "%s"', NEW.name));
+    IF NEW.per_unit IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'null_value_not_allowed',
+            MESSAGE = _flagscope.message('per_unit of metric "%s" must be true or false, got NULL', NEW.name),
+            HINT = 'true counts each user once; the default is false.';
+    END IF;
+    IF NEW.per_unit AND NEW.conversion_window IS NULL THEN
+        NEW.conversion_window := _flagscope.setting_interval('unit.window');
+    END IF;
     IF TG_OP = 'INSERT' OR (NEW.query, NEW.owner) IS DISTINCT FROM (OLD.query, OLD.owner) THEN
         PERFORM _flagscope.check_query_owner(NEW);
     END IF;
@@ -86,9 +101,9 @@ BEGIN
     END IF;
     IF TG_OP = 'UPDATE'
         AND (NEW.signal, NEW.filter, NEW.event, NEW.per, NEW.sum_values, NEW.cap, NEW.query,
-            NEW.conversion_window, NEW.harm)
+            NEW.conversion_window, NEW.per_unit, NEW.harm)
             IS DISTINCT FROM (OLD.signal, OLD.filter, OLD.event, OLD.per, OLD.sum_values, OLD.cap, OLD.query,
-                OLD.conversion_window, OLD.harm)
+                OLD.conversion_window, OLD.per_unit, OLD.harm)
        AND EXISTS (SELECT FROM flagscope.guardrail g WHERE g.metric = NEW.name) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('metric "%s" is used by guardrails: what it measures cannot be changed',
@@ -105,7 +120,8 @@ CREATE TRIGGER check_metric BEFORE INSERT OR UPDATE ON flagscope.metric_definiti
 CREATE FUNCTION flagscope.create_metric(
     name text, kind flagscope.metric_kind, signal flagscope.signal, filter jsonb DEFAULT '{}', event jsonb DEFAULT NULL,
     harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT '', per jsonb DEFAULT NULL,
-    sum_values boolean DEFAULT false, cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL
+    sum_values boolean DEFAULT false, cap float8 DEFAULT NULL, conversion_window interval DEFAULT NULL,
+    per_unit boolean DEFAULT false
 ) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -131,10 +147,10 @@ BEGIN
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
     INSERT INTO flagscope.metric_definition (name, kind, signal, filter, event, harm, unit, description, per,
-        sum_values, cap, conversion_window)
+        sum_values, cap, conversion_window, per_unit)
     VALUES (create_metric.name, create_metric.kind, create_metric.signal, create_metric.filter, create_metric.event,
             create_metric.harm, create_metric.unit, create_metric.description, create_metric.per,
-        create_metric.sum_values, create_metric.cap, create_metric.conversion_window);
+        create_metric.sum_values, create_metric.cap, create_metric.conversion_window, create_metric.per_unit);
     RETURN create_metric.name;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710', _flagscope.message('metric "%s" exists already', create_metric.name),
@@ -148,15 +164,16 @@ COMMENT ON FUNCTION _flagscope.kind_takes(text, text) IS
     'does a definition of a kind of metric take event, per, sum_values, cap or query (src/core/kind/part.rs); asked by '
     'CHECK constraints';
 COMMENT ON FUNCTION flagscope.create_metric(text, flagscope.metric_kind, flagscope.signal, jsonb, jsonb, flagscope.harm,
-    text, text, jsonb, boolean, float8, interval) IS
+    text, text, jsonb, boolean, float8, interval, boolean) IS
     'defines a metric of telemetry; filter and event as in check_filter(), per as in check_per(); cap limits the '
     'values of a mean; with conversion_window a row counts by its subject instead of its flags: for the variant that '
     'the subject was exposed to, during conversion_window after its first exposure, counted every query.interval '
-    'during rollouts, some seconds after the row (query.delay); returns its name';
+    'during rollouts, some seconds after the row (query.delay); with per_unit each subject counts once, when its '
+    'window is over (see metric_definition.per_unit); returns its name';
 
 CREATE FUNCTION flagscope.create_query_metric(name text, kind flagscope.metric_kind, query text,
     harm flagscope.harm DEFAULT 'increase', unit text DEFAULT '', description text DEFAULT '', cap float8 DEFAULT NULL,
-    conversion_window interval DEFAULT NULL)
+    conversion_window interval DEFAULT NULL, per_unit boolean DEFAULT false, sum_values boolean DEFAULT false)
 RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -172,10 +189,11 @@ BEGIN
                 'or counts with their exposure for a rate.';
     END IF;
     PERFORM _flagscope.check_window(name, conversion_window);
-    INSERT INTO flagscope.metric_definition (name, kind, query, harm, unit, description, cap, conversion_window)
+    INSERT INTO flagscope.metric_definition (name, kind, query, harm, unit, description, cap, conversion_window,
+        per_unit, sum_values)
     VALUES (create_query_metric.name, create_query_metric.kind, create_query_metric.query, create_query_metric.harm,
         create_query_metric.unit, create_query_metric.description, create_query_metric.cap,
-        create_query_metric.conversion_window);
+        create_query_metric.conversion_window, create_query_metric.per_unit, create_query_metric.sum_values);
     RETURN create_query_metric.name;
 EXCEPTION WHEN unique_violation THEN
     PERFORM _flagscope.raise_for_caller('42710',
@@ -187,11 +205,41 @@ WHEN OTHERS THEN
     RAISE;
 END $$;
 COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, text, flagscope.harm, text, text,
-    float8, interval) IS
+    float8, interval, boolean, boolean) IS
     'defines a metric over any tables: a SELECT that returns subject (or variant) and value of what happened from $1 '
     'to before $2, for rates also exposure, optionally ts; it runs read only with the caller''s rights every '
     'query.interval during rollouts; names must be written with their schema; a subject counts for the variant it was '
-    'exposed to, during conversion_window after its first exposure';
+    'exposed to, during conversion_window after its first exposure; with per_unit each exposed subject counts once, '
+    'with zero if it has no row, and with sum_values with the sum of its values (see metric_definition.per_unit)';
+
+CREATE FUNCTION _flagscope.metric_by_unit(metric text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m flagscope.metric_definition := (SELECT d FROM flagscope.metric_definition d WHERE d.name = metric_by_unit.metric);
+    made flagscope.metric_definition;
+BEGIN
+    IF m.per_unit THEN
+        RETURN m.name;
+    END IF;
+    made := m;
+    made.name := m.name || ' by user';
+    made.per_unit := true;
+    made.conversion_window := coalesce(m.conversion_window, _flagscope.setting_interval('unit.window'));
+    made.created_at := clock_timestamp();
+    IF NOT EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name) THEN
+        INSERT INTO flagscope.metric_definition SELECT made.*;
+    ELSIF EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name AND to_jsonb(d)
+            - '{created_at,description,owner,conversion_window}'::text[] <> to_jsonb(made)
+            - '{created_at,description,owner,conversion_window}'::text[]) THEN
+        RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+            MESSAGE = _flagscope.message('metric "%s" is not what metric "%s" is by user', made.name, m.name),
+            HINT = 'One of them was changed: define a metric of another name with per_unit => true.';
+    END IF;
+    RETURN made.name;
+END $$;
+COMMENT ON FUNCTION _flagscope.metric_by_unit(text) IS
+    'the metric that counts each user of another one once: itself, or "... by user", which is made where it is missing';
 
 COMMENT ON FUNCTION _flagscope.kind_value(text, float8, bigint, bigint, flagscope.moments, flagscope.histogram) IS
     'what a state of a kind of metric says (src/core/kind/): kind, quantile, and the state';

@@ -165,7 +165,7 @@ BEGIN
         SELECT coalesce(array_agg(ROW(s.round,
             least(n.bucket - interval '1 microsecond', w.bucket - interval '1 microsecond', 'infinity'),
             ROW(r.flag, r.environment, CASE WHEN s.treated THEN r.treatment ELSE r.control END, s.metric, s.n, s.events,
-                s.moments, s.histogram, s.last_ts, CASE WHEN s.first_ts >= r.stage_started_at THEN s.n ELSE 0 END
+                s.moments, s.histogram, s.last_ts, CASE WHEN s.epoch >= r.stage_started_at THEN s.n ELSE 0 END
             )::_flagscope.stratum)::_flagscope.pair), '{}')
         FROM span s JOIN flagscope.rollout r ON r.id = s.rollout_id
             LEFT JOIN next n ON (n.rollout_id, n.metric, n.round) = (s.rollout_id, s.metric, s.round + 1)

@@ -19,8 +19,8 @@ COMMENT ON COLUMN flagscope.rollout_plan.guardrail IS 'name of the guardrail; NU
 COMMENT ON COLUMN flagscope.rollout_plan.stage IS 'ordinal of the stage; NULL: the whole ramp';
 COMMENT ON COLUMN flagscope.rollout_plan.percent IS 'share that the stage serves';
 COMMENT ON COLUMN flagscope.rollout_plan.lasts IS
-    'how long it lasts: its minimum, until both arms have their samples (the treatment, where there is no control), and '
-    'until guardrail.detectable would have been found (at most its max_duration)';
+    'how long it lasts: its minimum, until both arms have their samples (the treatment, where there is no control), '
+    'and until guardrail.detectable would have been found (at most its max_duration)';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_treatment IS 'rows of the treatment that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_control IS 'rows of the control that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.smallest_effect IS
@@ -231,7 +231,8 @@ AS $$
             'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect',
             coalesce(g.design_effect, _flagscope.measured_effect(g, r.id), 1),
             'rows_per_second', x.rows_per_second, 'baseline', x.baseline, 'deviation', p.deviation, 'cap', m.cap,
-            'effect', planned.effect, 'safe_margin', planned.safe_margin, 'detectable', CASE coalesce(g.advance_when, 'power')
+            'effect', planned.effect, 'safe_margin', planned.safe_margin,
+            'detectable', CASE coalesce(g.advance_when, 'power')
                 WHEN 'power' THEN coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')) ELSE 0 END,
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
         p.histogram, coalesce(g.min_sample, _flagscope.setting_number('guardrail.min_sample')),

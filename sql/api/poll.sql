@@ -3,22 +3,24 @@
 -- arrive later than query.delay are not counted.
 
 CREATE FUNCTION _flagscope.count_due(due _flagscope.due_metric[], until timestamptz)
-RETURNS TABLE (metric text, given bigint, counted bigint)
+RETURNS TABLE (metric text, given bigint, counted bigint, problem text)
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     d _flagscope.due_metric := due[1];
 BEGIN
-    IF (d.metric).query IS NULL THEN
-        RETURN QUERY SELECT * FROM _flagscope.count_windows(due, d.since, until);
+    IF (d.metric).per_unit THEN
+        RETURN QUERY SELECT * FROM _flagscope.count_units(due, d.since, until);
+    ELSIF (d.metric).query IS NULL THEN
+        RETURN QUERY SELECT w.*, NULL::text FROM _flagscope.count_windows(due, d.since, until) w;
     ELSE
-        RETURN QUERY SELECT (d.metric).name, c.given, c.counted
+        RETURN QUERY SELECT (d.metric).name, c.given, c.counted, NULL::text
             FROM _flagscope.count_query(d.metric, d.rollouts, d.since, until) c;
     END IF;
 END $$;
 COMMENT ON FUNCTION _flagscope.count_due(_flagscope.due_metric[], timestamptz) IS
-    'counts one query, or metrics with a conversion window, from where the last run ended; '
-    'returns how many rows there were and how many counted';
+    'counts one query, metrics with a conversion window or metrics by unit, from where the last run ended; '
+    'returns how many rows there were, how many counted, and what is wrong with them';
 
 CREATE FUNCTION _flagscope.poll(due _flagscope.due_metric[], at timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -32,12 +34,13 @@ DECLARE
     behind boolean := until < at - _flagscope.setting_interval('query.delay');
 BEGIN
     -- If it lags behind, continue at the next tick, with a range of a size that succeeded.
-    INSERT INTO flagscope.metric_run AS q (metric, until, run_at, given, counted, retry_at)
-    SELECT c.metric, until, at, c.given, c.counted, CASE WHEN behind THEN at END FROM _flagscope.count_due(due, until) c
+    INSERT INTO flagscope.metric_run AS q (metric, until, run_at, given, counted, retry_at, problem)
+    SELECT c.metric, until, at, c.given, c.counted, CASE WHEN behind THEN at END, c.problem
+    FROM _flagscope.count_due(due, until) c
     ON CONFLICT (metric)
         DO UPDATE SET until = excluded.until, run_at = excluded.run_at, given = excluded.given,
         counted = excluded.counted, failures = CASE WHEN behind THEN greatest(q.failures - 1, 0) ELSE 0 END,
-        retry_at = excluded.retry_at, problem = NULL;
+        retry_at = excluded.retry_at, problem = excluded.problem;
 EXCEPTION WHEN assert_failure OR OTHERS THEN
     -- After a batch fails, retry each metric alone.
     INSERT INTO flagscope.metric_run AS q (metric, until, run_at, failures, retry_at, problem)
@@ -80,7 +83,7 @@ AS $$
         AND (q.run_at IS NULL OR q.run_at > at
             OR at >= coalesce(q.retry_at, q.run_at + _flagscope.setting_interval('query.interval')))
     -- Metrics that read the same range of telemetry are counted together; queries, and metrics that failed, alone.
-    GROUP BY x.since, CASE WHEN m.query IS NOT NULL OR q.failures > 0 THEN m.name END
+    GROUP BY x.since, m.per_unit, CASE WHEN m.query IS NOT NULL OR q.failures > 0 THEN m.name END
     ORDER BY min(coalesce(q.run_at, '-infinity')), min(m.name);
 $$;
 COMMENT ON FUNCTION _flagscope.due_metrics(timestamptz) IS

@@ -101,6 +101,11 @@ AS $$
         (5, CASE WHEN _flagscope.kind_takes(m.kind::text, 'event') AND (s ->> 'n')::bigint > 0
             AND (s ->> 'events')::bigint IN (0, (s ->> 'n')::bigint)
             THEN format('%s row is an event', CASE (s ->> 'events')::bigint WHEN 0 THEN 'no' ELSE 'every' END) END),
+        (11, CASE WHEN m.kind = 'proportion' AND NOT m.per_unit AND (s ->> 'n')::bigint > 0
+            AND CASE WHEN m.query IS NOT NULL THEN coalesce((s ->> 'min')::float8 > 0, false)
+                ELSE (s ->> 'events')::bigint = (s ->> 'n')::bigint END THEN
+            'every row is an event, so the share is 100 % whatever happens: if only who converted has a row, '
+            'per_unit => true counts all who were exposed, and who has no row as not converted' END),
         (6, CASE WHEN _flagscope.kind_takes(m.kind::text, 'per') AND m.query IS NULL
             AND (s ->> 'matched')::bigint > 0
             AND (s ->> 'n')::bigint = 0 THEN 'the denominator matches nothing' END),
@@ -129,7 +134,7 @@ DECLARE
     unknown text := (SELECT min(k)
         FROM jsonb_object_keys(CASE jsonb_typeof(definition) WHEN 'object' THEN definition ELSE '{}' END) k
         WHERE k NOT IN ('name', 'kind', 'signal', 'filter', 'event', 'per', 'sum_values', 'cap', 'query',
-            'conversion_window', 'harm', 'unit', 'description', 'owner', 'created_at'));
+            'conversion_window', 'per_unit', 'harm', 'unit', 'description', 'owner', 'created_at'));
     m flagscope.metric_definition;
     s jsonb;
 BEGIN
@@ -146,7 +151,7 @@ BEGIN
                 '"POST /checkout"}, "event": {"is_error": true}}.';
     END IF;
     m := jsonb_populate_record(NULL::flagscope.metric_definition,
-        '{"name": "", "filter": {}, "sum_values": false}' || jsonb_strip_nulls(definition));
+        '{"name": "", "filter": {}, "sum_values": false, "per_unit": false}' || jsonb_strip_nulls(definition));
     PERFORM _flagscope.check_window(m.name, m.conversion_window);
     RETURN QUERY
         SELECT CASE WHEN f.is_error THEN 'error' ELSE 'warning' END, NULL::text, NULL::text, NULL::bigint, NULL::bigint,

@@ -27,7 +27,8 @@ BEGIN
     IF action = 'start' AND r.status = 'draft' THEN
         PERFORM _flagscope.attach_policies(r);
     END IF;
-    IF r.id IS NOT NULL AND action IN ('start', 'resume', 'advance', 'complete') THEN
+    -- What a draft cannot do is refused by decide().
+    IF action = 'start' OR (action IN ('resume', 'advance', 'complete') AND r.status <> 'draft') THEN
         evidence := _flagscope.check_widening(r, moment, override, given);
     END IF;
     BEGIN

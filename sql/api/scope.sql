@@ -79,7 +79,7 @@ CREATE FUNCTION _flagscope.names_no_variant(metric text) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    s jsonb := (SELECT _flagscope.survey(_flagscope.metric_definition(m), '[]',
+    s jsonb := (SELECT _flagscope.survey(_flagscope.metric_definition(m), '[]'::jsonb,
             clock_timestamp() - interval '2 minutes', clock_timestamp())
         FROM flagscope.metric_definition m WHERE m.name = names_no_variant.metric AND NOT _flagscope.is_polled(m));
 BEGIN

@@ -47,6 +47,9 @@ AS $$
         -- Each partition is a table: a thousand more would take days of maintenance.
         (14, '%.premake', '1', '100', true, '{}'),
         (15, '%.margin.%', '0', '1', false, '{}'),  -- shares: 2 % is 0.02
+        (15, 'guardrail.safe_margin', '0.001', '100', false, '{}'),
+        (15, 'guardrail.detectable', '0', '100', false, '{}'),
+        (15, 'rollout.patience', '1', '1000', false, '{}'),
         (16, 'query.rows', '1', '1e8', true, '{}'),
         (17, '%.min_sample', '0', '1e15', true, '{}'),
         (18, '%.max_automatic', '0', '1e6', true, '{}'),
@@ -133,6 +136,12 @@ BEGIN
     ELSIF kind = 'string' THEN
         PERFORM _flagscope.check_setting_interval(name, value #>> '{}', b.lowest, b.highest);
     ELSIF kind = 'number' THEN
+        IF name = 'guardrail.detectable' AND (value #>> '{}')::numeric > 0 AND (value #>> '{}')::numeric <= 1 THEN
+            RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+                MESSAGE = _flagscope.message('setting "%s" must be above 1, or 0, got "%s"', name,
+                    left(value::text, 100)),
+                HINT = '1.5 is a metric half as bad again as its baseline; 0: no stage waits for power.';
+        END IF;
         PERFORM _flagscope.check_setting_number(name, (value #>> '{}')::numeric, b.lowest, b.highest, b.is_whole);
     ELSIF kind = 'array' THEN
         IF EXISTS (SELECT FROM jsonb_array_elements(value) x WHERE jsonb_typeof(x) <> 'number') THEN

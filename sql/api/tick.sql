@@ -59,16 +59,21 @@ AS $$
             JOIN flagscope.metric_definition m ON m.name IN (SELECT g.metric FROM flagscope.guardrail g
                 WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.comparison = 'control')
         WHERE step.percent IS NULL OR step.percent < 100
+    ), by_unit AS MATERIALIZED (
+        SELECT m.name AS metric, _flagscope.unit_window(m) AS width FROM flagscope.metric_definition m WHERE m.per_unit
     ), part AS MATERIALIZED (
         -- Rows from before the rollout began are not its own: a late exporter's, or an earlier rollout's of the flag.
-        SELECT t.*, coalesce(t.first_ts >= o.started_at, false) AS of_rollout,
-            coalesce(t.first_ts >= o.stage_started_at, false) AS of_stage, c.id, c.share, c.in_parts, c.is_polled,
-            t.variant = c.treatment AS treated, CASE WHEN t.first_ts >= o.stage_started_at THEN o.stage_started_at
+        -- A unit is dated at the end of its window, and of the stage and share in which it was first exposed.
+        SELECT t.*, coalesce(b.at >= o.started_at, false) AS of_rollout,
+            coalesce(b.at >= o.stage_started_at, false) AS of_stage, c.id, c.share, c.in_parts, c.is_polled,
+            t.variant = c.treatment AS treated, CASE WHEN b.at >= o.stage_started_at THEN o.stage_started_at
                 WHEN c.id IS NOT NULL THEN (SELECT max(x) FROM _flagscope.cuts(o.id, o.started_at, o.stage_started_at) x
-                    WHERE x <= t.first_ts) END AS epoch
+                    WHERE x <= b.at) END AS epoch
         FROM taken t LEFT JOIN ongoing o ON o.flag = t.flag AND o.environment = t.environment
+            LEFT JOIN by_unit u ON u.metric = t.metric
+            CROSS JOIN LATERAL (SELECT t.first_ts - coalesce(u.width, '0') AS at) b
             LEFT JOIN compared c ON c.id = o.id AND c.metric = t.metric AND t.variant IN (c.treatment, c.control)
-                AND t.first_ts >= o.started_at
+                AND b.at >= o.started_at
     ), full_of AS MATERIALIZED (
         -- Who names each row another process must not fill the disk: it is compared by when things happened.
         SELECT k.rollout_id FROM _flagscope.source k WHERE k.rollout_id IN (SELECT o.id FROM ongoing o)

@@ -20,6 +20,7 @@ CREATE TABLE flagscope.metric_definition (
     cap         float8,
     query       text,
     conversion_window interval,
+    per_unit    boolean NOT NULL DEFAULT false,
     owner       name NOT NULL DEFAULT current_user,
     harm        flagscope.harm NOT NULL DEFAULT 'increase',
     unit        text NOT NULL DEFAULT '',
@@ -39,7 +40,7 @@ CREATE TABLE flagscope.metric_definition (
             'create_metric(name, kind, signal) reads telemetry, '
             'create_query_metric(name, kind, query) any table.') END),
     CONSTRAINT metric_of_a_query_has_nothing_of_telemetry CHECK (CASE
-        WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND NOT sum_values
+        WHEN (query IS NULL OR (filter = '{}' AND num_nonnulls(event, per) = 0 AND (per_unit OR NOT sum_values)
             AND _flagscope.kind_takes(kind::text, 'query'))) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
             format('metric "%s" is a query (%s): it cannot be a ratio or have filter, event, per or sum_values',
@@ -66,9 +67,23 @@ CREATE TABLE flagscope.metric_definition (
                 left(per::text, 100)) END,
             'It selects the rows to divide by, for example ''{"signal": "span", "name": "POST /checkout"}''.') END),
     CONSTRAINT metric_sums_values_only_for_rates CHECK (CASE
-        WHEN (NOT sum_values OR _flagscope.kind_takes(kind::text, 'sum_values')) IS NOT FALSE THEN true
+        WHEN (NOT sum_values OR _flagscope.kind_takes(kind::text, 'sum_values') OR (per_unit AND kind = 'mean'))
+            IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('metric "%s" is a %s and cannot have sum_values', name, kind),
-            'Leave sum_values out; means and ratios use the values anyway.') END),
+            'Leave sum_values out; means and ratios use the values anyway. With per_unit a mean may have it: the sum '
+            'of each user''s values.') END),
+    CONSTRAINT metric_per_unit_of_proportions_and_means CHECK (CASE
+        WHEN (NOT per_unit OR _flagscope.kind_takes(kind::text, 'per_unit')) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(format('metric "%s" is a %s and cannot be counted per_unit', name, kind),
+            'Of a user there is one value: whether it met an event (a proportion), or a mean; with sum_values => true '
+            'that is the sum of its values, such as revenue per user.') END),
+    CONSTRAINT metric_per_unit_has_a_window CHECK (CASE
+        WHEN (NOT per_unit OR (conversion_window IS NOT NULL
+            AND extract(epoch FROM conversion_window) BETWEEN 60 AND 3153600000)) IS NOT FALSE THEN true
+        ELSE _flagscope.refuse(
+            format('metric "%s" is counted per_unit and needs a conversion_window from 1 minute to 100 years, got "%s"',
+                name, coalesce(conversion_window::text, 'NULL')),
+            'A user counts when this time after its first exposure is over, for example ''10 minutes''.') END),
     CONSTRAINT metric_cap_only_for_means CHECK (CASE
         WHEN (cap IS NULL OR _flagscope.kind_takes(kind::text, 'cap')) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('metric "%s" is a %s and cannot have a cap, got "%s"', name, kind, cap),
@@ -94,7 +109,7 @@ COMMENT ON COLUMN flagscope.metric_definition.per IS
     'of a rate or ratio: the denominator, JSON like filter with signal (default: the metric''s) and, for rates, '
     'sum_values: true to add up values (seconds, a counter''s increments) instead of counting rows';
 COMMENT ON COLUMN flagscope.metric_definition.sum_values IS
-    'of a rate: true to add up the values of matching rows (a counter''s increments, '
+    'of a rate, or a mean per_unit: true to add up the values of matching rows (a counter''s increments, '
     'whole numbers) instead of counting rows';
 COMMENT ON COLUMN flagscope.metric_definition.cap IS
     'of a mean: values are limited to 0 .. cap when they are written (winsorising), and the mean is of these. '
@@ -107,6 +122,11 @@ COMMENT ON COLUMN flagscope.metric_definition.conversion_window IS
     'is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick like those of a query, '
     'regardless of the flags they carry. NULL: rows of a query count from the first exposure on, rows of telemetry by '
     'their own flags when they are written';
+COMMENT ON COLUMN flagscope.metric_definition.per_unit IS
+    'true: each subject counts once, with one value, when conversion_window after its first exposure is over: of a '
+    'proportion whether it met an event, of a mean the mean of its rows, or with sum_values their sum. Who was '
+    'exposed and has no row counts as zero, but for the mean of its rows. Without exposures a subject''s first row '
+    'that names the flag is taken for one. conversion_window is setting unit.window where it is NULL';
 COMMENT ON COLUMN flagscope.metric_definition.owner IS
     'role with whose rights the query runs; whoever changes the metric must be a member of it';
 COMMENT ON COLUMN flagscope.metric_definition.harm IS 'the harmful direction of the metric';
@@ -136,7 +156,8 @@ COMMENT ON COLUMN flagscope.metric_run.failures IS
 COMMENT ON COLUMN flagscope.metric_run.retry_at IS
     'when it runs next, if not query.interval after the last run: later after a failure, at once when it lags behind';
 COMMENT ON COLUMN flagscope.metric_run.problem IS
-    'why the last run failed; NULL: it succeeded, or it was a batch of several metrics, which are retried one by one';
+    'why the last run failed, or of a metric per_unit that its rows carry no subject; NULL: it succeeded, '
+    'or it was a batch of several metrics, which are retried one by one';
 
 CREATE FUNCTION _flagscope.bounded(n numeric) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE

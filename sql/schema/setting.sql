@@ -84,6 +84,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time between two runs of a metric''s query'),
     ('query.delay', '"5 seconds"',
      'how long after its end a range of time is read by queries, so that rows are committed and exposures are known'),
+    ('unit.window', '"10 minutes"',
+     'time after its first exposure in which a user''s rows count, of a metric per_unit without conversion_window'),
     ('query.timeout', '"1 second"',
      'time a metric''s query may run; also the time after which a tick starts no more queries'),
     ('query.rows', '100000',

@@ -25,6 +25,8 @@ pub fn rule(row: &Record) -> Result<Rule> {
     let own = |name| Ok::<_, Error>(g.microseconds(name)?.or(setting.microseconds(name)?).unwrap_or(0));
     let times = |name| Ok::<_, Error>(g.get::<i32>(name)?.map_or(1, |n| n.max(1) as usize));
     let metric = m.known::<String>("name")?;
+    // Nobody counts before the first windows are over: until then nothing is missing.
+    let by_unit = if m.get("per_unit")?.unwrap_or(false) { m.microseconds("conversion_window")? } else { None };
     Ok(Rule {
         name: g.get::<String>("name")?.filter(|name| !name.is_empty()).unwrap_or_else(|| metric.clone()),
         metric,
@@ -33,6 +35,7 @@ pub fn rule(row: &Record) -> Result<Rule> {
         harm: Harm::from_label(&m.label("harm")?)?,
         cap: m.get("cap")?,
         is_polled: row.get("is_polled")?.unwrap_or(false),
+        by_unit,
         test: Test::from_label(&g.label("test")?)?,
         comparison: Comparison::from_label(&g.label("comparison")?)?,
         quantile: g.get("quantile")?,
@@ -45,7 +48,7 @@ pub fn rule(row: &Record) -> Result<Rule> {
         window: own("time_window")?,
         pairing: setting.microseconds("pairing")?.unwrap_or(0),
         copy_after: setting.microseconds("copy_after")?.unwrap_or(0),
-        grace: own("grace")?,
+        grace: own("grace")?.saturating_add(by_unit.unwrap_or(0)),
         stale_after: own("stale_after")?,
         retry_after: retry_after(row)?,
         acts: !g.get::<bool>("shadow")?.unwrap_or(false)

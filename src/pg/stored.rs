@@ -15,6 +15,11 @@ const ALL: &CStr = c"SELECT ts, signal, name, value, flags, environment, service
     subject, distribution, body, instance \
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2";
 
+const NAMED: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
+    subject, distribution, body, instance \
+    FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2 \
+    AND ($3::pg_catalog.text[] IS NULL OR name OPERATOR(pg_catalog.=) ANY ($3))";
+
 const OF_SUBJECTS: &CStr = c"SELECT ts, signal, name, value, flags, environment, service, severity, is_error, attributes, \
     subject, distribution, body, instance \
     FROM flagscope.telemetry WHERE ts OPERATOR(pg_catalog.>=) $1 AND ts OPERATOR(pg_catalog.<) $2 AND subject IS NOT NULL \
@@ -34,6 +39,8 @@ pub enum Wanted {
     All,
     /// The same, where the subject is what a row is told apart by: "s" and its subject, else "t" and its trace.
     Tagged,
+    /// Those of some names.
+    Named(Option<Vec<String>>),
     /// Those with a subject and one of some names.
     OfSubjects(Option<Vec<String>>),
 }
@@ -93,6 +100,7 @@ unsafe fn open(since: i64, until: i64, wanted: Wanted) -> pg_sys::Portal {
     let (query, count, names) = match wanted {
         Wanted::All => (ALL, 2, None),
         Wanted::Tagged => (TAGGED, 2, None),
+        Wanted::Named(names) => (NAMED, 3, names),
         Wanted::OfSubjects(names) => (OF_SUBJECTS, 3, names),
     };
     let mut types = [pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZOID, pg_sys::TEXTARRAYOID];

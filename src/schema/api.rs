@@ -204,7 +204,12 @@ extension_sql_file!(
     name = "dependence_api",
     requires = ["window_api", dependence::read_units]
 );
-extension_sql_file!("../../sql/api/poll.sql", name = "poll_api", requires = ["dependence_api"]);
+extension_sql_file!(
+    "../../sql/api/unit.sql",
+    name = "unit_api",
+    requires = ["dependence_api", unit::tally_telemetry, unit::unit_value]
+);
+extension_sql_file!("../../sql/api/poll.sql", name = "poll_api", requires = ["unit_api"]);
 extension_sql_file!("../../sql/api/rollup.sql", name = "rollup_level_api", requires = ["poll_api"]);
 extension_sql_file!(
     "../../sql/api/rebuild.sql",

@@ -59,7 +59,8 @@ extension_sql_file!("../../sql/schema/anomaly.sql", name = "anomaly_state", requ
 extension_sql_file!("../../sql/schema/decision.sql", name = "decision_state", requires = ["anomaly_state"]);
 extension_sql_file!("../../sql/schema/correlate.sql", name = "correlation_state", requires = ["decision_state"]);
 extension_sql_file!("../../sql/schema/health.sql", name = "health_state", requires = ["correlation_state"]);
-extension_sql_file!("../../sql/schema/uncounted.sql", name = "uncounted_state", requires = ["health_state"]);
+extension_sql_file!("../../sql/schema/unit.sql", name = "unit_state", requires = ["health_state"]);
+extension_sql_file!("../../sql/schema/uncounted.sql", name = "uncounted_state", requires = ["unit_state"]);
 extension_sql_file!("../../sql/schema/service.sql", name = "service_state", requires = ["uncounted_state"]);
 extension_sql_file!("../../sql/schema/worker.sql", name = "worker_state", requires = ["service_state"]);
 extension_sql_file!("../../sql/schema/restore.sql", name = "restore_state", requires = ["worker_state"]);

@@ -44,9 +44,9 @@ SELECT 'nothing new', 2, :anomaly_flags,
 FROM generate_series(1, 3) k;
 DELETE FROM flagscope.guardrail WHERE flag <> 'flag-1';
 UPDATE flagscope.guardrail SET time_window = '1 minute';
-INSERT INTO _flagscope.anomaly_point (guardrail_id, variant, at, n, value, x)
-SELECT g.id, v, at, 600, 0.05, random()
-FROM flagscope.guardrail g, unnest('{"",off}'::text[]) v,
+INSERT INTO _flagscope.anomaly_point (guardrail_id, variant, at, n, events, value, x)
+SELECT g.id, v, at, 600, 30, 0.05, random()
+FROM flagscope.guardrail g, unnest('{"",on,off}'::text[]) v,
     generate_series(:'start'::timestamptz - interval '22 days',
         :'start'::timestamptz + interval '40 minutes', '1 minute') at;
 VACUUM ANALYZE _flagscope.anomaly_point;

@@ -43,12 +43,14 @@ FROM flagscope.guardrail g WHERE g.name = 'unusual';
 INSERT INTO _flagscope.source VALUES (1, 'pod-1', 10, 90, 10.0);
 INSERT INTO _flagscope.pairing (rollout_id, metric, since, latest) VALUES (1, 'pay errors', '2026-01-02 12:00+00',
     '{2026-01-02 12:00:03+00,2026-01-02 12:00:04+00}') ON CONFLICT DO NOTHING;
+INSERT INTO _flagscope.unit_tally VALUES (1, 'early errors', 'ann', 3, 1, 0);
 INSERT INTO _flagscope.waiting_stratum (rollout_id, metric, bucket, epoch, treated, n, events, first_ts, last_ts)
 VALUES (1, 'pay errors', '2026-01-02 12:00+00', '2026-01-02 11:00+00', true, 10, 1, '2026-01-02 12:00:01+00',
     '2026-01-02 12:00:03+00');
 -- Units of a split that settles.
 INSERT INTO _flagscope.split_count VALUES (1, '2026-01-02 11:00+00', 7, 3, 27) ON CONFLICT DO NOTHING;
-INSERT INTO _flagscope.dependence VALUES (1, 1, '2026-01-02 12:00+00', '2026-01-02 11:59:55+00', 1.5, NULL);
+INSERT INTO _flagscope.dependence VALUES (1, 1, '2026-01-02 12:00+00', '2026-01-02 11:59:55+00', 1.5, NULL)
+ON CONFLICT DO NOTHING;
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.
 SELECT flagscope.create_flag('aaa');
 SELECT flagscope.create_segment('staff', '{"ends_with": [{"var": "email"}, "@example.org"]}');

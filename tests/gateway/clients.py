@@ -101,7 +101,9 @@ def answers():
 def follow():
     for way, client in providers().items():
         def tell(details, way=way):
-            print(way, " ".join(sorted(details.flags_changed or [])), flush=True)
+            # As one piece: print() writes several, and those of two threads would mix.
+            sys.stdout.write(f"{way} {' '.join(sorted(details.flags_changed or []))}\n")
+            sys.stdout.flush()
         client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, tell)
     print("ready", flush=True)
     sys.stdin.read()

@@ -66,7 +66,7 @@ CREATE TABLE sent (flag text, sent text, second integer, treated boolean, began 
     n bigint, events bigint);
 CREATE INDEX ON sent (at);
 -- What each look brings of an arm: data points, their sum and that of their squares.
-CREATE TABLE looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
+CREATE TABLE IF NOT EXISTS looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
 CREATE PROCEDURE send(only_play integer, seconds integer) LANGUAGE plpgsql AS $$
 BEGIN
     -- Each second's requests, as they fall to the arms and fail.

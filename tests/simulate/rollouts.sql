@@ -48,7 +48,7 @@ SET rollout = flagscope.create_rollout(flag, stages => stages, follow_up => '1 s
 SELECT flagscope.start_rollout(rollout, at => '2040-01-02 12:00') FROM sim \g /dev/null
 CREATE TABLE waiting (LIKE flagscope.telemetry);
 -- What each look brings of an arm: data points, their sum and that of their squares.
-CREATE TABLE looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
+CREATE TABLE IF NOT EXISTS looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
 CREATE TABLE hurt (flag text, visitor integer, PRIMARY KEY (flag, visitor));
 CREATE PROCEDURE play(ticks integer, share integer, goes_on boolean) LANGUAGE plpgsql AS $$
 DECLARE

@@ -112,7 +112,7 @@ is "the flags serve what the decisions say" "$(sql "SELECT count(*) FROM flagsco
 is "evidence is the sum of its strata" "$(sql "SELECT count(*) FROM flagscope.guardrail_status s WHERE s.events_treatment[1] IS DISTINCT FROM
   (SELECT sum(e.events_treatment[1]) FROM flagscope.evaluation e WHERE (e.guardrail_id, e.rollout_id) = (s.guardrail_id, s.rollout_id))")" 0
 is "every decision's evidence can be computed anew" "$(sql "SELECT count(*) FROM flagscope.decision d, LATERAL
-  (SELECT * FROM _flagscope.replay_evidence(d.id) r ORDER BY r.at DESC LIMIT 1) r
+  (SELECT * FROM _flagscope.replay_evidence(d.id) WITH ORDINALITY r ORDER BY r.ordinality DESC LIMIT 1) r
   WHERE d.action = 'rollback' AND abs(r.log_e_recomputed - (d.evidence ->> 'log_e')::float8) > 1e-9")" 0
 ticks=$(sql 'SELECT ticks FROM _flagscope.tick_state')
 if [ "$ticks" -ge "$kills" ]; then ok "among $ticks ticks and $kills kills"; else not_ok "only $ticks ticks"; fi

@@ -45,6 +45,8 @@ pub struct Rule {
     pub cap: Option<f64>,
     /// Is the metric counted by the tick, later than others.
     pub is_polled: bool,
+    /// Of a metric by unit, of which a subject counts once: how long after its first exposure.
+    pub by_unit: Option<i64>,
     /// How it is tested.
     pub test: Test,
     /// What the treatment is compared with.

@@ -118,6 +118,7 @@ mod tests {
             harm: Harm::Increase,
             cap: None,
             is_polled: false,
+            by_unit: None,
             test: Test::Sequential,
             comparison,
             quantile: None,

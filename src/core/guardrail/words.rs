@@ -122,11 +122,19 @@ pub(super) fn threshold(s: &Standing, is_beyond: bool) -> Words {
 
 /// Nothing yet, and not for long.
 pub(super) fn expected(s: &Standing) -> Words {
-    format!("no data {} yet; it may take {} from the start of the stage", arms(s), span(s.rule.grace as f64)).into()
+    let counted = s.rule.by_unit.map(|window| {
+        format!("no user has been counted yet: each counts {} after its first exposure", span(window as f64))
+    });
+    let seen = counted.unwrap_or_else(|| format!("no data {} yet", arms(s)));
+    format!("{seen}; it may take {} from the start of the stage", span(s.rule.grace as f64)).into()
 }
 
 /// Nothing, for too long.
 pub(super) fn no_data(s: &Standing) -> Words {
+    if s.rule.by_unit.is_some() {
+        return "no user has been counted since the rollout started. Do exposures or rows carry a subject? (check_metric)"
+            .into();
+    }
     let both = "Are both served, and does the telemetry name the flag?";
     let question = if s.is_of_both() { both } else { s.rule.whose.asks };
     format!("no data {} since the rollout started. {question} (check_metric)", arms(s)).into()
@@ -213,7 +221,8 @@ pub(super) fn too_few(s: &Standing) -> Words {
         n if n <= s.stage_control() => (n, &*s.rule.whose.of),
         _ => (s.stage_control(), "of the control"),
     };
-    let text = format!("{} of {} data points {arm} in this stage", thousands(n), thousands(wanted));
+    let points = if s.rule.by_unit.is_some() { "users" } else { "data points" };
+    let text = format!("{} of {} {points} {arm} in this stage", thousands(n), thousands(wanted));
     let rest = wanted.saturating_sub(n) as f64 * time_of_one(s, n);
     let outlook = about(rest).map_or_else(String::new, |time| format!("; at this rate the rest takes {time}"));
     Words { text, outlook }
@@ -404,8 +413,20 @@ fn arms<'a>(s: &Standing<'a>) -> &'a str {
     if s.is_of_both() { "of treatment and control to compare" } else { &s.rule.whose.of }
 }
 
-/// The values of the stratum at hand, where sums do not tell.
+/// How many users were counted, of a metric by unit, and the values of the stratum at hand, where sums do not tell.
 fn latest(s: &Standing) -> String {
+    let users = s.rule.by_unit.map(|_| match s.is_of_both() {
+        true => format!(
+            ". {} users with the treatment, {} with the control",
+            thousands(s.status.n_treatment),
+            thousands(s.status.n_control)
+        ),
+        false => format!(". {} users with the treatment", thousands(s.status.n_treatment)),
+    });
+    users.unwrap_or_default() + &latest_values(s)
+}
+
+fn latest_values(s: &Standing) -> String {
     match s.latest {
         [Some(t), Some(c)] if s.is_of_both() => {
             format!(". Latest: {} with the treatment, {} with the control", told(s, t), told(s, c))

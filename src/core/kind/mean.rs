@@ -54,7 +54,7 @@ impl KindRules for Mean {
     }
 
     fn takes(&self) -> &'static [Part] {
-        &[Part::Cap, Part::Query]
+        &[Part::Cap, Part::Query, Part::PerUnit]
     }
 
     fn is_of_values(&self) -> bool {

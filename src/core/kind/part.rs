@@ -15,6 +15,8 @@ pub enum Part {
     Cap,
     /// `query`: rows come from a query.
     Query,
+    /// `per_unit`: each subject counts once.
+    PerUnit,
 }
 
 impl Part {
@@ -29,6 +31,7 @@ impl Part {
             "sum_values" => Ok(Self::SumValues),
             "cap" => Ok(Self::Cap),
             "query" => Ok(Self::Query),
+            "per_unit" => Ok(Self::PerUnit),
             other => Err(Error::new(Kind::InvalidParameter, format!("there is no part \"{other}\" of a metric"))),
         }
     }

@@ -66,7 +66,7 @@ impl KindRules for Proportion {
     }
 
     fn takes(&self) -> &'static [Part] {
-        &[Part::Event, Part::Query]
+        &[Part::Event, Part::Query, Part::PerUnit]
     }
 
     fn told(&self, value: f64, _: &str) -> String {

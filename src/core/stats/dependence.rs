@@ -57,12 +57,15 @@ pub enum By {
     Moment,
 }
 
+/// Of each unit in each arm a sum for each level.
+type Arms = BTreeMap<(u64, bool), Vec<Sum>>;
+
 /// Sums of one slice of time by cell, unit and arm; one sum for each level that is compared.
 #[derive(Debug)]
 pub struct Slice {
     law: Law,
     levels: usize,
-    cells: HashMap<(i64, u8), BTreeMap<(u64, bool), Vec<Sum>>>,
+    cells: HashMap<(i64, u8), Arms>,
     rows: [f64; 3],
 }
 
@@ -244,7 +247,7 @@ impl Units {
             varies += of_rows;
         }
         let enough = self.units.len() as f64 >= LEAST && varies > 0.0;
-        if !enough || !(excess.is_finite() && squares.is_finite() && varies.is_finite()) {
+        if !(enough && excess.is_finite() && squares.is_finite() && varies.is_finite()) {
             return None;
         }
         let longer = if self.seconds[1] > 0.0 { self.seconds[0] / self.seconds[1] } else { 1.0 };

@@ -12,6 +12,7 @@ mod lane;
 mod per;
 mod plan;
 mod survey;
+mod tally;
 mod uncounted;
 mod window;
 
@@ -24,6 +25,7 @@ pub use lane::{Lane, Stages};
 pub use per::Per;
 pub use plan::{BUCKET_MICROS, Definition, Plan, Watch};
 pub use survey::Survey;
+pub use tally::{First, Tallies, Tally};
 pub use uncounted::{Cause, KnownFlags, Said, Uncounted};
 pub use window::{Arms, Counts, Unit, Units};
 

@@ -19,6 +19,16 @@ pub struct Arms {
     pub treatment: String,
     /// The variant that it replaces.
     pub control: String,
+    /// It has no exposures: a metric by unit takes a subject's first row that names the flag for one.
+    pub by_rows: bool,
+}
+
+impl Arms {
+    /// Whether a variant is the treatment, or the control; `None`: neither.
+    pub(super) fn arm_of(&self, variant: Option<&str>) -> Option<bool> {
+        let variant = variant?;
+        (variant == self.treatment).then_some(true).or_else(|| (variant == self.control).then_some(false))
+    }
 }
 
 /// A subject that was exposed to a rollout; times in microseconds.
@@ -34,10 +44,17 @@ pub struct Unit {
     pub treated_at: Option<i64>,
 }
 
+impl Unit {
+    /// Whether a time is from its first exposure to before the end of the window, if any.
+    pub(super) fn is_within(&self, ts: i64, window: Option<i64>) -> bool {
+        ts >= self.first_seen && window.is_none_or(|w| ts.saturating_sub(self.first_seen) < w)
+    }
+}
+
 /// The units of some rollouts, by subject, as far as they were looked up.
 #[derive(Debug, Default)]
 pub struct Units {
-    rollouts: Vec<Arms>,
+    pub(super) rollouts: Vec<Arms>,
     by_subject: HashMap<String, Vec<Unit>>,
 }
 
@@ -57,6 +74,11 @@ impl Units {
         self.by_subject.entry(subject.to_owned()).or_default()
     }
 
+    /// A subject as a unit of a rollout, numbered as it was added.
+    pub(super) fn unit_of(&self, subject: &str, rollout: usize) -> Option<&Unit> {
+        self.by_subject.get(subject)?.iter().find(|unit| unit.rollout == rollout)
+    }
+
     /// Flags and variants that a subject's row of this time counts for: from its first exposure to before the end of
     /// the window, if any, and for the treatment once the subject was exposed to it.
     pub fn tags<'a>(
@@ -69,10 +91,9 @@ impl Units {
         let units = self.by_subject.get(subject).map(Vec::as_slice).unwrap_or_default();
         units.iter().filter_map(move |unit| {
             let arms = self.rollouts.get(unit.rollout).filter(|arms| arms.environment == environment)?;
-            let is_within = ts >= unit.first_seen && window.is_none_or(|w| ts.saturating_sub(unit.first_seen) < w);
             let is_treated = unit.began_treated || unit.treated_at.is_some_and(|at| at <= ts);
             let variant = if is_treated { &arms.treatment } else { &arms.control };
-            is_within.then_some((arms.flag.as_str(), variant.as_str()))
+            unit.is_within(ts, window).then_some((arms.flag.as_str(), variant.as_str()))
         })
     }
 }
@@ -153,7 +174,7 @@ mod tests {
 
     fn arms(flag: &str, environment: &str) -> Arms {
         let [flag, environment, treatment, control] = [flag, environment, "on", "off"].map(str::to_owned);
-        Arms { flag, environment, treatment, control }
+        Arms { flag, environment, treatment, control, by_rows: false }
     }
 
     /// ann: in the control of `f` from 100 on, treated at 150; treated in `g` from 120 on.

@@ -399,8 +399,9 @@ fn counts_by_the_exact_tail() {
     assert!((score - by_hand).abs() < 1e-3, "{score} {by_hand}");
     assert!(scores(&past[..50], &[[value(300, 10, 1), value(300, 990, 9)]], Basis::Events, true).is_empty());
     assert!(one(5, 5)[0].1 > 1.0);
-    // A decrease is the other tail.
-    let fewer = scores(&past, &[[value(300, 500, 0), value(300, 500, 10)]], Basis::Events, false);
+    // A decrease is the other tail; larger is worse, so the scale is turned round.
+    let turned = |n, events| Value { x: -value(300, n, events).x, ..value(300, n, events) };
+    let fewer = scores(&past, &[[turned(500, 0), turned(500, 10)]], Basis::Events, false);
     assert!(fewer[0].1 > 0.9 && one(0, 10)[0].1 < 0.0, "{fewer:?}");
 }
 

@@ -189,6 +189,29 @@ fn neither_order_nor_memory_changes_what_is_found() {
     assert_eq!(found(&requests, small), whole);
 }
 
+/// A client of the control that fails in series says little of a country in which it has no request: by the dispersion of
+/// the whole control (some 40) there would be no evidence.
+#[test]
+fn one_client_that_fails_elsewhere_does_not_hide_a_harm() {
+    let (mut requests, mut random) = (requests(20_000, 3, false), Random(4));
+    let country = |r: &Request, name: &str| r.attributes.iter().any(|(_, v)| *v == Scalar::Text(name.to_owned()));
+    for request in requests.iter_mut().filter(|r| r.variant == "on" && country(r, "AT")) {
+        request.failed |= random.share() < 0.15;
+    }
+    let client = requests.iter().find(|r| r.variant == "off" && country(r, "FR")).cloned().expect("a request");
+    requests.extend((0..600).map(|i| Request { failed: i % 6 == 0, trace: Uuid::from_u128(i), ..client.clone() }));
+    let (gather, answer) = ask(&requests, MEMORY);
+    assert!(answer.found.control_dispersion > 30.0, "{}", answer.found.control_dispersion);
+    assert_eq!(segments(&gather, &answer), ["country = AT"]);
+    // Nor is it evidence of the client itself, or of its country, as a harm of the treatment.
+    for request in requests.iter_mut() {
+        request.variant = if request.variant == "on" { "off" } else { "on" };
+    }
+    let (gather, answer) = ask(&requests, MEMORY);
+    let found = segments(&gather, &answer);
+    assert!(found.is_empty(), "{found:?}");
+}
+
 /// 40 harmless sets: at most 5 % and three standard errors of them, 6, may have any explanation.
 #[test]
 fn harmless_data_is_not_explained() {

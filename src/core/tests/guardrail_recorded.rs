@@ -25,6 +25,7 @@ fn rule(recorded: &Value) -> Rule {
         harm: Harm::from_label(text(recorded, "harm")).unwrap(),
         cap: recorded["cap"].as_f64(),
         is_polled: false,
+        by_unit: None,
         test: Test::Sequential,
         comparison: Comparison::from_label(text(recorded, "comparison")).unwrap(),
         quantile: recorded["quantile"].as_f64(),

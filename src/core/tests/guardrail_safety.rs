@@ -14,7 +14,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
 const SECOND: i64 = 1_000_000;
-const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, is_served: true };
+const STAGE: Stage = Stage { started_at: 0, min_sample: 0, is_alone: false, share: 0.5 };
 
 fn rule(kind: MetricKind, comparison: Comparison, safe_margin: f64) -> Rule {
     Rule {
@@ -25,6 +25,7 @@ fn rule(kind: MetricKind, comparison: Comparison, safe_margin: f64) -> Rule {
         harm: Harm::Increase,
         cap: Some(4.0),
         is_polled: false,
+        by_unit: None,
         test: Test::Sequential,
         comparison,
         quantile: None,

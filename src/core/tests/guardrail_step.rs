@@ -23,6 +23,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     harm: Harm::Increase,
     cap: None,
     is_polled: false,
+    by_unit: None,
     test: Test::Sequential,
     comparison: Comparison::Control,
     quantile: None,

@@ -1,7 +1,5 @@
 //! Verdicts and their words, state by state: what was seen, what it means, what is missing and when it will be there.
 
-use std::sync::LazyLock;
-
 use flagscope_core::guardrail::{
     Arrived, Comparison, DataState, Member, Rhythm, Rule, Sighting, Stage, Standing, Status, Stratum, Test, Whose,
     not_fresh, step, together, verdict,
@@ -10,11 +8,11 @@ use flagscope_core::kind::{MetricKind, State};
 use flagscope_core::sketch::{Moments, Sketch};
 use flagscope_core::stats::margin::Margin;
 use flagscope_core::stats::tilt::Harm;
+use std::sync::LazyLock;
 
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const AT: i64 = 600 * SECOND;
-
 static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     name: "errors".into(),
     metric: "errors".into(),
@@ -23,6 +21,7 @@ static RULE: LazyLock<Rule> = LazyLock::new(|| Rule {
     harm: Harm::Increase,
     cap: None,
     is_polled: false,
+    by_unit: None,
     test: Test::Sequential,
     comparison: Comparison::Control,
     quantile: None,

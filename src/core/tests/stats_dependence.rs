@@ -157,7 +157,8 @@ fn cell(make: fn(&mut SmallRng) -> Users, how: &Play, runs: u64) -> (usize, i64,
 #[ignore = "a table to look at: cargo test -p flagscope-core --release --test stats_dependence -- --ignored --nocapture"]
 fn table() {
     let runs = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
-    let plays: [(&str, fn(&mut SmallRng) -> Users, Play); 12] = [
+    type Make = fn(&mut SmallRng) -> Users;
+    let plays: [(&str, Make, Play); 12] = [
         ("heavy, margin 0", heavy, Play { margin: 0.0, ..PLAY }),
         ("heavy", heavy, PLAY),
         ("heavy, ramp", heavy, Play { share: RAMP, ..PLAY }),

@@ -134,7 +134,7 @@ fn consume(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
 fn consume_by_units(plan: &Plan, rows: &[Point], rollups: &mut Rollups) {
     let arms = |flag: &str, treatment: &str| {
         let [flag, treatment, environment, control] = [flag, treatment, "production", "off"].map(str::to_owned);
-        Arms { flag, environment, treatment, control }
+        Arms { flag, environment, treatment, control, by_rows: false }
     };
     let known = [("cart", "on"), ("theme", "red")];
     let mut units = Units::new(known.map(|(flag, variant)| arms(flag, variant)).to_vec());

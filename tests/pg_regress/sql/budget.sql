@@ -2,6 +2,8 @@
 -- depends on how fast the machine is: with a budget of a microsecond each kind of work does one slice a tick.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+-- Crossings count from the start, not only once clients know the share.
+UPDATE flagscope.setting SET value = '"1 millisecond"' WHERE name = 'health.settle';
 \set SHOW_CONTEXT never
 SELECT flagscope.set_setting('tick.budget', '"1 microsecond"');
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}');

@@ -2,6 +2,7 @@
 -- matter, and bad input gets an answer. Numbers are held against queries of the raw rows.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+SET client_min_messages = notice;
 SET timezone = 'UTC';
 \getenv tests PG_ABS_SRCDIR
 \set file :tests '/requests.sql'

@@ -18,7 +18,7 @@ END $$;
 
 -- Power: half as much again is not seen in 400 rows of each arm. What is missing, and when it will be there.
 SELECT flagscope.create_flag('power'), flagscope.create_guardrail('power', 'errors') > 0 AS guarded;
-SELECT flagscope.create_rollout('power', stages => '{50, 100}', min_duration => '2 min',
+SELECT flagscope.create_rollout('power', stages => '{50, 60, 100}', min_duration => '2 min',
     max_duration => '20 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-02 12:00') > 0 AS started;
 SELECT m, pg_temp.minute('power', '2040-01-02 12:00'::timestamptz + m * interval '1 min', 200, 200)
@@ -27,10 +27,8 @@ SELECT state, reason FROM flagscope.guardrail_status;
 -- With ten times as much it would have been, and the decision says so.
 SELECT pg_temp.minute('power', '2040-01-02 12:04', 4000, 4000);
 SELECT action, at, reason FROM flagscope.decision WHERE rollout_id = :id ORDER BY id;
-SELECT round(s.safe_log_e::numeric, 6) AS safe_log_e, s.safe_margin, cardinality(s.safe_evidence) AS sums
-FROM flagscope.evaluation e JOIN flagscope.guardrail_status s USING (guardrail_id) LIMIT 1;
 
--- Thin traffic does not wait for ever: the stage ends after max_duration, and says that nothing much would have been found.
+-- Thin traffic does not wait for ever: the stage ends after max_duration, and says that little would have been found.
 SELECT flagscope.create_flag('thin'), flagscope.create_guardrail('thin', 'errors') > 0 AS guarded;
 SELECT flagscope.create_rollout('thin', stages => '{50, 100}', min_duration => '2 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-03 12:00') > 0 AS started;
@@ -41,7 +39,7 @@ SELECT action, at, reason FROM flagscope.decision WHERE rollout_id = :id ORDER B
 -- Safe: the ramp waits until 20 % worse is refuted, however long that takes.
 SELECT flagscope.create_flag('safe'), flagscope.create_guardrail('safe', 'errors', advance_when => 'safe',
     safe_margin => 0.2) > 0 AS guarded;
-SELECT flagscope.create_rollout('safe', stages => '{50, 100}', min_duration => '1 min') AS id \gset
+SELECT flagscope.create_rollout('safe', stages => '{50, 60, 100}', min_duration => '1 min') AS id \gset
 SELECT flagscope.start_rollout(:id, at => '2040-01-04 12:00') > 0 AS started;
 SELECT m, pg_temp.minute('safe', '2040-01-04 12:00'::timestamptz + m * interval '1 min', 3000, 3000)
 FROM generate_series(1, 3) m;

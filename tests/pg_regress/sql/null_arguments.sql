@@ -33,7 +33,7 @@ CREATE FUNCTION pg_temp.example(type oid) RETURNS text LANGUAGE sql AS $$
         WHEN t.typname LIKE 'reg%' THEN format('0::%s', t.oid::regtype)
         WHEN t.typtype = 'c' AND t.typrelid <> 0
             AND EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind = 'r')
-            THEN format('(SELECT x FROM %s x LIMIT 1)', t.oid::regtype)
+            THEN format('(SELECT whole FROM %s whole LIMIT 1)', t.oid::regtype)
         WHEN t.typcategory IN ('S', 'X') THEN format('%L::%s', 'f', t.oid::regtype)
         ELSE format('NULL::%s', t.oid::regtype) END
     FROM pg_type t WHERE t.oid = type

@@ -2,6 +2,8 @@
 -- that on the way to the planner. And a decision is dated after the data that it rests on.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+-- Crossings count from the start, not only once clients know the share.
+UPDATE flagscope.setting SET value = '"1 millisecond"' WHERE name = 'health.settle';
 \set SHOW_CONTEXT never
 SELECT made > 0 AS made FROM flagscope.maintain('2040-01-02 12:00');
 SELECT flagscope.create_flag('f'),

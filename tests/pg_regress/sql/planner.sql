@@ -3,6 +3,8 @@ DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 SET intervalstyle = 'postgres';
+-- The ramp itself: how long it waits for power is in test gate.
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';
 
 -- The default ramp at 20 requests a second and 1 % errors. Simulated with another program before there was a planner,
 -- 100 rollouts each: 1.5 % slip through in 36, 1.25 % in 95; at 5 a second 2 % in 24; at 200 a second 1.25 % in 33.

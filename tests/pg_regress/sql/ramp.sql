@@ -1,6 +1,7 @@
 -- What steers a ramp besides verdicts: edit lock, freezes, exclusion groups, rests, a day's limit, the watch, restarts.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- stages end by their times
 \set SHOW_CONTEXT never
 SET flagscope.actor = 'ann';
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{}', '{"is_error": true}');
@@ -87,9 +88,9 @@ SELECT flagscope.create_rollout('cart', exclusion_group => 'checkout') AS cart,
     flagscope.create_rollout('pay', exclusion_group => 'checkout', environment => 'staging') AS elsewhere \gset
 SELECT flagscope.start_rollout(:cart, override => true, reason => 'unguarded') > 0 AS cart,
     flagscope.start_rollout(:elsewhere, override => true, reason => 'unguarded') > 0 AS elsewhere;
-SELECT flagscope.start_rollout(:pay);
+SELECT flagscope.start_rollout(:pay, override => true, reason => 'unguarded');
 SELECT flagscope.pause_rollout(:cart) > 0 AS paused;
-SELECT flagscope.start_rollout(:pay);
+SELECT flagscope.start_rollout(:pay, override => true, reason => 'unguarded');
 SELECT flagscope.rollback_rollout(:cart) > 0 AS over;
 SELECT flagscope.start_rollout(:pay, override => true, reason => 'unguarded') > 0 AS pay;
 UPDATE flagscope.rollout SET exclusion_group = NULL WHERE id = :pay;

@@ -3,6 +3,7 @@ DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never
 SET timezone = 'UTC';
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- test gate has it
 SELECT count(flagscope.create_flag(f, variants => '{"on": true, "off": false, "beta": true, "inner": true}'::jsonb,
     default_variant => 'off')) FROM unnest('{checkout,theme,cart,feed}'::text[]) f;
 SELECT flagscope.create_metric('pool', 'mean', 'metric', '{"name": "pool"}', unit => '1'),

@@ -1,6 +1,7 @@
 -- Silence is not health: data of both arms, fresh by its own rhythm; a treatment that falls silent; nothing to compare.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- stages end by their times
 \set SHOW_CONTEXT never
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{}', '{"is_error": true}');
 SELECT flagscope.create_metric('latency', 'quantile', 'span', unit => 's');

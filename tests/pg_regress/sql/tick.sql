@@ -2,6 +2,7 @@
 -- decided twice.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- stages end by their times
 \set SHOW_CONTEXT never
 
 -- start_rollout() at a given time.

@@ -1,6 +1,7 @@
 -- What keeps a ramp waiting for too long is told once, and once when it is over.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
+UPDATE flagscope.setting SET value = '0' WHERE name = 'guardrail.detectable';  -- stages end by their times
 \set SHOW_CONTEXT never
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{}', '{"is_error": true}');
 CREATE FUNCTION pg_temp.spans(flag text, at timestamptz, n integer DEFAULT 200) RETURNS void
