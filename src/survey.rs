@@ -1,4 +1,4 @@
-//! SQL face of `core::telemetry::Survey`; documented in `sql/api/check_metric.sql`.
+//! SQL face of `core::telemetry::Survey`; documented in `sql/api/preview_metric.sql`.
 
 use flagscope_core::telemetry::{Definition, Survey};
 use flagscope_core::{Error, Kind, Result as CoreResult};
@@ -14,7 +14,7 @@ use crate::plan::{Compiled, Defined, compiled};
 use crate::window::{Exposed, Live, read};
 
 /// What a metric's definition matches among the rows stored from since to before until; documented in
-/// `sql/api/check_metric.sql`.
+/// `sql/api/preview_metric.sql`.
 #[pg_extern(stable, strict, schema = "_flagscope")]
 fn survey(
     definition: Document,

@@ -74,7 +74,7 @@ BEGIN
         FROM flagscope.rollout r WHERE r.id IN (SELECT f.id FROM free f)
     ), served AS MATERIALIZED (
         SELECT r.id AS rollout_id,
-            CASE WHEN octet_length(t.subject) > 255 THEN md5(t.subject) ELSE t.subject END AS subject, r.stays,
+            _flagscope.unit_key(t.subject) AS subject, r.stays,
             min(t.ts) FILTER (WHERE t.variant = r.treatment) AS treated_at,
             min(t.ts) FILTER (WHERE t.variant = r.control) AS control_at,
             max(t.ts) FILTER (WHERE t.variant = r.control AND NOT coalesce(r.settling @> t.ts, false)) AS control_last

@@ -116,3 +116,9 @@ BEGIN
     RETURN d;
 END $$;
 COMMENT ON FUNCTION _flagscope.require_decision(bigint) IS 'returns a decision; raises if it does not exist';
+
+CREATE FUNCTION _flagscope.unit_key(subject text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN octet_length(subject) > 255 THEN md5(subject) ELSE subject END;
+COMMENT ON FUNCTION _flagscope.unit_key(text) IS
+    'a subject as rollout_subject has it: a long one by its hash, since it might not fit into an index row';

@@ -28,7 +28,7 @@ AS $$
         FROM given g JOIN flagscope.rollout r ON _flagscope.is_watched(r, until)
             LEFT JOIN flagscope.rollout_subject u
                 ON u.rollout_id = r.id
-                    AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
+                    AND u.subject = _flagscope.unit_key(g.subject)
                     AND _flagscope.in_window(coalesce(g.ts::timestamptz, until), u.first_seen, m.conversion_window)
         WHERE CASE WHEN g.variant IS NULL THEN u.subject IS NOT NULL ELSE g.variant IN (r.treatment, r.control) END
     ), said AS (

@@ -25,7 +25,7 @@ AS $$
         FROM given g
             JOIN flagscope.rollout_subject u
                 ON u.rollout_id = ANY (rollouts) AND _flagscope.in_window(g.at, u.first_seen, m.conversion_window)
-                    AND u.subject = CASE WHEN octet_length(g.subject) > 255 THEN md5(g.subject) ELSE g.subject END
+                    AND u.subject = _flagscope.unit_key(g.subject)
             JOIN flagscope.rollout r ON r.id = u.rollout_id
         WHERE g.variant IS NULL AND (u.treated_at <= g.at OR u.variant IN (r.treatment, r.control))
     ), listed AS (

@@ -12,11 +12,6 @@ COMMENT ON FUNCTION _flagscope.unit_value(text, boolean, bigint, bigint, float8)
     'the value that a unit counts with: kind of metric, sum_values, and its tally, NULL for who has no row '
     '(src/core/telemetry/tally.rs)';
 
-CREATE FUNCTION _flagscope.unit_key(subject text) RETURNS text
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN CASE WHEN octet_length(subject) > 255 THEN md5(subject) ELSE subject END;
-COMMENT ON FUNCTION _flagscope.unit_key(text) IS 'a subject as rollout_subject has it';
-
 CREATE FUNCTION _flagscope.note_units(rollouts bigint[], subjects text[], seen timestamptz[], treated boolean[])
 RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp

@@ -32,7 +32,7 @@ BEGIN
     FROM unnest(subjects) WITH ORDINALITY s(subject, n), flagscope.rollout r, LATERAL (
         SELECT x.*, r.treatment FROM flagscope.rollout_subject x
         WHERE x.rollout_id = r.id
-            AND x.subject = CASE WHEN octet_length(s.subject) > 255 THEN md5(s.subject) ELSE s.subject END
+            AND x.subject = _flagscope.unit_key(s.subject)
         LIMIT 1) u
     WHERE r.id = ANY (rollouts);
 END $$;

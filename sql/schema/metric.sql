@@ -91,7 +91,7 @@ CREATE TABLE flagscope.metric_definition (
     CONSTRAINT metric_cap_is_positive CHECK (CASE
         WHEN (cap > 0 AND cap <= float8 '1e150') IS NOT FALSE THEN true
         ELSE _flagscope.refuse(format('the cap of metric "%s" must be above 0 and at most 1e150, got "%s"', name, cap),
-            'Take about the 99.9 % quantile of its values (check_metric() shows it), or a timeout.') END)
+            'Take about the 99.9 % quantile of its values (preview_metric() shows it), or a timeout.') END)
 );
 COMMENT ON TABLE flagscope.metric_definition IS 'how a number is computed from telemetry or by a query';
 COMMENT ON COLUMN flagscope.metric_definition.name IS 'its name';

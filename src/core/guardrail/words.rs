@@ -101,7 +101,7 @@ fn lower(text: &str) -> String {
 /// No event at all.
 pub(super) fn eventless(s: &Standing) -> Words {
     let whose = if s.is_of_both() { "in either arm" } else { &s.rule.whose.of };
-    format!("no event {whose} so far (is the event right? check_metric)").into()
+    format!("no event {whose} so far (is the event right? preview_metric)").into()
 }
 
 /// The value over the window beside the limit.
@@ -112,7 +112,7 @@ pub(super) fn threshold(s: &Standing, is_beyond: bool) -> Words {
         (true, Harm::Decrease) => "below",
     };
     let doubt = match !is_beyond && s.is_eventless() {
-        true => "; no event in the window (is the event right? check_metric)",
+        true => "; no event in the window (is the event right? preview_metric)",
         false => "",
     };
     let value = told(s, s.status.value.unwrap_or_default());
@@ -132,12 +132,12 @@ pub(super) fn expected(s: &Standing) -> Words {
 /// Nothing, for too long.
 pub(super) fn no_data(s: &Standing) -> Words {
     if s.rule.by_unit.is_some() {
-        return "no user has been counted since the rollout started. Do exposures or rows carry a subject? (check_metric)"
+        return "no user has been counted since the rollout started. Do exposures or rows carry a subject? (preview_metric)"
             .into();
     }
     let both = "Are both served, and does the telemetry name the flag?";
     let question = if s.is_of_both() { both } else { s.rule.whose.asks };
-    format!("no data {} since the rollout started. {question} (check_metric)", arms(s)).into()
+    format!("no data {} since the rollout started. {question} (preview_metric)", arms(s)).into()
 }
 
 /// There was data, and it stopped.

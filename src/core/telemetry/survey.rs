@@ -1,6 +1,6 @@
 //! What a metric's definition matches among some rows, to be checked before it is used.
 //!
-//! Here: the counts. Not here: their interpretation as text (`sql/api/check_metric.sql`).
+//! Here: the counts. Not here: their interpretation as text (`sql/api/preview_metric.sql`).
 
 use std::collections::BTreeMap;
 

@@ -87,16 +87,16 @@ fn ok_tells_both_arms() {
 #[test]
 fn no_event_at_all_is_ok_and_said() {
     let none = Status { events_treatment: vec![0], events_control: vec![0], ..STATUS.clone() };
-    says(&RULE, &none, "ok", "no event in either arm so far (is the event right? check_metric)");
+    says(&RULE, &none, "ok", "no event in either arm so far (is the event right? preview_metric)");
     let limit = Rule { comparison: Comparison::Absolute, ..RULE.clone() };
     let below = Status { limit: Some(0.05), ..none.clone() };
-    says(&limit, &below, "ok", "no event of the treatment so far (is the event right? check_metric)");
+    says(&limit, &below, "ok", "no event of the treatment so far (is the event right? preview_metric)");
     let threshold = Rule { test: Test::Threshold, ..limit };
     says(
         &threshold,
         &Status { value: Some(0.0), ..below },
         "ok",
-        "errors: 0 % with the treatment, within the limit of 5 %; no event in the window (is the event right? check_metric)",
+        "errors: 0 % with the treatment, within the limit of 5 %; no event in the window (is the event right? preview_metric)",
     );
     // Before there is a sample it says nothing.
     let small = Status { stage_treatment: 412, ..none };
@@ -231,7 +231,7 @@ fn missing_data_is_never_ok_and_says_when_it_will_be_there() {
         &never,
         "no_data",
         "no data of treatment and control to compare since the rollout started. Are both served, and does the telemetry \
-         name the flag? (check_metric)",
+         name the flag? (preview_metric)",
     );
     let stopped = Status { last_data_at: Some(AT - 121 * SECOND), ..STATUS.clone() };
     says(

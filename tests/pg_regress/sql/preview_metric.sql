@@ -1,4 +1,4 @@
--- check_metric(): what a definition matches, before anybody relies on it.
+-- preview_metric(): what a definition matches, before anybody relies on it.
 DROP EXTENSION IF EXISTS flagscope;
 CREATE EXTENSION flagscope;
 \set SHOW_CONTEXT never

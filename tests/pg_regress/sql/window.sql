@@ -145,7 +145,7 @@ SELECT (flagscope.tick('2040-01-02 12:02:40')).at;
 SELECT sum(n) = (SELECT sum(n) FROM counted WHERE metric = 'errors') AS as_before
 FROM flagscope.variant_rollup WHERE metric = 'errors';
 
--- check_metric() shows the same: rows that match, and those within a window.
+-- preview_metric() shows the same: rows that match, and those within a window.
 SELECT topic, flag, variant, n, events, round(value::numeric, 4) AS value, detail
 FROM flagscope.preview_metric('errors', '2040-01-02 12:00', '2040-01-02 12:02') WHERE topic <> 'example';
 SELECT topic, detail
