@@ -2,7 +2,7 @@
 # PG_CONFIG=/path/to/pg_config chooses another PostgreSQL, 15 to 18.
 export PG_CONFIG
 
-.PHONY: help setup build demo demo-stop check check-versions accept manual lint bench fuzz simulate simulate-sql install clean
+.PHONY: help setup build demo demo-stop pictures check check-versions accept manual lint bench fuzz simulate simulate-sql install clean
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' Makefile | expand -t 22
@@ -14,6 +14,9 @@ demo: build ## start a private PostgreSQL with flagscope, the gateway beside it,
 
 demo-stop: ## stop the demo's gateway and PostgreSQL, and remove its data
 	@tools/cluster destroy demo
+
+pictures: ## take the pictures of examples/console/ from the demo's console; make demo first
+	@tools/pictures
 
 check: build ## run all tests
 	@tools/check

@@ -2,6 +2,7 @@
 -- function of the schema flagscope is named in a list here, or only the owner may call it; test role_matrix compares.
 --   reader  sees everything: SELECT on all tables and views, EXECUTE on what only reads
 --   writer  sends telemetry and evaluates flags: no SELECT, no configuration
+--   operator  a reader that drives rollouts: starts, pauses, approves, rolls back; no configuration
 --   admin   both, and writes configuration, drives rollouts, calls tick()
 -- Decisions, evaluations, statuses and history are written by flagscope's own functions only, with the owner's rights.
 
@@ -88,8 +89,8 @@ BEGIN
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
               evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
               explain_evaluation,export_flagd,flag_changes,flag_set,help,metric_series,ofrep_evaluate,
-              ofrep_evaluate_all,plan_rollout,ramp_gate,replay,rollout_chart,rollout_report,status,
-              suggest_margin,telemetry_of,trace,variant_states,variant_summary,verify_rollup}'::text[]);
+              ofrep_evaluate_all,plan_rollout,ramp_gate,replay,rollout_chart,rollout_page,rollout_report,
+              status,suggest_margin,telemetry_of,trace,variant_states,variant_summary,verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything, for dashboards and people';
@@ -122,6 +123,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION flagscope.grant_deliverer(regrole) IS
     'lets a role deliver notifications from the outbox, and nothing else';
+
+CREATE FUNCTION flagscope.grant_operator(target regrole) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM flagscope.grant_reader(target),
+        _flagscope.grant_functions(target, 'flagscope'::text,
+            '{advance_rollout,approve_stage,complete_rollout,pause_rollout,resume_rollout,rollback_rollout,
+              start_rollout,step_back_rollout}'::text[]),
+        _flagscope.grant_functions(target, '_flagscope'::text, '{decide_manually}'::text[]);
+END $$;
+COMMENT ON FUNCTION flagscope.grant_operator(regrole) IS
+    'lets a role read everything and drive rollouts, for people on call and the console of flagscope-gateway';
 
 CREATE FUNCTION flagscope.grant_admin(target regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -276,6 +276,33 @@ fn compared(
     Ok(estimate.map(|estimate| JsonB(json!({estimate.what: estimate.value.map(told)}))))
 }
 
+/// The same over the first strata, for several numbers of them.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
+#[allow(clippy::too_many_arguments)] // parallel arrays, one for each column
+fn compared_over(
+    kind: Option<&str>,
+    cap: Option<f64>,
+    alpha: Option<f64>,
+    n_treatment: Option<Vec<Option<i64>>>,
+    events_treatment: Option<Vec<Option<i64>>>,
+    moments_treatment: Option<Vec<Option<Stored<Moments>>>>,
+    n_control: Option<Vec<Option<i64>>>,
+    events_control: Option<Vec<Option<i64>>>,
+    moments_control: Option<Vec<Option<Stored<Moments>>>>,
+    counts: Option<Vec<Option<i32>>>,
+) -> Result<JsonB, ErrorReport> {
+    let (rules, alpha) = (rules(kind).report()?, given("alpha", alpha).report()?);
+    let treatment = Arm::new(n_treatment, events_treatment, moments_treatment).report()?;
+    let control = Arm::new(n_control, events_control, moments_control).report()?;
+    let strata: Vec<_> = treatment.strata().zip(control.strata()).map(|(t, c)| [t, c]).collect();
+    let first = |n: i32| &strata[..usize::try_from(n).unwrap_or(0).min(strata.len())];
+    let each = counts.unwrap_or_default().into_iter().flatten().map(|n| {
+        let estimate = rules.compared(first(n), cap, alpha)?;
+        Ok(estimate.map_or(Value::Null, |estimate| json!({estimate.what: estimate.value.map(told)})))
+    });
+    Ok(JsonB(Value::Array(each.collect::<CoreResult<Vec<_>>>().report()?)))
+}
+
 /// What is estimated of the treatment beside a limit.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope")]
 fn limited(

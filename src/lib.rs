@@ -22,6 +22,7 @@ mod kind;
 mod lock;
 mod message;
 mod otlp;
+mod page;
 mod pg;
 mod plan;
 mod planner;

@@ -32,8 +32,8 @@ AS $$
         ('rollup', 'metrics by variant and time',
             'variant_states verify_rollup rebuild_rollup variant_rollup variant_history'),
         ('report', 'for people: reports, charts, health',
-            'status rollout_report rollout_chart variant_summary metric_series sparkline bar health rollout_health '
-            'rollout_subject'),
+            'status rollout_report rollout_page rollout_chart variant_summary metric_series sparkline bar health '
+            'rollout_health rollout_subject'),
         ('bi', 'plain views for Superset, Grafana and others', 'bi_*'),
         ('sketch', 'mergeable summaries of values',
             'tdigest histogram moments ratio rollup merge quantile quantile_interval quantile_rank trimmed_mean count '

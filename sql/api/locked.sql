@@ -35,32 +35,34 @@ $$;
 COMMENT ON FUNCTION _flagscope.table_holders() IS
     'sessions that hold a lock on one of flagscope''s tables for which a tick or a writer of telemetry would wait';
 
-CREATE FUNCTION _flagscope.rollout_lockers(rollout_id bigint) RETURNS TABLE (what text, pid integer)
+-- For many rollouts at once: each call is planned anew, which takes 2 ms, and the view health asks for all of them.
+CREATE FUNCTION _flagscope.rollout_lockers(rollouts bigint[])
+RETURNS TABLE (rollout_id bigint, what text, pid integer)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT DISTINCT x.what, p.pid FROM (
-        SELECT 'rollout' AS what, r.tableoid, r.ctid FROM flagscope.rollout r WHERE r.id = rollout_lockers.rollout_id
+    SELECT DISTINCT x.id, x.what, p.pid FROM (
+        SELECT r.id, 'rollout' AS what, r.tableoid, r.ctid FROM flagscope.rollout r WHERE r.id = ANY (rollouts)
         UNION ALL
-        SELECT 'flag_state', s.tableoid, s.ctid FROM flagscope.rollout r
+        SELECT r.id, 'flag_state', s.tableoid, s.ctid FROM flagscope.rollout r
             JOIN flagscope.flag_state s ON s.flag = r.flag AND s.environment = r.environment
-        WHERE r.id = rollout_lockers.rollout_id
+        WHERE r.id = ANY (rollouts)
         UNION ALL
-        SELECT 'guardrail_status', g.tableoid, g.ctid FROM flagscope.guardrail_status g
-        WHERE g.rollout_id = rollout_lockers.rollout_id
+        SELECT g.rollout_id, 'guardrail_status', g.tableoid, g.ctid FROM flagscope.guardrail_status g
+        WHERE g.rollout_id = ANY (rollouts)
     ) x, LATERAL unnest(_flagscope.lockers(x.tableoid, x.ctid)) p(pid)
     -- Except the worker, which changes these rows in each tick.
     WHERE p.pid <> pg_backend_pid()
         AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.pid = p.pid AND a.backend_type = 'flagscope worker');
 $$;
-COMMENT ON FUNCTION _flagscope.rollout_lockers(bigint) IS
-    'other sessions that have locked a rollout''s own rows: '
+COMMENT ON FUNCTION _flagscope.rollout_lockers(bigint[]) IS
+    'other sessions that have locked rollouts'' own rows: '
     'the rollout, its flag''s state, the status of its guardrails';
 
 CREATE FUNCTION _flagscope.locked_words(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'locked by ' || string_agg(_flagscope.session_words(p.pid), ', ' ORDER BY p.pid)
-    FROM (SELECT DISTINCT l.pid FROM _flagscope.rollout_lockers(rollout_id) l) p HAVING count(*) > 0;
+    FROM (SELECT DISTINCT l.pid FROM _flagscope.rollout_lockers(ARRAY[rollout_id]) l) p HAVING count(*) > 0;
 $$;
 COMMENT ON FUNCTION _flagscope.locked_words(bigint) IS 'sessions that have locked a rollout, as text; NULL: none';
 
@@ -135,7 +137,7 @@ BEGIN
         ORDER BY x.id
     LOOP
         SELECT min(a.xact_start) AS since, count(*) AS n INTO held
-        FROM _flagscope.rollout_lockers(r.id) l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        FROM _flagscope.rollout_lockers(ARRAY[r.id]) l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
         WHERE l.what = 'guardrail_status';
         CONTINUE WHEN held.n = 0;
         breach := _flagscope.breach_in_waiting(r, at);

@@ -105,12 +105,19 @@ AS $$
             format('flag "%s" in %s is %s at %s %%', r.flag, r.environment, r.status,
                 trim_scale(_flagscope.percent(r.id, r.stage))),
             'could not be decided: ' || r.problem, failed.words, l.words))
-    FROM flagscope.rollout r LEFT JOIN _flagscope.alert a ON a.name = format('rollout %s', r.id),
-        LATERAL (
+    FROM flagscope.rollout r LEFT JOIN _flagscope.alert a ON a.name = format('rollout %s', r.id)
+        CROSS JOIN LATERAL (
             SELECT string_agg(format('guardrail %s: %s', g.name, s.reason), '; ' ORDER BY g.id) AS words
             FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-            WHERE s.rollout_id = r.id AND s.state = 'error') failed,
-        LATERAL (SELECT _flagscope.locked_words(r.id) AS words) l
+            WHERE s.rollout_id = r.id AND s.state = 'error') failed
+        LEFT JOIN (
+            SELECT k.rollout_id,
+                'locked by ' || string_agg(_flagscope.session_words(k.pid), ', ' ORDER BY k.pid) AS words
+            FROM (SELECT DISTINCT x.rollout_id, x.pid FROM _flagscope.rollout_lockers(ARRAY(
+                SELECT y.id FROM flagscope.rollout y
+                WHERE y.status IN ('running', 'paused', 'held')
+                    OR EXISTS (SELECT FROM _flagscope.alert b WHERE b.name = format('rollout %s', y.id)))) x) k
+            GROUP BY k.rollout_id) l ON l.rollout_id = r.id
     WHERE r.status IN ('running', 'paused', 'held') OR a.name IS NOT NULL
     ORDER BY r.id;
 $$;

@@ -175,7 +175,7 @@ AS $$
         FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE s.only_row = free.only_row;
     SELECT _flagscope.end_alerts(ARRAY(SELECT a.name FROM _flagscope.alert a WHERE a.name = 'judging'
-        OR NOT EXISTS (SELECT FROM _flagscope.rollout_lockers(substring(a.name from '[0-9]+$')::bigint))),
+        OR NOT EXISTS (SELECT FROM _flagscope.rollout_lockers(ARRAY[substring(a.name from '[0-9]+$')::bigint]))),
         'it judges, and nothing is locked any more');
 $$;
 COMMENT ON FUNCTION _flagscope.note_tick(flagscope.tick_result) IS

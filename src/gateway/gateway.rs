@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::auth::Auth;
 use crate::config::Config;
+use crate::console::Console;
 use crate::flags::{Exposures, Flags};
 use crate::metric::Metrics;
 use crate::telemetry::Queue;
@@ -23,6 +24,8 @@ pub struct Gateway {
     pub queue: Queue,
     /// The exposures that it has recorded lately.
     pub exposures: Exposures,
+    /// The console, where it has an address.
+    pub console: Option<Console>,
     /// What it counts.
     pub metrics: Metrics,
     /// Whether it will end: `/readyz` says so before the sockets close.
@@ -44,7 +47,8 @@ impl Gateway {
         let queue = Queue::new(config.ingest_queue, config.ingest_group);
         let (ending, draining) = (AtomicBool::new(false), watch::Sender::new(false));
         let (exposures, metrics) = (Exposures::default(), Metrics::new());
-        Ok(Self { config, auth, flags, queue, exposures, metrics, ending, draining, streams, tasks })
+        let console = Console::new(&config)?;
+        Ok(Self { config, auth, flags, queue, exposures, console, metrics, ending, draining, streams, tasks })
     }
 
     /// Room for another stream, if there is any.

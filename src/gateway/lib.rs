@@ -6,6 +6,7 @@
 mod admin;
 mod auth;
 pub mod config;
+mod console;
 mod database;
 mod deliver;
 mod flags;
@@ -57,6 +58,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
         telemetry::spawn_senders(&gateway)?;
     }
     deliver::spawn(&gateway)?;
+    console::spawn(&gateway)?;
     tokio::spawn(follower.run());
     Ok(Running { gateway, tls, bound })
 }

@@ -75,13 +75,15 @@ pub enum Service {
     FlagdRpc,
     /// flagd's sync.
     FlagdSync,
+    /// The console.
+    Console,
     /// Nothing that is served.
     Other,
 }
 
 impl Service {
-    const ALL: [Self; 6] =
-        [Self::OtlpHttp, Self::OtlpGrpc, Self::Ofrep, Self::FlagdRpc, Self::FlagdSync, Self::Other];
+    const ALL: [Self; 7] =
+        [Self::OtlpHttp, Self::OtlpGrpc, Self::Ofrep, Self::FlagdRpc, Self::FlagdSync, Self::Console, Self::Other];
 
     fn label(self) -> &'static str {
         match self {
@@ -90,6 +92,7 @@ impl Service {
             Self::Ofrep => "ofrep",
             Self::FlagdRpc => "flagd_rpc",
             Self::FlagdSync => "flagd_sync",
+            Self::Console => "console",
             Self::Other => "other",
         }
     }

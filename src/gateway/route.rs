@@ -12,7 +12,7 @@ use crate::grpc::{self, Code, Status};
 use crate::listen::Services;
 use crate::metric::Service;
 use crate::web::{self, Request, Response, cors};
-use crate::{admin, flags, telemetry};
+use crate::{admin, console, flags, telemetry};
 
 /// Answers a request that came to a socket of these services.
 pub async fn answer(gateway: Arc<Gateway>, services: Services, request: Request) -> Response {
@@ -22,7 +22,9 @@ pub async fn answer(gateway: Arc<Gateway>, services: Services, request: Request)
     {
         return response;
     }
-    let (service, response) = if grpc::is_grpc(request.headers()) {
+    let (service, response) = if services.console {
+        (Service::Console, console::answer(&gateway, request).await)
+    } else if grpc::is_grpc(request.headers()) {
         call(&gateway, services, request).await
     } else {
         page(&gateway, services, request).await

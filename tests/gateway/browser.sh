@@ -5,13 +5,7 @@
 . "$(dirname "$0")/gateway.bash"
 here=$ROOT/tests/gateway/browser
 node_packages "$here" || { say "skipped: the packages of tests/gateway/browser cannot be installed by npm (no Node from version 20 on, or no network)" && exit 0; }
-chromium=$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)
-if [ -z "$chromium" ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-  say "installing chromium ... (apt, half a minute)"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null 2>&1 </dev/null || true
-  chromium=$(command -v chromium || true)
-fi
-[ -n "$chromium" ] || { say "skipped: there is no Chromium (apt-get install chromium)" && exit 0; }
+find_chromium || { say "skipped: there is no Chromium (apt-get install chromium)" && exit 0; }
 cp "$here"/*.mjs "$modules" # beside what they import
 (cd "$modules" && node_modules/.bin/esbuild page.mjs --bundle --format=iife --log-level=error --outfile="$work/bundle.js")
 cp "$modules/drive.mjs" "$work" && ln -s "$modules/node_modules" "$work/node_modules"

@@ -10,11 +10,11 @@ flags.snapshot = "/var/lib/flagscope-gateway/flags.json"
 log.format = "json"
 deliver.sinks = []'
 # What stands there as a comment is right, too.
-sed -E 's/^# (\[auth\]|keys = \[|  \{ id|\]|\[tls\]|cert = |key = |\[\[deliver|kind = |name = |url = |secret = |actions = |environments = )/\1/' "$sample/gateway.toml" |
+sed -E 's/^# (\[auth\]|\[console\]|console = |database_url = |session = |keys = \[|  \{ id|\]|\[tls\]|cert = |key = |\[\[deliver|kind = |name = |url = |secret = |actions = |environments = )/\1/' "$sample/gateway.toml" |
   sed "s/sha256 = \"\.\.\.\"/sha256 = \"$(printf '%064d' 0)\"/" >"$work/whole.toml"
 is "so is what it has as comments" "$(SLACK_URL=https://hooks.slack.com/x PAGERDUTY_ROUTING_KEY=r WEBHOOK_SECRET=s "$gateway" --check --config "$work/whole.toml" 2>&1 |
   grep -vE '^[a-z0-9_.]+ = ' ; SLACK_URL=https://hooks.slack.com/x PAGERDUTY_ROUTING_KEY=r WEBHOOK_SECRET=s "$gateway" --check --config "$work/whole.toml" | tail -n 2)" \
-  'auth.keys = ["shop"]
+  'auth.keys = ["shop", "oncall"]
 deliver.sinks = ["slack", "pager", "webhook"]'
 help=$("$gateway" --help)
 is "--help names each key that --check shows" "$("$gateway" --check --database.url postgresql://h/d | grep -vE '^(auth.keys|deliver.sinks) ' |

@@ -2,6 +2,7 @@
 # Sourced by the tests of the gateway: a cluster with the extension and a role, and gateways on ports of their own.
 . "$(dirname "${BASH_SOURCE[0]}")/../../tools/testlib.sh"
 . "$TOOLS/lib.sh"
+. "$TOOLS/node.sh"
 gateway=$TARGET/release/flagscope-gateway
 [ -x "$gateway" ] || die "$gateway is missing: tools/build gateway"
 work=$(mktemp -d)
@@ -16,7 +17,7 @@ trap clean_up EXIT
 
 url() { printf 'postgresql://%s@/%s?host=%s&port=%s' "$1" "${PGDATABASE:-postgres}" "${PGHOST//\//%2F}" "$PGPORT"; }
 
-# serve NAME [--key value ...]: starts a gateway on free ports and waits until it listens; otlp=, ofrep=, admin= are its URLs, grpc=, rpc=, sync= its addresses.
+# serve NAME [--key value ...]: starts a gateway on free ports and waits until it listens; otlp=, ofrep=, admin=, console= (if it has one) are its URLs, grpc=, rpc=, sync= its addresses.
 serve() {
   local name=$1 deadline=$((SECONDS + 10))
   shift
@@ -30,8 +31,8 @@ serve() {
     sleep 0.05
   done
   # shellcheck disable=SC2034 # for the tests
-  IFS=, read -r otlp grpc ofrep rpc sync admin < <(sed -nE 's/.* listening addresses=(.*)/\1/p' "$work/$name.log")
-  otlp=http://$otlp ofrep=http://$ofrep admin=http://$admin
+  IFS=, read -r otlp grpc ofrep rpc sync admin console < <(sed -nE 's/.* listening addresses=(.*)/\1/p' "$work/$name.log")
+  otlp=http://$otlp ofrep=http://$ofrep admin=http://$admin console=http://$console
 }
 
 # until "text" seconds want command...: runs it until it says what is wanted.
@@ -74,15 +75,6 @@ python_clients() {
   venv=$TOOLS_HOME/gateway-$(cksum <"$ROOT/tests/gateway/requirements.txt" | cut -d' ' -f1)
   [ -e "$venv/.complete" ] || { python3 -m venv --clear "$venv" && timeout 300 "$venv/bin/pip" install --quiet --disable-pip-version-check \
     --retries 1 -r "$ROOT/tests/gateway/requirements.txt" && touch "$venv/.complete"; } >/dev/null 2>&1
-}
-
-# node_packages FOLDER: installs its package.json; $modules is where. Fails where there is no Node, no npm or no network.
-node_packages() {
-  command -v node >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0] >= 20')" = true ] || return 1
-  modules=$TOOLS_HOME/gateway-${1##*/}-$(cksum <"$1/package.json" | cut -d' ' -f1)
-  [ ! -e "$modules/.complete" ] || return 0
-  rm -rf "$modules" && mkdir -p "$modules" && cp "$1/package.json" "$modules"
-  (cd "$modules" && timeout 300 npm install --no-audit --no-fund --ignore-scripts --loglevel=error && touch .complete) >/dev/null 2>&1
 }
 
 # cases_of_flagd v2|v3: imports the flags of flagd's cases with a bucketing; prints each case as JSON with what SQL answers.

@@ -13,6 +13,17 @@ pub enum Scope {
     Flags,
     /// Getting all flags with their rules.
     Sync,
+    /// Reading in the console.
+    Read,
+    /// Driving rollouts from the console; who may do that may read there, too.
+    Operate,
+}
+
+impl Scope {
+    /// Whether it is for people, who log in to the console with it, and not for applications.
+    pub fn is_of_people(self) -> bool {
+        matches!(self, Self::Read | Self::Operate)
+    }
 }
 
 /// A key.
@@ -42,6 +53,26 @@ struct Written {
 }
 
 impl Key {
+    /// Whether people log in to the console with it.
+    pub fn reads(&self) -> bool {
+        self.scopes.iter().any(|scope| scope.is_of_people())
+    }
+
+    /// Whether those who log in with it may drive rollouts.
+    pub fn operates(&self) -> bool {
+        self.scopes.contains(&Scope::Operate)
+    }
+
+    /// Whether applications are admitted with it.
+    pub fn is_of_applications(&self) -> bool {
+        self.scopes.iter().any(|scope| !scope.is_of_people())
+    }
+
+    /// Whether it counts in an environment.
+    pub fn is_for(&self, environment: &str) -> bool {
+        self.environments.is_empty() || self.environments.iter().any(|known| known == environment)
+    }
+
     /// Reads the list `auth.keys` of a file.
     pub fn read_all(value: &toml::Value) -> Result<Vec<Self>, String> {
         let written: Vec<Written> = value.clone().try_into().map_err(|problem| format!("auth.keys: {problem}"))?;
@@ -63,7 +94,7 @@ impl Key {
         let sha256 =
             digest.ok_or_else(|| fault("sha256 has 64 hexadecimal digits; flagscope-gateway key new makes one"))?;
         if scopes.is_empty() {
-            return Err(fault("it has no scopes: otlp, flags, sync"));
+            return Err(fault("it has no scopes: otlp, flags, sync, read, operate"));
         }
         if rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
             return Err(fault("rate is a number of requests a second above 0"));

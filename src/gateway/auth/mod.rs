@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
 
-pub use key::{Key, Scope, digest, generate};
+pub use key::{Key, Scope, digest, generate, to_hex};
 use rate::Bucket;
-use token::Tokens;
+pub use token::Tokens;
 
 use crate::config::Config;
 
@@ -63,6 +63,11 @@ impl Auth {
         let Some(secret) = secret(headers) else {
             return if self.required { Err(Refusal::Unknown) } else { Ok(None) };
         };
+        self.identify(secret, |key| key.scopes.contains(&scope)).map(Some)
+    }
+
+    /// The key that a secret is, if it is for this.
+    pub fn identify(&self, secret: &str, is_for: impl Fn(&Key) -> bool) -> Result<&Key, Refusal> {
         let digest = digest(secret.as_bytes());
         // All are compared, each in the same time.
         let found = self
@@ -70,11 +75,16 @@ impl Auth {
             .iter()
             .fold(None, |found, known| if same(&known.0.sha256, &digest) { Some(known) } else { found });
         let (key, bucket) = found.ok_or(Refusal::Unknown)?;
-        if !key.scopes.contains(&scope) {
+        if !is_for(key) {
             return Err(Refusal::Forbidden);
         }
         bucket.take().map_err(Refusal::TooMany)?;
-        Ok(Some(key))
+        Ok(key)
+    }
+
+    /// The key of an id.
+    pub fn key(&self, id: &str) -> Option<&Key> {
+        self.keys.iter().map(|(key, _)| key).find(|key| key.id == id)
     }
 
     /// A token by which an event stream of a key's environment may be opened: browsers cannot send headers with one.
@@ -85,12 +95,13 @@ impl Auth {
     /// The environment of a token that is still good, whose key still may read flags.
     pub fn environment_of(&self, token: &str) -> Option<String> {
         let (id, environment) = self.tokens.read(token, now())?;
-        let (key, _) = self.keys.iter().find(|(key, _)| key.id == id)?;
+        let key = self.key(&id)?;
         key.scopes.contains(&Scope::Flags).then_some(environment)
     }
 }
 
-fn now() -> u64 {
+/// Seconds since 1970.
+pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

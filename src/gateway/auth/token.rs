@@ -1,4 +1,5 @@
-//! Tokens: what a browser shows to open an event stream. Whose, where, until when, and a code that only we can make.
+//! Tokens: what a browser shows to open an event stream, or a session of the console. Whose, for what, until when, and a code
+//! that only we can make.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -20,24 +21,41 @@ impl Tokens {
         Ok(Self(own))
     }
 
-    /// A token.
-    pub fn make(&self, id: &str, environment: &str, until: u64) -> String {
-        let said = format!("{id}.{}.{until}", to_hex(environment.as_bytes()));
-        match self.code(&said) {
-            Some(code) => format!("{said}.{}", to_hex(&code.finalize().into_bytes())),
+    /// Tokens for another purpose, by the same secret: one is never taken for the other.
+    pub fn apart(&self, purpose: &str) -> Self {
+        Self(self.sign(purpose).unwrap_or_default().into_bytes())
+    }
+
+    /// A token of a key for something, like an environment.
+    pub fn make(&self, id: &str, about: &str, until: u64) -> String {
+        let said = format!("{id}.{}.{until}", to_hex(about.as_bytes()));
+        match self.sign(&said) {
+            Some(code) => format!("{said}.{code}"),
             None => said,
         }
     }
 
-    /// Whose a token is, and where; none if it is over or not ours.
+    /// The code of a text, in hexadecimal digits.
+    pub fn sign(&self, said: &str) -> Option<String> {
+        Some(to_hex(&self.code(said)?.finalize().into_bytes()))
+    }
+
+    /// Whether a code is that of a text, in a time that does not tell where they differ.
+    pub fn is_signed(&self, said: &str, code: &str) -> bool {
+        let code = from_hex(code).and_then(|code| Some((self.code(said)?, code)));
+        code.is_some_and(|(ours, theirs)| ours.verify_slice(&theirs).is_ok())
+    }
+
+    /// Whose a token is, and for what; none if it is over or not ours.
     pub fn read(&self, token: &str, now: u64) -> Option<(String, String)> {
         let (said, code) = token.rsplit_once('.')?;
-        // In a time that does not tell where the codes differ.
-        self.code(said)?.verify_slice(&from_hex(code)?).ok()?;
+        if !self.is_signed(said, code) {
+            return None;
+        }
         let mut parts = said.split('.');
-        let (id, environment, until) = (parts.next()?, parts.next()?, parts.next()?);
-        let environment = String::from_utf8(from_hex(environment)?).ok()?;
-        (until.parse::<u64>().ok()? > now).then(|| (id.to_owned(), environment))
+        let (id, about, until) = (parts.next()?, parts.next()?, parts.next()?);
+        let about = String::from_utf8(from_hex(about)?).ok()?;
+        (until.parse::<u64>().ok()? > now).then(|| (id.to_owned(), about))
     }
 
     fn code(&self, said: &str) -> Option<Hmac<Sha256>> {
@@ -58,6 +76,10 @@ mod tests {
         assert_eq!(ours.read(&token, 99), Some(("shop".to_owned(), "production".to_owned())));
         assert_eq!(ours.read(&token, 100), None);
         assert_eq!(theirs.read(&token, 0), None);
+        assert_eq!(ours.apart("console").read(&token, 0), None);
+        let session = ours.apart("console").make("shop", "ann", 100);
+        assert_eq!(ours.read(&session, 0), None);
+        assert!(Tokens::new("a").unwrap().apart("console").read(&session, 0).is_some());
         assert_eq!(ours.read(&token.replace(".100.", ".999."), 99), None);
         for wrong in ["", ".", "a.b.c.d", &token[..token.len() - 1]] {
             assert_eq!(ours.read(wrong, 0), None, "{wrong}");

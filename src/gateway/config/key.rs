@@ -91,6 +91,31 @@ pub const KEYS: &[Key] = &[
         |c| c.admin.join(","),
     ),
     key(
+        "listen.console",
+        "addresses of the console, for people with a browser; it needs a key with the scope read or operate",
+        |c, text| put(&mut c.console, Ok(list(text))),
+        |c| c.console.join(","),
+    ),
+    key(
+        "console.database_url",
+        "libpq URL of a role that reads all and drives rollouts: flagscope.grant_operator(), or grant_reader() where nobody \
+         operates; empty: database.url",
+        |c, text| put(&mut c.console_database_url, Ok(text.to_owned())),
+        |c| without_password(&c.console_database_url),
+    ),
+    key(
+        "console.url",
+        "where browsers reach the console, like https://flags.example, if a proxy stands before it; empty: as they ask",
+        |c, text| put(&mut c.console_url, origin(text)),
+        |c| c.console_url.clone(),
+    ),
+    key(
+        "console.session",
+        "how long people stay logged in",
+        |c, text| put(&mut c.console_session, positive(duration(text))),
+        |c| show_duration(c.console_session),
+    ),
+    key(
         "tls.cert",
         "PEM file of the certificate and its chain, for all sockets but admin's; read again on SIGHUP",
         |c, text| put(&mut c.tls_cert, Ok(path(text))),
@@ -288,6 +313,17 @@ fn one_of(text: &str, [first, second]: [&str; 2]) -> Result<bool, String> {
         _ if text == first => Ok(false),
         _ if text == second => Ok(true),
         _ => Err(format!("neither {first} nor {second}: \"{text}\"")),
+    }
+}
+
+/// The origin of a URL: scheme, host and port.
+fn origin(text: &str) -> Result<String, String> {
+    let text = text.trim_end_matches('/');
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match host {
+        _ if text.is_empty() => Ok(String::new()),
+        Some(host) if !host.is_empty() && !host.contains(['/', '?', '#', '@']) => Ok(text.to_owned()),
+        _ => Err(format!("not scheme and host of a URL, without a path: \"{text}\"")),
     }
 }
 

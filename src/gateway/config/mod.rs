@@ -40,6 +40,10 @@ pub struct Config {
     pub max_age: Duration,
     pub ofrep: Vec<String>,
     pub admin: Vec<String>,
+    pub console: Vec<String>,
+    pub console_database_url: String,
+    pub console_url: String,
+    pub console_session: Duration,
     pub environments: Vec<String>,
     pub poll: Duration,
     pub reload: Duration,
@@ -88,6 +92,10 @@ impl Default for Config {
             max_age: Duration::from_secs(7200),
             ofrep: vec!["127.0.0.1:8016".to_owned()],
             admin: vec!["127.0.0.1:9464".to_owned()],
+            console: Vec::new(),
+            console_database_url: String::new(),
+            console_url: String::new(),
+            console_session: Duration::from_secs(12 * 3600),
             environments: Vec::new(),
             poll: Duration::from_secs(30),
             reload: Duration::from_secs(300),
@@ -118,7 +126,7 @@ impl Default for Config {
 
 impl Config {
     /// The addresses of each service, by key.
-    pub fn listeners(&self) -> [(&'static str, &Vec<String>); 6] {
+    pub fn listeners(&self) -> [(&'static str, &Vec<String>); 7] {
         [
             ("listen.otlp_http", &self.otlp_http),
             ("listen.otlp_grpc", &self.otlp_grpc),
@@ -126,17 +134,20 @@ impl Config {
             ("listen.flagd_rpc", &self.flagd_rpc),
             ("listen.flagd_sync", &self.flagd_sync),
             ("listen.admin", &self.admin),
+            ("listen.console", &self.console),
         ]
     }
 
-    /// Whether nobody is served without a key: who configures keys means them, and who is reached by others needs them.
+    /// Whether no application is served without a key: who configures keys for applications means them, and who is reached
+    /// by others needs them. Nobody is ever served by the console without one.
     pub fn requires_keys(&self) -> bool {
-        self.auth_required.unwrap_or(!self.keys.is_empty())
+        self.auth_required.unwrap_or_else(|| self.keys.iter().any(Key::is_of_applications))
     }
 
-    /// An address by which others than this machine reach what needs a key.
+    /// An address by which others than this machine reach what needs a key of an application.
     fn public(&self) -> Option<&str> {
-        let services = self.listeners().into_iter().filter(|(name, _)| *name != "listen.admin");
+        let without = ["listen.admin", "listen.console"];
+        let services = self.listeners().into_iter().filter(|(name, _)| !without.contains(name));
         let mut addresses = services.flat_map(|(_, addresses)| addresses);
         addresses.find(|text| Address::parse(text).is_ok_and(|address| !address.is_local())).map(String::as_str)
     }
@@ -159,7 +170,7 @@ impl Config {
             return Err("tls.cert and tls.key go together, and tls.client_ca needs both".to_owned());
         }
         if let Some(address) = self.public()
-            && self.keys.is_empty()
+            && !self.requires_keys()
             && self.auth_required.is_none()
         {
             return Err(format!(
@@ -170,6 +181,31 @@ impl Config {
         if self.auth_required == Some(true) && self.keys.is_empty() {
             return Err("auth.required is true, and there are no auth.keys".to_owned());
         }
+        self.check_console()
+    }
+
+    /// The console has sockets of its own, and those who log in need keys.
+    fn check_console(&self) -> Result<(), String> {
+        if self.console.is_empty() {
+            return Ok(());
+        }
+        let others = self.listeners().into_iter().filter(|(name, _)| *name != "listen.console");
+        let mut shared = others.filter(|(_, texts)| texts.iter().any(|text| is_same(&self.console, text)));
+        if let Some((name, _)) = shared.next() {
+            return Err(format!("listen.console and {name} have an address in common: the console needs its own"));
+        }
+        if !self.keys.iter().any(Key::reads) {
+            return Err(
+                "listen.console needs a key to log in with: one of auth.keys with the scope read or operate \
+                (flagscope-gateway key new)"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
+}
+
+/// Whether an address is one of these; a port of 0 is another one each time.
+fn is_same(addresses: &[String], text: &str) -> bool {
+    !text.ends_with(":0") && addresses.iter().any(|address| address == text)
 }

@@ -58,6 +58,11 @@ impl Linker {
         self.database.name()
     }
 
+    /// Whether notifications are to be had.
+    pub fn listens(&self) -> bool {
+        self.listens
+    }
+
     /// Makes one, which listens to a channel.
     pub async fn connect(&self, channel: &str) -> Result<Link, String> {
         let (client, connection) = self.database.connect().await.map_err(|error| describe(&error))?;

@@ -31,6 +31,8 @@ pub struct Services {
     pub flagd_sync: bool,
     /// Health and metrics.
     pub admin: bool,
+    /// The console.
+    pub console: bool,
 }
 
 impl Services {
@@ -43,6 +45,7 @@ impl Services {
             flagd_rpc: key == "listen.flagd_rpc",
             flagd_sync: key == "listen.flagd_sync",
             admin: key == "listen.admin",
+            console: key == "listen.console",
         }
     }
 
@@ -55,6 +58,7 @@ impl Services {
             flagd_rpc: self.flagd_rpc || other.flagd_rpc,
             flagd_sync: self.flagd_sync || other.flagd_sync,
             admin: self.admin || other.admin,
+            console: self.console || other.console,
         }
     }
 }

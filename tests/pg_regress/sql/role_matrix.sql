@@ -1,4 +1,4 @@
--- Five roles beside every object of the extension: what each may do is decided here, and is what the catalog says and
+-- Six roles beside every object of the extension: what each may do is decided here, and is what the catalog says and
 -- what happens. An object that nobody has decided on fails the test: every table and view, every function for people,
 -- and every private one that has the owner's rights or is granted by name.
 DROP EXTENSION IF EXISTS flagscope;
@@ -9,7 +9,7 @@ DO $$
 DECLARE
     who text;
 BEGIN
-    FOREACH who IN ARRAY '{nobody,reader,writer,deliverer,admin}'::text[] LOOP
+    FOREACH who IN ARRAY '{nobody,reader,writer,deliverer,operator,admin}'::text[] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'regress_flagscope_' || who) THEN
             EXECUTE format('DROP OWNED BY %1$I; DROP ROLE %1$I', 'regress_flagscope_' || who);
         END IF;
@@ -17,9 +17,11 @@ BEGIN
     END LOOP;
 END $$;
 SELECT flagscope.grant_reader('regress_flagscope_reader'), flagscope.grant_writer('regress_flagscope_writer'),
-    flagscope.grant_deliverer('regress_flagscope_deliverer'), flagscope.grant_admin('regress_flagscope_admin');
+    flagscope.grant_deliverer('regress_flagscope_deliverer'),
+    flagscope.grant_operator('regress_flagscope_operator'), flagscope.grant_admin('regress_flagscope_admin');
 CREATE TEMP TABLE role AS
-SELECT short, 'regress_flagscope_' || short AS name FROM unnest('{nobody,reader,writer,deliverer,admin}'::text[]) short;
+SELECT short, 'regress_flagscope_' || short AS name
+FROM unnest('{nobody,reader,writer,deliverer,operator,admin}'::text[]) short;
 CREATE TEMP TABLE member AS
 SELECT d.classid, d.objid FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass
@@ -75,7 +77,8 @@ WHERE c.relkind IN ('r', 'p', 'v', 'S', 'm');
 SELECT coalesce(r.relname, d.relname) AS relation, coalesce(r.short, d.short) AS role, r.may, d.may AS decided
 FROM (SELECT n AS relname, x.short, x.may FROM decided_relation d, unnest(string_to_array(d.names, ' ')) n,
         LATERAL (VALUES ('nobody', ''), ('reader', d.reader), ('writer', d.writer), ('deliverer', d.deliverer),
-            ('admin', d.admin)) x(short, may)) d
+            -- drives rollouts by functions alone
+            ('operator', d.reader), ('admin', d.admin)) x(short, may)) d
     FULL JOIN relation r ON r.relname = d.relname AND r.short = d.short
 WHERE coalesce(r.may, '') IS DISTINCT FROM d.may ORDER BY 1, 2;
 -- Some columns only: those that the extension does not keep itself.
@@ -91,25 +94,25 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 -- than these may call: what computes or reads with its caller's rights is a reader's, what writes is the owner's.
 CREATE TEMP TABLE decided_function (schema text, who text, names text);
 INSERT INTO decided_function VALUES
-    ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_reader grant_writer'),
-    ('flagscope', 'reader admin',
+    ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_operator grant_reader grant_writer'),
+    ('flagscope', 'reader operator admin',
         'anomaly_score anomaly_z bar buckets count count_above design_effect ewma ewma_z histogram histogram_from_otlp '
         'invalid max mean merge min moments quantile quantile_interval quantile_rank ratio robust_z rollup sparkline '
         'standard_error stddev sum tdigest to_otlp trimmed_mean value variance'),
-    ('flagscope', 'reader admin',
+    ('flagscope', 'reader operator admin',
         'coincident_changes compare_metrics compare_patterns compare_spans correlate correlate_decision '
         'correlate_rollout explain_rollout log_patterns'),
-    ('flagscope', 'reader admin', 'log_template lost patterns segment_test weigh_segment weigh_symptom'),
-    ('flagscope', 'reader admin',
+    ('flagscope', 'reader operator admin', 'log_template lost patterns segment_test weigh_segment weigh_symptom'),
+    ('flagscope', 'reader operator admin',
         'adjust_p_values anomalies chi_square_test combine_e e_bh mean_test odds_ratio proportion_test rank_test '
         'rate_test ratio_test sequential_distribution_test sequential_limit_test sequential_mean_t_test '
         'sequential_mean_test sequential_proportion_test sequential_quantile_strict_test sequential_quantile_test '
         'sequential_rate_test sequential_ratio_test sequential_share_test'),
-    ('flagscope', 'reader admin',
+    ('flagscope', 'reader operator admin',
         'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision help '
-        'metric_series plan_rollout preview_metric ramp_gate replay rollout_chart rollout_report status suggest_margin '
-        'telemetry_of trace variant_states variant_summary verify_rollup'),
-    ('flagscope', 'reader writer admin',
+        'metric_series plan_rollout preview_metric ramp_gate replay rollout_chart rollout_page rollout_report status '
+        'suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
+    ('flagscope', 'reader writer operator admin',
         'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object '
         'evaluate_string explain_evaluation export_flagd flag_set check_export flag_changes '
         'ofrep_evaluate ofrep_evaluate_all'),
@@ -117,28 +120,31 @@ INSERT INTO decided_function VALUES
     ('flagscope', 'writer admin',
         'expose ingest_otlp ingest_rows record record_event record_log record_metric record_span'),
     ('flagscope', 'admin',
-        'add_variant advance_rollout approve_stage archive_flag complete_rollout confirm_time create_environment '
+        'add_variant archive_flag confirm_time create_environment '
         'create_flag create_change_freeze create_guardrail create_metric create_policy create_query_metric '
         'create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain '
-        'pause_rollout rebuild_rollup restart_rollout resume_rollout rollback_rollout set_chunk_interval '
-        'set_default_variant set_prerequisites set_retention set_setting set_targeting start_rollout '
-        'step_back_rollout tick unarchive_flag'),
-    ('_flagscope', 'nobody reader writer deliverer admin',
+        'rebuild_rollup restart_rollout set_chunk_interval '
+        'set_default_variant set_prerequisites set_retention set_setting set_targeting tick unarchive_flag'),
+    ('flagscope', 'operator admin',
+        'advance_rollout approve_stage complete_rollout pause_rollout resume_rollout rollback_rollout start_rollout '
+        'step_back_rollout'),
+    ('_flagscope', 'nobody reader writer deliverer operator admin',
         'configuration kind_takes load_changes load_environment load_flag_keys load_flags '
         'load_flags_after message refuse variants_of'),
-    ('_flagscope', 'reader admin',
+    ('_flagscope', 'reader operator admin',
         'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states '
         'session_words show_progress store_states table_holders waiting_words alone_words'),
-    ('_flagscope', 'reader writer admin', 'definitions_as_of evaluate_among export finite severity span_id'),
+    ('_flagscope', 'reader writer operator admin', 'definitions_as_of evaluate_among export finite severity span_id'),
     ('_flagscope', 'writer admin', 'record'),
+    ('_flagscope', 'operator admin', 'decide_manually'),
     ('_flagscope', 'admin',
-        'decide_manually change_flag_state set_archived import_alike import_flag '
+        'change_flag_state set_archived import_alike import_flag '
         'import_in_bulk import_segments import_set');
 CREATE TEMP TABLE function AS
 SELECT p.oid, p.pronamespace, p.proname, p.prorettype, p.provolatile, p.prosecdef, p.prokind,
     p.proargtypes, p.proisstrict,
     (SELECT coalesce(string_agg(r.short,
-            ' ' ORDER BY array_position('{nobody,reader,writer,deliverer,admin}', r.short)), '')
+            ' ' ORDER BY array_position('{nobody,reader,writer,deliverer,operator,admin}', r.short)), '')
         FROM role r WHERE has_function_privilege(r.name, p.oid, 'EXECUTE'))
 AS may
 FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid;
@@ -148,7 +154,7 @@ FROM (SELECT d.schema::regnamespace AS schema, d.who, n AS name
     FULL JOIN function f ON f.proname = d.name AND f.pronamespace = d.schema,
     LATERAL (SELECT CASE WHEN f.prorettype = 'trigger'::regtype THEN ''
         WHEN f.pronamespace = 'flagscope'::regnamespace OR f.prosecdef THEN 'not decided'
-        WHEN f.provolatile = 'v' THEN '' ELSE 'reader admin' END) x(otherwise)
+        WHEN f.provolatile = 'v' THEN '' ELSE 'reader operator admin' END) x(otherwise)
 WHERE f.may IS DISTINCT FROM coalesce(d.who, x.otherwise) ORDER BY 1;
 -- Schema, types, and what is left: names may be used by those with a role, created by nobody.
 SELECT n AS schema, r.short, has_schema_privilege(r.name, n, 'USAGE') AS usage,
