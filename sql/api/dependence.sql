@@ -27,6 +27,8 @@ BEGIN ATOMIC
         WHEN g.design_effect = 1 THEN 'rows are taken for independent, as its design effect says'
         WHEN g.design_effect IS NOT NULL THEN format('evidence is divided by %s, its design effect', g.design_effect)
         WHEN d.problem IS NOT NULL THEN format('independence is assumed: rows could not be measured: %s', d.problem)
+        WHEN (SELECT _flagscope.is_polled(m) FROM flagscope.metric_definition m WHERE m.name = g.metric) THEN
+            'independence is assumed: what ticks count is not measured; design_effect can be given by hand'
         WHEN d.known_by IS NULL THEN
             'independence is assumed: there are too few rows to measure, or none that can be told apart'
         ELSE concat_ws('; ', format(CASE

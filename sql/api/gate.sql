@@ -94,10 +94,10 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.gate_words(_flagscope.gate) IS 'how far a gate is, in words; NULL: it asks for nothing';
 
-CREATE FUNCTION _flagscope.unsure(r flagscope.rollout, at timestamptz) RETURNS text
+CREATE FUNCTION _flagscope.unsure(r flagscope.rollout, at timestamptz) RETURNS TABLE (gate text, words text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE (x.g).gate WHEN 'safe' THEN format('%s: waits until it is safe: %s', (x.g).guardrail,
+    SELECT (x.g).gate, CASE (x.g).gate WHEN 'safe' THEN format('%s: waits until it is safe: %s', (x.g).guardrail,
             _flagscope.gate_words(x.g))
         ELSE format('%s: waits for power: %s so far; %s', (x.g).guardrail, _flagscope.gate_words(x.g),
             CASE WHEN at + make_interval(secs => least((x.g).seconds_left, 1e9)) < x.ends
@@ -108,7 +108,8 @@ AS $$
     ORDER BY (x.g).gate = 'safe' DESC, (x.g).found NULLS FIRST, (x.g).guardrail LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.unsure(flagscope.rollout, timestamptz) IS
-    'which guardrail is not sure enough to leave the stage, how far it is and when it will be; NULL: none';
+    'the gate (power or safe) that a guardrail still keeps shut, and in words how far it is and when it will open; no '
+    'row: none';
 
 CREATE FUNCTION _flagscope.sure(r flagscope.rollout, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -190,8 +190,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
     -- Of the control some rows have no other half wherever traffic is thin. Of the treatment each one counts.
     SELECT format('guardrail %s', g.name),
-        format('rollout %s: %s data points of %s have never been compared, because %s had none at the time; %s have '
-            'been. Is the telemetry of %s complete, and are its times right?',
+        format('rollout %s: %s data points of %s have never been compared, because %s had none at the same time; '
+            '%s were compared. Is the telemetry of %s complete, and are its times right?',
             r.id, q.alone_treatment, r.treatment, r.control, s.n_treatment, r.control)
     FROM _flagscope.pairing q JOIN flagscope.rollout r ON r.id = q.rollout_id
         JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.metric = q.metric

@@ -195,32 +195,39 @@ $$;
 COMMENT ON FUNCTION _flagscope.proven(flagscope.rollout) IS
     'the guardrails whose sequential evidence has proven harm and which do more than warn; NULL: none';
 
-CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
+CREATE FUNCTION _flagscope.ramp_obstacle(rollout_id bigint, at timestamptz)
+RETURNS TABLE (kind text, reason text)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT CASE
-        WHEN r.id IS NULL THEN (_flagscope.require_rollout(ramp_gate.rollout_id)).status::text  -- raises
+    SELECT said[1], said[2] FROM (SELECT CASE
+        WHEN r.id IS NULL THEN
+            ARRAY['status', (_flagscope.require_rollout(ramp_obstacle.rollout_id)).status::text]  -- raises
         WHEN r.status IN ('held', 'paused') THEN
-            format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
+            ARRAY['status', format('the rollout is %s: %s', r.status, (SELECT d.reason FROM flagscope.decision d
                 WHERE d.rollout_id = r.id AND NOT d.shadow AND d.to_status = r.status
                     AND d.action IN ('hold', 'step_back', 'pause')
                 ORDER BY d.id DESC LIMIT 1))
             || CASE WHEN r.status = 'held' AND r.cooldown IS NOT NULL AND _flagscope.proven(r) IS NOT NULL THEN
                 format('. The cooldown does not heal proven harm: resume_rollout(%s) or rollback_rollout(%s)',
-                    r.id, r.id) ELSE '' END
-        WHEN r.status <> 'running' THEN 'the rollout is ' || r.status
-        WHEN NOT served.enabled THEN 'the flag is disabled: nobody is served the treatment'
-        WHEN waiting.name IS NOT NULL THEN format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)
-        WHEN unwell.rule IS NOT NULL THEN format('health: %s: %s', unwell.rule, unwell.reason)
+                    r.id, r.id) ELSE '' END]
+        WHEN r.status <> 'running' THEN ARRAY['status', 'the rollout is ' || r.status]
+        WHEN NOT served.enabled THEN ARRAY['status', 'the flag is disabled: nobody is served the treatment']
+        WHEN waiting.name IS NOT NULL THEN
+            ARRAY['guardrail', format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)]
+        WHEN unwell.rule IS NOT NULL THEN ARRAY['health', format('health: %s: %s', unwell.rule, unwell.reason)]
         WHEN at < r.stage_started_at + s.min_duration THEN
-            format('stage %s lasts until %s', r.stage, _flagscope.utc(r.stage_started_at + s.min_duration))
-        WHEN old.words IS NOT NULL THEN format('%s: waits for fresh data: %s', old.name, old.words)
-        WHEN unsure.words IS NOT NULL THEN unsure.words
+            ARRAY['time', format('stage %s lasts until %s', r.stage,
+                _flagscope.utc(r.stage_started_at + s.min_duration))]
+        WHEN old.words IS NOT NULL THEN ARRAY['fresh', format('%s: waits for fresh data: %s', old.name, old.words)]
+        WHEN unsure.words IS NOT NULL THEN ARRAY[unsure.gate, unsure.words]
         WHEN s.approval_needed AND s.approved_at IS NULL THEN
-            format('stage %s waits for approve_stage(%s)', r.stage, r.id)
-        WHEN s.min_sample > 0 AND NOT watched.yes THEN 'no guardrail counts the sample that the stage demands'
-        ELSE coalesce(_flagscope.frozen(r.flag, r.environment, at), _flagscope.exhausted(r, at)) END
-    FROM (SELECT ramp_gate.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
+            ARRAY['approval', format('stage %s waits for approve_stage(%s)', r.stage, r.id)]
+        WHEN s.min_sample > 0 AND NOT watched.yes THEN
+            ARRAY['sample', 'no guardrail counts the sample that the stage demands']
+        WHEN _flagscope.frozen(r.flag, r.environment, at) IS NOT NULL THEN
+            ARRAY['freeze', _flagscope.frozen(r.flag, r.environment, at)]
+        WHEN _flagscope.exhausted(r, at) IS NOT NULL THEN ARRAY['limit', _flagscope.exhausted(r, at)] END
+    FROM (SELECT ramp_obstacle.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
     LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
     LEFT JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment
     CROSS JOIN LATERAL (SELECT EXISTS (SELECT FROM flagscope.guardrail g
@@ -251,9 +258,20 @@ BEGIN ATOMIC
     ) old ON true
     LEFT JOIN LATERAL (
         -- Asked last, and only of what could go on.
-        SELECT CASE WHEN r.status = 'running' AND waiting.name IS NULL AND at >= r.stage_started_at + s.min_duration
-            THEN _flagscope.unsure(r, at) END AS words
-    ) unsure ON true;
+        SELECT u.gate, u.words FROM _flagscope.unsure(r, at) u
+        WHERE r.status = 'running' AND waiting.name IS NULL AND at >= r.stage_started_at + s.min_duration
+        OFFSET 0
+    ) unsure ON true OFFSET 0) x(said)
+    WHERE said IS NOT NULL;
+END;
+COMMENT ON FUNCTION _flagscope.ramp_obstacle(bigint, timestamptz) IS
+    'why a rollout does not advance now: kind: status, guardrail, health, time, fresh, power, safe, approval, sample, '
+    'freeze or limit; reason: in words; no row: every gate is clear';
+
+CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT o.reason FROM _flagscope.ramp_obstacle(rollout_id, at) o;
 END;
 COMMENT ON FUNCTION flagscope.ramp_gate(bigint, timestamptz) IS
     'why a rollout does not advance now, as text; NULL: every gate is clear, and the next tick advances it';

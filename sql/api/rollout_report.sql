@@ -189,7 +189,8 @@ BEGIN
             ' since ' || _flagscope.time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
         CASE WHEN r.status IN ('running', 'paused', 'held') THEN
             coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
-        'on watch until ' || _flagscope.time_words(r.follow_up_until) || ' UTC', 'could not be decided: ' || r.problem);
+        'follow-up until ' || _flagscope.time_words(r.follow_up_until) || ' UTC',
+        'could not be decided: ' || r.problem);
     RETURN NEXT 'stages';
     RETURN QUERY SELECT _flagscope.report_stages(r);
     RETURN NEXT 'timeline (UTC)';

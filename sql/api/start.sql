@@ -44,28 +44,51 @@ $$;
 COMMENT ON FUNCTION _flagscope.has_telemetry(text, text, timestamptz, timestamptz) IS
     'does telemetry of a range of time name a flag in an environment, as far as a look at some of it tells';
 
-CREATE FUNCTION _flagscope.blind(g flagscope.guardrail, at timestamptz) RETURNS boolean
+CREATE FUNCTION _flagscope.eventless(g flagscope.guardrail, since timestamptz, until timestamptz) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sum(v.n)::bigint
+    FROM flagscope.metric_definition m, LATERAL _flagscope.variant_states(g.flag, since, until, interval '10 minutes',
+        g.metric, g.environment) v
+    WHERE m.name = g.metric AND m.kind = 'proportion' AND NOT m.per_unit AND g.scope = 'flag'
+    HAVING sum(v.events) = 0;
+$$;
+COMMENT ON FUNCTION _flagscope.eventless(flagscope.guardrail, timestamptz, timestamptz) IS
+    'how many rows of a flag a proportion counted in a range of time without one event among them; NULL: there were '
+    'events, or no rows';
+
+CREATE FUNCTION _flagscope.blind(g flagscope.guardrail, at timestamptz)
+RETURNS TABLE (reason text, is_certain boolean)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- A metric that ticks count has no past, and of one that is not rolled up yet nothing is known; what is of the
     -- whole environment need not name the flag.
-    SELECT g.scope = 'flag' AND coalesce((SELECT
-            NOT _flagscope.has_rollups(g.flag, g.environment, g.metric, x.since, at)
-            AND _flagscope.has_telemetry(g.flag, g.environment, x.since, at)
-        FROM _flagscope.watch w, LATERAL (SELECT greatest(w.since, at - interval '24 hours') AS since) x
-        WHERE (w.flag, w.environment, w.metric) = (g.flag, g.environment, g.metric) AND w.since < at), false);
+    SELECT x.reason, x.is_certain
+    FROM _flagscope.watch w, LATERAL (SELECT greatest(w.since, at - interval '24 hours') AS since) y,
+        LATERAL (
+            SELECT 'matches no row of the flag''s telemetry of the last day', true
+            WHERE NOT _flagscope.has_rollups(g.flag, g.environment, g.metric, y.since, at)
+                AND _flagscope.has_telemetry(g.flag, g.environment, y.since, at)
+            UNION ALL
+            -- A service that fails once in 3,300 requests is without an error in 10,000 in 5 of 100 days: with more
+            -- rows than that the event is more likely misspelt.
+            SELECT format('found no event in %s rows of the last day', n), n >= 10000
+            FROM _flagscope.eventless(g, y.since, at) n WHERE n >= _flagscope.setting_number('guardrail.min_sample')
+        ) x(reason, is_certain)
+    WHERE g.scope = 'flag' AND (w.flag, w.environment, w.metric) = (g.flag, g.environment, g.metric) AND w.since < at;
 $$;
 COMMENT ON FUNCTION _flagscope.blind(flagscope.guardrail, timestamptz) IS
-    'does a guardrail''s metric match none of the last day''s telemetry of its flag, although there is some';
+    'why a guardrail''s metric seems to see nothing in the last day''s telemetry of its flag, although there is some; '
+    'is_certain: enough to refuse a start that relies on it alone; no row: it sees something, or nothing is known';
 
 CREATE FUNCTION _flagscope.unwatched(flag text, environment text, at timestamptz) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(_flagscope.unguarded(flag, environment), (
-        SELECT format('%s no row of the flag''s telemetry of the last day',
-            string_agg(format('metric "%s" of guardrail "%s" matches', g.metric, g.name), ', ' ORDER BY g.id))
-        FROM flagscope.guardrail g WHERE g.flag = unwatched.flag AND g.environment = unwatched.environment
-            AND g.enabled AND NOT g.shadow HAVING bool_and(_flagscope.blind(g, at))));
+        SELECT string_agg(format('metric "%s" of guardrail "%s" %s', g.metric, g.name, b.reason), ', ' ORDER BY g.id)
+        FROM flagscope.guardrail g LEFT JOIN LATERAL _flagscope.blind(g, at) b ON b.is_certain
+        WHERE g.flag = unwatched.flag AND g.environment = unwatched.environment
+            AND g.enabled AND NOT g.shadow HAVING bool_and(b.is_certain IS NOT NULL)));
 $$;
 COMMENT ON FUNCTION _flagscope.unwatched(text, text, timestamptz) IS
     'why a rollout of a flag would have no guardrail that sees anything (unguarded, or all are blind); NULL: one does';
@@ -84,20 +107,21 @@ AS $$
         WHEN g.scope = 'environment' THEN 'all of the environment '
             || CASE WHEN g.comparison = 'absolute' THEN 'against a limit' ELSE 'against its own past' END
             || ', in every stage'
-        WHEN g.test = 'anomaly' THEN 'against the flag''s own past in every stage'
+        WHEN g.test = 'anomaly' THEN concat_ws('; ', 'beside the control at ' || _flagscope.percents_words(x.beside),
+            x.alone || ' against what is usual at this time')
         WHEN g.comparison = 'baseline' THEN 'against what the control was before, in every stage'
         WHEN g.comparison = 'absolute' THEN 'against its limit in every stage'
         ELSE concat_ws('; ', 'against the control at ' || _flagscope.percents_words(x.beside),
-            CASE WHEN x.alone <> '' THEN x.alone || CASE
+            x.alone || CASE
                 WHEN NOT _flagscope.may_carry_on(g) THEN
                     format(' nothing: a %s has no test against what the control was', m.kind)
                 WHEN cardinality(x.beside) = 0 THEN
                     ' against what the control was before; where that is not known, nothing'
-                ELSE ' against what the control was until then' END END) END
+                ELSE ' against what the control was until then' END) END
         || CASE WHEN g.shadow THEN '; a shadow: it never acts' WHEN g.action = 'warn' THEN '; it only warns' ELSE '' END
     FROM (SELECT ARRAY(SELECT p FROM unnest(percents) WITH ORDINALITY y(p, i) WHERE p < 100 ORDER BY i) AS beside,
-        concat_ws(' and ', CASE WHEN 100 = ANY (percents) THEN 'at 100 %' END,
-            CASE WHEN follows THEN 'in the follow-up' END) AS alone) x;
+        nullif(concat_ws(' and ', CASE WHEN 100 = ANY (percents) THEN 'at 100 %' END,
+            CASE WHEN follows THEN 'in the follow-up' END), '') AS alone) x;
 $$;
 COMMENT ON FUNCTION _flagscope.sees_words(flagscope.guardrail, flagscope.metric_definition, numeric[], boolean) IS
     'what a guardrail is compared with in stages of these shares, and in a follow-up after them if there is one';
@@ -107,9 +131,10 @@ RETURNS TABLE (guardrail text, words text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT g.name, _flagscope.sees_words(g, m, s.percents, r.follow_up > interval '0' AND r.holdback IS NULL)
-        || CASE WHEN _flagscope.blind(g, at) THEN format('; metric "%s" matches no row of the flag''s telemetry of the '
-            'last day: see flagscope.preview_metric(%s)', g.metric, quote_literal(g.metric)) ELSE '' END
-    FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric,
+        || coalesce(format('; metric "%s" ', g.metric) || b.reason
+            || format(': see flagscope.preview_metric(%s)', quote_literal(g.metric)), '')
+    FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
+        LEFT JOIN LATERAL _flagscope.blind(g, at) b ON true,
         (SELECT array_agg(x.percent ORDER BY x.ordinal) AS percents FROM flagscope.rollout_stage x
             WHERE x.rollout_id = r.id AND x.ordinal >= first_stage) s
     WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled ORDER BY g.id;

@@ -9,8 +9,7 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH live AS MATERIALIZED (
-        SELECT r.id, r.flag, r.environment, r.started_at AS began, r.stage_started_at + s.min_duration AS over_at,
-            s.approval_needed AND s.approved_at IS NULL AS awaits
+        SELECT r.id, r.flag, r.environment, r.started_at AS began, r.stage_started_at + s.min_duration AS over_at
         FROM flagscope.rollout r JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
         WHERE r.status = 'running'
     ), judged AS MATERIALIZED (
@@ -30,14 +29,11 @@ BEGIN
     )
     SELECT j.id, j.what, j.since, j.since <= at - tell_after, format('%s: %s', j.state, j.reason) FROM judged j
     UNION ALL
-    SELECT l.id, CASE WHEN gate.asks THEN 'approval' ELSE 'stage' END, l.over_at,
-        l.over_at <= at - CASE WHEN gate.asks THEN interval '0' ELSE tell_after END, gate.reason
-    FROM live l, LATERAL (SELECT CASE WHEN l.over_at <= at THEN flagscope.ramp_gate(l.id, at) END) g(reason),
-        -- A freeze stands before the approval: nobody is asked then.
-        LATERAL (SELECT g.reason, l.awaits AND g.reason LIKE '%approve_stage(%') gate(reason, asks)
-    WHERE l.over_at <= at AND gate.reason IS NOT NULL
-        -- It ends at a time that is known.
-        AND gate.reason NOT LIKE '%: waits for power: %' AND l.id NOT IN (SELECT j.id FROM judged j)
+    SELECT l.id, CASE gate.kind WHEN 'approval' THEN 'approval' ELSE 'stage' END, l.over_at,
+        l.over_at <= at - CASE gate.kind WHEN 'approval' THEN interval '0' ELSE tell_after END, gate.reason
+    FROM live l, LATERAL (SELECT o.kind, o.reason FROM _flagscope.ramp_obstacle(l.id, at) o WHERE l.over_at <= at) gate
+    -- What waits for power ends at a time that is known.
+    WHERE l.over_at <= at AND gate.kind <> 'power' AND l.id NOT IN (SELECT j.id FROM judged j)
         -- Health rules are told by their own decisions.
         AND NOT EXISTS (SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = l.id AND h.state <> 'ok')
     UNION ALL

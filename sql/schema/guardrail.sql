@@ -8,8 +8,8 @@ COMMENT ON TYPE flagscope.comparison IS
 CREATE TYPE flagscope.guardrail_test AS ENUM ('sequential', 'threshold', 'anomaly');
 COMMENT ON TYPE flagscope.guardrail_test IS
     'sequential: valid at every look (tests P, Q, M, R, P1 of src/core/stats/README.md); threshold: the value over a '
-    'window against the limit; anomaly: against the flag''s own past at this time of day, '
-    'unless the control is unusual as well';
+    'window against the limit; anomaly: the treatment beside the control at the same time; where there is no control, '
+    'the flag beside what is usual at this time of day';
 
 CREATE TYPE flagscope.guardrail_scope AS ENUM ('flag', 'environment');
 COMMENT ON TYPE flagscope.guardrail_scope IS
@@ -148,7 +148,7 @@ CREATE TABLE flagscope.guardrail (
     CONSTRAINT guardrail_anomaly_is_of_a_baseline CHECK (CASE
         WHEN (test <> 'anomaly' OR (comparison = 'baseline' AND margin IS NULL)) IS NOT FALSE THEN true
         ELSE _flagscope.refuse(
-            'an anomaly is judged against the flag''s own past: comparison must be "baseline", and there is no margin',
+            'an anomaly has the comparison "baseline" and no margin: what is usual is learned from the past',
             'Leave comparison and margin out.') END),
     CONSTRAINT guardrail_times_are_positive CHECK (CASE
         WHEN (grace >= interval '0' AND stale_after > interval '0') IS NOT FALSE THEN true

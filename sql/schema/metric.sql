@@ -115,8 +115,8 @@ COMMENT ON COLUMN flagscope.metric_definition.cap IS
     'of a mean: values are limited to 0 .. cap when they are written (winsorising), and the mean is of these. '
     'A test against the control needs it: about the 99.9 % quantile, or a timeout';
 COMMENT ON COLUMN flagscope.metric_definition.query IS
-    'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is live or watched; '
-    'see create_query_metric()';
+    'instead of telemetry: a SELECT over any tables, run every few seconds while a rollout is live or in its '
+    'follow-up; see create_query_metric()';
 COMMENT ON COLUMN flagscope.metric_definition.conversion_window IS
     'a subject''s rows count, for the variant that it was exposed to, during this time after its first exposure (a day '
     'is 24 hours, a month 30 days). Rows of telemetry are then counted by the tick like those of a query, '

@@ -48,11 +48,13 @@ CREATE TABLE flagscope.rollout (
             'For example ''1 hour''; 0 for none.') END),
     CONSTRAINT rollout_holdback_within_0_and_50 CHECK (CASE
         WHEN (holdback > 0 AND holdback <= 50) IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('holdback must be above 0 and at most 50 percent, got "%s"', holdback),
+        ELSE _flagscope.refuse(format('holdback must be above 0 and at most 50 percent, got "%s"',
+            trim_scale(holdback)),
             '5 keeps the control for 5 % of users; NULL: for nobody.') END),
     CONSTRAINT rollout_holdback_is_for_a_follow_up CHECK (CASE
         WHEN (holdback IS NULL OR follow_up > interval '0') IS NOT FALSE THEN true
-        ELSE _flagscope.refuse(format('a holdback of %s %% is kept for the follow-up, and there is none', holdback),
+        ELSE _flagscope.refuse(format('a holdback of %s %% lasts as long as the follow-up, and that is 0',
+            trim_scale(holdback)),
             'Say for how long: follow_up => ''1 day''.') END),
     -- A time beyond PostgreSQL's last timestamp would make every tick fail.
     CONSTRAINT rollout_times_within_100_years CHECK (CASE

@@ -102,3 +102,15 @@ SELECT flagscope.advance_rollout(1, reason => 'by hand', actor => 'ann', at => '
 SELECT pg_temp.spans('on', '13:02:00', '13:02:05', 60, 0, 'canary');
 SELECT * FROM pg_temp.tick('13:02:06');
 SELECT stage_treatment FROM flagscope.guardrail_status;
+
+-- A new rollout inherits nothing of the last one's rows of the same ten seconds, whenever they come: with 12 rows a
+-- second of each arm from 13:04:00 to 13:04:10, the 60 after its start at 13:04:05 are its own.
+SELECT flagscope.rollback_rollout(1, at => '2040-01-02 13:04:03') > 0 AS over;
+SELECT flagscope.create_rollout('shop', stages => ARRAY[50, 100], min_duration => '10 days') AS id \gset
+SELECT flagscope.start_rollout(:id, at => '2040-01-02 13:04:05') > 0 AS started;
+SELECT pg_temp.spans('on', '13:04:00', '13:04:10', 120, 60, 'pod'),
+    pg_temp.spans('off', '13:04:00', '13:04:10', 120, 0, 'pod');
+SELECT * FROM pg_temp.tick('13:04:20');
+SELECT * FROM pg_temp.tick('13:05:20');
+SELECT n_treatment, n_control, (evidence IS NULL) AS nothing_yet FROM flagscope.guardrail_status
+WHERE rollout_id = :id;

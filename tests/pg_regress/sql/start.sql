@@ -59,6 +59,24 @@ SELECT problems FROM flagscope.maintain('2040-01-02 12:00');
 SELECT problems FROM flagscope.maintain('2040-01-02 12:00');
 SET client_min_messages = notice;
 SELECT pg_temp.begin('misspelt', '2040-01-02 12:00') > 0 AS started;
+SET client_min_messages = warning;
+-- An event that no row ever is: told from min_sample rows on; from 10,000 on it is no guardrail, except if another
+-- one sees something.
+SELECT flagscope.create_flag('typo');
+SELECT flagscope.create_metric('never', 'proportion', 'span', '{"name": "pay"}', '{"name": "pya"}');
+SELECT flagscope.create_guardrail('typo', 'never') > 0 AS made;
+SELECT problems FROM flagscope.maintain('2040-01-02 12:00');
+SELECT problems FROM flagscope.maintain('2040-01-02 12:00');
+SELECT pg_temp.spans('typo', 'off', '2040-01-02 11:54', 9999);
+SET client_min_messages = notice;
+SELECT pg_temp.begin('typo', '2040-01-02 12:00') > 0 AS started;
+SET client_min_messages = warning;
+SELECT flagscope.rollback_rollout(r.id) > 0 AS over FROM flagscope.rollout r WHERE r.flag = 'typo';
+SELECT pg_temp.spans('typo', 'off', '2040-01-02 11:56', 1);
+SELECT pg_temp.begin('typo', '2040-01-02 12:00');
+SELECT flagscope.create_guardrail('typo', 'errors') > 0 AS made;
+SELECT pg_temp.begin('typo', '2040-01-02 12:00') > 0 AS started;
+SET client_min_messages = notice;
 
 -- What each can see: against the control, a limit, the past; a mean has no test at 100 %.
 SELECT flagscope.create_guardrail('shop', 'errors'), flagscope.create_guardrail('shop', 'basket'),

@@ -80,3 +80,33 @@ UPDATE flagscope.guardrail SET enabled = false WHERE flag = 'ignored';
 SELECT state, name, reason FROM pg_temp.told(33, 34, 'ignored');
 UPDATE flagscope.guardrail SET enabled = true WHERE flag = 'ignored';
 SELECT state, name, reason FROM pg_temp.told(35, 35, 'ignored');
+SELECT flagscope.rollback_rollout(r.id, at => '2040-01-02 12:36') > 0 AS over FROM flagscope.rollout r
+WHERE r.status = 'running';
+
+-- As told(), with data of both arms in each minute.
+CREATE FUNCTION pg_temp.busy(began integer, ended integer, flag text)
+RETURNS TABLE (told timestamptz, state text, name text, reason text)
+LANGUAGE sql AS $$
+    SELECT t.* FROM generate_series(began, ended) m,
+        LATERAL pg_temp.spans(flag, '2040-01-02 12:00'::timestamptz + m * interval '1 minute' - interval '2 seconds'),
+        LATERAL pg_temp.told(m, m, flag) t;
+$$;
+-- A guardrail that cannot be judged, as its stored evidence is damaged.
+SELECT pg_temp.begin('broken') AS id \gset
+SELECT * FROM pg_temp.busy(37, 38, 'broken');
+UPDATE flagscope.guardrail_status SET evidence = '{0,NULL}' WHERE rollout_id = :id;
+SELECT * FROM pg_temp.busy(39, 48, 'broken');
+DELETE FROM flagscope.guardrail_status WHERE rollout_id = :id;
+SELECT told, state, name FROM pg_temp.busy(49, 51, 'broken');
+SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 12:51') > 0 AS over;
+-- Everybody has the treatment at once, and nothing was before: nothing is compared.
+SELECT pg_temp.begin('alone', stages => '{100}') AS id \gset
+SELECT * FROM pg_temp.busy(52, 60, 'alone');
+SELECT flagscope.complete_rollout(:id, at => '2040-01-02 13:00') > 0 AS completed;
+SELECT * FROM pg_temp.busy(61, 61, 'alone');
+-- The gate safe: the ramp waits until harm is refuted, and nobody knows when that will be.
+SELECT pg_temp.begin('careful') AS id \gset
+UPDATE flagscope.guardrail SET advance_when = 'safe' WHERE flag = 'careful';
+SELECT * FROM pg_temp.busy(62, 95, 'careful');
+UPDATE flagscope.guardrail SET advance_when = 'clear' WHERE flag = 'careful';
+SELECT * FROM pg_temp.busy(96, 97, 'careful');
