@@ -1,6 +1,8 @@
 //! SQL face of `core::stats::dependence`: stored rows by subject, for the design effect. When they are read is documented in
 //! `sql/api/dependence.sql`.
 
+use std::collections::HashMap;
+
 use flagscope_core::stats::dependence::{By, Units};
 use flagscope_core::telemetry::Clusters;
 use flagscope_core::{Error, Kind, Result as CoreResult};
@@ -110,15 +112,13 @@ fn read_rows(
     most: i64,
 ) -> i64 {
     let default_environment = crate::guc::environment().unwrap_or_default();
+    let places = Places::of(targets, since);
     let (mut left, mut last) = (most, since);
     let read = stored::for_each_batch(since, until, Wanted::Tagged, &compiled.signals, |rows| {
         for (ts, row) in rows {
             let named = row.environment().unwrap_or(&default_environment);
-            let environment = compiled.plan.environment_key(named);
-            for (target, clusters) in targets.iter().zip(clusters.iter_mut()) {
-                if environment == Some(target.environment.as_str()) && *ts >= target.since {
-                    add(target, clusters, *ts, row);
-                }
+            if let Some(environment) = compiled.plan.environment_key(named) {
+                places.add(targets, clusters, environment, *ts, row);
             }
             last = last.max(*ts);
         }
@@ -129,15 +129,42 @@ fn read_rows(
     if read.is_ok() { until } else { last }
 }
 
-fn add(target: &Target, clusters: &mut Clusters, ts: i64, row: &TelemetryRow) {
-    if ts < target.began {
-        return clusters.row(ts, row, row.subject(), false);
+/// Where the targets of a flag stand, so that a row meets its own alone: a thousand guardrails read as fast as ten.
+struct Places<'t> {
+    /// By environment and flag.
+    of_flag: HashMap<(&'t str, &'t str), Vec<usize>>,
+    /// Those that began after the first row.
+    of_past: Vec<usize>,
+}
+
+impl<'t> Places<'t> {
+    fn of(targets: &'t [Target], since: i64) -> Self {
+        let mut of_flag: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, target) in targets.iter().enumerate() {
+            of_flag.entry((target.environment.as_str(), target.flag.as_str())).or_default().push(place);
+        }
+        let of_past = (0..targets.len()).filter(|place| targets[*place].began > since).collect();
+        Self { of_flag, of_past }
     }
-    let Some(flags) = row.flags() else { return };
-    let entries = flags.text_entries();
-    let Some((_, variant)) = entries.iter().find(|(flag, _)| *flag == target.flag) else { return };
-    if *variant == target.treatment || *variant == target.control {
-        clusters.row(ts, row, row.subject(), *variant == target.treatment);
+
+    /// Adds a row to its targets: those of its flags, and those whose rollout had not begun.
+    fn add(&self, targets: &[Target], clusters: &mut [Clusters], environment: &str, ts: i64, row: &TelemetryRow) {
+        for place in &self.of_past {
+            let target = &targets[*place];
+            if target.environment == environment && (target.since..target.began).contains(&ts) {
+                clusters[*place].row(ts, row, row.subject(), false);
+            }
+        }
+        let Some(flags) = row.flags() else { return };
+        for (flag, variant) in flags.text_entries() {
+            for place in self.of_flag.get(&(environment, flag)).into_iter().flatten() {
+                let target = &targets[*place];
+                let is_of_arms = variant == target.treatment || variant == target.control;
+                if ts >= target.since.max(target.began) && is_of_arms {
+                    clusters[*place].row(ts, row, row.subject(), variant == target.treatment);
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! SQL face of `core::planner`; where its numbers come from stands in `sql/api/plan.sql`.
 
-use flagscope_core::planner::{Against, Forecast, Measure, Question, Seen, Stage, Watched, forecast, gated};
+use flagscope_core::planner::{Against, Forecast, Measure, Question, Seen, Stage, Watched, forecast, gated, safe};
 use flagscope_core::sketch::Histogram;
 use flagscope_core::stats::exceedance::MIX4;
 use flagscope_core::stats::margin::Margin;
@@ -32,6 +32,7 @@ struct Request {
     cap: Option<f64>,
     effect: f64,
     safe_margin: f64,
+    safe_alpha: f64,
     copy_after: f64,
     stages: Vec<Step>,
 }
@@ -100,6 +101,24 @@ fn gated_seconds(
     Ok(gated.ok().map(|ramp| ramp.iter().map(|stage| stage.seconds).collect()))
 }
 
+/// How long stages last that wait until "no worse than `margin`" is shown; documented in `sql/api/plan.sql`.
+#[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
+fn safe_seconds(
+    request: Option<Document>,
+    values: Option<Stored<Histogram>>,
+    waits: Option<Vec<Option<bool>>>,
+    margin: Option<f64>,
+) -> Result<Option<Vec<f64>>, ErrorReport> {
+    let Some(request) = request else { return Ok(None) };
+    let request = request.0.and_then(read).report()?;
+    let waits = known(waits.unwrap_or_default()).report()?;
+    let ramp = request.ramp();
+    let question = Question { safe: 1.0 + margin.unwrap_or(request.safe_margin), ..request.question() };
+    // What cannot be planned says so when it is played.
+    let safe = request.watched(values.map(|values| values.0)).and_then(|w| safe(&w, &ramp, &waits, &question));
+    Ok(safe.ok().map(|ramp| ramp.iter().map(|stage| stage.seconds).collect()))
+}
+
 type Row = (i32, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<String>);
 
 fn read(json: serde_json::Value) -> CoreResult<Request> {
@@ -112,7 +131,7 @@ fn read(json: serde_json::Value) -> CoreResult<Request> {
 impl Request {
     fn question(&self) -> Question {
         let (effect, safe, copy_after) = (self.effect, 1.0 + self.safe_margin, self.copy_after);
-        Question { effect, safe, copy_after, waits: true, searches: true }
+        Question { effect, safe, safe_alpha: self.safe_alpha, copy_after, waits: true, searches: true }
     }
 
     fn forecast(self, values: Option<Histogram>, question: &Question) -> CoreResult<Vec<Row>> {

@@ -263,7 +263,7 @@ DECLARE
     g flagscope.guardrail := _flagscope.proposed(rule, flag, _flagscope.environment(environment));
     live flagscope.guardrail;
 BEGIN
-    PERFORM _flagscope.require_flag(flag);
+    PERFORM _flagscope.require_flag(flag), _flagscope.require_metric(g.metric);
     -- Counts of a proportion do not depend on the margin: another rule's strata serve. Those of a quantile are taken at
     -- its margin, so they are counted anew from rollups.
     SELECT * INTO live FROM flagscope.guardrail x

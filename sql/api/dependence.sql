@@ -66,30 +66,51 @@ $$;
 COMMENT ON FUNCTION _flagscope.dependence_target(flagscope.guardrail, flagscope.metric_definition, flagscope.rollout,
     timestamptz) IS 'a guardrail as passed to read_units(): its metric, flag, arms and share, from when rows are new';
 
-CREATE FUNCTION _flagscope.measurable(at timestamptz)
-RETURNS TABLE (rollout_id bigint, guardrail_id bigint, target jsonb, began timestamptz, measured_at timestamptz,
-    until timestamptz, units bytea, effect float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION _flagscope.measurable(at timestamptz, is_first boolean)
+RETURNS TABLE (rollout_id bigint, guardrail_id bigint, target jsonb, began timestamptz, until timestamptz, units bytea,
+    effect float8)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.id, g.id, _flagscope.dependence_target(g, m, r, coalesce(d.until, b.began - interval '1 hour')), b.began,
-        d.measured_at, d.until, d.units, d.effect
-    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
-        JOIN flagscope.rollout r ON r.id = s.rollout_id JOIN flagscope.metric_definition m ON m.name = g.metric
-        LEFT JOIN _flagscope.dependence d ON d.rollout_id = s.rollout_id AND d.guardrail_id = s.guardrail_id
-        CROSS JOIN LATERAL (SELECT greatest(r.started_at, s.since) AS began) b
-    WHERE g.enabled AND g.test = 'sequential' AND g.design_effect IS NULL AND NOT _flagscope.is_polled(m)
-        AND r.started_at IS NOT NULL AND _flagscope.is_watched(r, at) AND s.state <> 'breached'
-        -- Often at first, when little is known; later each minute.
-        AND (d.measured_at IS NULL
-            OR at - d.measured_at >= least(interval '1 minute', greatest(interval '20 seconds', (at - b.began) / 10)));
-$$;
-COMMENT ON FUNCTION _flagscope.measurable(timestamptz) IS
-    'guardrails whose design effect is to be measured now; measured_at NULL: for the first time';
+#variable_conflict use_column
+BEGIN
+    -- In plpgsql, which keeps the plan, and what is due before what it is (measured over 1,000 guardrails: as a join of
+    -- all it was two thirds of an idle tick).
+    RETURN QUERY
+        WITH live AS MATERIALIZED (
+            SELECT r.id, r.started_at FROM flagscope.rollout r
+            WHERE r.started_at IS NOT NULL AND _flagscope.is_watched(r, measurable.at)
+        ), due AS MATERIALIZED (
+            SELECT s.rollout_id, s.guardrail_id, greatest(l.started_at, s.since) AS began, NULL::timestamptz AS until,
+                NULL::bytea AS units, NULL::float8 AS effect
+            FROM live l JOIN flagscope.guardrail_status s ON s.rollout_id = l.id
+            WHERE is_first AND s.state <> 'breached' AND NOT EXISTS (SELECT FROM _flagscope.dependence d
+                WHERE d.rollout_id = s.rollout_id AND d.guardrail_id = s.guardrail_id)
+            UNION ALL
+            SELECT d.rollout_id, d.guardrail_id, greatest(l.started_at, s.since), d.until, d.units, d.effect
+            FROM _flagscope.dependence d JOIN live l ON l.id = d.rollout_id
+                JOIN flagscope.guardrail_status s
+                    ON s.rollout_id = d.rollout_id AND s.guardrail_id = d.guardrail_id
+            WHERE NOT is_first AND s.state <> 'breached' AND measurable.at - d.measured_at >= interval '20 seconds'
+                -- Often at first, when little is known; later each minute.
+                AND measurable.at - d.measured_at >= least(interval '1 minute',
+                    (measurable.at - greatest(l.started_at, s.since)) / 10)
+        )
+        SELECT x.rollout_id, x.guardrail_id, _flagscope.dependence_target(g, m, r,
+            coalesce(x.until, x.began - interval '1 hour')), x.began, x.until, x.units, x.effect
+        FROM due x JOIN flagscope.guardrail g ON g.id = x.guardrail_id JOIN flagscope.rollout r ON r.id = x.rollout_id
+            JOIN flagscope.metric_definition m ON m.name = g.metric
+        WHERE g.enabled AND g.test = 'sequential' AND g.design_effect IS NULL AND NOT _flagscope.is_polled(m);
+END $$;
+COMMENT ON FUNCTION _flagscope.measurable(timestamptz, boolean) IS
+    'guardrails whose design effect is to be measured now: for the first time, or again';
 
 CREATE FUNCTION _flagscope.note_dependence(rollout_id bigint, guardrail_id bigint, at timestamptz, until timestamptz,
     in_force float8, effect float8, units bytea, told jsonb) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
+BEGIN
+    -- In plpgsql, which keeps its plans: it is called for each guardrail.
     INSERT INTO _flagscope.dependence AS d (rollout_id, guardrail_id, measured_at, until, effect, units)
     VALUES (rollout_id, guardrail_id, at, until, coalesce(effect, 1), units)
     ON CONFLICT ON CONSTRAINT dependence_pkey DO UPDATE SET measured_at = excluded.measured_at,
@@ -100,7 +121,7 @@ AS $$
         WHERE x.rollout_id = note_dependence.rollout_id AND x.guardrail_id = note_dependence.guardrail_id
         FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE s.rollout_id = free.rollout_id AND s.guardrail_id = free.guardrail_id;
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.note_dependence(bigint, bigint, timestamptz, timestamptz, float8, float8, bytea, jsonb)
     IS 'keeps what was measured of a guardrail, and what is in force from now on';
 
@@ -121,7 +142,7 @@ DECLARE
     found record;
     units bytea;
 BEGIN
-    FOR work IN SELECT * FROM _flagscope.measurable(at) x WHERE x.measured_at IS NULL LOOP
+    FOR work IN SELECT * FROM _flagscope.measurable(at, true) LOOP
         BEGIN
             units := NULL;
             -- Back from the start, as far as 20,000 rows reach: minutes of a busy service, an hour of a quiet one.
@@ -164,14 +185,14 @@ BEGIN
         coalesce(string_agg(x.units, ''::bytea ORDER BY x.rollout_id, x.guardrail_id), ''),
         array_agg(octet_length(x.units)::bigint ORDER BY x.rollout_id, x.guardrail_id), min(x.until)
     INTO targets, states, sizes, since
-    FROM _flagscope.measurable(at) x WHERE x.measured_at IS NOT NULL AND x.until < upto;
+    FROM _flagscope.measurable(at, false) x WHERE x.until < upto;
     IF targets IS NULL THEN
         RETURN;
     END IF;
     FOR work IN
         SELECT y.*, f.units AS new_units, f.effect AS new_effect, f.estimate, f.n, f.unit_count, f.known_by, f.heaviest
         FROM (SELECT x.*, row_number() OVER (ORDER BY x.rollout_id, x.guardrail_id) AS nr
-                FROM _flagscope.measurable(at) x WHERE x.measured_at IS NOT NULL AND x.until < upto) y
+                FROM _flagscope.measurable(at, false) x WHERE x.until < upto) y
             -- One scan for all; after a stop of the ticks only what was lately.
             JOIN _flagscope.read_units(targets, states, sizes, greatest(since, upto - interval '5 minutes'), upto,
                 50000) f

@@ -304,6 +304,23 @@ COMMENT ON FUNCTION _flagscope.judge_round(_flagscope.stratum[], _flagscope.pair
     'judges all guardrails on one round of pairs, each by itself if that fails; the first round also on what is '
     'compared with a limit';
 
+CREATE FUNCTION _flagscope.some_is_due(setting _flagscope.tick_setting, at timestamptz) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM flagscope.rollout r
+            JOIN flagscope.guardrail g ON g.flag = r.flag AND g.environment = r.environment AND g.enabled
+            JOIN flagscope.guardrail_status st ON st.guardrail_id = g.id AND st.rollout_id = r.id
+            LEFT JOIN flagscope.metric_run q ON q.metric = g.metric
+        WHERE _flagscope.is_watched(r, some_is_due.at) AND _flagscope.is_due(g.test::text, st.state::text, false,
+            q.problem IS NOT NULL, st.retry_at, st.last_data_at, coalesce(g.stale_after, setting.stale_after),
+            st.point, CASE g.test WHEN 'anomaly' THEN
+                _flagscope.newest_point(g.id, g.time_window, setting.pairing, some_is_due.at) END, some_is_due.at));
+END $$;
+COMMENT ON FUNCTION _flagscope.some_is_due(_flagscope.tick_setting, timestamptz) IS
+    'can some guardrail''s verdict differ though no data has come: as open_guardrails() asks, without loading what '
+    'they are judged by (half of the rest of an idle tick over 1,000)';
+
 CREATE FUNCTION _flagscope.evaluate_guardrails(strata _flagscope.stratum[], pairs _flagscope.pair[], at timestamptz)
 RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -326,6 +343,8 @@ BEGIN
             LEFT JOIN unnest(pairs) p ON p.round = n
         GROUP BY n ORDER BY n
     LOOP
+        CONTINUE WHEN cardinality(strata) = 0 AND cardinality(work.own) = 0
+            AND NOT _flagscope.some_is_due(setting, at);
         SELECT * INTO judged FROM _flagscope.judge_round(CASE work.round WHEN 1 THEN strata ELSE '{}' END, work.own,
             work.round, setting, at, looked);
         done := done + judged.done;

@@ -212,30 +212,40 @@ COMMENT ON FUNCTION flagscope.create_query_metric(text, flagscope.metric_kind, t
     'exposed to, during conversion_window after its first exposure; with per_unit each exposed subject counts once, '
     'with zero if it has no row, and with sum_values with the sum of its values (see metric_definition.per_unit)';
 
-CREATE FUNCTION _flagscope.metric_by_unit(metric text) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION _flagscope.by_unit(m flagscope.metric_definition) RETURNS flagscope.metric_definition
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    m flagscope.metric_definition := (SELECT d FROM flagscope.metric_definition d WHERE d.name = metric_by_unit.metric);
-    made flagscope.metric_definition;
+    made flagscope.metric_definition := m;
 BEGIN
     IF m.per_unit THEN
-        RETURN m.name;
+        RETURN m;
     END IF;
-    made := m;
     made.name := m.name || ' by user';
     made.per_unit := true;
     made.conversion_window := coalesce(m.conversion_window, _flagscope.setting_interval('unit.window'));
     made.created_at := clock_timestamp();
-    IF NOT EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name) THEN
-        INSERT INTO flagscope.metric_definition SELECT made.*;
-    ELSIF EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name AND to_jsonb(d)
+    IF EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name AND to_jsonb(d)
             - '{created_at,description,owner,conversion_window}'::text[] <> to_jsonb(made)
             - '{created_at,description,owner,conversion_window}'::text[]) THEN
         RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
             MESSAGE = _flagscope.message('metric "%s" is not what metric "%s" is by user', made.name, m.name),
             HINT = 'One of them was changed: define a metric of another name with per_unit => true.';
     END IF;
+    RETURN made;
+END $$;
+COMMENT ON FUNCTION _flagscope.by_unit(flagscope.metric_definition) IS
+    'the metric that counts each user of another one once, as it is or would be made: itself, or "... by user"';
+
+CREATE FUNCTION _flagscope.metric_by_unit(metric text) RETURNS text
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    made flagscope.metric_definition := _flagscope.by_unit(d)
+        FROM flagscope.metric_definition d WHERE d.name = metric_by_unit.metric;
+BEGIN
+    INSERT INTO flagscope.metric_definition SELECT made.*
+    WHERE NOT EXISTS (SELECT FROM flagscope.metric_definition d WHERE d.name = made.name);
     RETURN made.name;
 END $$;
 COMMENT ON FUNCTION _flagscope.metric_by_unit(text) IS

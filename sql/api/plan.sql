@@ -20,7 +20,8 @@ COMMENT ON COLUMN flagscope.rollout_plan.stage IS 'ordinal of the stage; NULL: t
 COMMENT ON COLUMN flagscope.rollout_plan.percent IS 'share that the stage serves';
 COMMENT ON COLUMN flagscope.rollout_plan.lasts IS
     'how long it lasts: its minimum, until both arms have their samples (the treatment, where there is no control), '
-    'and until guardrail.detectable would have been found (at most its max_duration)';
+    'until guardrail.detectable would have been found (at most its max_duration), and of a gate "safe" until worse '
+    'than its safe_margin is refuted, in the median (at most a year)';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_treatment IS 'rows of the treatment that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.rows_control IS 'rows of the control that will come';
 COMMENT ON COLUMN flagscope.rollout_plan.smallest_effect IS
@@ -36,14 +37,19 @@ COMMENT ON COLUMN flagscope.rollout_plan.words IS 'the same in words, or why the
 
 COMMENT ON FUNCTION _flagscope.forecast_ramp(jsonb, flagscope.histogram, boolean, boolean) IS
     'plays a guardrail over a ramp with a fixed seed; request: {kind, harm, margin, margin_absolute, limit_value, '
-    'quantile, alpha, design_effect, rows_per_second, baseline, deviation, cap, effect, safe_margin, copy_after, '
-    'stages: [{percent, seconds}]}, NULL: no rows; values: those of a quantile''s past; searches: also for the '
-    'smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp; raises: '
+    'quantile, alpha, design_effect, rows_per_second, baseline, deviation, cap, effect, safe_margin, safe_alpha, '
+    'copy_after, stages: [{percent, seconds}]}, NULL: no rows; values: those of a quantile''s past; searches: also for '
+    'the smallest effects and the time until it is safe, which is most of the work; stage 0 is the whole ramp; raises: '
     'what cannot be planned is an error, false: it is the problem of stage 0';
 
 COMMENT ON FUNCTION _flagscope.gated_seconds(jsonb, flagscope.histogram, float8[], float8) IS
     'how many seconds each stage of a request of forecast_ramp() lasts that waits until an effect would have been '
     'found with 80 %, at most so many each; effect 0: as asked; NULL: it cannot be planned';
+
+COMMENT ON FUNCTION _flagscope.safe_seconds(jsonb, flagscope.histogram, boolean[], float8) IS
+    'how many seconds each stage of a request of forecast_ramp() lasts if these wait until "no worse than margin" is '
+    'shown, in the median of a treatment that is as good as the control: the first of them, a year at most; NULL: it '
+    'cannot be planned';
 
 COMMENT ON FUNCTION _flagscope.worse(float8, text, text, float8, float8) IS
     'a value of a kind of metric worsened by a margin: value, kind, harm, margin, margin_absolute (which goes first)';
@@ -156,6 +162,7 @@ BEGIN
                 * (1 - _flagscope.setting_number('rollout.alpha_reserve')),
             'rows_per_second', requests_per_second, 'baseline', baseline, 'deviation', deviation, 'cap', cap,
             'effect', effect, 'safe_margin', safe_margin,
+            'safe_alpha', coalesce(alpha, _flagscope.setting_number('rollout.alpha')),
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after')));
     seconds := coalesce(_flagscope.gated_seconds(_flagscope.with_stages(rule, percents, seconds),
         NULL::flagscope.histogram, array_fill(lasts * _flagscope.setting_number('rollout.patience'),
@@ -231,9 +238,10 @@ AS $$
             'quantile', g.quantile, 'alpha', _flagscope.first_share(g, r), 'design_effect',
             coalesce(g.design_effect, _flagscope.measured_effect(g, r.id), 1),
             'rows_per_second', x.rows_per_second, 'baseline', x.baseline, 'deviation', p.deviation, 'cap', m.cap,
-            'effect', planned.effect, 'safe_margin', planned.safe_margin,
-            'detectable', CASE coalesce(g.advance_when, 'power')
-                WHEN 'power' THEN coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')) ELSE 0 END,
+            'effect', planned.effect, 'safe_margin', planned.safe_margin, 'safe_alpha', r.alpha,
+            'gate', g.advance_when,
+            'detectable', coalesce(g.detectable, _flagscope.setting_number('guardrail.detectable')),
+            'gate_margin', coalesce(g.safe_margin, _flagscope.setting_number('guardrail.safe_margin')),
             'copy_after', extract(epoch FROM _flagscope.setting_interval('guardrail.copy_after'))),
         p.histogram, coalesce(g.min_sample, _flagscope.setting_number('guardrail.min_sample')),
         _flagscope.not_planned(g, m, x.rows_per_second, x.baseline, p.histogram)
@@ -248,8 +256,15 @@ COMMENT ON FUNCTION _flagscope.planned(flagscope.rollout, timestamptz, float8, f
     'the guardrails of a rollout (one that is not stored, too) as a plan needs them, from their metrics'' past, else '
     'from given numbers; a note where one cannot be planned';
 
+CREATE FUNCTION _flagscope.gate_of(rule jsonb, stage_gate text, percent numeric) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN percent < 100 THEN coalesce(rule ->> 'gate', stage_gate) ELSE 'clear' END;
+COMMENT ON FUNCTION _flagscope.gate_of(jsonb, text, numeric) IS
+    'what a planned guardrail asks of a stage: as it says itself, else as the stage does; nothing at 100 %';
+
 CREATE FUNCTION _flagscope.plan(r flagscope.rollout, percents numeric[], seconds float8[], samples float8[],
-    longest float8[], at timestamptz, effect float8, safe_margin float8, requests_per_second float8, baseline float8,
+    longest float8[], stage_gates text[], at timestamptz, effect float8, safe_margin float8,
+    requests_per_second float8, baseline float8,
     searches boolean)
 RETURNS SETOF flagscope.rollout_plan
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -265,10 +280,21 @@ AS $$
                 FROM (SELECT x.sample, nullif((x.rule ->> 'rows_per_second')::float8, 0) AS rps,
                         _flagscope.thinner_share(s.percent, x.rule ->> 'limit_value' IS NULL) AS share FROM planned x
                     WHERE x.note IS NULL) p) w
+    ), asked AS MATERIALIZED (
+        -- Each guardrail has the gate that it names, else the stage's.
+        SELECT p.rule, p.histogram, _flagscope.with_stages(p.rule, percents, t.seconds) AS request, x.longest, x.waits
+        FROM planned p, sampled t, LATERAL (
+            SELECT array_agg(CASE g.gate WHEN 'power' THEN l.longest ELSE 0 END ORDER BY l.i) AS longest,
+                array_agg(g.gate = 'safe' ORDER BY l.i) AS waits
+            FROM unnest(percents, longest, stage_gates) WITH ORDINALITY l(percent, longest, gate, i),
+                LATERAL (SELECT _flagscope.gate_of(p.rule, l.gate, l.percent) AS gate) g) x
+        WHERE p.note IS NULL
     ), gated AS MATERIALIZED (
-        SELECT _flagscope.gated_seconds(_flagscope.with_stages(p.rule, percents, t.seconds), p.histogram,
-            longest, (p.rule ->> 'detectable')::float8) AS seconds
-        FROM planned p, sampled t WHERE p.note IS NULL
+        SELECT _flagscope.gated_seconds(a.request, a.histogram, a.longest, (a.rule ->> 'detectable')::float8) AS seconds
+        FROM asked a
+        UNION ALL
+        SELECT _flagscope.safe_seconds(a.request, a.histogram, a.waits, (a.rule ->> 'gate_margin')::float8)
+        FROM asked a WHERE true = ANY (a.waits)
     ), lasts AS MATERIALIZED (
         -- And for the one that sees the least.
         SELECT array_agg(greatest(b.seconds, (SELECT max(x.seconds[b.i]) FROM gated x)) ORDER BY b.i) AS seconds
@@ -276,16 +302,21 @@ AS $$
     )
     SELECT p.guardrail, f.stage, f.percent, f.lasts, f.rows_treatment, f.rows_control, f.smallest_effect, f.found,
         f.found_after, f.safe_after, coalesce(p.note, f.words)
+            || CASE WHEN _flagscope.gate_of(p.rule, stage_gates[f.stage], f.percent) = 'safe' THEN
+                format('; waits until "%s" is shown', CASE WHEN p.rule ->> 'limit_value' IS NOT NULL
+                    THEN 'within its limit' ELSE format('no worse than %s %%',
+                        trim_scale(round((100 * (p.rule ->> 'gate_margin')::float8)::numeric, 2))) END)
+                ELSE '' END
     FROM planned p LEFT JOIN LATERAL (SELECT x.* FROM _flagscope.plan_of_numbers(
         CASE WHEN p.note IS NULL THEN p.rule END, percents, (SELECT lasts.seconds FROM lasts), p.histogram,
         searches, false) x
         WHERE p.note IS NULL) f ON true
     ORDER BY p.nr, f.stage NULLS LAST;
 $$;
-COMMENT ON FUNCTION _flagscope.plan(flagscope.rollout, numeric[], float8[], float8[], float8[], timestamptz, float8,
-    float8, float8, float8, boolean) IS
-    'the plan of a rollout (one that is not stored, too) for stages with these percents, seconds, samples and longest '
-    'waits for power';
+COMMENT ON FUNCTION _flagscope.plan(flagscope.rollout, numeric[], float8[], float8[], float8[], text[], timestamptz,
+    float8, float8, float8, float8, boolean) IS
+    'the plan of a rollout (one that is not stored, too) for stages with these percents, seconds, samples, longest '
+    'waits for power and gates (rollout_stage.advance_when)';
 
 CREATE FUNCTION flagscope.plan_rollout(flag text, environment text DEFAULT NULL, effect float8 DEFAULT 1.5,
     safe_margin float8 DEFAULT 0.2, requests_per_second float8 DEFAULT NULL, baseline float8 DEFAULT NULL,
@@ -300,6 +331,7 @@ DECLARE
     seconds float8[];
     samples float8[];
     longest float8[];
+    gates text[];
 BEGIN
     PERFORM _flagscope.require_flag(flag), _flagscope.finite('a plan', at);
     IF NOT (requests_per_second > 0 AND requests_per_second < 'Infinity') THEN
@@ -323,10 +355,11 @@ BEGIN
     SELECT array_agg(extract(epoch FROM coalesce(plan_rollout.min_duration, s.min_duration,
             _flagscope.setting_interval('rollout.min_duration'))) ORDER BY x.i),
         array_agg(coalesce(s.min_sample, 0) ORDER BY x.i),
-        array_agg(CASE coalesce(s.advance_when, 'power') WHEN 'power' THEN extract(epoch FROM coalesce(s.max_duration,
+        array_agg(extract(epoch FROM coalesce(s.max_duration,
             _flagscope.setting_number('rollout.patience') * coalesce(plan_rollout.min_duration, s.min_duration,
-                _flagscope.setting_interval('rollout.min_duration')))) ELSE 0 END ORDER BY x.i)
-    INTO seconds, samples, longest
+                _flagscope.setting_interval('rollout.min_duration')))) ORDER BY x.i),
+        array_agg(coalesce(s.advance_when, 'power') ORDER BY x.i)
+    INTO seconds, samples, longest, gates
     FROM unnest(percents) WITH ORDINALITY x(percent, i)
         LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = x.i AND stages IS NULL;
     IF NOT EXISTS (SELECT FROM flagscope.guardrail g
@@ -336,7 +369,7 @@ BEGIN
             HINT = 'Create one with flagscope.create_guardrail(flag, metric); or plan with numbers: '
                 'plan_rollout(stages => ''{1, 10, 50, 100}'', requests_per_second => 20, baseline => 0.01).';
     END IF;
-    RETURN QUERY SELECT * FROM _flagscope.plan(r, percents, seconds, samples, longest, at, effect, safe_margin,
+    RETURN QUERY SELECT * FROM _flagscope.plan(r, percents, seconds, samples, longest, gates, at, effect, safe_margin,
         requests_per_second, baseline, true);
 END $$;
 COMMENT ON FUNCTION flagscope.plan_rollout(text, text, float8, float8, float8, float8, numeric[], interval,

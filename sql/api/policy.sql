@@ -4,8 +4,9 @@ CREATE FUNCTION _flagscope.rule_keys() RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN '{name,metric,comparison,test,quantile,margin,margin_absolute,limit_value,action,on_state,priority,weight,'
     'min_sample,time_window,breaches,of_looks,grace,stale_after,shadow,description,design_effect,scope,'
-    'variants,advance_when,safe_margin,detectable}'::text[];
-COMMENT ON FUNCTION _flagscope.rule_keys() IS 'columns of guardrail that a rule as JSON may have';
+    'variants,advance_when,safe_margin,detectable,per_unit}'::text[];
+COMMENT ON FUNCTION _flagscope.rule_keys() IS
+    'what a rule as JSON may have: columns of guardrail, and per_unit as of create_guardrail()';
 
 CREATE FUNCTION _flagscope.proposed(rule jsonb, flag text, environment text) RETURNS flagscope.guardrail
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
@@ -29,8 +30,16 @@ BEGIN
                     _flagscope.names_hint(rule ->> 'metric', _flagscope.metric_names(),
                         'Define it with flagscope.create_metric(name, kind, signal).')
                 ELSE format('A rule may have: %s.', array_to_string(_flagscope.rule_keys(), ', ')) END;
+    ELSIF jsonb_typeof(rule -> 'per_unit') <> 'boolean' THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('per_unit of a rule must be true or false, got %s',
+                (rule -> 'per_unit')::text),
+            HINT = 'true counts each user once; the default is false.';
     END IF;
-    g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', rule ->> 'metric',
+    IF (rule ->> 'per_unit')::boolean THEN
+        m := _flagscope.by_unit(m);
+    END IF;
+    g := jsonb_populate_record(NULL::flagscope.guardrail, jsonb_build_object('name', m.name,
         'comparison', CASE WHEN rule ->> 'test' = 'anomaly' THEN 'baseline' WHEN rule ? 'limit_value' THEN 'absolute'
             ELSE 'control' END,
         'test', _flagscope.default_test(m.kind,
@@ -38,7 +47,8 @@ BEGIN
                 WHEN rule ? 'limit_value' THEN 'absolute' ELSE 'control' END), 'action', 'rollback',
         'on_state', '{}'::jsonb, 'priority', 0, 'weight', 1, 'breaches', 1,
         'of_looks', coalesce(rule -> 'breaches', '1'), 'shadow', false, 'description', '', 'scope', 'flag')
-        || rule || jsonb_build_object('flag', flag, 'environment', environment, 'enabled', true, 'version', 1));
+        || rule || jsonb_build_object('metric', m.name, 'flag', flag, 'environment', environment, 'enabled', true,
+            'version', 1));
     problem := coalesce(_flagscope.guardrail_problem(g, m), CASE
         WHEN g.action NOT IN ('warn', 'hold', 'pause', 'step_back', 'rollback', 'disable') THEN
             format('"%s" is not an action of a guardrail', g.action)
@@ -77,6 +87,10 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM _flagscope.proposed(NEW.rule || jsonb_build_object('name', NEW.name), '', '');
+    -- As create_guardrail() does, so that whoever makes the policy sees the metric that it counts.
+    IF (NEW.rule ->> 'per_unit')::boolean THEN
+        PERFORM _flagscope.metric_by_unit(NEW.rule ->> 'metric');
+    END IF;
     RETURN NEW;
 END $$;
 COMMENT ON FUNCTION _flagscope.check_policy() IS 'trigger: a guardrail can be created from the rule';
@@ -117,6 +131,10 @@ AS $$
 DECLARE
     g flagscope.guardrail := _flagscope.proposed(p.rule || jsonb_build_object('name', p.name), r.flag, r.environment);
 BEGIN
+    IF (p.rule ->> 'per_unit')::boolean THEN
+        -- Somebody may have removed it since.
+        PERFORM _flagscope.metric_by_unit(p.rule ->> 'metric');
+    END IF;
     -- A guardrail of that name that was created for the flag itself takes precedence.
     INSERT INTO flagscope.guardrail AS x (name, flag, environment, metric, comparison, test, quantile, margin,
         limit_value, action, on_state, priority, weight, min_sample, time_window, breaches, of_looks, grace,
@@ -135,7 +153,8 @@ BEGIN
         description = g.description, design_effect = g.design_effect,
         margin_absolute = g.margin_absolute, scope = g.scope, variants = g.variants, enabled = true
     WHERE x.policy_id = p.id;
-EXCEPTION WHEN check_violation OR invalid_parameter_value OR undefined_object THEN
+EXCEPTION WHEN check_violation OR invalid_parameter_value OR undefined_object OR object_not_in_prerequisite_state
+THEN
     RAISE EXCEPTION USING ERRCODE = SQLSTATE,
         MESSAGE = _flagscope.message('policy "%s" cannot be attached to flag "%s": %s', p.name, r.flag, SQLERRM),
         HINT = 'Correct its rule, or set enabled = false in flagscope.guardrail_policy.';

@@ -47,7 +47,8 @@ BEGIN ATOMIC
     || CASE g.test
         WHEN 'anomaly' THEN
             coalesce((SELECT jsonb_strip_nulls(jsonb_build_object('point', p.at, 'score', p.score, 'value', p.value,
-                    'usual', p.usual, 'counted_since', CASE g.scope WHEN 'flag'
+                    'usual', p.usual, 'beside', CASE p.variant WHEN '' THEN 'past' ELSE 'control' END,
+                    'counted_since', CASE g.scope WHEN 'flag'
                         THEN _flagscope.counts_since(r, s.since, p.at) ELSE greatest(r.started_at, s.since) END))
                     FROM _flagscope.anomaly_point p
                     WHERE p.guardrail_id = g.id AND p.at = s.point AND p.variant IN ('', r.treatment)

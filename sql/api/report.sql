@@ -176,7 +176,8 @@ AS $$
                 WHEN 'control' THEN
                 'control, margin ' || _flagscope.margin_words(e)
                 WHEN 'baseline' THEN
-                    CASE WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day'
+                    CASE WHEN e ->> 'beside' = 'control' THEN 'the control at the same time'
+                        WHEN d.rule ->> 'test' = 'anomaly' THEN 'what is usual at this time of day'
                         ELSE format('its baseline, margin %s: the limit of %s', _flagscope.margin_words(e),
                             concat_ws(' ', round((e ->> 'limit_value')::numeric, 4), e ->> 'unit')) END
                 ELSE concat_ws(' ', 'the limit of', d.rule ->> 'limit_value', e ->> 'unit') END),

@@ -74,6 +74,26 @@ $$;
 COMMENT ON FUNCTION _flagscope.report_dependence(flagscope.rollout) IS
     'for each sequential guardrail how far its rows are independent, and how that is known';
 
+CREATE FUNCTION _flagscope.report_units(r flagscope.rollout, at timestamptz) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('  %s: counts users: %s of the treatment and %s of the control so far, each %s after its first '
+        'exposure; %s and %s %s', g.name, s.n_treatment, s.n_control,
+        _flagscope.seconds_words(extract(epoch FROM x.width)::float8), u.treated, u.control,
+        CASE WHEN _flagscope.is_watched(r, at) THEN 'are waiting for that' ELSE 'were waiting when it ended' END)
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
+        JOIN flagscope.metric_definition m ON m.name = g.metric AND m.per_unit
+        LEFT JOIN flagscope.metric_run q ON q.metric = m.name,
+        LATERAL (SELECT _flagscope.unit_window(m) AS width) x,
+        LATERAL (SELECT count(*) FILTER (WHERE y.variant = r.treatment) AS treated,
+                count(*) FILTER (WHERE y.variant = r.control) AS control
+            FROM flagscope.rollout_subject y WHERE y.rollout_id = r.id
+                AND y.first_seen >= greatest(s.since, coalesce(q.until - x.width, '-infinity'))) u
+    WHERE s.rollout_id = r.id AND r.started_at IS NOT NULL ORDER BY g.id;
+$$;
+COMMENT ON FUNCTION _flagscope.report_units(flagscope.rollout, timestamptz) IS
+    'for each guardrail by unit how many units of each arm have been counted, when one is, and how many still wait';
+
 CREATE FUNCTION _flagscope.report_proofs(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,15 +177,16 @@ AS $$
             array_agg(greatest(extract(epoch FROM s.min_duration
                 - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 1)::float8
                 ORDER BY s.ordinal) AS seconds,
-            array_agg(CASE s.advance_when WHEN 'power' THEN greatest(extract(epoch FROM coalesce(s.max_duration,
+            array_agg(greatest(extract(epoch FROM coalesce(s.max_duration,
                     _flagscope.setting_number('rollout.patience') * s.min_duration)
                 - CASE WHEN s.ordinal = r.stage THEN at - r.stage_started_at ELSE interval '0' END), 0)::float8
-                ELSE 0 END ORDER BY s.ordinal) AS longest
+                ORDER BY s.ordinal) AS longest,
+            array_agg(s.advance_when ORDER BY s.ordinal) AS gates
         FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id AND s.ordinal >= r.stage
     ), plan AS (
         SELECT p.* FROM left_over l,
-            LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, l.longest, at, 1.5::float8, 0.2::float8,
-                NULL::float8, NULL::float8, true) p
+            LATERAL _flagscope.plan(r, l.percents, l.seconds, l.samples, l.longest, l.gates, at, 1.5::float8,
+                0.2::float8, NULL::float8, NULL::float8, true) p
         WHERE l.percents IS NOT NULL
     )
     SELECT format('  %s: %s; %s', w.guardrail, 'finds '
@@ -203,6 +224,7 @@ BEGIN
         FROM flagscope.decision d WHERE d.rollout_id = r.id ORDER BY d.id;
     RETURN NEXT 'guardrails';
     RETURN QUERY SELECT _flagscope.report_guardrails(r);
+    RETURN QUERY SELECT _flagscope.report_units(r, at);
     RETURN QUERY SELECT _flagscope.report_dependence(r);
     RETURN QUERY SELECT _flagscope.report_control_verdicts(r);
     RETURN QUERY SELECT _flagscope.report_budget(r);

@@ -150,13 +150,13 @@ AS $$
         SELECT array_agg(s.percent ORDER BY s.ordinal) AS percents,
             array_agg(s.min_sample::float8 ORDER BY s.ordinal) AS samples,
             array_agg(greatest(extract(epoch FROM s.min_duration), 1)::float8 ORDER BY s.ordinal) AS seconds,
-            array_agg(CASE s.advance_when WHEN 'power' THEN extract(epoch FROM coalesce(s.max_duration,
-                _flagscope.setting_number('rollout.patience') * s.min_duration))::float8 ELSE 0 END
-                ORDER BY s.ordinal) AS longest
+            array_agg(extract(epoch FROM coalesce(s.max_duration,
+                _flagscope.setting_number('rollout.patience') * s.min_duration))::float8 ORDER BY s.ordinal) AS longest,
+            array_agg(s.advance_when ORDER BY s.ordinal) AS gates
         FROM flagscope.rollout_stage s WHERE s.rollout_id = r.id
     ), plan AS (
         -- The smallest effects are most of the work; plan_rollout() has them.
-        SELECT p.* FROM stages s, LATERAL _flagscope.plan(r, s.percents, s.seconds, s.samples, s.longest, at,
+        SELECT p.* FROM stages s, LATERAL _flagscope.plan(r, s.percents, s.seconds, s.samples, s.longest, s.gates, at,
             1.5::float8, 0.2::float8, NULL::float8, NULL::float8, false) p
         WHERE p.stage IS NULL
     )

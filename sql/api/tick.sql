@@ -33,8 +33,13 @@ AS $$
         SELECT g.rollout_id FROM flagscope.guardrail_status g WHERE g.rollout_id IN (SELECT w.id FROM watched w)
         FOR NO KEY UPDATE SKIP LOCKED
     ), ready AS MATERIALIZED (
-        SELECT w.id FROM watched w WHERE (SELECT count(*) FROM mine m WHERE m.rollout_id = w.id)
-            = (SELECT count(*) FROM flagscope.guardrail_status g WHERE g.rollout_id = w.id)
+        -- Whose statuses are all mine. Counted in one pass: by a count for each rollout it was their square.
+        SELECT x.id FROM (
+            SELECT w.id, 0 AS n FROM watched w
+            UNION ALL SELECT m.rollout_id, 1 FROM mine m
+            UNION ALL SELECT g.rollout_id, -1 FROM flagscope.guardrail_status g
+            WHERE g.rollout_id IN (SELECT w.id FROM watched w)) x
+        GROUP BY x.id HAVING sum(x.n) = 0
     ), reached AS (
         INSERT INTO _flagscope.delta_place AS p (part, lane, place)
         SELECT c.part, lane, max(c.place) FROM chosen c WHERE (SELECT count(*) FROM chosen) = most GROUP BY c.part
@@ -56,8 +61,9 @@ AS $$
         FROM ongoing y JOIN flagscope.rollout r ON r.id = y.id AND r.status <> 'completed'
             -- Stage 0 serves nobody: there is no step, but late rows.
             LEFT JOIN flagscope.rollout_stage step ON step.rollout_id = r.id AND step.ordinal = r.stage
-            JOIN flagscope.metric_definition m ON m.name IN (SELECT g.metric FROM flagscope.guardrail g
-                WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.comparison = 'control')
+            JOIN (SELECT DISTINCT g.flag, g.environment, g.metric FROM flagscope.guardrail g
+                WHERE g.enabled AND g.comparison = 'control') k ON k.flag = r.flag AND k.environment = r.environment
+            JOIN flagscope.metric_definition m ON m.name = k.metric
         WHERE step.percent IS NULL OR step.percent < 100
     ), by_unit AS MATERIALIZED (
         SELECT m.name AS metric, _flagscope.unit_window(m) AS width FROM flagscope.metric_definition m WHERE m.per_unit

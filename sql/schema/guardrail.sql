@@ -54,7 +54,8 @@ COMMENT ON COLUMN flagscope.guardrail_policy.created_at IS 'when it was made, by
 COMMENT ON COLUMN flagscope.guardrail_policy.environment IS 'only for flags in this environment; NULL: all';
 COMMENT ON COLUMN flagscope.guardrail_policy.tag IS 'only for flags with this tag; NULL: all';
 COMMENT ON COLUMN flagscope.guardrail_policy.rule IS
-    'columns of guardrail as JSON; metric is required, omitted columns have their defaults';
+    'columns of guardrail as JSON, and per_unit as of create_guardrail(); metric is required, omitted ones have their '
+    'defaults';
 
 CREATE TABLE flagscope.guardrail (
     id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -258,6 +258,7 @@ fn sighting(row: &Record, rule: &Rule, status: &Status) -> Result<Option<Sightin
         usual: of("usual")?,
         score: of("score")?,
         alone: alone_since.is_some_and(|since| point >= since),
+        counted_since: alone_since.filter(|alone| point >= *alone).map_or(since, |alone| alone.max(since)),
         has_begun,
         in_stage: stage.is_none_or(|stage| point >= stage),
         days: first.map(|first| point.saturating_sub(first) as f64 / (1440.0 * MINUTE)),

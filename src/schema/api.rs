@@ -278,7 +278,7 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/api/plan.sql",
     name = "plan_api",
-    requires = ["report_api", planner::forecast_ramp, planner::gated_seconds, kind::worse]
+    requires = ["report_api", planner::forecast_ramp, planner::gated_seconds, planner::safe_seconds, kind::worse]
 );
 extension_sql_file!("../../sql/api/start.sql", name = "start_api", requires = ["plan_api"]);
 extension_sql_file!("../../sql/api/rollout_report.sql", name = "rollout_report_api", requires = ["start_api"]);

@@ -146,24 +146,11 @@ CALL play(2, 420, 1);
 CALL play(3, 420, 1);
 CALL play(4, 14000, 30);
 CREATE TABLE outcome AS
-SELECT s.name, s.must, s.flag, d.at IS NOT NULL AS rolled_back, g.max_log_e,
+SELECT s.name, s.must, s.flag, r.alpha, d.at IS NOT NULL AS rolled_back, g.max_log_e,
+    CASE s.must WHEN 'stay' THEN d.at IS NULL ELSE d.at > s.began + began.second * interval '1 s' END AS as_it_must,
     CASE s.must WHEN 'roll back' THEN began.second END AS harm_second,
     extract(epoch FROM d.at - s.began) - began.second AS delay
 FROM sim s CROSS JOIN LATERAL (SELECT CASE s.harm WHEN 'thin' THEN 3600 ELSE 123 END AS second) began
-    JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
+    JOIN flagscope.rollout r ON r.id = s.rollout JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
     LEFT JOIN flagscope.decision d ON d.rollout_id = s.rollout AND d.action = 'rollback' AND d.actor = 'flagscope';
--- A healthy rollout is rolled back with a chance of alpha at most: more of them than would happen once in a thousand
--- runs are too many. And the bad ones must all be rolled back.
-CREATE VIEW judged AS
-SELECT x.*, CASE x.must WHEN 'stay' THEN (
-        WITH RECURSIVE law (k, p, upto) AS (
-            SELECT 0, 0.99 ^ x.rollouts, 0.99 ^ x.rollouts
-            UNION ALL
-            SELECT k + 1, p * (x.rollouts - k) / (k + 1) * 0.01 / 0.99,
-                upto + p * (x.rollouts - k) / (k + 1) * 0.01 / 0.99
-            FROM law WHERE upto < 0.999
-        )
-        SELECT x.rollouts - max(k) FROM law) ELSE x.rollouts END AS at_least
-FROM (SELECT must, name, count(*) AS rollouts,
-        count(*) FILTER (WHERE rolled_back = (must = 'roll back') AND (delay IS NULL OR delay > 0)) AS as_it_must
-    FROM outcome GROUP BY must, name) x;
+\ir judged.sql

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """One table of simulated rollouts: flagscope beside two rivals that judge the same data.
 
-rivals.py OUTCOME.csv LOOKED.csv: what flagscope did (name, must, flag, rolled_back, delay, harm_second, as_it_must) and what each
-look brought of an arm (flag, second, treated, n, total, squares). Rivals:
+rivals.py OUTCOME.csv LOOKED.csv: what flagscope did (name, must, flag, alpha, rolled_back, delay, harm_second) and what each look
+brought of an arm (flag, second, treated, n, total, squares). Rivals have the scenario's alpha:
 
 - gbstats, GrowthBook's sequential test (SequentialTwoSidedTTest, its default tuning of 5,000), of the difference of means of all
-  data so far, at every look; two-sided at 0.02, of which harm has half. Left out where it is not installed.
-- An oracle with a fixed horizon, which is told when harm begins and how large it is: one z-test at 0.01, one-sided and
+  data so far, at every look; two-sided at twice alpha, of which harm has half. Left out where it is not installed.
+- An oracle with a fixed horizon, which is told when harm begins and how large it is: one z-test at alpha, one-sided and
   stratified by ten seconds (of thin traffic by as much as brings five data points of the treatment), of the data since then, at
   the first time at which 80 % of the scenario's rollouts are found by it; of healthy rollouts at the end, as who has planned an
   experiment would.
@@ -16,16 +16,13 @@ rivals.py --check compares its arithmetic with values from elsewhere.
 import csv
 import math
 import sys
-from statistics import median
+from statistics import NormalDist, median
 
 try:
     from gbstats.frequentist.tests import SequentialConfig, SequentialTwoSidedTTest
     from gbstats.models.statistics import SampleMeanStatistic
 except ImportError:
     SequentialTwoSidedTTest = None
-
-ALPHA = 0.01
-Z = 2.326347874  # the normal quantile of 1 - ALPHA
 
 
 def binomial_tail(k, n, p):
@@ -49,9 +46,9 @@ def interval(k, n):
     return lower, upper
 
 
-def gbstats_stops(looks):
+def gbstats_stops(looks, alpha):
     """The second of the first look at which gbstats says worse; looks: (second, [n, total, squares] of treatment, of control)."""
-    config = SequentialConfig(difference_type="absolute", alpha=2 * ALPHA)
+    config = SequentialConfig(difference_type="absolute", alpha=2 * alpha)
     sums = [[0, 0.0, 0.0], [0, 0.0, 0.0]]
     for second, *arms in looks:
         for so_far, arm in zip(sums, arms):
@@ -100,14 +97,15 @@ def blocks(looks, began):
     return [((nr + 1) * width, *block) for nr, block in sorted(sums.items())]
 
 
-def oracle(rollouts):
+def oracle(rollouts, alpha):
     """How many are found, and how long after harm began; rollouts: (looks, second at which harm begins or None)."""
+    line = NormalDist().inv_cdf(1 - alpha)
     harmful, found = any(began is not None for _, began in rollouts), []
     for looks, began in rollouts:
         test, at = Stratified(), {}
         for second, treatment, control in blocks(looks, began or 0):
             test.add(treatment, control)
-            at[second] = test.z() > Z
+            at[second] = test.z() > line
         found.append(at)
     last = lambda at, until: next((at[s] for s in sorted(at, reverse=True) if s <= until), False)
     horizons = sorted({s for at in found for s in at}) or [0]
@@ -137,7 +135,7 @@ def seconds(delays):
 
 def line(name, outcomes, looks):
     """A row of the table: rolled back with the interval of its rate, and the median delay, of flagscope and of both rivals."""
-    must, runs = outcomes[0]["must"], len(outcomes)
+    must, runs, alpha = outcomes[0]["must"], len(outcomes), float(outcomes[0]["alpha"])
     stops = sum(o["rolled_back"] == "t" for o in outcomes)
     delays = [float(o["delay"]) for o in outcomes if o["rolled_back"] == "t" and o["harm_second"]]
     cells = [name, must, str(runs), share(stops, runs), seconds(delays)]
@@ -147,11 +145,11 @@ def line(name, outcomes, looks):
     if SequentialTwoSidedTTest is None:
         cells += ["not installed", ""]
     else:
-        stopped = [(gbstats_stops(looks[o["flag"]]), o["harm_second"]) for o in known]
+        stopped = [(gbstats_stops(looks[o["flag"]], alpha), o["harm_second"]) for o in known]
         late = [s - int(began) for s, began in stopped if s is not None and began and s >= int(began)]
         cells += [share(sum(s is not None for s, _ in stopped), len(known)), seconds(late)]
     rollouts = [(looks[o["flag"]], int(o["harm_second"]) if o["harm_second"] else None) for o in known]
-    found, horizon = oracle(rollouts)
+    found, horizon = oracle(rollouts, alpha)
     return cells + [share(found, len(known)), f"{horizon:,}" if must == "roll back" else ""]
 
 
@@ -172,15 +170,16 @@ def check():
     # scipy.stats.binomtest(k, n).proportion_ci(method='exact'), scipy 1.17.
     for k, n, lower, upper in ((0, 120, 0, 0.030272), (5, 100, 0.016432, 0.112835), (30, 30, 0.884297, 1)):
         assert all(abs(a - b) < 2e-6 for a, b in zip(interval(k, n), (lower, upper))), (k, n, interval(k, n))
+    assert abs(NormalDist().inv_cdf(0.99) - 2.326347874) < 1e-9  # scipy.stats.norm.ppf(0.99)
     # One stratum is Pearson's chi-square with n - 1 for n: 30 of 100 against 20 of 100 (R: prop.test without correction, 2.666667).
     test = Stratified()
     test.add((100, 30, 30), (100, 20, 20))
     assert abs(test.z() ** 2 - 2.666667 * 199 / 200) < 1e-6, test.z()
     looks = [(s, [100, 40.0 if s >= 50 else 10.0, 40.0 if s >= 50 else 10.0], [100, 10.0, 10.0]) for s in range(100)]
-    assert oracle([(looks, 50)]) == (1, 10) and oracle([(looks[:50], None)]) == (0, 50)
+    assert oracle([(looks, 50)], 0.01) == (1, 10) and oracle([(looks[:50], None)], 0.01) == (0, 50)
     # Arms that take turns are compared within ten seconds; a treatment point a minute within five minutes.
     turns = [(s, [100, 40.0, 40.0] if s % 2 else [0, 0.0, 0.0], [0, 0.0, 0.0] if s % 2 else [100, 10.0, 10.0]) for s in range(20)]
-    assert oracle([(turns, 0)]) == (1, 10)
+    assert oracle([(turns, 0)], 0.01) == (1, 10)
     assert [b[0] for b in blocks([(60 * i, [1, 0.0, 0.0], [9, 0.0, 0.0]) for i in range(20)], 0)][:2] == [286, 572]
     print("ok")
 

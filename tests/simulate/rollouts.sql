@@ -123,7 +123,9 @@ SELECT l.flag, bool_or(z > 1.645) AS naive, bool_or(static) AS static FROM (
             AND lag(y6, 12) OVER p > 0.0125 * lag(n6, 12) OVER p AS static
     FROM look l WHERE nt > 0 AND nc > 0 WINDOW p AS (PARTITION BY l.rollout ORDER BY l.stratum)) l GROUP BY l.flag;
 CREATE TABLE outcome AS
-SELECT s.name, s.must, s.flag, r.status, d.at IS NOT NULL AS rolled_back, h.told_at IS NOT NULL AS warned, f.percent,
+SELECT s.name, s.must, s.flag, r.alpha, r.status, d.at IS NOT NULL AS rolled_back, h.told_at IS NOT NULL AS warned,
+    CASE s.must WHEN 'stay' THEN d.at IS NULL WHEN 'roll back' THEN d.at IS NOT NULL
+        ELSE d.at IS NULL AND f.percent = 50 END AS as_it_must, f.percent,
     coalesce(v.naive, false) AS naive, coalesce(v.static, false) AS static, began.second AS harm_second,
     extract(epoch FROM d.at - '2040-01-02 12:00'::timestamptz) - coalesce(began.second, 10000000) AS delay,
     (SELECT sum(e.n_treatment)
@@ -138,21 +140,4 @@ FROM sim s JOIN flagscope.rollout r ON r.id = s.rollout CROSS JOIN LATERAL (SELE
     LEFT JOIN flagscope.decision d ON d.rollout_id = r.id AND d.action = 'rollback' AND d.actor = 'flagscope'
     LEFT JOIN flagscope.rollout_health h ON h.rollout_id = r.id AND h.rule = 'split' AND h.state <> 'ok'
     JOIN flagscope.flag_state f ON f.flag = s.flag LEFT JOIN rival v ON v.flag = s.flag;
--- A healthy rollout is rolled back with a chance of alpha at most:
--- more of them than would happen once in a thousand runs are too many.
-CREATE VIEW judged AS
-SELECT x.*,
-    CASE x.must WHEN 'stay' THEN (
-        WITH RECURSIVE law (k, p, upto) AS (
-            SELECT 0, 0.99 ^ x.rollouts, 0.99 ^ x.rollouts
-            UNION ALL
-            SELECT k + 1, p * (x.rollouts - k) / (k + 1) * 0.01 / 0.99,
-                upto + p * (x.rollouts - k) / (k + 1) * 0.01 / 0.99
-            FROM law WHERE upto < 0.999
-        )
-        SELECT x.rollouts - max(k) FROM law) ELSE x.rollouts END AS at_least
-FROM (
-    SELECT must, name, count(*) AS rollouts,
-        count(*) FILTER (WHERE CASE must WHEN 'stay' THEN NOT rolled_back WHEN 'roll back' THEN rolled_back
-            ELSE NOT rolled_back AND percent = 50 END) AS as_it_must
-    FROM outcome GROUP BY must, name) x;
+\ir judged.sql

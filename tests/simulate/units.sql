@@ -1,6 +1,7 @@
 -- Rollouts whose rows are not independent, through real SQL with a pinned clock: telemetry with subjects goes in, ticks
--- judge with the default design effect, which is measured. psql variables: runs (rollouts of each scenario), only (a
--- pattern).
+-- judge with the default design effect, which is measured. psql variables: runs (rollouts of each scenario) and, if
+-- set, only (a pattern of scenarios' names) and open (true: what a rollout would have gone on to see after its rollback
+-- is kept for its rivals in table looked).
 --
 -- 20 requests a second at 50 %, alpha 0.05 with one guardrail, ten minutes of past, twenty minutes of rollout, a tick
 -- every ten seconds. Healthy rollouts must stay; those of independent users whose errors rise three times must not.
@@ -8,6 +9,10 @@
 \if :{?only}
 \else
 \set only .
+\endif
+\if :{?open}
+\else
+\set open false
 \endif
 SET client_min_messages = warning;
 SELECT setseed(0.6) \g /dev/null
@@ -47,36 +52,49 @@ CREATE PROCEDURE people(kind text) LANGUAGE sql AS $$
                 CASE i WHEN 1 THEN 0.03 ELSE 0.01 END ELSE 0.01 END AS chance
         FROM generate_series(1, CASE kind WHEN 'heavy' THEN 600 ELSE 2001 END) i) p;
 $$;
-CREATE PROCEDURE send(s sim, since integer, until integer) LANGUAGE sql AS $$
+-- What each look brings of an arm: data points, their sum and that of their squares. Rivals see rows, as the metric
+-- does: each of three retries is one.
+CREATE TABLE IF NOT EXISTS looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
+CREATE PROCEDURE send(s sim, since integer, until integer, is_live boolean) LANGUAGE sql AS $$
     WITH request AS MATERIALIZED (
         SELECT k, s.began + k * interval '50 ms' AS ts, random() AS who, random() AS luck
         FROM generate_series(since * 20, until * 20 - 1) k
-    ), made AS (
+    ), made AS MATERIALIZED (
         SELECT r.ts, 'user-' || p.nr AS subject, k >= 0 AND p.treated AS treated,
             r.luck < p.chance * CASE WHEN p.treated AND k >= 0 THEN s.harm ELSE 1 END AS failed
         FROM request r, LATERAL (SELECT x.* FROM person x WHERE x.upto >= r.who ORDER BY x.upto LIMIT 1) p
+    ), stored AS (
+        INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags, is_error)
+        SELECT m.ts, (CASE WHEN x.nr = 0 THEN 'span' ELSE 'event' END)::flagscope.signal,
+            CASE WHEN x.nr = 0 THEN 'pay' ELSE 'retry' END, CASE WHEN s.users <> 'clumps' THEN m.subject END,
+            jsonb_build_object(s.flag, CASE WHEN m.treated THEN 'on' ELSE 'off' END), x.nr = 0 AND m.failed
+        FROM made m, generate_series(0, CASE WHEN s.users = 'clumps' AND m.failed THEN 3 ELSE 0 END) x(nr)
+        WHERE is_live
     )
-    INSERT INTO flagscope.telemetry (ts, signal, name, subject, flags, is_error)
-    SELECT m.ts, (CASE WHEN x.nr = 0 THEN 'span' ELSE 'event' END)::flagscope.signal,
-        CASE WHEN x.nr = 0 THEN 'pay' ELSE 'retry' END, CASE WHEN s.users <> 'clumps' THEN m.subject END,
-        jsonb_build_object(s.flag, CASE WHEN m.treated THEN 'on' ELSE 'off' END), x.nr = 0 AND m.failed
-    FROM made m, generate_series(0, CASE WHEN s.users = 'clumps' AND m.failed THEN 3 ELSE 0 END) x(nr);
+    INSERT INTO looked
+    SELECT s.flag, until, m.treated, count(*), sum(x.events), sum(x.events)
+    FROM made m, LATERAL (SELECT CASE WHEN s.users = 'clumps' THEN 3 ELSE 1 END * m.failed::integer AS events) x
+    WHERE since >= 0 GROUP BY m.treated;
 $$;
-CREATE PROCEDURE play() LANGUAGE plpgsql AS $$
+CREATE PROCEDURE play(goes_on boolean) LANGUAGE plpgsql AS $$
 DECLARE
     s sim;
+    is_live boolean;
 BEGIN
     FOR s IN SELECT * FROM sim ORDER BY began LOOP
         CALL people(s.users);
-        CALL send(s, -600, 0);
+        CALL send(s, -600, 0, true);
         PERFORM flagscope.start_rollout(s.rollout, at => s.began);
         COMMIT;
+        is_live := true;
         FOR t IN 1 .. 120 LOOP
-            CALL send(s, 10 * t - 10, 10 * t);
+            CALL send(s, 10 * t - 10, 10 * t, is_live);
             COMMIT;
+            CONTINUE WHEN NOT is_live;
             PERFORM flagscope.tick(s.began + t * interval '10 s');
             COMMIT;
-            EXIT WHEN (SELECT r.status <> 'running' FROM flagscope.rollout r WHERE r.id = s.rollout);
+            is_live := (SELECT r.status = 'running' FROM flagscope.rollout r WHERE r.id = s.rollout);
+            EXIT WHEN NOT is_live AND NOT goes_on;
         END LOOP;
         -- It is over: its guardrail is not looked at while the others are played.
         PERFORM flagscope.rollback_rollout(r.id, reason => 'played', actor => 'ann',
@@ -85,23 +103,11 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;
-CALL play();
+CALL play(:open);
 CREATE TABLE outcome AS
-SELECT s.name, s.must, s.flag, d.at IS NOT NULL AS rolled_back, g.max_log_e, g.design_effect,
-    extract(epoch FROM d.at - s.began) AS delay
-FROM sim s JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
+SELECT s.name, s.must, s.flag, r.alpha, d.at IS NOT NULL AS rolled_back,
+    (s.must = 'stay') = (d.at IS NULL) AS as_it_must, g.max_log_e, g.design_effect,
+    CASE s.must WHEN 'roll back' THEN 0 END AS harm_second, extract(epoch FROM d.at - s.began) AS delay
+FROM sim s JOIN flagscope.rollout r ON r.id = s.rollout JOIN flagscope.guardrail_status g ON g.rollout_id = s.rollout
     LEFT JOIN flagscope.decision d ON d.rollout_id = s.rollout AND d.action = 'rollback' AND d.actor = 'flagscope';
--- More healthy ones rolled back than would be once in a thousand runs at alpha are too many.
-CREATE VIEW judged AS
-SELECT x.*, CASE x.must WHEN 'stay' THEN (
-        WITH RECURSIVE law (k, p, upto) AS (
-            SELECT 0, 0.95 ^ x.rollouts, 0.95 ^ x.rollouts
-            UNION ALL
-            SELECT k + 1, p * (x.rollouts - k) / (k + 1) * 0.05 / 0.95,
-                upto + p * (x.rollouts - k) / (k + 1) * 0.05 / 0.95
-            FROM law WHERE upto < 0.999
-        )
-        SELECT x.rollouts - max(k) FROM law) ELSE x.rollouts END AS at_least
-FROM (SELECT must, name, count(*) AS rollouts,
-        count(*) FILTER (WHERE rolled_back = (must = 'roll back')) AS as_it_must
-    FROM outcome GROUP BY must, name) x;
+\ir judged.sql

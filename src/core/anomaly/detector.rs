@@ -13,10 +13,26 @@ pub const ALARM: f64 = 4.0;
 /// next point of an outage must not look as if all were well.
 pub const MOST: f64 = ALARM + 1.0;
 
+/// Of a past so short that no few points are an alarm, no more are counted.
+const MOST_POINTS: u32 = 100;
+
 /// The e-value of a p-value, 1/4 p^(-1/2) + 1/20 p^(-4/5) + 1/2 (1 - p): each part has mean at most its weight, 1/2,
 /// 1/4 and 1/4 by their integrals.
 pub fn evidence(p: f64) -> f64 {
     0.25 * p.powf(-0.5) + 0.05 * p.powf(-0.8) + 0.5 * (1.0 - p)
+}
+
+/// The fewest points that can be an alarm at a score of `line`, beside so many of the past: until then silence of a
+/// detector that begins says nothing. No p-value is below half of the smallest rank.
+pub fn least_points(line: f64, history: f64) -> u32 {
+    let smallest = 0.5 / (history.max(0.0) + 1.0);
+    let mut detector = Detector::default();
+    let mut points = 0;
+    while points < MOST_POINTS && detector.score() < line {
+        detector.push(smallest);
+        points += 1;
+    }
+    points
 }
 
 /// log M, which is negative infinity before the first point.

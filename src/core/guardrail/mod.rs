@@ -15,6 +15,7 @@ mod pair;
 mod rhythm;
 mod rule;
 mod safety;
+mod series_words;
 mod sighting;
 mod source;
 mod standing;

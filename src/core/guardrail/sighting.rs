@@ -16,6 +16,8 @@ pub struct Sighting {
     /// Is no control left: it is the series of the whole flag, against its own past. Else it is the treatment, against the
     /// control at the same time.
     pub alone: bool,
+    /// Since when evidence adds up: since the rollout began, a person resumed it, or no control was left.
+    pub counted_since: i64,
     /// Has a whole point passed since the rollout began.
     pub has_begun: bool,
     /// Does the point lie in the present stage.

@@ -1,10 +1,11 @@
 //! The verdict: a data state and the reason in words, from where a guardrail stands.
 //!
 //! Order matters. A breach comes first: it needs no minimum sample, since a sequential test is exact from the first
-//! event on. Then what is missing, then what is uncertain; only what is left is ok. How each is told is in `words`.
+//! event on. Then what is missing, then what is uncertain; only what is left is ok. How each is told is in `words` and `series_words`.
 
 use super::anomaly;
 use super::data_state::DataState;
+use super::series_words;
 use super::standing::Standing;
 use super::words::{self, Words};
 
@@ -39,7 +40,7 @@ fn breach(s: &Standing) -> Option<Words> {
     if s.is_threshold() && s.status.n_treatment >= s.rule.min_sample && s.is_beyond_limit() {
         return Some(words::threshold(s, true));
     }
-    s.anomaly.filter(|a| anomaly::is_breach(s, a)).map(|a| words::unusual(s, a))
+    s.anomaly.filter(|a| anomaly::is_breach(s, a)).map(|a| series_words::unusual(s, a))
 }
 
 fn missing(s: &Standing) -> Option<(DataState, Words)> {
@@ -66,7 +67,7 @@ fn missing(s: &Standing) -> Option<(DataState, Words)> {
     if s.is_threshold() && s.status.value.is_none() {
         return Some((DataState::NoData, words::empty_window(s)));
     }
-    s.anomaly.and_then(|a| words::unjudged(s, a)).map(|words| (DataState::NotEnough, words))
+    s.anomaly.and_then(|a| series_words::unjudged(s, a)).map(|words| (DataState::NotEnough, words))
 }
 
 /// Half of the line on the log scale (e = 10 at alpha 0.01): widening the exposure now would be a bet.
@@ -74,12 +75,13 @@ fn uncertain(s: &Standing) -> Option<Words> {
     if s.is_sequential() && s.status.log_e >= s.line() / 2.0 {
         return Some(words::building_up(s));
     }
-    s.anomaly.filter(|a| anomaly::is_uncertain(a)).map(|a| words::unusual(s, a))
+    let a = s.anomaly?;
+    if anomaly::is_uncertain(a) { Some(series_words::unusual(s, a)) } else { series_words::begun(s, a) }
 }
 
 fn clear(s: &Standing) -> Words {
     match s.anomaly {
-        Some(a) => words::usual(s, a),
+        Some(a) => series_words::usual(s, a),
         None if s.is_threshold() && s.status.value.is_some() => words::threshold(s, false),
         // What everybody hopes for, and what a misspelt event looks like.
         None if s.is_eventless() => words::eventless(s),

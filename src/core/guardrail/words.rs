@@ -2,11 +2,9 @@
 //!
 //! Only what is stored is told, so that a replay says the same. The numbers of the test are in the evidence of a decision.
 
-use super::anomaly::{Lack, WARM_UP, lack};
 use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule};
 use super::safety::Data;
-use super::sighting::Sighting;
 use super::standing::{Arm, Standing};
 use crate::kind::report::level;
 use crate::kind::words::{Seen, number, percent};
@@ -15,7 +13,7 @@ use crate::stats::margin::Margin;
 use crate::stats::mixture::ERROR_GRID;
 use crate::stats::tilt::Harm;
 
-const MINUTE: f64 = 60e6;
+pub(super) const MINUTE: f64 = 60e6;
 
 /// A sentence, and what the clock or the last rows add to it: by that alone no verdict is news.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -247,61 +245,6 @@ pub(super) fn failed(problem: &str) -> String {
     format!("cannot be judged: {problem}; its data waits, and it is tried again")
 }
 
-/// What a series lacks to be judged.
-pub(super) fn unjudged(s: &Standing, a: &Sighting) -> Option<Words> {
-    let minutes = span(a.minutes * MINUTE);
-    let text = match lack(a)? {
-        Lack::Point => format!("the first {minutes} of the rollout are not over yet"),
-        Lack::Past => {
-            let days = a.days.unwrap_or(0.0);
-            format!(
-                "{}: {} days of the past are known, {WARM_UP} say what is usual: in {} days",
-                subject(s, s.rule.quantile),
-                number(days),
-                number(WARM_UP - days)
-            )
-        }
-        Lack::Data => format!("no data in the {minutes} from {} UTC", minute(a.point)),
-        Lack::OtherDays if !a.alone => {
-            format!(
-                "nothing to compare at {} UTC: too little data of one arm, or the share was changed",
-                minute(a.point)
-            )
-        }
-        Lack::OtherDays => format!("too little data at {} UTC on other days to say what is usual", minute(a.point)),
-        Lack::StagePoint => format!("the first {minutes} of this stage are not over yet"),
-    };
-    Some(text.into())
-}
-
-/// A series that is unusual, or may be becoming so.
-pub(super) fn unusual(s: &Standing, a: &Sighting) -> Words {
-    let score = a.score.unwrap_or(f64::NAN);
-    let chance = match 10_f64.powf(score) * a.minutes * MINUTE {
-        time if time > 3650.0 * 1440.0 * MINUTE => "less than once in 10 years".to_owned(),
-        time => format!("once in {}", span(time)),
-    };
-    let meaning = match (score < a.line, a.alone) {
-        (true, true) => format!("It may be becoming unusual (by chance {chance})"),
-        (true, false) => format!("The two may be drifting apart (by chance {chance})"),
-        (false, true) => format!("That is unusual (by chance {chance})"),
-        (false, false) => format!("The two differ more than they do by chance (by chance {chance})"),
-    };
-    format!("{}. {meaning}", beside_usual(s, a)).into()
-}
-
-/// Nothing unusual.
-pub(super) fn usual(s: &Standing, a: &Sighting) -> Words {
-    let meaning = if a.alone { "Nothing unusual" } else { "The difference is nothing unusual" };
-    format!("{}. {meaning}", beside_usual(s, a)).into()
-}
-
-fn beside_usual(s: &Standing, a: &Sighting) -> String {
-    let [value, usual] = [a.value, a.usual].map(|x| x.map_or_else(|| "unknown".to_owned(), |x| told(s, x)));
-    let beside = if a.alone { "is usual at this time of day" } else { "is the control's at the same time" };
-    format!("{}: {value} where {usual} {beside}", subject(s, s.rule.quantile))
-}
-
 /// What a guardrail of several adds to a breach that they show together.
 pub(super) fn part_of_joint(s: &Standing) -> String {
     let words = seen_worse(s, "the margin is");
@@ -390,7 +333,7 @@ fn worst_level(s: &Standing) -> usize {
     each.enumerate().max_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(place, _)| place)
 }
 
-fn subject(s: &Standing, quantile: Option<f64>) -> String {
+pub(super) fn subject(s: &Standing, quantile: Option<f64>) -> String {
     let (name, several) = (&s.rule.metric, s.rule.kind.rules().levels(None).len() > 1);
     match quantile {
         Some(p) if several => format!("{} of {name}", level(p)),
@@ -398,7 +341,7 @@ fn subject(s: &Standing, quantile: Option<f64>) -> String {
     }
 }
 
-fn told(s: &Standing, value: f64) -> String {
+pub(super) fn told(s: &Standing, value: f64) -> String {
     s.rule.kind.rules().told(value, &s.rule.unit)
 }
 
@@ -459,7 +402,7 @@ fn about(time: f64) -> Option<String> {
 }
 
 /// A length of time in the greatest unit of which it is two or more, rounded.
-fn span(time: f64) -> String {
+pub(super) fn span(time: f64) -> String {
     let units = [(1440.0 * MINUTE, "day"), (60.0 * MINUTE, "hour"), (MINUTE, "minute"), (MINUTE / 60.0, "second")];
     let fits = |(length, _): &&(f64, &str)| time >= 1.995 * length || time == *length;
     let (length, unit) = units.iter().find(fits).copied().unwrap_or(units[3]);
@@ -473,7 +416,7 @@ fn clock(at: i64) -> String {
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
-fn minute(at: i64) -> String {
+pub(super) fn minute(at: i64) -> String {
     let mut text = clock(at);
     text.truncate(5);
     text

@@ -1,6 +1,10 @@
-//! How long stages last that wait until an effect would have been found (the gate of a ramp, `sql/api/gate.sql`).
+//! How long stages last that wait until an effect would have been found, or until harm is refuted (the gates of a ramp,
+//! `sql/api/gate.sql`).
 
-use super::question::{Stage, bad};
+use super::RUNS;
+use super::judge::Goal;
+use super::play::Player;
+use super::question::{Question, Stage, bad};
 use super::watched::{Against, Measure, Watched};
 use crate::error::Result;
 use crate::stats::margin::{Margin, Tolerated};
@@ -38,6 +42,37 @@ pub fn gated(watched: &Watched, ramp: &[Stage], longest: &[f64], detectable: f64
         gated.push(Stage { seconds, ..*stage });
     }
     Ok(gated)
+}
+
+/// The longest that a stage is planned to wait until harm is refuted: a year, in seconds. Live there is no end.
+pub const LONGEST: f64 = 365.0 * 86_400.0;
+/// A ramp is played with a last stage so many times longer, until half of the rollouts are through.
+const LONGER: f64 = 4.0;
+
+/// The ramp with the first stage that waits until "no worse than `safe`" is shown as long as it takes, in the median, of a
+/// treatment that is as good as the control; at most [`LONGEST`]. What is shown once stays shown, so later stages do not
+/// wait. `waits` says which do; at 100 % none does.
+///
+/// # Errors
+/// [`crate::Kind::InvalidParameter`] for a margin or a baseline out of range.
+pub fn safe(watched: &Watched, ramp: &[Stage], waits: &[bool], question: &Question) -> Result<Vec<Stage>> {
+    let mut ramp = ramp.to_vec();
+    let Some(first) = ramp.iter().zip(waits).position(|(stage, waits)| *waits && stage.share < 1.0) else {
+        return Ok(ramp);
+    };
+    watched.check()?;
+    question.check()?;
+    let (least, before) = (ramp[first].seconds, ramp[..first].iter().map(|stage| stage.seconds).sum::<f64>());
+    let mut played = ramp[..=first].to_vec();
+    let found = loop {
+        let found = Player::new(watched, &played, question).play(1.0, Goal::Safe(question.safe), RUNS)?.median();
+        if found.is_some() || played[first].seconds >= LONGEST {
+            break found;
+        }
+        played[first].seconds = (played[first].seconds * LONGER).min(LONGEST);
+    };
+    ramp[first].seconds = least.max(found.map_or(LONGEST, |found| found - before));
+    Ok(ramp)
 }
 
 /// The first moment from `least` on at which something is so; `most` where it is not before.

@@ -41,7 +41,7 @@ mod play;
 mod question;
 mod watched;
 
-pub use gate::gated;
+pub use gate::{LONGEST, gated, safe};
 pub use question::{LOOKS, Question, SHORTEST, Stage};
 pub use watched::{Against, Measure, Watched};
 

@@ -70,7 +70,8 @@ impl<'p> Player<'p> {
             }
         };
         let stages = self.looks();
-        let line = -self.watched.alpha.ln();
+        let alpha = if goal == Goal::Harm { self.watched.alpha } else { self.question.safe_alpha };
+        let line = -alpha.ln();
         let mut found = Vec::with_capacity(runs);
         for run in 0..runs {
             let evidence = Evidence::new(&mut self.judges[place].1, goal, self.question.copy_after);

@@ -23,6 +23,8 @@ pub struct Question {
     pub effect: f64,
     /// What is to be excluded: "no worse than 1.2 times".
     pub safe: f64,
+    /// The chance that "no worse" is said of a treatment which is: the rollout's alpha, as of live ones.
+    pub safe_alpha: f64,
     /// After how many seconds without one a copy of the evidence begins.
     pub copy_after: f64,
     /// Whether a stage waits after its time as long as evidence of harm is building up (log e from half of the line on), as

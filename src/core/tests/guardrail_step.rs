@@ -248,6 +248,7 @@ fn an_anomaly_is_a_breach_as_long_as_it_lasts() {
         usual: Some(0.1),
         score,
         alone: false,
+        counted_since: i64::MIN,
         has_begun: true,
         in_stage: true,
         days: Some(9.0),
@@ -261,6 +262,20 @@ fn an_anomaly_is_a_breach_as_long_as_it_lasts() {
     assert_eq!((fading.state, fading.breached_at), (DataState::Inconclusive, None));
     let unknown = step(&rule, &own, &seen(None), &STAGE, at + SECOND).status;
     assert_eq!(unknown.state, DataState::NotEnough);
+    // Of 9 days of ten minutes no p is below 0.5 / 1297: one point is 1/4 p^-0.5 + 1/20 p^-0.8 + 1/2 = 40, two are 40 * 41
+    // = 1,640; the line is 1,000. So one point is no health, and says when there will be another.
+    let quiet = |counted_since| {
+        let first = Sighting { counted_since, alone: true, ..sighting(Some(-0.3)) };
+        let found =
+            step(&rule, &status, &Arrived { sighting: Some(first), ..came(counts(50, 0, 1), None) }, &STAGE, at);
+        (found.status.state, found.status.reason)
+    };
+    let (state, reason) = quiet(15 * MINUTE);
+    assert_eq!(state, DataState::Inconclusive);
+    let why = "Too early to say: its evidence began anew at 00:15 UTC, when the last of the control was gone, and harm takes 2 \
+               points of 10 minutes to be seen at the least; there is 1, the rest comes in 10 minutes";
+    assert!(reason.ends_with(why), "{reason}");
+    assert_eq!(quiet(10 * MINUTE).0, DataState::Ok);
     // A new point alone is stored, though the verdict is the same.
     let next = Arrived { sighting: Some(Sighting { point: 30 * MINUTE, ..sighting(Some(4.0)) }), ..nothing() };
     let moved = step(&rule, &own, &next, &STAGE, at + SECOND);

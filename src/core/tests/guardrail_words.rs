@@ -292,12 +292,8 @@ fn thresholds_wait_for_their_sample() {
     says(&rule, &low, "ok", "queue depth: 12 with the treatment, within the limit of 100");
     let falls = Rule { harm: Harm::Decrease, ..rule.clone() };
     says(&falls, &low, "breached", "queue depth: 12 with the treatment, below the limit of 100");
-    says(
-        &rule,
-        &Status { value: None, ..status.clone() },
-        "no_data",
-        "no data of the treatment in the last 5 minutes",
-    );
+    let empty = Status { value: None, ..status.clone() };
+    says(&rule, &empty, "no_data", "no data of the treatment in the last 5 minutes");
     let before = Rule { comparison: Comparison::Baseline, ..rule };
     says(
         &before,
@@ -313,6 +309,7 @@ fn sighting() -> Sighting {
         usual: Some(0.012),
         score: Some(3.1),
         alone: false,
+        counted_since: i64::MIN,
         has_begun: true,
         in_stage: true,
         days: Some(14.0),

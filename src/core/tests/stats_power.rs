@@ -10,7 +10,8 @@ use flagscope_core::stats::tilt::Harm;
 fn played(measure: Measure, harm: Harm, against: Against, share: f64, rows: f64) -> f64 {
     let watched =
         Watched { measure, harm, against, alpha: 0.009, design_effect: 1.0, rows_per_second: rows / 3600.0 };
-    let question = Question { effect: 1.5, safe: 1.2, copy_after: 1e9, waits: false, searches: true };
+    let question =
+        Question { effect: 1.5, safe: 1.2, safe_alpha: 0.01, copy_after: 1e9, waits: false, searches: true };
     let plan = forecast(&watched, &[Stage { share, seconds: 3600.0 }], &question).unwrap();
     plan.stages[0].smallest.unwrap()
 }
@@ -108,7 +109,8 @@ fn a_ramp_that_waits_for_power_lets_less_slip_through() {
     };
     // 100 rows of the treatment take 500 s at 1 %.
     let ramp: Vec<Stage> = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0].map(|share| Stage { share, seconds: 600.0 }).to_vec();
-    let question = Question { effect: 1.5, safe: 1.2, copy_after: 900.0, waits: true, searches: false };
+    let question =
+        Question { effect: 1.5, safe: 1.2, safe_alpha: 0.01, copy_after: 900.0, waits: true, searches: false };
     let slips = |ramp: &[Stage]| forecast(&watched, ramp, &question).unwrap().slips;
     let hours = |ramp: &[Stage]| ramp[..5].iter().map(|stage| stage.seconds).sum::<f64>() / 3600.0;
     // 34 of 100 in 50 minutes; at most twice the time: 8 of 100 in 100 minutes.

@@ -142,6 +142,14 @@ BEGIN;
 SELECT flagscope.complete_rollout(:search_rollout, at => '2040-01-17 14:13') > 0 AS completed;
 SELECT flagscope.tick('2040-01-17 14:13:01') IS NOT NULL AS ticked;
 SELECT status, state <> 'breached' AS not_breached FROM pg_temp.where_it_stands WHERE flag = 'search';
+-- And the first point after it is no health: too few for an alarm, and the words say when that changes.
+UPDATE flagscope.guardrail SET min_sample = 1 WHERE id = :search;
+SELECT pg_temp.step('2040-01-17 14:20', 0.4, 0.05, 1.5) \g /dev/null
+SELECT state, regexp_replace(reason, '[0-9.]+ %', 'N %', 'g') AS reason
+FROM pg_temp.where_it_stands WHERE flag = 'search';
+SELECT pg_temp.step('2040-01-17 14:30', 0.4, 0.05, 1.5) \g /dev/null
+SELECT state, regexp_replace(reason, '[0-9.]+ %', 'N %', 'g') AS reason
+FROM pg_temp.where_it_stands WHERE flag = 'search';
 ROLLBACK;
 
 -- A policy gives it to every rollout; another series forgets the points of the old one,

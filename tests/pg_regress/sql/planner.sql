@@ -96,3 +96,31 @@ SELECT flagscope.plan_rollout('{10}'::numeric[], 1, 1.5);
 SELECT flagscope.plan_rollout('{10}'::numeric[], 1, NULL);
 SELECT flagscope.plan_rollout('{10}'::numeric[], 1, 0.1, kind => 'quantile');
 SELECT flagscope.plan_rollout('{10}'::numeric[], 1, 0.1, kind => 'mean');
+
+-- Gates: a stage lasts as long as its own asks or the guardrail's that names one; min_sample is of both arms.
+SELECT flagscope.set_setting('guardrail.detectable', '1.5');
+SELECT flagscope.create_flag('gates'), flagscope.create_guardrail('gates', 'errors') AS id \gset
+SELECT flagscope.create_rollout('gates', stages => '{50, 90, 100}', min_duration => '1 minute', max_duration => '1 day',
+    advance_when => 'clear') AS rollout \gset
+CREATE FUNCTION pg_temp.lasts(gate text, stage_gate text, safe float8 DEFAULT 0.2, sample bigint DEFAULT 0)
+RETURNS interval[] LANGUAGE sql AS $$
+    UPDATE flagscope.guardrail SET advance_when = gate, safe_margin = CASE gate WHEN 'safe' THEN safe END,
+        min_sample = sample WHERE flag = 'gates';
+    UPDATE flagscope.rollout_stage s SET advance_when = stage_gate FROM flagscope.rollout r
+    WHERE r.id = s.rollout_id AND r.flag = 'gates';
+    SELECT array_agg(p.lasts ORDER BY p.stage) FROM flagscope.plan_rollout('gates', requests_per_second => 10,
+        baseline => 0.02, at => '2040-01-02 13:00') p WHERE p.stage < 3
+$$;
+SELECT pg_temp.lasts(NULL, 'clear') AS clear, pg_temp.lasts(NULL, 'clear', sample => 900) AS of_the_thinner_arm;
+SELECT pg_temp.lasts(NULL, 'power') = pg_temp.lasts('power', 'clear') AS named_by_either,
+    pg_temp.lasts('power', 'clear') > pg_temp.lasts('clear', 'power') AS the_guardrail_goes_first,
+    pg_temp.lasts('clear', 'power') = pg_temp.lasts('clear', 'clear') AS clear_waits_for_nothing;
+-- Safe: in tests/simulate, which plays the test itself, 1.5 times the odds are refuted at 50 %, 200 requests a second
+-- and 1 % errors within 65 s at alpha 0.05: 130 events. Alpha 0.01 takes half as many again, here 0.2 come a second.
+SELECT (pg_temp.lasts('safe', 'clear', 0.5))[1] BETWEEN '11 min' AND '22 min' AS as_simulated,
+    (pg_temp.lasts('safe', 'clear', 0.2))[1] > '30 min' AS a_smaller_margin_takes_longer,
+    (pg_temp.lasts('safe', 'clear', 0.5))[2] = '1 min' AS shown_once_is_enough,
+    pg_temp.lasts(NULL, 'safe') = pg_temp.lasts('safe', 'clear', 0.2) AS by_the_setting;
+SELECT stage, regexp_replace(words, '^finds [0-9.]+', 'finds N') AS words
+FROM flagscope.plan_rollout('gates', requests_per_second => 10, baseline => 0.02, at => '2040-01-02 13:00')
+WHERE stage IS NOT NULL;

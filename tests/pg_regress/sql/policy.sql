@@ -62,3 +62,56 @@ SELECT name, enabled, version FROM pg_temp.rules WHERE flag = 'cart' AND environ
 -- A deleted one leaves its guardrails to the flags.
 DELETE FROM flagscope.guardrail_policy WHERE name = 'queue';
 SELECT flag, name, enabled, policy_id FROM pg_temp.rules WHERE name = 'queue' ORDER BY 1;
+
+-- A rule may have all that create_guardrail() takes, but for whose it is; and all of it arrives, also in a change.
+SELECT string_agg(a, ' ' ORDER BY a) AS not_in_a_rule
+FROM pg_proc p, unnest(p.proargnames[1:p.pronargs]) a
+WHERE p.oid = 'flagscope.create_guardrail'::regproc AND a <> ALL (_flagscope.rule_keys());
+CREATE TEMP TABLE rule (name text, rule jsonb, changed jsonb);
+INSERT INTO rule VALUES
+    ('all', '{"metric": "errors", "comparison": "control", "test": "sequential", "margin": 0.3, "action": "hold",
+        "on_state": {"stale": "hold"}, "priority": 3, "weight": 2, "min_sample": 7, "grace": "00:03:00",
+        "stale_after": "00:04:00", "time_window": "00:05:00", "description": "x", "design_effect": 2,
+        "scope": "flag", "advance_when": "safe", "safe_margin": 0.4, "detectable": 3}',
+        '{"margin": 0.2, "action": "warn", "on_state": {}, "priority": 4, "weight": 3, "min_sample": 8,
+        "grace": "00:05:00", "stale_after": "00:06:00", "time_window": "00:07:00", "description": "y",
+        "design_effect": 3, "safe_margin": 0.1, "detectable": 4}'),
+    ('absolutely', '{"metric": "errors", "margin_absolute": 0.01, "shadow": true}', '{"margin_absolute": 0.02,
+        "shadow": false}'),
+    ('limit', '{"metric": "depth", "limit_value": 5, "test": "threshold", "breaches": 2, "of_looks": 3}',
+        '{"limit_value": 6, "breaches": 3, "of_looks": 4}'),
+    ('beta', '{"metric": "errors", "limit_value": 0.1, "variants": ["on"]}', '{"variants": ["off"]}'),
+    ('pool', '{"metric": "depth", "limit_value": 5, "scope": "environment"}', '{"scope": "flag"}'),
+    ('slow', '{"metric": "time", "quantile": 0.9}', '{"quantile": 0.5}');
+SELECT flagscope.create_metric('time', 'quantile', 'span') AS made;
+SELECT count(flagscope.create_policy(name, rule, tag => 'everything')) AS policies FROM rule;
+SELECT flagscope.create_flag('rich', tags => '{everything}') AS made;
+SELECT pg_temp.rollout('rich') > 0 AS started;
+CREATE VIEW pg_temp.differs AS
+SELECT r.name, k.key, to_jsonb(g) -> k.key AS has
+FROM rule r JOIN flagscope.guardrail g ON g.name = r.name AND g.flag = 'rich', jsonb_each(r.rule) k
+WHERE k.value <> to_jsonb(g) -> k.key;
+SELECT count(*) AS guardrails, (SELECT count(*) FROM pg_temp.differs) AS differences
+FROM flagscope.guardrail g WHERE g.flag = 'rich' AND g.name IN (SELECT name FROM rule);
+UPDATE rule SET rule = rule || changed;
+UPDATE flagscope.guardrail_policy p SET rule = r.rule FROM rule r WHERE r.name = p.name;
+SELECT count(*) AS differ FROM pg_temp.differs;
+SELECT flagscope.rollback_rollout((SELECT max(id) FROM flagscope.rollout)) > 0 AS over;
+SELECT pg_temp.rollout('rich') > 0 AS started;
+SELECT * FROM pg_temp.differs;
+
+-- By user: the policy makes the metric, as create_guardrail() does; backtests take it, too.
+SELECT flagscope.create_policy('by user', '{"metric": "errors", "per_unit": "yes"}');
+SELECT flagscope.create_policy('by user', '{"metric": "time", "per_unit": true}');
+SELECT flagscope.create_policy('by user', '{"metric": "errors", "per_unit": true}', tag => 'people') > 0 AS made;
+SELECT name, per_unit, conversion_window FROM flagscope.metric_definition WHERE per_unit;
+SELECT flagscope.create_flag('users', tags => '{people}') AS made;
+SELECT pg_temp.rollout('users') > 0 AS started;
+SELECT name, metric, test, policy_id IS NOT NULL AS by_policy FROM flagscope.guardrail
+WHERE flag = 'users' AND name = 'by user';
+SELECT count(*) AS strata FROM flagscope.backtest('users', '{"metric": "errors", "per_unit": true}');
+SELECT flagscope.backtest('users', '{"metric": "depth", "per_unit": true}');
+UPDATE flagscope.guardrail_policy SET rule = rule || '{"per_unit": false}' WHERE name = 'by user';
+SELECT flagscope.rollback_rollout((SELECT max(id) FROM flagscope.rollout)) > 0 AS over;
+SELECT pg_temp.rollout('users') > 0 AS started;
+SELECT name, metric FROM flagscope.guardrail WHERE flag = 'users' AND name = 'by user';

@@ -24,8 +24,12 @@ fn planned(rate: f64, base: f64, harm: Harm, alpha: f64, effect: f64, ramp: &[St
         design_effect: 1.0,
         rows_per_second: rate,
     };
-    forecast(&watched, ramp, &Question { effect, safe: 1.5, copy_after: 900.0, waits, searches: true })
-        .expect("a plan")
+    forecast(
+        &watched,
+        ramp,
+        &Question { effect, safe: 1.5, safe_alpha: alpha, copy_after: 900.0, waits, searches: true },
+    )
+    .expect("a plan")
 }
 
 /// The share of rollouts that found the effect by the end of each stage, and the median seconds.
