@@ -22,15 +22,16 @@ FROM (
 COMMENT ON VIEW flagscope.uncounted IS
     'rows of telemetry that count for no variant: environment, flag or variant does not exist, '
     'or the variant is not text';
-COMMENT ON COLUMN flagscope.uncounted.cause IS 'why';
+COMMENT ON COLUMN flagscope.uncounted.cause IS
+    'why the rows do not count: what of theirs does not exist or is not text';
 COMMENT ON COLUMN flagscope.uncounted.environment IS 'environment as it was sent; NULL: it exists';
-COMMENT ON COLUMN flagscope.uncounted.last_at IS 'see first_at';
+COMMENT ON COLUMN flagscope.uncounted.last_at IS 'when the last of them came';
 COMMENT ON COLUMN flagscope.uncounted.flag IS
     'NULL: rows without flags in an environment that does not exist; '
     'NULL together with environment: flags beyond the maximum';
 COMMENT ON COLUMN flagscope.uncounted.rows IS 'number of rows; a row counts once for each of its flags concerned';
 COMMENT ON COLUMN flagscope.uncounted.example IS 'what the latest row says about the flag';
-COMMENT ON COLUMN flagscope.uncounted.first_at IS 'with last_at: range of their times of arrival';
+COMMENT ON COLUMN flagscope.uncounted.first_at IS 'when the first of them came';
 
 CREATE FUNCTION _flagscope.gather_uncounted() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -43,7 +43,8 @@ COMMENT ON COLUMN flagscope.decision.from_stage IS 'stage before; 0: none yet';
 COMMENT ON COLUMN flagscope.decision.to_stage IS 'stage after';
 COMMENT ON COLUMN flagscope.decision.guardrail_id IS 'the guardrail that wanted it; NULL: a person or the ramp';
 COMMENT ON COLUMN flagscope.decision.guardrail_version IS 'version of its rule';
-COMMENT ON COLUMN flagscope.decision.last_stratum IS 'see evidence_id';
+COMMENT ON COLUMN flagscope.decision.last_stratum IS
+    'the last stratum of the evidence: rows of evaluation of evidence_id up to it were in the sum';
 COMMENT ON COLUMN flagscope.decision.reason IS 'why, in words';
 COMMENT ON COLUMN flagscope.decision.transaction IS 'transaction that decided';
 COMMENT ON COLUMN flagscope.decision.key IS

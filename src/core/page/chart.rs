@@ -90,10 +90,10 @@ impl Chart<'_> {
         let mut path = String::new();
         let mut is_on = false;
         for point in points {
-            // A point between two gaps is a dot. Writing to a String cannot fail.
+            // A point between two gaps is a dot: a stub of two thousandths. Writing to a String cannot fail.
             let _ = match point {
                 Some((x, y)) if is_on => write!(path, "L{x} {y}"),
-                Some((x, y)) => write!(path, "M{x} {y}h0"),
+                Some((x, y)) => write!(path, "M{x} {y}h2"),
                 None => Ok(()),
             };
             is_on = point.is_some();
@@ -263,7 +263,7 @@ mod tests {
             (10.0, Some(0.5)),
         ];
         let svg = chart(vec![Layer::Line { name: "treatment", points }], Scale::over([0.0, 1.0].into_iter()));
-        assert!(svg.contains("d=\"M0 100h0L200 0M800 50h0L1000 50\""), "{svg}");
+        assert!(svg.contains("d=\"M0 100h2L200 0M800 50h2L1000 50\""), "{svg}");
         assert!(svg.contains("<title>&lt;script&gt;</title>"), "{svg}");
     }
 
@@ -271,7 +271,7 @@ mod tests {
     fn steps_hold_until_the_next_one() {
         let layer = Layer::Steps { name: "ramp", points: vec![(0.0, 10.0), (5.0, 100.0)] };
         let svg = chart(vec![layer], Scale::over([0.0, 100.0].into_iter()));
-        assert!(svg.contains("d=\"M0 90h0L500 90L500 0L1000 0\""), "{svg}");
+        assert!(svg.contains("d=\"M0 90h2L500 90L500 0L1000 0\""), "{svg}");
     }
 
     #[test]
