@@ -1,5 +1,5 @@
-//! SQL face of the calendar (`core::calendar`): weekly freezes and times in words; comments in `sql/api/freeze.sql` and
-//! `alert.sql`.
+//! SQL face of the calendar (`core::calendar`): weekly freezes and times in words; comments in `sql/api/freeze.sql`,
+//! `progress.sql` and `alert.sql`.
 
 use flagscope_core::calendar::{self, Weekly};
 use pgrx::pg_sys::panic::ErrorReport;
@@ -18,6 +18,11 @@ fn week_ends(
 ) -> Result<Option<Timestamp>, ErrorReport> {
     let span = Weekly { weekdays: known(weekdays).report()?, from: from_time, to: to_time };
     Ok(span.ends(local.into_inner()).and_then(|end| Timestamp::try_from(end).ok()))
+}
+
+#[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]
+fn seconds_words(seconds: f64) -> String {
+    calendar::span(1e6 * seconds)
 }
 
 #[pg_extern(immutable, strict, parallel_safe, schema = "_flagscope")]

@@ -8,8 +8,8 @@ AS $$
     -- Ten minutes of the control itself before and after: a shared cause would move it, too.
     WITH side AS (
         SELECT v.bucket >= control_moved.at AS is_after, _flagscope.bounded(sum(v.n)) AS n,
-        _flagscope.bounded(sum(v.events)) AS events,
-            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+            _flagscope.bounded(sum(v.events)) AS events, flagscope.rollup(v.moments) AS moments,
+            flagscope.rollup(v.histogram) AS histogram
         FROM _flagscope.variant_states(control_moved.flag, control_moved.at - interval '10 minutes',
             control_moved.at + interval '10 minutes', '10 seconds', m.name, control_moved.environment) v
         WHERE v.variant = control_moved.control GROUP BY 1
@@ -28,24 +28,22 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT d.at, CASE WHEN d.flag = changes.flag THEN 'stage' ELSE 'decision' END,
         format('%s of rollout %s%s: %s %% to %s %%', replace(d.action::text, '_', ' '), d.rollout_id,
-            CASE WHEN d.flag = changes.flag THEN '' ELSE format(' (flag "%s")', d.flag) END, trim_scale(d.from_percent),
-                trim_scale(d.to_percent)),
+            CASE WHEN d.flag = changes.flag THEN '' ELSE format(' (flag "%s")', d.flag) END,
+            trim_scale(d.from_percent), trim_scale(d.to_percent)),
         d.actor, d.reason
     FROM flagscope.decision d WHERE d.environment = changes.environment AND d.at BETWEEN changes.since AND changes.until
         AND NOT d.shadow AND d.action NOT IN ('warn', 'approve')
     UNION ALL
     SELECT lower(h.valid), 'flag', format('flag "%s" was changed', h.flag), h.actor, h.reason
     FROM flagscope.flag_state_history h WHERE h.environment = changes.environment
-        AND lower(h.valid) BETWEEN changes.since AND changes.until
-        AND h.decision_id IS NULL
+        AND lower(h.valid) BETWEEN changes.since AND changes.until AND h.decision_id IS NULL
     UNION ALL
     SELECT min(e.ts), 'deployment', concat_ws(' ', 'deployment', e.service, e.attributes ->> 'service.version'),
         e.subject, e.body
     FROM flagscope.telemetry e WHERE e.signal = 'event' AND e.name = 'deployment' AND e.ts >= changes.since
         AND e.ts <= changes.until
         AND (e.environment IS NULL OR e.environment IN (SELECT unnest(x.key || x.aliases)
-            FROM flagscope.environment_definition x
-            WHERE x.key = changes.environment))
+            FROM flagscope.environment_definition x WHERE x.key = changes.environment))
     GROUP BY e.service, e.attributes ->> 'service.version', e.subject, e.body;
 $$;
 COMMENT ON FUNCTION _flagscope.changes(text, text, timestamptz, timestamptz) IS
@@ -77,8 +75,8 @@ BEGIN
         arms := _flagscope.question_arms(coincident_changes.flag, env, began, NULL::text, NULL::text);
     END IF;
     RETURN QUERY
-    SELECT c.ts, c.kind, c.what, c.who, c.reason, CASE WHEN m.name IS NOT NULL
-        THEN _flagscope.control_moved(coincident_changes.flag, m, env, arms.compared, c.ts) END, c.ts - began
+    SELECT c.ts, c.kind, c.what, c.who, c.reason, CASE WHEN m.name IS NOT NULL THEN
+        _flagscope.control_moved(coincident_changes.flag, m, env, arms.compared, c.ts) END, c.ts - began
     FROM _flagscope.changes(coincident_changes.flag, env, first, last) c
     ORDER BY abs(extract(epoch FROM c.ts - began)), c.ts, c.what LIMIT 100;
 END $$;

@@ -34,17 +34,15 @@ CREATE FUNCTION flagscope.compare_spans(flag text, metric text DEFAULT NULL, env
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT clock_timestamp(), root text DEFAULT NULL,
     treatment text DEFAULT NULL, control text DEFAULT NULL)
 RETURNS TABLE (service text, operation text, calls_treatment float8, calls_control float8, seconds_treatment float8,
-    seconds_control float8,
-    delta float8, share float8, why text, p_value float8, failures_treatment float8, failures_control float8,
-        failures_p_value float8)
+    seconds_control float8, delta float8, share float8, why text, p_value float8, failures_treatment float8,
+    failures_control float8, failures_p_value float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.* FROM _flagscope.requests(flag, metric, root, environment, since, until, treatment, control) q,
         jsonb_to_recordset(_flagscope.compare_spans(q, (q ->> 'since')::timestamptz, (q ->> 'until')::timestamptz)) AS
-            x(service text, operation text,
-            calls_treatment float8, calls_control float8, seconds_treatment float8, seconds_control float8,
-            delta float8, share float8, why text,
-            p_value float8, failures_treatment float8, failures_control float8, failures_p_value float8);
+            x(service text, operation text, calls_treatment float8, calls_control float8, seconds_treatment float8,
+            seconds_control float8, delta float8, share float8, why text, p_value float8, failures_treatment float8,
+            failures_control float8, failures_p_value float8);
 $$;
 COMMENT ON FUNCTION flagscope.compare_spans(text, text, text, timestamptz, timestamptz, text, text, text) IS
     'where the time of a request goes in both arms, by operation on the critical path: calls and seconds a request, '
@@ -56,18 +54,18 @@ CREATE FUNCTION flagscope.compare_patterns(flag text, metric text DEFAULT NULL, 
     since timestamptz DEFAULT NULL, until timestamptz DEFAULT clock_timestamp(), min_severity integer DEFAULT 1,
     treatment text DEFAULT NULL, control text DEFAULT NULL)
 RETURNS TABLE (template text, excess float8, lines_treatment bigint, lines_control bigint, requests_treatment float8,
-    requests_control float8,
-    is_new boolean, severity integer, subjects bigint, p_value float8, example text, trace_id uuid)
+    requests_control float8, is_new boolean, severity integer, subjects bigint, p_value float8, example text,
+    trace_id uuid)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT x.* FROM _flagscope.requests(flag, metric, NULL::text, environment, since, until, treatment, control) r,
         LATERAL (SELECT r || jsonb_build_object('severity', CASE WHEN min_severity > 1 THEN least(min_severity, 32767)
             END)) q(q),
         jsonb_to_recordset(_flagscope.compare_patterns(q.q, (q.q ->> 'since')::timestamptz,
-            (q.q ->> 'until')::timestamptz)) AS x(template text,
-            excess float8, lines_treatment bigint, lines_control bigint, requests_treatment float8,
-            requests_control float8, is_new boolean,
-            severity integer, subjects bigint, p_value float8, example text, trace_id uuid);
+            (q.q ->> 'until')::timestamptz)) AS
+            x(template text, excess float8, lines_treatment bigint, lines_control bigint, requests_treatment float8,
+            requests_control float8, is_new boolean, severity integer, subjects bigint, p_value float8, example text,
+            trace_id uuid);
 $$;
 COMMENT ON FUNCTION flagscope.compare_patterns(text, text, text, timestamptz, timestamptz, integer, text, text) IS
     'log lines by template in both arms against the arms'' requests (as compare_spans()): excess of the treatment, '
@@ -79,21 +77,20 @@ RETURNS float8
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- Relative to the control's value, of a proportion from the odds.
-    SELECT CASE WHEN g.margin_absolute IS NOT NULL THEN g.margin_absolute / nullif(abs(control), 0)
-        WHEN m.kind = 'proportion' THEN (1 + x.margin) / (1 + x.margin * control) - 1 ELSE x.margin END
-    FROM (SELECT coalesce(g.margin,
-        _flagscope.setting_number('guardrail.margin.' || CASE m.kind WHEN 'ratio' THEN 'mean'
-            ELSE _flagscope.margin_setting(m.kind::text) END)) AS
-        margin) x;
+    SELECT CASE
+        WHEN g.margin_absolute IS NOT NULL THEN g.margin_absolute / nullif(abs(control), 0)
+        WHEN m.kind = 'proportion' THEN (1 + x.margin) / (1 + x.margin * control) - 1
+        ELSE x.margin END
+    FROM (SELECT coalesce(g.margin, _flagscope.setting_number('guardrail.margin.'
+        || CASE m.kind WHEN 'ratio' THEN 'mean' ELSE _flagscope.margin_setting(m.kind::text) END)) AS margin) x;
 $$;
 COMMENT ON FUNCTION _flagscope.margin_of(flagscope.metric_definition, flagscope.guardrail, float8) IS
     'what a metric may differ by, relative to the control''s value: its guardrail''s margin, else the default of its '
     'kind';
 
 CREATE FUNCTION _flagscope.relative_effect(m flagscope.metric_definition, n_t bigint, e_t bigint, m_t flagscope.moments,
-    h_t flagscope.histogram,
-    n_c bigint, e_c bigint, m_c flagscope.moments, h_c flagscope.histogram, OUT effect float8, OUT lower float8,
-        OUT upper float8, OUT p float8)
+    h_t flagscope.histogram, n_c bigint, e_c bigint, m_c flagscope.moments, h_c flagscope.histogram,
+    OUT effect float8, OUT lower float8, OUT upper float8, OUT p float8)
 LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -111,8 +108,7 @@ BEGIN
         FROM flagscope.rate_test(coalesce(flagscope.sum(m_t), n_t::float8), e_t,
             coalesce(flagscope.sum(m_c), n_c::float8), e_c, 0.9::float8, 1::float8) x;
     ELSIF m.kind = 'quantile' THEN
-        -- The test is of all values; what is told is p95, from intervals of 95 % of both arms, which together hold 90
-        -- %.
+        -- The test is of all values. What is told is p95, from intervals of 95 % of both arms: together they hold 90 %.
         SELECT flagscope.quantile(h_t, 0.95::float8) / nullif(flagscope.quantile(h_c, 0.95::float8), 0) - 1,
             t.lower / nullif(c.upper, 0) - 1, t.upper / nullif(c.lower, 0) - 1, x.p_value INTO effect, lower, upper, p
         FROM flagscope.rank_test(h_t, h_c) x, flagscope.quantile_interval(h_t, 0.95::float8, 0.95::float8) t,
@@ -126,44 +122,43 @@ COMMENT ON FUNCTION _flagscope.relative_effect(flagscope.metric_definition, bigi
     'the treatment''s value by the control''s, less 1, with an interval of 90 % and a two-sided p-value; of quantiles '
     'p95; of ratios the effect alone';
 
+COMMENT ON FUNCTION _flagscope.metric_verdict(float8, float8, float8, float8, float8) IS
+    'moved, still or unclear, from a relative effect, its interval of 90 %, its corrected p-value and the margin';
+COMMENT ON FUNCTION _flagscope.onset_place(float8[], float8[], float8[], float8[], boolean) IS
+    'the place of the bucket in which the treatment''s excess (falls: shortfall) began to grow, from rows (or exposure) '
+    'and events (or sums) of both arms by bucket; NULL: it never grows';
+
 CREATE FUNCTION _flagscope.onset(flag text, m flagscope.metric_definition, environment text, since timestamptz,
-    until timestamptz, treatment text, control text)
+    until timestamptz, treatment text, control text, falls boolean)
 RETURNS timestamptz
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The cumulative sum of the treatment's excess by bucket: its last minimum before its maximum. Of values, what lies
-    -- above the control's median of the whole range.
     WITH b AS (
-        SELECT v.bucket, sum(x.n) FILTER (WHERE v.variant = onset.treatment) AS n_t,
-        sum(x.y) FILTER (WHERE v.variant = onset.treatment) AS y_t,
+        SELECT v.bucket,
+            sum(x.n) FILTER (WHERE v.variant = onset.treatment) AS n_t,
+            sum(x.y) FILTER (WHERE v.variant = onset.treatment) AS y_t,
             sum(x.n) FILTER (WHERE v.variant = onset.control) AS n_c,
             sum(x.y) FILTER (WHERE v.variant = onset.control) AS y_c
         FROM _flagscope.variant_states(onset.flag, onset.since, onset.until, '10 seconds', m.name, onset.environment) v,
             LATERAL (SELECT
-            CASE WHEN m.kind IN ('mean', 'ratio') THEN v.n::float8
-                WHEN m.kind = 'quantile' THEN flagscope.count(v.histogram)::float8
-                ELSE coalesce(flagscope.sum(v.moments), v.n::float8) END AS n,
-            CASE WHEN m.kind IN ('mean', 'ratio') THEN flagscope.sum(v.moments)
-                WHEN m.kind = 'quantile' THEN flagscope.mean(v.histogram) * flagscope.count(v.histogram)
+                CASE WHEN m.kind IN ('mean', 'ratio') THEN v.n::float8
+                    WHEN m.kind = 'quantile' THEN flagscope.count(v.histogram)::float8
+                    ELSE coalesce(flagscope.sum(v.moments), v.n::float8) END AS n,
+                CASE WHEN m.kind IN ('mean', 'ratio') THEN flagscope.sum(v.moments)
+                    WHEN m.kind = 'quantile' THEN flagscope.mean(v.histogram) * flagscope.count(v.histogram)
                     ELSE v.events::float8 END AS y) x
-        WHERE v.variant IN (onset.treatment, onset.control) GROUP BY v.bucket
-    ), overall AS (
-        SELECT sum(b.y_c) / nullif(sum(b.n_c), 0) AS rate FROM b
-    ), s AS (
-        SELECT b.bucket, sum(CASE m.harm WHEN 'decrease' THEN -1 ELSE 1
-            END * (b.y_t - b.n_t * coalesce(b.y_c / nullif(b.n_c, 0), o.rate)))
-            OVER (ORDER BY b.bucket) AS total FROM b, overall o WHERE b.n_t > 0
-    ), highest AS (
-        SELECT s.bucket FROM s ORDER BY s.total DESC, s.bucket LIMIT 1
-    ), low AS (
-        SELECT min(s.total) AS total FROM s, highest h WHERE s.bucket <= h.bucket
+        WHERE v.variant IN (onset.treatment, onset.control)
+        GROUP BY v.bucket
     )
-    -- The bucket after the minimum; where the sum never falls below 0 the first one.
-    SELECT min(s.bucket) FROM s, low WHERE s.bucket > coalesce((SELECT max(x.bucket) FROM s x, highest h
-        WHERE x.bucket <= h.bucket AND x.total <= low.total AND low.total < 0), '-infinity');
+    SELECT (array_agg(b.bucket ORDER BY b.bucket))[_flagscope.onset_place(array_agg(b.n_t ORDER BY b.bucket),
+        array_agg(b.y_t ORDER BY b.bucket), array_agg(b.n_c ORDER BY b.bucket), array_agg(b.y_c ORDER BY b.bucket),
+        onset.falls)]
+    FROM b;
 $$;
-COMMENT ON FUNCTION _flagscope.onset(text, flagscope.metric_definition, text, timestamptz, timestamptz, text, text) IS
-    'when the treatment''s excess of a metric began to grow, to 10 seconds, by the cumulative sum over rollups';
+COMMENT ON FUNCTION _flagscope.onset(text, flagscope.metric_definition, text, timestamptz, timestamptz, text, text,
+    boolean) IS
+    'when the treatment''s excess of a metric (falls: shortfall) began to grow, to 10 seconds, by the cumulative sum '
+    'over rollups';
 
 CREATE FUNCTION flagscope.compare_metrics(flag text, environment text DEFAULT NULL, since timestamptz DEFAULT NULL,
     until timestamptz DEFAULT clock_timestamp(), treatment text DEFAULT NULL, control text DEFAULT NULL)
@@ -189,36 +184,36 @@ BEGIN
     RETURN QUERY
     WITH state AS (
         SELECT v.metric, v.variant = arms.treated AS is_treated, _flagscope.bounded(sum(v.n)) AS n,
-        _flagscope.bounded(sum(v.events)) AS events,
-            flagscope.rollup(v.moments) AS moments, flagscope.rollup(v.histogram) AS histogram
+            _flagscope.bounded(sum(v.events)) AS events, flagscope.rollup(v.moments) AS moments,
+            flagscope.rollup(v.histogram) AS histogram
         FROM _flagscope.variant_states(compare_metrics.flag, first, last, interval '10 minutes', NULL::text, env) v
-        WHERE v.variant IN (arms.treated, arms.compared) GROUP BY 1, 2
+        WHERE v.variant IN (arms.treated, arms.compared)
+        GROUP BY 1, 2
     ), tested AS (
-        SELECT m, t.n AS n_t, c.n AS n_c, e.*,
-        _flagscope.margin_of(m, g, _flagscope.metric_value(m, 0.95::float8, c.n, c.events, c.moments, c.histogram)) AS
-            margin
-        FROM state t JOIN state c ON c.metric = t.metric AND NOT c.is_treated JOIN flagscope.metric_definition m
-            ON m.name = t.metric
-            LEFT JOIN LATERAL (SELECT x.* FROM flagscope.guardrail x WHERE x.flag = compare_metrics.flag
-                AND x.environment = env
-                AND x.metric = m.name AND x.comparison = 'control' AND x.enabled ORDER BY x.id LIMIT 1) g ON true,
+        SELECT m, t.n AS n_t, c.n AS n_c, e.*, _flagscope.margin_of(m, g,
+            _flagscope.metric_value(m, 0.95::float8, c.n, c.events, c.moments, c.histogram)) AS margin
+        FROM state t
+            JOIN state c ON c.metric = t.metric AND NOT c.is_treated
+            JOIN flagscope.metric_definition m ON m.name = t.metric
+            LEFT JOIN LATERAL (SELECT x.* FROM flagscope.guardrail x
+                WHERE x.flag = compare_metrics.flag AND x.environment = env AND x.metric = m.name
+                    AND x.comparison = 'control' AND x.enabled
+                ORDER BY x.id LIMIT 1) g ON true,
             LATERAL _flagscope.relative_effect(m, t.n, t.events, t.moments, t.histogram, c.n, c.events, c.moments,
                 c.histogram) e
         WHERE t.is_treated
     ), numbered AS (
         SELECT t.*, row_number() OVER (PARTITION BY t.p IS NULL ORDER BY t.m) AS place FROM tested t
     ), adjusted AS (
-        SELECT n.*, CASE WHEN n.p
-            IS NOT NULL THEN (flagscope.adjust_p_values(ARRAY(SELECT x.p FROM numbered x WHERE x.p IS NOT NULL
-            ORDER BY x.place), 'bh'))[n.place] END AS q
+        SELECT n.*, CASE WHEN n.p IS NOT NULL THEN (flagscope.adjust_p_values(ARRAY(
+            SELECT x.p FROM numbered x WHERE x.p IS NOT NULL ORDER BY x.place), 'bh'))[n.place] END AS q
         FROM numbered n
     ), judged AS (
-        SELECT a.*, CASE WHEN a.q <= 0.05 AND abs(a.effect) > a.margin THEN 'moved'
-            WHEN a.lower > -a.margin AND a.upper < a.margin THEN 'still' ELSE 'unclear' END AS verdict FROM adjusted a
+        SELECT a.*, _flagscope.metric_verdict(a.effect, a.lower, a.upper, a.q, a.margin) AS verdict FROM adjusted a
     )
     SELECT (j.m).name, j.verdict, j.effect, j.lower, j.upper, j.q, j.margin, j.n_t, j.n_c,
         CASE j.verdict WHEN 'moved' THEN _flagscope.onset(compare_metrics.flag, j.m, env, first, last, arms.treated,
-            arms.compared) END AS onset
+            arms.compared, j.effect < 0) END AS onset
     FROM judged j ORDER BY j.verdict = 'moved' DESC, onset, j.verdict DESC, (j.m).name;
     IF NOT FOUND THEN
         -- An answer without rows says nothing by itself.
@@ -231,4 +226,4 @@ END $$;
 COMMENT ON FUNCTION flagscope.compare_metrics(text, text, timestamptz, timestamptz, text, text) IS
     'every metric on watch of both arms over a range, from rollups: moved (significant by Benjamini and Hochberg, and '
     'beyond its guardrail''s margin), still (the whole interval of 90 % within the margin) or unclear; effect, lower, '
-    'upper: relative to the control, of quantiles p95; onset: when the treatment''s excess began to grow';
+    'upper: relative to the control, of quantiles p95, of ratios the effect alone; onset: when it began to move';

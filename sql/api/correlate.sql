@@ -13,7 +13,7 @@ COMMENT ON FUNCTION _flagscope.percent_words(float8) IS 'a relative change for p
 
 CREATE FUNCTION _flagscope.distance_words(s float8) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT round(abs(s)::numeric) || CASE WHEN s < 0 THEN ' s before' ELSE ' s after' END $$;
+AS $$ SELECT _flagscope.seconds_words(abs(s)) || CASE WHEN s < 0 THEN ' before' ELSE ' after' END $$;
 COMMENT ON FUNCTION _flagscope.distance_words(float8) IS 'a distance in time for people: 20 s before';
 
 CREATE FUNCTION _flagscope.metric_findings(q jsonb, OUT findings jsonb, OUT began timestamptz)
@@ -27,50 +27,61 @@ AS $$
         SELECT c.onset FROM c WHERE c.metric = q ->> 'metric_name'
     ), said AS (
         SELECT c.place, format('%s moved by %s (%s to %s)%s', c.metric, _flagscope.percent_words(c.effect),
-            _flagscope.percent_words(c.lower),
-            _flagscope.percent_words(c.upper),
-                ', ' || _flagscope.distance_words(extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8)) AS
-                words,
+                _flagscope.percent_words(c.lower), _flagscope.percent_words(c.upper),
+                ', ' || _flagscope.distance_words(extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8))
+                AS words,
             c.p_value, c.n_treatment, c.n_control
         FROM c WHERE c.verdict = 'moved' AND c.metric <> q ->> 'metric_name' AND c.place <= 20
         UNION ALL
-        SELECT 1000, 'still: ' || string_agg(c.metric, ', ' ORDER BY c.metric), NULL, NULL, NULL FROM c
-            WHERE c.verdict = 'still' HAVING count(*) > 0
+        SELECT 1000, 'still: ' || string_agg(c.metric, ', ' ORDER BY c.metric), NULL, NULL, NULL
+        FROM c WHERE c.verdict = 'still' HAVING count(*) > 0
     )
     SELECT (SELECT jsonb_agg(jsonb_build_object('kind', 'metric', 'finding', s.words, 'p_value', s.p_value,
-        'n_treatment', s.n_treatment,
-            'n_control', s.n_control, 'recompute', format(
-            'SELECT * FROM flagscope.compare_metrics(%L, environment => %L, since => %L, until => %L, treatment => %L, '
-            'control => %L)', q ->> 'flag',
-            q ->> 'environment', q ->> 'asked_since', q ->> 'until', q ->> 'treatment', q ->> 'control'))
-                ORDER BY s.place) FROM said s),
+            'n_treatment', s.n_treatment, 'n_control', s.n_control, 'recompute', format(
+                'SELECT * FROM flagscope.compare_metrics(%L, environment => %L, since => %L, until => %L, '
+                'treatment => %L, control => %L)', q ->> 'flag', q ->> 'environment', q ->> 'asked_since',
+                q ->> 'until', q ->> 'treatment', q ->> 'control'))
+            ORDER BY s.place) FROM said s),
         (SELECT own.onset FROM own);
 $$;
 COMMENT ON FUNCTION _flagscope.metric_findings(jsonb) IS
     'findings about other metrics, and when the asked one began to grow';
 
-CREATE FUNCTION _flagscope.change_findings(q jsonb, began timestamptz) RETURNS jsonb
+CREATE FUNCTION _flagscope.change_findings(q jsonb, began timestamptz, told jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_agg(jsonb_build_object('kind', 'change', 'finding', format('%s, at %s UTC%s%s%s', c.what,
-            to_char(c.ts AT TIME ZONE 'UTC', 'HH24:MI:SS'), ' by ' || c.who,
-            CASE WHEN began IS NOT NULL THEN format(', %s the harm began',
-                _flagscope.distance_words(extract(epoch FROM c.closeness)::float8)) END,
-            CASE c.control_moved WHEN true THEN '; the control moved there, too' ELSE '' END),
-        'recompute',
-        format('SELECT * FROM flagscope.coincident_changes(%L, %L, %L, since => %L, until => %L, at => %L)',
-            q ->> 'flag', x.metric, q ->> 'environment', x.at - interval '15 minutes', q ->> 'until', x.at))
-                ORDER BY c.place)
-    FROM (SELECT coalesce(began, (q ->> 'asked_since')::timestamptz) AS at,
-        (SELECT m.name FROM flagscope.metric_definition m
-            WHERE m.name = q ->> 'metric_name') AS metric) x,
-        flagscope.coincident_changes(q ->> 'flag', x.metric, q ->> 'environment', x.at - interval '15 minutes',
+    WITH x AS MATERIALIZED (
+        SELECT coalesce(began, (q ->> 'asked_since')::timestamptz) AS at, m.name AS metric, m
+        FROM (SELECT q ->> 'metric_name' AS name) a LEFT JOIN flagscope.metric_definition m ON m.name = a.name
+    ), near AS (
+        SELECT c.ts, c.what, c.who, c.control_moved, '{}'::jsonb AS columns,
+            format('SELECT * FROM flagscope.coincident_changes(%L, %L, %L, since => %L, until => %L, at => %L)',
+                q ->> 'flag', x.metric, q ->> 'environment', x.at - interval '15 minutes', q ->> 'until', x.at)
+                AS recompute
+        FROM x, flagscope.coincident_changes(q ->> 'flag', x.metric, q ->> 'environment', x.at - interval '15 minutes',
             (q ->> 'until')::timestamptz, x.at)
             WITH ORDINALITY c(ts, kind, what, who, reason, control_moved, closeness, place)
-    WHERE c.place <= 5;
+        WHERE c.place <= 5
+        UNION ALL
+        SELECT v.ts, t.row ->> 'finding', NULL, CASE WHEN x.metric IS NOT NULL THEN _flagscope.control_moved(
+                q ->> 'flag', x.m, q ->> 'environment', q ->> 'control', v.ts) END,
+            t.row - '{kind,finding,at,recompute}'::text[], t.row ->> 'recompute'
+        FROM x, jsonb_array_elements(told) t(row), LATERAL (SELECT timestamptz '2000-01-01 00:00:00+00'
+            + (t.row ->> 'at')::bigint * interval '1 microsecond' AS ts) v
+        WHERE t.row ->> 'kind' = 'version'
+    )
+    SELECT jsonb_agg(n.columns || jsonb_build_object('kind', 'change', 'finding', format('%s, at %s UTC%s%s%s', n.what,
+            to_char(n.ts AT TIME ZONE 'UTC', 'HH24:MI:SS'), ' by ' || n.who,
+            CASE WHEN began IS NOT NULL THEN format(', %s the harm began',
+                _flagscope.distance_words(extract(epoch FROM n.ts - began)::float8)) END,
+            CASE n.control_moved WHEN true THEN '; the control moved there, too' ELSE '' END),
+            'recompute', n.recompute)
+        ORDER BY abs(extract(epoch FROM n.ts - x.at)), n.ts, n.what)
+    FROM near n, x;
 $$;
-COMMENT ON FUNCTION _flagscope.change_findings(jsonb, timestamptz) IS
-    'findings about what else changed, the nearest to the beginning of the harm first';
+COMMENT ON FUNCTION _flagscope.change_findings(jsonb, timestamptz, jsonb) IS
+    'findings about what else changed, the nearest to the beginning of the harm first: changes that are known, and '
+    'versions that telemetry (told) saw first';
 
 CREATE FUNCTION _flagscope.question_notes(q jsonb) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO, MDY'
@@ -94,17 +105,20 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET time
 AS $$
     WITH metrics AS MATERIALIZED (
         SELECT m.* FROM _flagscope.metric_findings(q) m
+    ), telemetry AS MATERIALIZED (
+        SELECT _flagscope.correlate(q, (q ->> 'since')::timestamptz, (q ->> 'until')::timestamptz) AS rows
     ), part AS MATERIALIZED (
-        SELECT 1 AS nr, _flagscope.correlate(q, (q ->> 'since')::timestamptz, (q ->> 'until')::timestamptz) AS rows
+        SELECT 1 AS nr, t.rows FROM telemetry t
         UNION ALL SELECT 2, m.findings FROM metrics m
-        UNION ALL SELECT 3, _flagscope.change_findings(q, m.began) FROM metrics m
+        UNION ALL SELECT 3, _flagscope.change_findings(q, m.began, t.rows) FROM metrics m, telemetry t
         UNION ALL SELECT 4, _flagscope.question_notes(q)
     )
     SELECT f.* FROM (
         -- What telemetry says of flags comes after the metrics, notes come last.
         SELECT row_number() OVER (ORDER BY CASE r.row ->> 'kind' WHEN 'flag' THEN 2.5 WHEN 'note' THEN 4 ELSE p.nr END,
             p.nr, r.place) AS rank, r.row
-        FROM part p, jsonb_array_elements(p.rows) WITH ORDINALITY r(row, place)) x,
+        FROM part p, jsonb_array_elements(p.rows) WITH ORDINALITY r(row, place)
+        WHERE r.row ->> 'kind' <> 'version') x,
         jsonb_populate_record(NULL::flagscope.finding, x.row || jsonb_build_object('rank', x.rank)) f
     ORDER BY x.rank;
 $$;
@@ -112,9 +126,8 @@ COMMENT ON FUNCTION _flagscope.explore(jsonb) IS
     'the findings of a question in their order: telemetry, metrics, flags, changes, notes';
 
 CREATE FUNCTION flagscope.correlate(flag text, metric text DEFAULT NULL, environment text DEFAULT NULL,
-    since timestamptz DEFAULT NULL,
-    until timestamptz DEFAULT clock_timestamp(), attributes text[] DEFAULT NULL, max_order integer DEFAULT 2,
-    treatment text DEFAULT NULL, control text DEFAULT NULL) RETURNS SETOF flagscope.finding
+    since timestamptz DEFAULT NULL, until timestamptz DEFAULT clock_timestamp(), attributes text[] DEFAULT NULL,
+    max_order integer DEFAULT 2, treatment text DEFAULT NULL, control text DEFAULT NULL) RETURNS SETOF flagscope.finding
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT * FROM _flagscope.explore(_flagscope.question(flag, metric, environment, since, until, treatment, control,
     attributes, max_order)); $$;
@@ -147,8 +160,8 @@ DECLARE
     d flagscope.decision := _flagscope.require_decision(decision_id);
 BEGIN
     RETURN QUERY SELECT c.rank, c.kind, c.finding, c.share, c.p_value, c.treatment, c.control, c.n_treatment,
-        c.events_treatment, c.n_control,
-        c.events_control, c.subjects, c.same_as, c.goes_with, c.predicate, c.traces, c.examples, c.recompute
+        c.events_treatment, c.n_control, c.events_control, c.subjects, c.same_as, c.goes_with, c.predicate, c.traces,
+        c.examples, c.recompute
         FROM flagscope.correlation c WHERE c.decision_id = d.id ORDER BY c.rank;
     IF NOT FOUND THEN
         RETURN QUERY SELECT * FROM _flagscope.explore(_flagscope.decision_question(d));
@@ -164,21 +177,20 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     r flagscope.rollout := _flagscope.require_rollout(rollout_id);
-    decision_id bigint := (SELECT d.id FROM flagscope.decision d WHERE d.rollout_id = r.id AND d.guardrail_id
-        IS NOT NULL AND NOT d.shadow
-        AND d.action <> 'warn' ORDER BY d.id DESC LIMIT 1);
+    decision_id bigint := (SELECT d.id FROM flagscope.decision d
+        WHERE d.rollout_id = r.id AND d.guardrail_id IS NOT NULL AND NOT d.shadow AND d.action <> 'warn'
+        ORDER BY d.id DESC LIMIT 1);
 BEGIN
     IF decision_id IS NOT NULL THEN
         RETURN QUERY SELECT * FROM flagscope.correlate_decision(decision_id);
     ELSIF r.started_at IS NULL THEN
         RETURN QUERY SELECT x.* FROM jsonb_populate_record(NULL::flagscope.finding,
-            jsonb_build_object('rank', 1, 'kind', 'note',
-            'finding', format('rollout %s has not started: nobody is in it', r.id))) x;
+            jsonb_build_object('rank', 1, 'kind', 'note', 'finding',
+            format('rollout %s has not started: nobody is in it', r.id))) x;
     ELSE
         RETURN QUERY SELECT * FROM _flagscope.explore(_flagscope.question(r.flag, NULL::text, r.environment,
-            r.started_at,
-            coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at + interval '1 microsecond')), r.treatment,
-                r.control, NULL::text[], 2));
+            r.started_at, coalesce(r.ended_at, greatest(clock_timestamp(), r.started_at + interval '1 microsecond')),
+            r.treatment, r.control, NULL::text[], 2));
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.correlate_rollout(bigint) IS

@@ -5,7 +5,7 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE f.kind
         WHEN 'segment' THEN concat(round((100 * f.share)::numeric) || ' % of the harm is where ', f.finding, x.arms,
-            format(' (%s of %s rows, %s subjects)', f.events_treatment, f.n_treatment, f.subjects))
+            format(' (%s of %s rows', f.events_treatment, f.n_treatment), ', ' || f.subjects || ' subjects', ')')
         WHEN 'symptom' THEN concat('it looks like ', f.finding, x.arms, ', ' || round((100 * f.share)::numeric)
             || ' % of the harm')
         WHEN 'span' THEN concat(CASE WHEN f.events_treatment IS NULL THEN 'in ' END, f.finding, x.arms)

@@ -15,15 +15,6 @@ COMMENT ON TYPE _flagscope.gate IS
     'what a guardrail still asks of a stage: its gate (clear, power, safe); is_clear: nothing more; seconds_left: '
     'until it is expected to be clear at the present rate of data, NULL: not known';
 
-CREATE FUNCTION _flagscope.seconds_words(seconds float8) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN CASE
-    WHEN seconds < 120 THEN round(seconds) || ' s'
-    WHEN seconds < 7200 THEN round(seconds / 60) || ' min'
-    WHEN seconds < 172800 THEN round((seconds / 3600)::numeric, 1) || ' h'
-    ELSE round((seconds / 86400)::numeric, 1) || ' days' END;
-COMMENT ON FUNCTION _flagscope.seconds_words(float8) IS 'a time span, rounded for people';
-
 CREATE FUNCTION _flagscope.seconds_left(s flagscope.guardrail_status, wanted float8, at timestamptz,
     began_at timestamptz) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp

@@ -5,11 +5,11 @@
 -- at once, and anybody may read, is its application_name: an operation puts its name and numbers there and sets it back
 -- when it is done (an error sets it back as well, since the change is local to the transaction).
 
+COMMENT ON FUNCTION _flagscope.seconds_words(float8) IS 'a length of time, rounded for people: 90 seconds, 2 days';
+
 CREATE FUNCTION _flagscope.left_words(done bigint, total bigint, elapsed interval) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (SELECT CASE WHEN x.seconds < 120 THEN round(x.seconds) || ' s' WHEN x.seconds < 7200 THEN
-        round(x.seconds / 60) || ' min' ELSE round(x.seconds / 3600) || ' h' END
-    FROM (SELECT extract(epoch FROM elapsed)::float8 * (total - done) / nullif(done, 0) AS seconds) x);
+RETURN _flagscope.seconds_words(extract(epoch FROM elapsed)::float8 * (total - done) / nullif(done, 0));
 COMMENT ON FUNCTION _flagscope.left_words(bigint, bigint, interval) IS
     'time that is left when so much is done after a time, as text; NULL: nothing is done yet';
 

@@ -1,10 +1,5 @@
 -- rollout_report(): a rollout as a page of text for psql.
 
-CREATE FUNCTION _flagscope.time_words(at timestamptz) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') $$;
-COMMENT ON FUNCTION _flagscope.time_words(timestamptz) IS 'a time in UTC, to the second, as text';
-
 CREATE FUNCTION _flagscope.report_stages(r flagscope.rollout) RETURNS SETOF text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -13,14 +8,14 @@ AS $$
         lpad(trim_scale(s.percent) || ' %', 8),
         flagscope.bar(s.percent::float8, 100::float8, 20)
             || repeat(' ', 20 - length(flagscope.bar(s.percent::float8, 100::float8, 20))),
-        coalesce('from ' || _flagscope.time_words(e.at),
+        coalesce('from ' || _flagscope.utc(e.at),
             concat_ws(', ', 'at least ' || s.min_duration,
                 CASE WHEN s.min_sample > 0 THEN s.min_sample || ' data points' END,
                 CASE WHEN s.approval_needed THEN 'approval' END)),
         coalesce(', approved by ' || s.approved_by, '')
             || CASE WHEN r.holdback IS NOT NULL AND s.ordinal = (SELECT max(x.ordinal) FROM flagscope.rollout_stage x
                 WHERE x.rollout_id = r.id) THEN format(', a holdback of %s %% keeps the control%s',
-                    trim_scale(r.holdback), coalesce(' until ' || _flagscope.time_words(e.at + s.min_duration), ''))
+                    trim_scale(r.holdback), coalesce(' until ' || _flagscope.utc(e.at + s.min_duration), ''))
                 ELSE '' END)
     FROM flagscope.rollout_stage s LEFT JOIN LATERAL (SELECT min(d.at) AS at FROM flagscope.decision d
         WHERE d.rollout_id = r.id AND d.to_stage = s.ordinal AND d.from_stage <> s.ordinal AND NOT d.shadow) e ON true
@@ -103,7 +98,7 @@ AS $$
         SELECT x.id, x.restart_of FROM chain c JOIN flagscope.rollout x ON x.id = c.restart_of
     )
     SELECT format('  %s%s  %s; ln e %s, the line was %s',
-        CASE WHEN d.rollout_id <> r.id THEN format('rollout %s: ', d.rollout_id) END, _flagscope.time_words(d.at),
+        CASE WHEN d.rollout_id <> r.id THEN format('rollout %s: ', d.rollout_id) END, _flagscope.utc(d.at),
         d.reason, round((d.evidence ->> 'max_log_e')::numeric, 1), round((d.evidence ->> 'line')::numeric, 1))
     FROM flagscope.decision d JOIN chain c ON c.id = d.rollout_id
     WHERE d.rule ->> 'test' = 'sequential' AND d.evidence ->> 'state' = 'breached' AND NOT d.shadow
@@ -118,7 +113,7 @@ CREATE FUNCTION _flagscope.report_control_verdicts(r flagscope.rollout) RETURNS 
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('  %s, against the control until %s: %s%s: %s', g.name,
-        _flagscope.time_words((s.control_verdict ->> 'until')::timestamptz), s.control_verdict ->> 'state',
+        _flagscope.utc((s.control_verdict ->> 'until')::timestamptz), s.control_verdict ->> 'state',
         ' (' || nullif(s.control_verdict ->> 'effect', '') || ')', s.control_verdict ->> 'reason')
     FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id
     WHERE s.rollout_id = r.id AND s.control_verdict IS NOT NULL ORDER BY g.id;
@@ -207,16 +202,15 @@ BEGIN
         r.treatment, r.control);
     RETURN NEXT concat_ws('; ',
         format('%s%s', r.status,
-            ' since ' || _flagscope.time_words(coalesce(r.ended_at, r.stage_started_at)) || ' UTC'),
+            ' since ' || _flagscope.utc(coalesce(r.ended_at, r.stage_started_at))),
         CASE WHEN r.status IN ('running', 'paused', 'held') THEN
             coalesce(flagscope.ramp_gate(r.id, at), 'every gate is clear') END,
-        'follow-up until ' || _flagscope.time_words(r.follow_up_until) || ' UTC',
-        'could not be decided: ' || r.problem);
+        'follow-up until ' || _flagscope.utc(r.follow_up_until), 'could not be decided: ' || r.problem);
     RETURN NEXT 'stages';
     RETURN QUERY SELECT _flagscope.report_stages(r);
-    RETURN NEXT 'timeline (UTC)';
+    RETURN NEXT 'timeline';
     RETURN QUERY
-        SELECT format('  %s  %s%s%s by %s: %s', _flagscope.time_words(d.at), CASE WHEN d.shadow THEN 'shadow ' END,
+        SELECT format('  %s  %s%s%s by %s: %s', _flagscope.utc(d.at), CASE WHEN d.shadow THEN 'shadow ' END,
             replace(d.action::text, '_', ' '),
             CASE WHEN d.from_percent <> d.to_percent THEN
                 format(' %s %% -> %s %%', trim_scale(d.from_percent), trim_scale(d.to_percent)) END,

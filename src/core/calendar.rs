@@ -27,6 +27,17 @@ pub fn text(at: i64) -> String {
     }
 }
 
+/// A length of time (in microseconds) in the greatest unit of which it is two or more, rounded: "90 seconds", "2 days".
+pub fn span(time: f64) -> String {
+    const SECOND: f64 = 1e6;
+    let units = [(86_400.0, "day"), (3_600.0, "hour"), (60.0, "minute"), (1.0, "second")];
+    let units = units.map(|(seconds, unit)| (seconds * SECOND, unit));
+    let fits = |(length, _): &&(f64, &str)| time >= 1.995 * length || time == *length;
+    let (length, unit) = units.iter().find(fits).copied().unwrap_or(units[3]);
+    let n = (time / length).round();
+    if n == 1.0 { format!("1 {unit}") } else { format!("{n} {unit}s") }
+}
+
 /// Days of the week, from a time of day to another, each in microseconds since midnight; `to` may be the midnight after.
 #[derive(Debug, Clone)]
 pub struct Weekly {
@@ -63,6 +74,14 @@ mod tests {
         let day = NaiveDate::from_ymd_opt(year, month, day).expect("a day");
         let time = day.and_hms_opt(hour, minute, 0).expect("a time");
         time.and_utc().timestamp_micros() - UNIX_TO_POSTGRES
+    }
+
+    #[test]
+    fn lengths_of_time_have_the_greatest_unit_of_which_there_are_two() {
+        let of = |seconds: f64| span(1e6 * seconds);
+        assert_eq!([0.4, 1.0, 90.0, 119.0].map(of), ["0 seconds", "1 second", "90 seconds", "119 seconds"]);
+        assert_eq!([60.0, 120.0, 3_600.0, 7_100.0].map(of), ["1 minute", "2 minutes", "1 hour", "118 minutes"]);
+        assert_eq!([7_200.0, 86_400.0, 100_000.0, 1e6].map(of), ["2 hours", "1 day", "28 hours", "12 days"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! SQL face of `core::correlate`: one scan (`reading`), and its findings as rows; what they mean in SQL stands in
 //! `sql/api/correlate.sql`. `patterns` is the face of the state of log lines, `weigh` computes single findings anew.
 
+pub mod metric;
 pub mod patterns;
 mod reading;
 pub mod weigh;
@@ -194,6 +195,7 @@ fn findings_of(reading: &mut Reading, given: &Given) -> CoreResult<Vec<Value>> {
     }
     told_rows.extend(span_findings(reading, given, &mut notes)?);
     told_rows.extend(findings::lines(&told, (rows.n_t, rows.n_c), all.excess(), given.alpha, &asked));
+    told_rows.extend(findings::versions(&reading.gather.versions.appeared(), &asked));
     told_rows.extend(notes);
     Ok(told_rows)
 }
@@ -293,6 +295,7 @@ fn notes_of(reading: &Reading, given: &Given) -> Vec<Value> {
             reading.asked
         )));
     }
+    notes.extend(findings::without_subject(&reading.gather));
     if reading.gather.store.is_sampled() {
         let kept = reading.gather.store.len();
         let text =

@@ -265,6 +265,7 @@ impl<'a> Reading<'a> {
         let trace = row.trace();
         let unit = unit(row.subject(), trace, (ts, self.lines.seen));
         let stratum = self.question.stages.of(ts);
-        self.lines.add(Line { body, treated, stratum, unit, at: ts, severity, trace });
+        let is_named = row.subject().is_some();
+        self.lines.add(Line { body, treated, stratum, unit, is_named, at: ts, severity, trace });
     }
 }

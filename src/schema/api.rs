@@ -26,7 +26,11 @@ extension_sql_file!(
     name = "names_api",
     requires = ["message_api", refusal::refuse, refusal::raise_for_caller, refusal::unknown, refusal::names_hint]
 );
-extension_sql_file!("../../sql/api/progress.sql", name = "progress_api", requires = ["names_api"]);
+extension_sql_file!(
+    "../../sql/api/progress.sql",
+    name = "progress_api",
+    requires = ["names_api", calendar::seconds_words]
+);
 extension_sql_file!("../../sql/api/setting.sql", name = "setting_api", requires = ["progress_api"]);
 extension_sql_file!(
     "../../sql/api/stats.sql",
@@ -254,7 +258,13 @@ extension_sql_file!(
 extension_sql_file!(
     "../../sql/api/compare.sql",
     name = "compare_api",
-    requires = ["weigh_api", correlate::compare_spans, correlate::compare_patterns]
+    requires = [
+        "weigh_api",
+        correlate::compare_spans,
+        correlate::compare_patterns,
+        correlate::metric::metric_verdict,
+        correlate::metric::onset_place
+    ]
 );
 extension_sql_file!("../../sql/api/change.sql", name = "change_api", requires = ["compare_api"]);
 extension_sql_file!(

@@ -39,8 +39,9 @@ pub type Value = (usize, u16);
 /// Who shows a finding.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Shown {
-    /// Subjects of the treatment with an event, how many in all.
-    pub subjects: usize,
+    /// Subjects of the treatment with an event, how many in all; `None` where no row names one (a trace, or a row, that
+    /// stands for a subject is not counted as one).
+    pub subjects: Option<usize>,
     /// Those with most events, and how many events, where they are known by name.
     pub most: Vec<(Box<str>, u64)>,
     /// Requests with the event, spread over the time, each of another subject.
@@ -262,9 +263,9 @@ fn show(gathered: &Gather, predicate: &Predicate) -> Shown {
         }
     }
     let total: u64 = by_subject.values().map(|(events, _)| events).sum();
-    let subjects = by_subject.len();
     let mut most: Vec<(Box<str>, u64)> =
         by_subject.into_values().filter_map(|(events, name)| Some((name?, events))).collect();
+    let subjects = (!most.is_empty()).then_some(most.len());
     most.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
     most.truncate(SUBJECTS);
     let is_one_subject = most.first().is_some_and(|(_, events)| *events as f64 > MOST * total as f64) && total > 1;

@@ -13,6 +13,8 @@ use super::gather::Gather;
 use super::lines::Told;
 use super::operation::Operations;
 use super::search::Explanation;
+use super::share::share_interval;
+use super::versions::Appeared;
 use super::words;
 
 /// Lines that are shown of one kind.
@@ -156,6 +158,16 @@ pub fn sign(gathered: &Gather, sign: &Sign, tried: usize, asked: &Asked) -> Valu
     found
 }
 
+/// A segment's share of the harm with its interval: "35 %, 12 to 61 %".
+fn share_of(e: &Explanation) -> String {
+    let percent = |share: f64| format!("{:.0}", 100.0 * share.clamp(-9.99, 9.99));
+    let of = |share| format!("{} %", percent(share));
+    match share_interval(e.counts, e.all, e.dispersion) {
+        Some([lower, upper]) => format!("{}, {} to {}", of(e.share), percent(lower), of(upper)),
+        None => format!("{}, not known: the whole harm is hardly above 0", of(e.share)),
+    }
+}
+
 /// What an answer says of segments and symptoms.
 pub fn answer(gathered: &Gather, answer: &Answer, asked: &Asked) -> Vec<Value> {
     let found = &answer.found;
@@ -164,18 +176,12 @@ pub fn answer(gathered: &Gather, answer: &Answer, asked: &Asked) -> Vec<Value> {
         .collect();
     rows.extend(answer.signs.iter().take(SHOWN).map(|s| sign(gathered, s, answer.signs_tried, asked)));
     if found.explanations.is_empty() && !found.is_cut {
-        let part = |e: &Explanation| {
-            format!(
-                "{} ({:.0} %)",
-                words::segment(&named(gathered, &e.predicate)),
-                100.0 * e.share.clamp(-9.99, 9.99)
-            )
-        };
+        let part = |e: &Explanation| format!("{} ({})", words::segment(&named(gathered, &e.predicate)), share_of(e));
         let largest: Vec<String> = answer.largest.iter().map(part).collect();
         let shares = if largest.is_empty() {
             String::new()
         } else {
-            format!("; the largest shares, which may be chance: {}", largest.join(", "))
+            format!("; the largest shares (intervals of 95 %), which may be chance: {}", largest.join(", "))
         };
         rows.push(note(format!("nothing concentrates this harm: it is in no segment more than in others{shares}")));
     }
@@ -249,6 +255,35 @@ pub fn lines(told: &[Told], requests: (f64, f64), excess: f64, alpha: f64, asked
             with(row("log", format!("{text} ({})", if t.is_new() { "new" } else { "more" })), columns)
         })
         .collect()
+}
+
+/// Versions that appeared, with the time in microseconds since 2000: SQL makes changes of them.
+pub fn versions(appeared: &[Appeared], asked: &Asked) -> Vec<Value> {
+    let row_of = |a: &Appeared| {
+        let mut predicate = json!({"attributes": {a.name.clone(): a.value}});
+        if let (Some(service), Value::Object(predicate)) = (&a.service, &mut predicate) {
+            predicate.insert("service".to_owned(), json!(service));
+        }
+        let first = format!("{}, ", literal(&predicate.to_string()));
+        let columns = json!({
+            "at": a.at, "n_treatment": a.rows[1], "n_control": a.rows[0], "predicate": predicate,
+            "recompute": asked.call("weigh_segment", &first, ""),
+        });
+        with(row("version", a.words()), columns)
+    };
+    appeared.iter().take(SHOWN).map(row_of).collect()
+}
+
+/// What has to be said where rows name no subject.
+pub fn without_subject(gathered: &Gather) -> Option<Value> {
+    let rows = gathered.all.n_t + gathered.all.n_c;
+    let without = rows - gathered.with_subject as f64;
+    (without > 0.0).then(|| {
+        note(format!(
+            "{without} of {rows} rows carry no subject: a series of one user's errors cannot be told there; a trace, else a \
+             row, stands for a user"
+        ))
+    })
 }
 
 /// Attributes that were left out, by reason.

@@ -8,6 +8,7 @@ use super::attribute::Attribute;
 use super::counts::Counts;
 use super::store::{CLASS_ROWS, NONE, Row, Store};
 use super::strata::{self, Weights};
+use super::versions::Versions;
 use super::{Map, Value};
 
 /// Attributes that are searched: those that most rows with the event have.
@@ -47,6 +48,8 @@ pub struct Gather {
     pub witnesses: Vec<Witness>,
     /// Rows that name a subject.
     pub with_subject: u64,
+    /// What was rolled out meanwhile, by the rows that were kept.
+    pub versions: Versions,
     /// Attributes for which there was no room, and how many rows with the event had them.
     pub without_room: BTreeMap<String, u64>,
     places: Map<String, usize>,
@@ -76,6 +79,7 @@ impl Gather {
             tested: Counts::default(),
             witnesses: Vec::new(),
             with_subject: 0,
+            versions: Versions::default(),
             without_room: BTreeMap::new(),
             places: Map::default(),
             order: Vec::new(),

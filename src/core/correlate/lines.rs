@@ -5,6 +5,7 @@
 //!
 //! Lines are held against *requests*, not against lines: a treatment that writes more of everything would hide in shares.
 
+use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use uuid::Uuid;
@@ -40,6 +41,8 @@ pub struct Line<'l> {
     pub stratum: u8,
     /// Who it is about (`question::unit`).
     pub unit: u64,
+    /// Does it name a subject: else a trace or the line itself stands for one.
+    pub is_named: bool,
     /// When, in microseconds.
     pub at: i64,
     /// OpenTelemetry's severity number.
@@ -52,8 +55,8 @@ pub struct Line<'l> {
 #[derive(Debug, Default)]
 pub struct Lines {
     patterns: Patterns,
-    /// By template, unit, stage and arm.
-    units: Map<(u64, u64, u8, bool), u32>,
+    /// By template, unit, stage and arm: lines, and whether they name a subject.
+    units: Map<(u64, u64, u8, bool), (u32, bool)>,
     halved: u32,
     beside: Map<u64, Beside>,
     /// Lines by arm, control first.
@@ -69,8 +72,8 @@ pub struct Told {
     pub judged: Judged,
     /// By which counts were divided.
     pub dispersion: f64,
-    /// Subjects of the treatment, among those that are followed.
-    pub subjects: usize,
+    /// Subjects of the treatment, among those that are followed; `None` where none of its lines names one.
+    pub subjects: Option<usize>,
     /// The greatest severity.
     pub severity: Option<i16>,
     /// The trace of its newest line of the treatment.
@@ -99,7 +102,9 @@ impl Lines {
             }
         }
         if is_kept(line.unit, self.halved) {
-            *self.units.entry((hash, line.unit, line.stratum, line.treated)).or_default() += 1;
+            let (lines, is_named) = self.units.entry((hash, line.unit, line.stratum, line.treated)).or_default();
+            *lines += 1;
+            *is_named |= line.is_named;
             while self.units.len() > UNITS && self.halved < 63 {
                 self.halved += 1;
                 let halved = self.halved;
@@ -128,6 +133,7 @@ impl Lines {
         let by_unit = self.by_unit(&numbers, weights);
         let weight = self.mean_weights(&numbers, weights, templates.len());
         let dispersions = self.dispersions(&by_unit, store, templates.len());
+        let subjects = self.subjects(&numbers, templates.len());
         let symptom = |((template, dispersion), weight): ((&Template, &f64), &[f64; 2])| {
             let [e_c, e_t] = template.entry.lines.map(|n| n as f64);
             Symptom { e_t: e_t * weight[1], e_c: e_c * weight[0], dispersion: *dispersion }
@@ -140,7 +146,7 @@ impl Lines {
                 severity: a.severity.max(b.severity),
                 trace: a.trace.max(b.trace),
             });
-            let subjects = by_unit.keys().filter(|(n, _, treated)| *n == judged.place && *treated).count();
+            let subjects = subjects[judged.place];
             let trace = beside.trace.map(|(_, trace)| trace);
             let dispersion = dispersions[judged.place];
             Told { template, judged, dispersion, subjects, severity: beside.severity, trace }
@@ -148,10 +154,26 @@ impl Lines {
         judge(&symptoms, requests.n_t, requests.n_c).into_iter().map(told).collect()
     }
 
+    /// Subjects of the treatment by template.
+    fn subjects(&self, numbers: &Map<u64, usize>, templates: usize) -> Vec<Option<usize>> {
+        let mut of = vec![(HashSet::new(), true); templates];
+        for ((hash, unit, _, treated), (_, is_named)) in &self.units {
+            if let (Some(number), true) = (numbers.get(hash), treated) {
+                let (named, is_empty) = &mut of[*number];
+                *is_empty = false;
+                if *is_named {
+                    named.insert(*unit);
+                }
+            }
+        }
+        // Without a line of the treatment it is known that there are none.
+        of.into_iter().map(|(named, is_empty)| (is_empty || !named.is_empty()).then_some(named.len())).collect()
+    }
+
     /// Weighted lines by template, unit and arm.
     fn by_unit(&self, numbers: &Map<u64, usize>, weights: &Weights) -> Map<(usize, u64, bool), f64> {
         let mut found: Map<(usize, u64, bool), f64> = Map::default();
-        for ((hash, unit, stratum, treated), n) in &self.units {
+        for ((hash, unit, stratum, treated), (n, _)) in &self.units {
             if let Some(number) = numbers.get(hash) {
                 let weight = weights.of(*stratum, *treated);
                 *found.entry((*number, *unit, *treated)).or_default() += weight * f64::from(*n);
@@ -163,7 +185,7 @@ impl Lines {
     /// What a line of each template counts for in each arm, control first: the mean over the units that are followed.
     fn mean_weights(&self, numbers: &Map<u64, usize>, weights: &Weights, templates: usize) -> Vec<[f64; 2]> {
         let mut sums = vec![[[0.0; 2]; 2]; templates];
-        for ((hash, _, stratum, treated), n) in &self.units {
+        for ((hash, _, stratum, treated), (n, _)) in &self.units {
             if let Some(number) = numbers.get(hash) {
                 let [lines, weighted] = &mut sums[*number][usize::from(*treated)];
                 *lines += f64::from(*n);

@@ -20,17 +20,20 @@ pub mod gather;
 pub mod latency;
 pub mod lines;
 pub mod mask;
+pub mod metric;
 pub mod operation;
 pub mod path;
 pub mod patterns;
 pub mod question;
 pub mod search;
+pub mod share;
 pub mod spans;
 mod state;
 pub mod store;
 pub mod strata;
 pub mod symptom;
 pub mod tally;
+pub mod versions;
 pub mod words;
 
 /// A map with a quick hash, seeded at random: names and values come from clients.

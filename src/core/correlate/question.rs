@@ -12,6 +12,7 @@ use super::latency::{Thresholds, Values};
 use super::operation::Operations;
 use super::store;
 use super::strata::Stages;
+use super::versions::is_version;
 use crate::telemetry::{Definition, Row};
 
 /// Rows of the control without the event, of which one may be shown: those of every so many-th subject.
@@ -136,7 +137,12 @@ impl Question {
     /// Adds a row of the question to what is gathered.
     pub fn gather(&self, at: i64, row: &impl Seen, tags: &Tags, event: bool, gather: &mut Gather) {
         self.gather_by(at, row, tags, event, gather, |gather| {
-            self.each_value(row, tags, |name, value| gather.value(name, value));
+            self.each_value(row, tags, |name, value| {
+                if is_version(name) {
+                    gather.versions.note(at, tags.treated == Some(true), row.service(), name, value);
+                }
+                gather.value(name, value);
+            });
         });
     }
 

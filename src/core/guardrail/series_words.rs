@@ -3,7 +3,8 @@
 use super::anomaly::{Lack, WARM_UP, lack, too_new};
 use super::sighting::Sighting;
 use super::standing::Standing;
-use super::words::{MINUTE, Words, minute, span, subject, told};
+use super::words::{MINUTE, Words, minute, subject, told};
+use crate::calendar::span;
 use crate::kind::words::number;
 
 /// What a series lacks to be judged.

@@ -6,6 +6,7 @@ use super::rhythm::Rhythm;
 use super::rule::{Comparison, Rule};
 use super::safety::Data;
 use super::standing::{Arm, Standing};
+use crate::calendar::span;
 use crate::kind::report::level;
 use crate::kind::words::{Seen, number, percent};
 use crate::kind::{Against, Counted, KindRules};
@@ -399,15 +400,6 @@ fn about(time: f64) -> Option<String> {
         time if time < 0.25 * MINUTE => "a few seconds".to_owned(),
         time => format!("about {}", span(time)),
     })
-}
-
-/// A length of time in the greatest unit of which it is two or more, rounded.
-pub(super) fn span(time: f64) -> String {
-    let units = [(1440.0 * MINUTE, "day"), (60.0 * MINUTE, "hour"), (MINUTE, "minute"), (MINUTE / 60.0, "second")];
-    let fits = |(length, _): &&(f64, &str)| time >= 1.995 * length || time == *length;
-    let (length, unit) = units.iter().find(fits).copied().unwrap_or(units[3]);
-    let n = (time / length).round();
-    if n == 1.0 { format!("1 {unit}") } else { format!("{n} {unit}s") }
 }
 
 /// A time of day (UTC), of microseconds since a midnight.

@@ -162,7 +162,7 @@ fn a_planted_cause_is_the_one_finding() {
     assert_eq!([explanation.counts.n_t, explanation.counts.e_t], [treated, failed]);
     // Examples are requests of it that failed, each of another user; and the symptom is named.
     let shown = &answer.shown[0];
-    assert!(shown.examples.len() == 3 && shown.subjects > 50 && !shown.is_one_subject, "{shown:?}");
+    assert!(shown.examples.len() == 3 && shown.subjects > Some(50) && !shown.is_one_subject, "{shown:?}");
     for example in &shown.examples {
         let request = requests.iter().find(|r| Some(r.trace) == example.trace).expect("a request");
         assert!(request.failed && request.variant == "on" && is_inside(&request));

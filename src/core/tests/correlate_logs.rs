@@ -144,6 +144,7 @@ fn outcome(requests: usize, planted: Planted, seed: u64) -> Outcome {
                     treated,
                     stratum: 0,
                     unit,
+                    is_named: true,
                     at: at as i64,
                     severity: None,
                     trace: None,

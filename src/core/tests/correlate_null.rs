@@ -131,6 +131,7 @@ fn harmless_log_lines_are_not_explained() {
                         treated,
                         stratum: 0,
                         unit,
+                        is_named: true,
                         at: at as i64,
                         severity: Some(17),
                         trace: None,
