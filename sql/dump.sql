@@ -76,6 +76,8 @@ SELECT pg_extension_config_dump('_flagscope.service_delta', '');
 SELECT pg_extension_config_dump('_flagscope.service_total', '');
 SELECT pg_extension_config_dump('flagscope.rollout_health', '');
 SELECT pg_extension_config_dump('_flagscope.split_count', '');
+SELECT pg_extension_config_dump('_flagscope.row_count', '');
+SELECT pg_extension_config_dump('_flagscope.row_share', '');
 SELECT pg_extension_config_dump('flagscope.outbox', '');
 SELECT pg_extension_config_dump('flagscope.outbox_id_seq', '');
 SELECT pg_extension_config_dump('flagscope.outbox_delivery', '');

@@ -45,6 +45,7 @@ type Measured = (
     name!(unit_count, Option<i64>),
     name!(known_by, Option<String>),
     name!(heaviest, Option<f64>),
+    name!(equal_units, Option<f64>),
     name!(is_full, bool),
 );
 
@@ -71,6 +72,7 @@ fn read_units(
             name!(unit_count, Option<i64>),
             name!(known_by, Option<String>),
             name!(heaviest, Option<f64>),
+            name!(equal_units, Option<f64>),
             name!(is_full, bool),
         ),
     >,
@@ -199,6 +201,7 @@ fn measured(
         found.map(|m| m.units as i64),
         found.map(|m| by(m.by).to_owned()),
         found.map(|m| m.heaviest),
+        found.map(|m| m.equal_units),
         read_until < until,
     )
 }

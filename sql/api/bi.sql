@@ -284,8 +284,8 @@ FROM flagscope.health h CROSS JOIN LATERAL (SELECT substring(h.name FROM '^rollo
 UNION ALL
 SELECT coalesce(h.last_at, r.stage_started_at, r.created_at), 'rollout', h.rule::text,
     CASE h.state WHEN 'ok' THEN 'ok' ELSE 'warning' END, h.reason, r.id, r.flag, r.environment,
-    CASE WHEN h.rule <> 'traffic' THEN h.n_treatment END, CASE h.rule WHEN 'split' THEN h.n_control END,
-    CASE h.rule WHEN 'split' THEN h.expected END
+    CASE WHEN h.rule <> 'traffic' THEN h.n_treatment END, CASE WHEN h.rule IN ('split', 'rows') THEN h.n_control END,
+    CASE WHEN h.rule IN ('split', 'rows') THEN h.expected END
 FROM flagscope.rollout_health h JOIN flagscope.rollout r ON r.id = h.rollout_id;
 COMMENT ON VIEW flagscope.bi_health IS
     'for BI tools: is judging working, and are users of each rollout split as configured';
@@ -293,14 +293,17 @@ COMMENT ON COLUMN flagscope.bi_health.ts IS
     'since when, or of ok when it was last seen; of the rules of a rollout: last exposure, else begin of its stage';
 COMMENT ON COLUMN flagscope.bi_health.scope IS 'system or rollout';
 COMMENT ON COLUMN flagscope.bi_health.name IS
-    'judging, locks, maintenance, outbox; of a rollout: acting (can it be decided on), split, crossing, traffic';
+    'judging, locks, maintenance, outbox; of a rollout: acting (can it be decided on), split, crossing, '
+    'traffic, rows';
 COMMENT ON COLUMN flagscope.bi_health.state IS 'ok, warning or critical: somebody must act now';
 COMMENT ON COLUMN flagscope.bi_health.detail IS 'what is wrong, or what was seen, in words';
 COMMENT ON COLUMN flagscope.bi_health.rollout_id IS 'the rollout; NULL: the system';
 COMMENT ON COLUMN flagscope.bi_health.flag IS 'key of its flag';
 COMMENT ON COLUMN flagscope.bi_health.environment IS 'key of its environment';
 COMMENT ON COLUMN flagscope.bi_health.n_treatment IS
-    'of split: subjects first seen in the treatment; of crossing: subjects that went back to the control';
-COMMENT ON COLUMN flagscope.bi_health.n_control IS 'of split: subjects first seen in the control';
+    'of split: subjects first seen in the treatment; of crossing: subjects that went back to the control; of rows: '
+    'rows of the treatment';
+COMMENT ON COLUMN flagscope.bi_health.n_control IS
+    'of split: subjects first seen in the control; of rows: rows of the control';
 COMMENT ON COLUMN flagscope.bi_health.expected IS
-    'of split: how many subjects the configured shares would have given the treatment';
+    'of split and rows: how many subjects or rows the configured shares would have given the treatment';

@@ -126,11 +126,11 @@ COMMENT ON FUNCTION _flagscope.note_dependence(bigint, bigint, timestamptz, time
     IS 'keeps what was measured of a guardrail, and what is in force from now on';
 
 CREATE FUNCTION _flagscope.told_dependence(at timestamptz, effect float8, estimate float8, n float8, unit_count bigint,
-    known_by text, heaviest float8) RETURNS jsonb
+    known_by text, heaviest float8, equal_units float8) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 RETURN CASE WHEN effect IS NOT NULL THEN jsonb_build_object('at', at, 'effect', effect, 'estimate', estimate,
-    'rows', n, 'units', unit_count, 'by', known_by, 'heaviest', heaviest) END;
-COMMENT ON FUNCTION _flagscope.told_dependence(timestamptz, float8, float8, float8, bigint, text, float8) IS
+    'rows', n, 'units', unit_count, 'by', known_by, 'heaviest', heaviest, 'equal_units', equal_units) END;
+COMMENT ON FUNCTION _flagscope.told_dependence(timestamptz, float8, float8, float8, bigint, text, float8, float8) IS
     'a measurement for guardrail_status.dependence; NULL: there is too little to tell';
 
 CREATE FUNCTION _flagscope.measure_past_dependence(at timestamptz) RETURNS void
@@ -155,7 +155,7 @@ BEGIN
             END LOOP;
             PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began,
                 coalesce(found.effect, 1), found.effect, units, _flagscope.told_dependence(at, found.effect,
-                    found.estimate, found.n, found.unit_count, found.known_by, found.heaviest));
+                    found.estimate, found.n, found.unit_count, found.known_by, found.heaviest, found.equal_units));
         EXCEPTION WHEN OTHERS THEN
             PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began, 1::float8,
                 1::float8, NULL::bytea, jsonb_build_object('problem', SQLERRM));
@@ -190,7 +190,8 @@ BEGIN
         RETURN;
     END IF;
     FOR work IN
-        SELECT y.*, f.units AS new_units, f.effect AS new_effect, f.estimate, f.n, f.unit_count, f.known_by, f.heaviest
+        SELECT y.*, f.units AS new_units, f.effect AS new_effect, f.estimate, f.n, f.unit_count, f.known_by, f.heaviest,
+            f.equal_units
         FROM (SELECT x.*, row_number() OVER (ORDER BY x.rollout_id, x.guardrail_id) AS nr
                 FROM _flagscope.measurable(at, false) x WHERE x.until < upto) y
             -- One scan for all; after a stop of the ticks only what was lately.
@@ -201,7 +202,7 @@ BEGIN
     LOOP
         PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, upto, work.effect,
             coalesce(work.new_effect, work.effect), work.new_units, _flagscope.told_dependence(at, work.new_effect,
-                work.estimate, work.n, work.unit_count, work.known_by, work.heaviest));
+                work.estimate, work.n, work.unit_count, work.known_by, work.heaviest, work.equal_units));
     END LOOP;
 EXCEPTION WHEN OTHERS THEN
     -- An estimate is no reason for a tick to fail: what was measured stays in force.

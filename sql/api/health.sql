@@ -149,19 +149,28 @@ $$;
 COMMENT ON FUNCTION _flagscope.decided_otherwise(bigint) IS
     'why users of a rollout are not assigned by its split alone; NULL: they are';
 
+CREATE FUNCTION _flagscope.older_shares(a flagscope.allocation, settle interval, OUT lowest numeric,
+    OUT highest numeric)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Before the start, and while the flag was disabled, nobody was served the treatment.
+    SELECT CASE WHEN range_agg(x.valid) @> tstzrange(lower(a.valid) - settle, lower(a.valid))
+            THEN min(x.percent) ELSE 0 END, max(x.percent)
+    FROM flagscope.allocation x WHERE x.rollout_id = a.rollout_id
+        AND (x.valid && tstzrange(lower(a.valid) - settle, lower(a.valid)) OR x.valid = a.valid);
+$$;
+COMMENT ON FUNCTION _flagscope.older_shares(flagscope.allocation, interval) IS
+    'the least and the greatest percentage that clients may still serve for so long after an allocation began';
+
 CREATE FUNCTION _flagscope.judged_split(rollout_id bigint, alpha float8, settle interval)
 RETURNS TABLE (n_treatment bigint, n_control bigint, expected float8, evidence float8[], log_e float8, finding text,
     mismatch float8[])
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     WITH share AS MATERIALIZED (
-        SELECT lower(a.valid) AS epoch, (a.percent / 100)::float8 AS nominal, o.least, o.greatest
-        FROM flagscope.allocation a, LATERAL (
-            -- Before the start, and while the flag was disabled, nobody was served the treatment.
-            SELECT CASE WHEN range_agg(x.valid) @> tstzrange(lower(a.valid) - settle, lower(a.valid))
-                    THEN min(x.percent) ELSE 0 END / 100 AS least, max(x.percent) / 100 AS greatest
-            FROM flagscope.allocation x WHERE x.rollout_id = a.rollout_id
-                AND (x.valid && tstzrange(lower(a.valid) - settle, lower(a.valid)) OR x.valid = a.valid)) o
+        SELECT lower(a.valid) AS epoch, (a.percent / 100)::float8 AS nominal, o.lowest / 100 AS least,
+            o.highest / 100 AS greatest
+        FROM flagscope.allocation a, LATERAL (SELECT * FROM _flagscope.older_shares(a, settle)) o
         WHERE a.rollout_id = judged_split.rollout_id AND a.percent > 0 AND a.percent < 100
     ), slices AS (
         -- For people: those of a settling only as long as there are no others.
@@ -231,7 +240,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.rollout_health (rollout_id, rule)
     SELECT DISTINCT e.rollout_id, rule
-    FROM unnest(exposed) e, unnest(enum_range(NULL::flagscope.health_rule)) rule ON CONFLICT DO NOTHING;
+    FROM unnest(exposed) e, unnest('{split,crossing,traffic}'::flagscope.health_rule[]) rule ON CONFLICT DO NOTHING;
     SELECT _flagscope.gather_split(exposed, at);
     UPDATE flagscope.rollout_health h
     SET n_treatment = h.n_treatment + CASE WHEN h.clears_at IS NULL THEN c.crossed ELSE 0 END,
@@ -246,12 +255,24 @@ $$;
 COMMENT ON FUNCTION _flagscope.gather_health(_flagscope.exposed[], timestamptz) IS
     'counts and evidence of health rules after a slice of exposures';
 
+CREATE FUNCTION _flagscope.serves_apart(rollout_id bigint) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- A process that would have at least five rows of the control by chance, and has none, serves the treatment alone.
+    SELECT coalesce(2 * sum(s.n_treatment) FILTER (WHERE s.n_control = 0 AND s.n_treatment - s.expected >= 5)
+        > sum(s.n_treatment), false)
+    FROM _flagscope.source s WHERE s.rollout_id = serves_apart.rollout_id;
+$$;
+COMMENT ON FUNCTION _flagscope.serves_apart(bigint) IS
+    'do most rows of the treatment come from processes that serve it alone (canary pods): which requests they get '
+    'is not decided by the share';
+
 CREATE FUNCTION _flagscope.health_state(h flagscope.rollout_health, otherwise text, since timestamptz, at timestamptz,
     OUT state flagscope.data_state, OUT reason text)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN h.rule = 'split' AND otherwise IS NULL AND h.mismatch <> '{}' THEN 'breached'
+        WHEN h.rule IN ('split', 'rows') AND otherwise IS NULL AND h.mismatch <> '{}' THEN 'breached'
         WHEN h.rule = 'crossing' AND otherwise IS NULL AND h.clears_at IS NOT NULL THEN 'breached'
         WHEN h.rule = 'traffic' AND h.last_at < at - _flagscope.setting_interval('health.quiet_after') THEN 'stale'
         -- Health rows exist only for rollouts with exposures; those whose exposures are not sent have none.
@@ -268,6 +289,16 @@ AS $$
         WHEN 'crossing' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise ELSE
             format('%s of %s subjects went back from treatment to control%s', h.n_treatment, h.n_control,
                 CASE WHEN h.n_treatment > 0 THEN ', and count for both' ELSE '' END) END
+        WHEN 'rows' THEN CASE WHEN otherwise IS NOT NULL THEN 'not judged: ' || otherwise
+            WHEN h.n_treatment + h.n_control = 0 THEN CASE WHEN _flagscope.serves_apart(h.rollout_id)
+                THEN 'not judged: processes serve the treatment alone, so that rows do not come by the share'
+                ELSE 'no rows since it is counted' END
+            ELSE format('%s of %s rows came with the treatment, %s were expected%s', h.n_treatment,
+                h.n_treatment + h.n_control, round(h.expected::numeric, 1), CASE WHEN h.mismatch = '{}' THEN ''
+                    WHEN h.n_treatment < h.expected THEN '. The treatment sends too few: are its processes alive, and '
+                        'is what fails recorded? No comparison of the arms is fair'
+                    ELSE '. The control sends too few, or the treatment too many: are the control''s processes alive, '
+                        'and are requests repeated? No comparison of the arms is fair' END) END
         ELSE CASE
             WHEN h.last_at IS NULL THEN
                 format('no exposure to the treatment yet although the control has some; the stage began at %s UTC',
@@ -389,6 +420,12 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     DELETE FROM _flagscope.split_count c USING flagscope.rollout_health h
     WHERE c.rollout_id = renew_health.rollout_id AND h.rollout_id = c.rollout_id AND h.rule = 'split'
+        AND h.state = 'breached';
+    DELETE FROM _flagscope.row_count c USING flagscope.rollout_health h
+    WHERE c.rollout_id = renew_health.rollout_id AND h.rollout_id = c.rollout_id AND h.rule = 'rows'
+        AND h.state = 'breached';
+    DELETE FROM _flagscope.row_share s USING flagscope.rollout_health h
+    WHERE s.rollout_id = renew_health.rollout_id AND h.rollout_id = s.rollout_id AND h.rule = 'rows'
         AND h.state = 'breached';
     UPDATE flagscope.rollout_health h
     SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,

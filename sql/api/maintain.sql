@@ -40,7 +40,8 @@ BEGIN
         WHEN 'expired rollups' THEN waiting := _flagscope.forget_rollups(at, until);
         WHEN 'backfill' THEN waiting := _flagscope.backfill(at, until);
         WHEN 'slots of deltas' THEN
-        PERFORM _flagscope.forget_pairings(at), _flagscope.forget_dependence(at), _flagscope.forget_tallies(at);
+        PERFORM _flagscope.forget_pairings(at), _flagscope.forget_dependence(at), _flagscope.forget_tallies(at),
+            _flagscope.forget_rows(at);
         PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
         WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted(), _flagscope.gather_services();
         WHEN 'partitions of telemetry' THEN

@@ -44,6 +44,8 @@ AS $$
         (11, '%.alpha', '1e-12', '0.5', false, '{}'),
         (12, '%.alpha_reserve', '0', '0.9', false, '{}'),
         (13, '%.crossing', '0', '1', false, '{}'),
+        (13, 'health.row_share', NULL, NULL, false, '{hold,off}'),
+        (13, 'health.row_share_margin', '0', '100', false, '{}'),
         -- Each partition is a table: a thousand more would take days of maintenance.
         (14, '%.premake', '1', '100', true, '{}'),
         (15, '%.margin.%', '0', '1', false, '{}'),  -- shares: 2 % is 0.02

@@ -231,7 +231,8 @@ BEGIN
     IF means_now THEN
         at := clock_timestamp();
     END IF;
-    PERFORM _flagscope.note_unjudged(at), _flagscope.measure_past_dependence(at);
+    PERFORM _flagscope.note_unjudged(at), _flagscope.measure_past_dependence(at),
+        _flagscope.watch_rows(consumed.pieces, at);
     result.at := at;
     result.strata := cardinality(consumed.strata);
     result.guardrails := _flagscope.evaluate_guardrails(consumed.strata,

@@ -46,9 +46,10 @@ COMMENT ON FUNCTION _flagscope.keep_tallies(text[], bigint[], text[], bigint[], 
 CREATE FUNCTION _flagscope.arms_by_unit(rollouts bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- Only rollouts with exposures have health.
+    -- Only rollouts with exposures have a split.
     SELECT coalesce(jsonb_agg(a || jsonb_build_object('by_rows', NOT EXISTS (
-        SELECT FROM flagscope.rollout_health h WHERE h.rollout_id = (a ->> 'id')::bigint))), '[]')
+        SELECT FROM flagscope.rollout_health h
+        WHERE h.rollout_id = (a ->> 'id')::bigint AND h.rule = 'split'))), '[]')
     FROM jsonb_array_elements(_flagscope.arms(rollouts)) a;
 $$;
 COMMENT ON FUNCTION _flagscope.arms_by_unit(bigint[]) IS

@@ -35,10 +35,10 @@ COMMENT ON COLUMN flagscope.rollout_subject.treated_at IS
 COMMENT ON COLUMN flagscope.rollout_subject.crossed IS
     'seen with the control after the treatment, though the rollout was never stepped back';
 
-CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic');
+CREATE TYPE flagscope.health_rule AS ENUM ('split', 'crossing', 'traffic', 'rows');
 COMMENT ON TYPE flagscope.health_rule IS
     'split: sample ratio mismatch; crossing: units seen in two variants; traffic: no exposures to the treatment any '
-    'more, or none at all while the control has some';
+    'more, or none at all while the control has some; rows: the rows of one arm are too few for the share served';
 
 CREATE TABLE flagscope.rollout_health (
     rollout_id  bigint NOT NULL,
@@ -67,22 +67,24 @@ COMMENT ON COLUMN flagscope.rollout_health.reason IS 'the finding in words';
 COMMENT ON COLUMN flagscope.rollout_health.max_log_e IS 'greatest log e of the evidence';
 COMMENT ON COLUMN flagscope.rollout_health.told_at IS 'when it was told';
 COMMENT ON COLUMN flagscope.rollout_health.evidence IS
-    'of split: sums of log likelihood ratios, one per grid point (test S of src/core/stats/README.md)';
+    'of split: sums of log likelihood ratios, one per grid point (test S of src/core/stats/README.md); that of rows '
+    'is kept apart';
 COMMENT ON COLUMN flagscope.rollout_health.n_treatment IS
     'of split: units first seen in the treatment (while it is breached, those that it was found by); '
-    'of crossing: units that crossed';
+    'of crossing: units that crossed; of rows: rows of the treatment since it was counted (while it is breached, '
+    'those that it was found by)';
 COMMENT ON COLUMN flagscope.rollout_health.n_control IS
-    'of split: units first seen in the control; of crossing: all units';
+    'of split: units first seen in the control; of crossing: all units; of rows: rows of the control';
 COMMENT ON COLUMN flagscope.rollout_health.mismatch IS
-    'of split: how likely each point of the grid was when a mismatch was found (log weights): it is over when the '
-    'units since refute that; empty: none';
+    'of split and rows: how likely each point of the grid was when a mismatch was found (log weights): it is over '
+    'when what came since refutes that; empty: none';
 COMMENT ON COLUMN flagscope.rollout_health.recrossed IS 'of crossing: units that crossed since it is breached';
 COMMENT ON COLUMN flagscope.rollout_health.counted_since IS
     'units first seen before do not count: of a mismatch that was found, or looked at by a person; NULL: all count';
 COMMENT ON COLUMN flagscope.rollout_health.clears_at IS
     'of crossing, while it is breached: when that is over, unless too many units cross till then';
 COMMENT ON COLUMN flagscope.rollout_health.expected IS
-    'of split: how many units the configured shares would have given the treatment';
+    'of split and rows: how many units or rows the configured shares would have given the treatment';
 COMMENT ON COLUMN flagscope.rollout_health.last_at IS 'tick that last saw an exposure to the treatment';
 
 CREATE TABLE _flagscope.split_count (
@@ -101,3 +103,26 @@ COMMENT ON COLUMN _flagscope.split_count.part IS
     'which sixtieth of the settling (setting health.settle) after that; 60: after it';
 COMMENT ON COLUMN _flagscope.split_count.n_treatment IS 'units first seen in the treatment';
 COMMENT ON COLUMN _flagscope.split_count.n_control IS 'the same of the control';
+
+CREATE TABLE _flagscope.row_count (
+    rollout_id  bigint NOT NULL,
+    epoch       timestamptz NOT NULL,
+    bucket      timestamptz NOT NULL,
+    n_treatment bigint NOT NULL,
+    n_control   bigint NOT NULL,
+    PRIMARY KEY (rollout_id, bucket, epoch)
+) WITH (fillfactor = 70);
+COMMENT ON TABLE _flagscope.row_count IS
+    'rows by arm of a rollout''s busiest metric that is compared with the control, by ten seconds and share, until '
+    'both arms have shown later ones: then the rule rows of health judges them (src/core/stats/row_share.rs)';
+COMMENT ON COLUMN _flagscope.row_count.epoch IS 'since when the share was served that the rows are of';
+COMMENT ON COLUMN _flagscope.row_count.n_treatment IS 'rows of the treatment';
+COMMENT ON COLUMN _flagscope.row_count.n_control IS 'the same of the control';
+
+CREATE TABLE _flagscope.row_share (
+    rollout_id bigint PRIMARY KEY,
+    state      float8[] NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE _flagscope.row_share IS
+    'evidence of the rule rows of health, with the noise that is measured; as of rollout_subject no foreign key';
+COMMENT ON COLUMN _flagscope.row_share.state IS 'as src/core/stats/row_share.rs stores it';

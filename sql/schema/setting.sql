@@ -101,7 +101,13 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
     ('correlate.retention', '"400 days"',
      'time that the findings about a decision are kept (correlation)'),
     ('health.alpha', '0.01',
-     'chance that a healthy rollout is ever held because of a sample ratio mismatch'),
+     'chance that a healthy rollout is ever held because of a sample ratio mismatch, and the same because of the '
+     'share of its rows'),
+    ('health.row_share', '"hold"',
+     'rows of a metric by arm against the share served: "hold" the ramp and tell of a mismatch, or "off"'),
+    ('health.row_share_margin', '0.3',
+     'by how much the odds of a row to be the treatment''s may differ from those served, besides chance: a '
+     'treatment may need more requests, or fewer. 0.3: up to 1.3 times'),
     ('health.settle', '"60 seconds"',
      'how long after a change of the share clients may go on serving an older one: what that could explain is no '
      'sample ratio mismatch, and no crossing'),

@@ -197,7 +197,12 @@ extension_sql_file!(
     requires = ["judge_api", guardrail::together::may_reach_together, guardrail::together::blamed_together]
 );
 extension_sql_file!("../../sql/api/health.sql", name = "health_api", requires = ["joint_api", health::judge_split]);
-extension_sql_file!("../../sql/api/query.sql", name = "query_api", requires = ["health_api", query::fold_query]);
+extension_sql_file!(
+    "../../sql/api/row_share.sql",
+    name = "row_share_api",
+    requires = ["health_api", health::judge_row_share]
+);
+extension_sql_file!("../../sql/api/query.sql", name = "query_api", requires = ["row_share_api", query::fold_query]);
 extension_sql_file!(
     "../../sql/api/window.sql",
     name = "window_api",

@@ -49,6 +49,10 @@ VALUES (1, 'pay errors', '2026-01-02 12:00+00', '2026-01-02 11:00+00', true, 10,
     '2026-01-02 12:00:03+00');
 -- Units of a split that settles.
 INSERT INTO _flagscope.split_count VALUES (1, '2026-01-02 11:00+00', 7, 3, 27) ON CONFLICT DO NOTHING;
+-- Rows by arm that wait to be judged, and what was found of earlier ones.
+INSERT INTO _flagscope.row_count VALUES (1, '2026-01-02 11:00+00', '2026-01-02 11:00:10+00', 3, 27)
+ON CONFLICT DO NOTHING;
+INSERT INTO _flagscope.row_share VALUES (1, '{}') ON CONFLICT DO NOTHING;
 INSERT INTO _flagscope.dependence VALUES (1, 1, '2026-01-02 12:00+00', '2026-01-02 11:59:55+00', 1.5, NULL)
 ON CONFLICT DO NOTHING;
 -- Segments and prerequisites: the flag that needs another one lies before it, and both before the segments' rows.

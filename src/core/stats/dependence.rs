@@ -101,6 +101,8 @@ pub struct Measured {
     pub by: By,
     /// The share of the rows that the unit with the most has.
     pub heaviest: f64,
+    /// Of how many units that are equally active the rows tell as much (Kish): (sum of rows)^2 / sum of their squares.
+    pub equal_units: f64,
 }
 
 impl Slice {
@@ -219,7 +221,11 @@ impl Units {
             .into_iter()
             .reduce(|a, b| if self.rows[b as usize] > self.rows[a as usize] { b } else { a })?;
         let heaviest = if rows > 0.0 { most / rows } else { 0.0 };
-        Some(Measured { effect, estimate, rows: self.rows.iter().sum(), units: self.units.len(), by, heaviest })
+        let squares: f64 = self.units.values().map(|unit| unit.0 * unit.0).sum();
+        let all: f64 = self.rows.iter().sum();
+        // Of a sample of units: there are as many more as rows.
+        let equal_units = if squares > 0.0 { rows * all.max(rows) / squares } else { 0.0 };
+        Some(Measured { effect, estimate, rows: all, units: self.units.len(), by, heaviest, equal_units })
     }
 
     fn measure_level(&self, level: usize, share: f64) -> Option<(f64, f64)> {
@@ -328,7 +334,7 @@ fn add_to(known: &mut Known, law: Law, sum: &Sum, rest: &Sum, treated: bool) {
 
 /// How many times its variance the sub-Gaussian variance of a coin with this chance is (Kearns and Saul 1998): what one
 /// unit that carries the sum needs when few are served the treatment, 1 at a half.
-fn lopsided(share: f64) -> f64 {
+pub(super) fn lopsided(share: f64) -> f64 {
     let share = share.clamp(0.001, 0.999);
     let off = 1.0 - 2.0 * share;
     if off.abs() < 1e-6 { 1.0 } else { off / (2.0 * (1.0 / share - 1.0).ln() * share * (1.0 - share)) }

@@ -30,6 +30,7 @@ pub mod proportion;
 pub mod rate;
 pub mod ratio;
 pub mod report;
+pub mod row_share;
 pub mod score;
 pub mod share;
 mod special;

@@ -42,7 +42,7 @@ INSERT INTO decided_relation VALUES
     -- kept by the extension alone: books, rollups, what the worker notes
     ('served_flag correlation decision environment_history evaluation evaluation_stray flag_change flag_state_history '
         'guardrail_status rollout_health split_count anomaly_point source pairing waiting_stratum dependence '
-        'unit_tally',
+        'unit_tally row_count row_share',
         'r', '', '', 'r'),
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 '
         'variant_delta_past_1 variant_delta_past_2 variant_delta_past_3',

@@ -80,7 +80,8 @@ SELECT flagscope.create_flag('f'),
 SELECT flagscope.start_rollout(flagscope.create_rollout('f'), at => '2040-01-02',
     override => true, reason => 'unguarded') > 0 AS started;
 CREATE FUNCTION pg_temp.bound(name text, upper boolean) RETURNS text LANGUAGE sql AS $$
-    SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words = '{drop,detach}' OR d.name = 'message.link' THEN
+    SELECT CASE WHEN jsonb_typeof(d.value) = 'array' OR b.words IN ('{drop,detach}', '{hold,off}')
+            OR d.name = 'message.link' THEN
             d.value::text
         WHEN jsonb_typeof(d.value) = 'number' THEN
             CASE WHEN upper THEN coalesce(b.highest, '1e15') ELSE coalesce(b.lowest, '0') END
