@@ -32,9 +32,9 @@ impl Predicate {
         self.0.iter().all(|(attribute, code)| store.code(*attribute, at) == *code)
     }
 
-    /// The segments of one value each that it lies in.
-    pub fn parents(&self) -> impl Iterator<Item = Self> + '_ {
-        self.0.iter().filter(|_| self.0.len() > 1).map(|value| Self(vec![*value]))
+    /// Has it more than one value.
+    pub fn is_pair(&self) -> bool {
+        self.0.len() > 1
     }
 }
 

@@ -40,6 +40,8 @@ const LEAST_SHARE: f64 = 0.05;
 const SLACK: f64 = 2.0;
 /// Up to here the control's dispersion is that of every segment; above, it is one of which subjects fail in series.
 const CLUSTERED: f64 = 1.5;
+/// A value with so many of a pair's events of the treatment may say what the pair says.
+const MOST_EVENTS: f64 = 0.8;
 /// Two segments that share so much of their rows and of their events are one under two names.
 const SAME: f64 = 0.9;
 
@@ -60,7 +62,7 @@ pub struct Explanation {
     pub gain: f64,
     /// log p, not yet multiplied by the number of tests.
     pub ln_p: f64,
-    /// By how many its p is multiplied: twice the values, or the pairs, that were tried.
+    /// By how many its p is multiplied: the fewer, the more of the events are its own.
     pub tests: usize,
     /// By which counts were divided.
     pub dispersion: Dispersion,
@@ -208,7 +210,26 @@ impl<'s> Round<'s> {
         weighed
     }
 
-    /// Does a pair stand out among the rows of one of its values, too: else the value says it all.
+    /// Has a value most of the events of a pair: it is one of the pair's, or another name for most of its rows.
+    fn has_most_of(&self, value: &Candidate, pair: &Candidate) -> bool {
+        if pair.predicate.0.iter().any(|v| value.predicate.0 == [*v]) {
+            return true;
+        }
+        (self.pause)();
+        let events = self.rows.iter().filter(|at| {
+            let row = self.store.row(**at);
+            row.treated && row.event && pair.predicate.matches(self.store, **at)
+        });
+        let ([mut both, mut all], scale) = ([0.0; 2], self.store.scale());
+        for at in events {
+            let weight = scale.weight(self.store.lane(*at));
+            all += weight;
+            both += if value.predicate.matches(self.store, *at) { weight } else { 0.0 };
+        }
+        both >= MOST_EVENTS * all
+    }
+
+    /// Does a pair stand out among the rows of a value that has its events, too: else the value says it all.
     fn beats(&self, pair: &Weighed, parent: &Weighed, tried: usize, ln_alpha: f64) -> bool {
         let within = self.part(|at| parent.candidate.predicate.matches(self.store, at));
         let line = ln_alpha - (tried as f64).ln();
@@ -273,11 +294,16 @@ impl<'s> Round<'s> {
 /// the other's rows explains.
 fn narrowest<'w>(round: &Round, best: &'w Weighed, significant: &'w [Weighed], ln_alpha: f64) -> &'w Weighed {
     let line = ln_alpha - (significant.len() as f64).ln();
-    let order = best.candidate.predicate.0.len();
-    let others = || significant.iter().filter(|w| w.candidate.predicate.0.len() == order);
+    // Of the same order, or a pair of the value.
+    let is_asked = |w: &Weighed, than: &Weighed| {
+        let [one, other] = [w, than].map(|w| &w.candidate.predicate.0);
+        one.len() == other.len() || one.len() > other.len() && other.iter().all(|value| one.contains(value))
+    };
     let mut narrowest = best;
     // Each step has fewer rows, so this ends.
-    while let Some(next) = others().find(|w| round.is_denser(&w.candidate, narrowest, line)) {
+    while let Some(next) =
+        significant.iter().find(|w| is_asked(w, narrowest) && round.is_denser(&w.candidate, narrowest, line))
+    {
         narrowest = next;
     }
     narrowest
@@ -290,40 +316,51 @@ pub fn dispersion_of(store: &Store, predicate: &Predicate, left: &Predicate) -> 
     round.dispersion(&Candidate::new(predicate.clone(), store.tallied(inside)))
 }
 
-/// The significant candidate that explains most, once pairs have been held against their parents.
+/// The significant candidate that explains most, once a pair has been held against the values that have its events: a country
+/// is not told as its region in its continent.
 fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_alpha: f64) -> Option<Weighed> {
     let best = narrowest(round, significant.first()?, significant, ln_alpha);
     let tried = |parent: &Predicate| {
         let value = parent.0[0];
         candidates.iter().filter(|c| c.predicate.0.len() > 1 && c.predicate.0.contains(&value)).count()
     };
-    let mut parents: Vec<&Weighed> = best
-        .candidate
-        .predicate
-        .parents()
-        .filter_map(|p| significant.iter().find(|w| w.candidate.predicate == p))
-        .filter(|parent| !round.beats(best, parent, tried(&parent.candidate.predicate), ln_alpha))
+    let mut parents: Vec<&Weighed> = significant
+        .iter()
+        .filter(|w| best.candidate.predicate.is_pair() && !w.candidate.predicate.is_pair())
+        .filter(|w| round.has_most_of(&w.candidate, &best.candidate))
+        .filter(|parent| !round.beats(best, parent, tried(&parent.candidate.predicate).max(1), ln_alpha))
         .collect();
     parents.sort_by(|a, b| b.gain.total_cmp(&a.gain));
     Some(parents.first().copied().unwrap_or(best).clone())
 }
 
-/// By how much a p-value is corrected: half of alpha is for values, half for pairs, of which there are many more.
+/// Part of alpha that is the values'; pairs, of which there are many more, have the rest.
+const OF_VALUES: f64 = 0.6;
+
+/// By how much p-values are corrected. Of the values' part of alpha each has its share by events in both arms (weighted
+/// Bonferroni; Genovese, Roeder and Wasserman 2006): a value with a fifth of the events needs less evidence than a hundred
+/// small ones that could hardly have enough. Pairs share theirs equally. Margins decide alone, so all shares together are alpha
+/// at most, also where rows have left and a value has fewer events than at first.
 #[derive(Debug, Clone, Copy)]
 struct Tests {
     ln_alpha: f64,
-    of_order: [usize; 2],
+    /// Events of all values, and how many pairs, by the part of alpha that is theirs.
+    of_order: [f64; 2],
 }
 
 impl Tests {
     fn new(list: &[Candidate], ln_alpha: f64) -> Self {
-        let pairs = list.iter().filter(|c| c.predicate.0.len() > 1).count();
-        let values = list.len() - pairs;
-        Self { ln_alpha, of_order: if pairs == 0 { [values; 2] } else { [2 * values, 2 * pairs] } }
+        let pairs = list.iter().filter(|c| c.predicate.is_pair()).count();
+        let events: f64 = list.iter().filter(|c| !c.predicate.is_pair()).map(|c| c.counts.events()).sum();
+        let of_values = if pairs == 0 { 1.0 } else { OF_VALUES };
+        Self { ln_alpha, of_order: [events / of_values, pairs as f64 / (1.0 - OF_VALUES)] }
     }
 
+    /// By how many a candidate's p is multiplied.
     fn of(&self, candidate: &Candidate) -> usize {
-        self.of_order[usize::from(candidate.predicate.0.len() > 1)].max(1)
+        let [events, pairs] = self.of_order;
+        let of = if candidate.predicate.is_pair() { pairs } else { events / candidate.counts.events() };
+        of.ceil().max(1.0) as usize
     }
 
     /// The log p up to which a candidate is significant.

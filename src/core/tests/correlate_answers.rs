@@ -1,5 +1,8 @@
 //! The whole way from rows to an answer, on made-up telemetry whose cause is known.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::correlate::answer::{Answer, answer, named};
 use flagscope_core::correlate::candidate::Predicate;
 use flagscope_core::correlate::condition::Conditions;
@@ -12,30 +15,10 @@ use flagscope_core::correlate::strata::Stages;
 use flagscope_core::correlate::{Value, mask, words};
 use flagscope_core::sketch::Sketch;
 use flagscope_core::telemetry::{Definition, Filter, MetricKind, Row, Scalar, Signal};
+use random::Random;
 use serde_json::json;
 
 const MEMORY: usize = 64 << 20;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 #[derive(Debug, Clone)]
 struct Request {

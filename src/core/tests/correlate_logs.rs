@@ -2,6 +2,9 @@
 //! none is planted, and are lines grouped rightly; in short here, `SETS=30 cargo test -p flagscope-core --release --test
 //! correlate_logs -- --ignored --nocapture` prints the table (tests/simulate/README.md).
 
+#[path = "planted/random.rs"]
+mod random;
+
 use std::collections::BTreeMap;
 
 use flagscope_core::correlate::counts::Counts;
@@ -9,29 +12,9 @@ use flagscope_core::correlate::lines::{Line, Lines, Told};
 use flagscope_core::correlate::mask;
 use flagscope_core::correlate::store::{Row, Store};
 use flagscope_core::correlate::strata::Weights;
+use random::Random;
 
 const ALPHA: f64 = 0.05;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn share(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-}
 
 /// What an application writes; each of `{n}` a number, `{w}` one of 30 names, `{ip}`, `{x}` (hex), `{u}` (a uuid).
 const TEMPLATES: [&str; 26] = [

@@ -1,6 +1,9 @@
 //! Harmless traces and log lines: how often spans and templates are named where both arms are alike. The bound is alpha and
 //! three standard errors.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::correlate::compare::{Comparison, Why};
 use flagscope_core::correlate::counts::Counts;
 use flagscope_core::correlate::lines::{Line, Lines};
@@ -8,32 +11,12 @@ use flagscope_core::correlate::question::Uuid;
 use flagscope_core::correlate::spans::{Root, Sent, Spans, TRACES};
 use flagscope_core::correlate::store::{Row, Store};
 use flagscope_core::correlate::strata::Weights;
+use random::Random;
 
 const ALPHA: f64 = 0.05;
 const SETS: u64 = 100;
 /// 5 % of 100 and three standard errors.
 const MOST: usize = 11;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    fn share(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-}
 
 /// Requests of 150 users, some of whom are always slow: three operations below each, one of them called up to four times, one
 /// that fails now and then. `slower`: what the treatment adds to the second.

@@ -2,6 +2,8 @@
 //! unequal activity, errors that differ 80-fold by endpoint. Countries lie in regions but for one user in ten, and wholly
 //! in continents, which makes a continent hard to tell from its greatest country.
 
+mod random;
+
 use flagscope_core::correlate::Value;
 use flagscope_core::correlate::answer::{Answer, answer, named};
 use flagscope_core::correlate::attribute::Known;
@@ -11,39 +13,9 @@ use flagscope_core::correlate::search::Search;
 use flagscope_core::correlate::store::Row;
 use flagscope_core::correlate::strata::Stages;
 use flagscope_core::telemetry::Scalar;
+pub use random::Random;
 
 pub const MEMORY: usize = 32 << 20;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-
-    /// Above 0 and below 1.
-    pub fn share(&mut self) -> f64 {
-        ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// One of `n`, the first ones more often.
-    pub fn pick(&mut self, n: u64, skew: f64) -> u64 {
-        ((n as f64 * self.share().powf(skew)) as u64).min(n - 1)
-    }
-
-    pub fn normal(&mut self) -> f64 {
-        (-2.0 * self.share().ln()).sqrt() * (std::f64::consts::TAU * self.share()).cos()
-    }
-}
 
 /// Attributes with few values, and how many each has. The last one, `zone`, is the data centre under another name.
 pub const NAMES: [&str; 15] = [
