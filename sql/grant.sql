@@ -61,7 +61,7 @@ AS $$
 BEGIN
     PERFORM _flagscope.grant_on_schema(target, 'flagscope'::text),
         _flagscope.grant_on_schema(target, '_flagscope'::text), _flagscope.grant_private_readers(target),
-        -- of verify_rollup(), which only reads
+        -- of verify_rollup() and backtests, which only read
         _flagscope.grant_functions(target, '_flagscope'::text, '{show_progress}'::text[]),
         -- sketches and other aggregates, and what reads them
         _flagscope.grant_functions(target, 'flagscope'::text,

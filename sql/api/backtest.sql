@@ -78,7 +78,7 @@ AS $$
             LEFT JOIN bucket c ON c.bucket = b.bucket AND NOT c.treated
     )
     -- Each stratum is one of a tick at the end of its bucket, which sees the rollups up to there.
-    SELECT 0, row_number() OVER (ORDER BY s.bucket), s.at, false, s.t, s.c, NULL::bigint[], NULL::bigint[],
+    SELECT 0, extract(epoch FROM s.bucket)::bigint, s.at, false, s.t, s.c, NULL::bigint[], NULL::bigint[],
         NULL::float8, NULL::float8, NULL::boolean, NULL::float8[], NULL::float8,
         CASE WHEN g.comparison = 'control' AND s.n_control > 0 AND _flagscope.looks_back(m.kind::text) THEN
             _flagscope.state_of(g.flag, g.environment, g.metric, r.control,
@@ -146,18 +146,45 @@ CREATE FUNCTION _flagscope.past(g flagscope.guardrail, live flagscope.guardrail,
 RETURNS SETOF _flagscope.history
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    operation text := CASE WHEN g.id = live.id THEN 'backtest_guardrail' ELSE 'backtest' END;
+    span record;
+    slice record;
+    told timestamptz := clock_timestamp();
+    total bigint := 0;
 BEGIN
-    IF live.id IS NOT NULL THEN
-        RETURN QUERY SELECT * FROM _flagscope.live_history(g, live, m, since, until);
-    ELSIF g.test = 'anomaly' THEN
+    -- An anomaly is one series with weeks before it, which is read as a whole.
+    IF live.id IS NULL AND g.test = 'anomaly' THEN
+        told := _flagscope.show_progress(operation, 0, 1, told);
         RETURN QUERY SELECT * FROM _flagscope.anomaly_history(g, r, m, since, until);
-    ELSE
-        RETURN QUERY SELECT * FROM _flagscope.rollup_history(g, r, m, since, until);
+        RETURN;
     END IF;
+    -- Where there is something to read, in slices of an hour, or of a hundredth of a long period.
+    SELECT min(x.at) AS lower, max(x.at) + interval '1 microsecond' AS upper,
+        greatest(interval '1 hour', (max(x.at) - min(x.at)) / 100) AS width INTO span
+    FROM (SELECT e.at FROM flagscope.evaluation e
+            WHERE e.guardrail_id = live.id AND e.at >= since AND e.at < until
+        UNION ALL SELECT v.bucket FROM flagscope.variant_rollup v WHERE live.id IS NULL AND v.flag = g.flag
+            AND v.environment = g.environment AND v.metric = g.metric AND v.bucket >= since AND v.bucket < until) x;
+    FOR slice IN SELECT x.lower, least(x.lower + span.width, span.upper) AS upper,
+            row_number() OVER (ORDER BY x.lower) - 1 AS done, count(*) OVER () AS total
+        FROM generate_series(span.lower, span.upper - interval '1 microsecond', span.width) x(lower) ORDER BY x.lower
+    LOOP
+        told := _flagscope.show_progress(operation, slice.done, slice.total, told);
+        total := slice.total;
+        IF live.id IS NOT NULL THEN
+            RETURN QUERY SELECT * FROM _flagscope.live_history(g, live, m, slice.lower, slice.upper);
+        ELSE
+            RETURN QUERY SELECT * FROM _flagscope.rollup_history(g, r, m, slice.lower, slice.upper);
+        END IF;
+    END LOOP;
+    -- What is left is to judge what was read.
+    PERFORM _flagscope.show_progress(operation, total, total, told);
 END $$;
 COMMENT ON FUNCTION _flagscope.past(flagscope.guardrail, flagscope.guardrail, flagscope.rollout,
     flagscope.metric_definition, timestamptz, timestamptz) IS
-    'the strata of the past that a rule is backtested on: those of a live guardrail, else from rollups';
+    'the strata of the past that a rule is backtested on: those of a live guardrail, else from rollups; tells how far '
+    'it is, and leaves it to its caller to set application_name back';
 
 CREATE FUNCTION _flagscope.check_backtest(g flagscope.guardrail, live flagscope.guardrail, r flagscope.rollout,
     since timestamptz, until timestamptz)
@@ -224,6 +251,7 @@ DECLARE
                 AND (d.to_stage <> d.from_stage OR d.action IN ('start', 'advance', 'step_back', 'resume', 'complete'))
             ORDER BY d.id DESC LIMIT 1) s ON true
         ORDER BY h.era, h.ordinal;
+    application text := current_setting('application_name');
 BEGIN
     PERFORM _flagscope.check_backtest(g, live, r, first, last);
     OPEN strata;
@@ -231,6 +259,7 @@ BEGIN
         SELECT x.at, x.n_treatment, x.events_treatment, x.n_control, x.events_control, x.value, x.log_e, x.line, x.fires
         FROM _flagscope.replay_strata(strata) x;
     CLOSE strata;
+    PERFORM set_config('application_name', application, true);
 END $$;
 COMMENT ON FUNCTION _flagscope.backtest(flagscope.guardrail, flagscope.guardrail, timestamptz, timestamptz, float8) IS
     'a rule over a past period, stratum by stratum';

@@ -125,8 +125,8 @@ COMMENT ON FUNCTION _flagscope.relative_effect(flagscope.metric_definition, bigi
 COMMENT ON FUNCTION _flagscope.metric_verdict(float8, float8, float8, float8, float8) IS
     'moved, still or unclear, from a relative effect, its interval of 90 %, its corrected p-value and the margin';
 COMMENT ON FUNCTION _flagscope.onset_place(float8[], float8[], float8[], float8[], boolean) IS
-    'the place of the bucket in which the treatment''s excess (falls: shortfall) began to grow, from rows (or exposure) '
-    'and events (or sums) of both arms by bucket; NULL: it never grows';
+    'the place of the bucket in which the treatment''s excess (falls: shortfall) began to grow, from rows (or '
+    'exposure) and events (or sums) of both arms by bucket; NULL: it never grows';
 
 CREATE FUNCTION _flagscope.onset(flag text, m flagscope.metric_definition, environment text, since timestamptz,
     until timestamptz, treatment text, control text, falls boolean)

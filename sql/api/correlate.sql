@@ -13,8 +13,10 @@ COMMENT ON FUNCTION _flagscope.percent_words(float8) IS 'a relative change for p
 
 CREATE FUNCTION _flagscope.distance_words(s float8) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
-AS $$ SELECT _flagscope.seconds_words(abs(s)) || CASE WHEN s < 0 THEN ' before' ELSE ' after' END $$;
-COMMENT ON FUNCTION _flagscope.distance_words(float8) IS 'a distance in time for people: 20 s before';
+AS $$ SELECT CASE WHEN abs(s) < 1 THEN 'just when'
+    ELSE _flagscope.seconds_words(abs(s)) || CASE WHEN s < 0 THEN ' before' ELSE ' after' END END $$;
+COMMENT ON FUNCTION _flagscope.distance_words(float8) IS
+    'a distance in time for people: 20 seconds before, just when; what follows says of what';
 
 CREATE FUNCTION _flagscope.metric_findings(q jsonb, OUT findings jsonb, OUT began timestamptz)
 -- That compare_metrics() has nothing is no news here.
@@ -28,7 +30,8 @@ AS $$
     ), said AS (
         SELECT c.place, format('%s moved by %s (%s to %s)%s', c.metric, _flagscope.percent_words(c.effect),
                 _flagscope.percent_words(c.lower), _flagscope.percent_words(c.upper),
-                ', ' || _flagscope.distance_words(extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8))
+                ', ' || _flagscope.distance_words(
+                    extract(epoch FROM c.onset - (SELECT own.onset FROM own))::float8) || ' the harm began')
                 AS words,
             c.p_value, c.n_treatment, c.n_control
         FROM c WHERE c.verdict = 'moved' AND c.metric <> q ->> 'metric_name' AND c.place <= 20

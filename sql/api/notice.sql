@@ -29,12 +29,15 @@ AS $$
     SELECT CASE
         -- A health rule tells itself by its name in the state: "stale traffic 1795341117".
         WHEN d.action = 'warn' AND split_part(d.evidence ->> 'state', ' ', 2) = 'traffic' THEN 'silent'
+        -- A guardrail of which an arm fell silent, unless it took the treatment from users: that is told first.
+        WHEN d.action IN ('warn', 'hold', 'pause') AND d.evidence ->> 'state' = 'silent' THEN 'silent'
         WHEN d.action = 'warn' THEN 'warning'
         ELSE replace(_flagscope.decision_title(d.action::text, false, 0::numeric, 0::numeric), ' ', '_') END;
 $$;
 COMMENT ON FUNCTION _flagscope.decision_event(flagscope.decision) IS
     'what a decision is for those who are told: started, advanced, approved, paused, resumed, completed, warning, '
-    'silent, held, stepped_back, rolled_back or disabled';
+    'silent (no exposures, or a guardrail of which an arm stopped, whether that warned, held or paused), held, '
+    'stepped_back, rolled_back or disabled';
 
 CREATE FUNCTION _flagscope.rollout_link(rollout_id bigint) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -57,8 +60,8 @@ AS $$
     SELECT _flagscope.message_fields(e.event,
         _flagscope.decision_severity(d.action::text, d.shadow, d.actor = 'flagscope'),
         concat(format('Rollout %s of flag "%s" in %s ', d.rollout_id, d.flag, d.environment), CASE
-            WHEN e.event = 'silent' THEN 'is silent'
-            WHEN d.action = 'warn' THEN 'has a warning'
+            WHEN d.action = 'warn' AND e.event = 'silent' AND NOT d.shadow THEN 'is silent'
+            WHEN d.action = 'warn' AND NOT d.shadow THEN 'has a warning'
             WHEN d.action = 'approve' THEN format('was approved by %s', d.actor)
             ELSE concat(CASE WHEN d.shadow THEN '' ELSE 'was ' END,
                 _flagscope.decision_title(d.action::text, d.shadow, 0::numeric, 0::numeric),
@@ -102,6 +105,8 @@ AS $$
             ELSE state END,
         CASE WHEN state = 'ok' OR w.what = 'approval' THEN 'info' ELSE 'warning' END,
         format('Rollout %s of flag "%s" in %s %s: %s', w.rollout_id, w.flag, w.environment, CASE
+            WHEN state = 'ok' AND w.what = 'approval' THEN 'no longer waits for an approval'
+            WHEN state = 'ok' AND w.what = 'no guardrail' THEN 'is no longer unguarded'
             WHEN state = 'ok' THEN format('no longer waits (%s)', w.what)
             WHEN w.what = 'approval' THEN 'waits for an approval'
             WHEN state = 'waiting' THEN format('waits (%s)', w.what)

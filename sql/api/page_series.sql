@@ -104,17 +104,20 @@ CREATE FUNCTION _flagscope.page_quantiles(g flagscope.guardrail, s flagscope.gua
 RETURNS TABLE (at timestamptz, log_e float8, effect jsonb)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- The last span ends with its bucket, which may be later than the last look.
-    SELECT least(h.at, s.evaluated_at), (SELECT e.log_e FROM flagscope.evaluation e
-        WHERE e.evidence_id = s.evidence_id AND e.at <= least(h.at, s.evaluated_at)
-            ORDER BY e.stratum DESC LIMIT 1),
+    SELECT h.at, (SELECT e.log_e FROM flagscope.evaluation e
+        WHERE e.evidence_id = s.evidence_id AND e.at <= h.at ORDER BY e.stratum DESC LIMIT 1),
         CASE WHEN g.comparison = 'control' AND NOT s.carries_on THEN jsonb_build_object('quantile_ratio', (
             -- The same quantile all the time: the one that is shown now.
             SELECT x.e FROM jsonb_array_elements(_flagscope.quantile_ratios(h.treatment, h.control, g.quantile,
                 m.harm::text, s.alpha)) x(e) WHERE (x.e ->> 'quantile')::float8 = level))
         ELSE jsonb_build_object('stage_quantile', _flagscope.stage_quantile(h.treatment, coalesce(g.quantile, 0.95),
             s.alpha)) END
-    FROM _flagscope.page_histograms(g, r, _flagscope.watched(g, r.treatment)) h;
+    FROM (
+        -- The last spans end with their buckets, which may be later than the last look: one point stands for these.
+        SELECT DISTINCT ON (least(x.at, s.evaluated_at)) least(x.at, s.evaluated_at) AS at, x.treatment, x.control
+        FROM _flagscope.page_histograms(g, r, _flagscope.watched(g, r.treatment)) x
+        ORDER BY least(x.at, s.evaluated_at), x.at DESC
+    ) h;
 $$;
 COMMENT ON FUNCTION _flagscope.page_quantiles(flagscope.guardrail, flagscope.guardrail_status,
     flagscope.metric_definition, flagscope.rollout, float8) IS

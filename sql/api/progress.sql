@@ -42,11 +42,12 @@ FROM pg_stat_activity a CROSS JOIN LATERAL (
     SELECT regexp_match(a.application_name, '^flagscope: (\w{1,40}) (\d{1,15})/(\d{1,15})$') AS parts) x
 WHERE a.datname = current_database() AND x.parts IS NOT NULL;
 COMMENT ON VIEW flagscope.progress IS
-    'long operations that run in this database and how far they are: verify_rollup, rebuild_rollup, import_flagd';
+    'long operations that run in this database and how far they are: verify_rollup, rebuild_rollup, backtest, '
+    'backtest_guardrail, import_flagd';
 COMMENT ON COLUMN flagscope.progress.pid IS 'process that runs it; pg_cancel_backend(pid) ends it';
 COMMENT ON COLUMN flagscope.progress.role IS 'who runs it';
 COMMENT ON COLUMN flagscope.progress.operation IS 'name of the function';
-COMMENT ON COLUMN flagscope.progress.done IS 'slices of 10 minutes, or flags, that are done';
+COMMENT ON COLUMN flagscope.progress.done IS 'slices of time, or flags, that are done';
 COMMENT ON COLUMN flagscope.progress.total IS 'how many there are';
 COMMENT ON COLUMN flagscope.progress.percent IS 'done of total, 0 to 100';
 COMMENT ON COLUMN flagscope.progress.since IS

@@ -33,7 +33,8 @@ COMMENT ON COLUMN flagscope.finding.n_treatment IS 'rows of the treatment in it;
 COMMENT ON COLUMN flagscope.finding.events_treatment IS 'events among them';
 COMMENT ON COLUMN flagscope.finding.n_control IS 'rows of the control';
 COMMENT ON COLUMN flagscope.finding.events_control IS 'events among them';
-COMMENT ON COLUMN flagscope.finding.subjects IS 'subjects of the treatment with an event';
+COMMENT ON COLUMN flagscope.finding.subjects IS
+    'subjects of the treatment with an event; NULL: none of the rows names one';
 COMMENT ON COLUMN flagscope.finding.same_as IS 'other names of the same rows';
 COMMENT ON COLUMN flagscope.finding.goes_with IS 'what looked guilty until the rows of this one left';
 COMMENT ON COLUMN flagscope.finding.predicate IS 'which rows: as a metric''s filter where it can be one';
@@ -84,7 +85,8 @@ COMMENT ON COLUMN flagscope.correlation.n_treatment IS
 COMMENT ON COLUMN flagscope.correlation.events_treatment IS 'as in the type finding: events among them';
 COMMENT ON COLUMN flagscope.correlation.n_control IS 'as in the type finding: rows of the control';
 COMMENT ON COLUMN flagscope.correlation.events_control IS 'as in the type finding: events among them';
-COMMENT ON COLUMN flagscope.correlation.subjects IS 'as in the type finding: subjects of the treatment with an event';
+COMMENT ON COLUMN flagscope.correlation.subjects IS
+    'as in the type finding: subjects of the treatment with an event; NULL: none of the rows names one';
 COMMENT ON COLUMN flagscope.correlation.same_as IS 'as in the type finding: other names of the same rows';
 COMMENT ON COLUMN flagscope.correlation.goes_with IS
     'as in the type finding: what looked guilty until the rows of this one left';

@@ -141,7 +141,7 @@ flagscope-3"
 is "the webhook gets the decision itself, signed" "$(got rubbish '(b["action"], h["flagscope-kind"], h["flagscope-signature"].split("v1=")[1] ==
   hmac.new(b"s3cret", (h["flagscope-signature"].split(",")[0][2:] + "." + body).encode(), hashlib.sha256).hexdigest())')" "('start', 'decision', True)
 ('rollback', 'decision', True)"
-is "Slack gets words" "$(got slack 'b["blocks"][0]["text"]["text"]')" "*Rollback: shop in production, 50 % to 0 % of users*"
+is "Slack gets words" "$(got slack 'b["blocks"][0]["text"]["text"]')" "*Rolled back: shop in production, 50 % to 0 % of users*"
 is "PagerDuty gets an event" "$(got pagerduty '(b["routing_key"], b["event_action"], b["dedup_key"], b["payload"]["severity"])')" \
   "('R0UT1NG', 'trigger', 'flagscope/postgres/rollout/1', 'critical')"
 alerts() { curl -fs "$alertmanager/api/v2/alerts" | python3 -c '

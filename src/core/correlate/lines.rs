@@ -16,10 +16,12 @@ use super::mask;
 use super::patterns::{Patterns, Template};
 use super::store::{Store, Sums, is_kept};
 use super::strata::Weights;
-use super::symptom::{Judged, Symptom, judge};
+use super::symptom::{Judged, Symptom, corrected};
 
 /// Counts by template and unit that are kept; above, units are let go by their hash.
 const UNITS: usize = 200_000;
+/// So many times more evidence must be in who wrote a template than in its lines, before they are counted, too.
+const CLEARLY: f64 = 1.25;
 /// Templates of which more than counts is kept.
 const KNOWN: usize = 10_000;
 
@@ -63,6 +65,28 @@ pub struct Lines {
     pub seen: [u64; 2],
 }
 
+/// Lines and weighted lines by template, unit and arm.
+type ByUnit = Map<(usize, u64, bool), [f64; 2]>;
+
+/// A template as it is tested.
+#[derive(Debug, Clone, Copy)]
+struct Weighed {
+    /// By its lines.
+    lines: Symptom,
+    /// By who wrote any, where that leaves clearly more evidence.
+    writers: Option<Symptom>,
+}
+
+impl Weighed {
+    /// log p of the lines; where who wrote any is tested, too, of the smaller p twice (Bonferroni): a treatment may make more users
+    /// write, or each write more.
+    fn ln_p(&self, requests: &Counts) -> f64 {
+        let of = |symptom: &Symptom| symptom.ln_p(requests.n_t, requests.n_c);
+        let lines = of(&self.lines);
+        self.writers.as_ref().map_or(lines, |writers| (lines.min(of(writers)) + 2.0_f64.ln()).min(0.0))
+    }
+}
+
 /// A template with its numbers.
 #[derive(Debug, Clone)]
 pub struct Told {
@@ -70,8 +94,6 @@ pub struct Told {
     pub template: Template,
     /// Excess and probabilities, Holm over all templates.
     pub judged: Judged,
-    /// By which counts were divided.
-    pub dispersion: f64,
     /// Subjects of the treatment, among those that are followed; `None` where none of its lines names one.
     pub subjects: Option<usize>,
     /// The greatest severity.
@@ -132,13 +154,15 @@ impl Lines {
         }
         let by_unit = self.by_unit(&numbers, weights);
         let weight = self.mean_weights(&numbers, weights, templates.len());
-        let dispersions = self.dispersions(&by_unit, store, templates.len());
-        let subjects = self.subjects(&numbers, templates.len());
-        let symptom = |((template, dispersion), weight): ((&Template, &f64), &[f64; 2])| {
+        let of_lines = |template: &Template, weight: &[f64; 2]| {
             let [e_c, e_t] = template.entry.lines.map(|n| n as f64);
-            Symptom { e_t: e_t * weight[1], e_c: e_c * weight[0], dispersion: *dispersion }
+            [e_c * weight[0], e_t * weight[1]]
         };
-        let symptoms: Vec<Symptom> = templates.iter().zip(&dispersions).zip(&weight).map(symptom).collect();
+        let lines: Vec<[f64; 2]> = templates.iter().zip(&weight).map(|(t, w)| of_lines(t, w)).collect();
+        let weighed = self.weighed(&by_unit, store, &lines);
+        let excess_and_ln_p = |w: &Weighed| (w.lines.excess(requests.n_t, requests.n_c), w.ln_p(requests));
+        let judged = corrected(weighed.iter().map(excess_and_ln_p));
+        let subjects = self.subjects(&numbers, templates.len());
         let told = |judged: Judged| {
             let template = templates[judged.place].clone();
             let beside = template.members.iter().filter_map(|member| self.beside.get(&self.hash(member)));
@@ -148,10 +172,9 @@ impl Lines {
             });
             let subjects = subjects[judged.place];
             let trace = beside.trace.map(|(_, trace)| trace);
-            let dispersion = dispersions[judged.place];
-            Told { template, judged, dispersion, subjects, severity: beside.severity, trace }
+            Told { template, judged, subjects, severity: beside.severity, trace }
         };
-        judge(&symptoms, requests.n_t, requests.n_c).into_iter().map(told).collect()
+        judged.into_iter().map(told).collect()
     }
 
     /// Subjects of the treatment by template.
@@ -170,13 +193,14 @@ impl Lines {
         of.into_iter().map(|(named, is_empty)| (is_empty || !named.is_empty()).then_some(named.len())).collect()
     }
 
-    /// Weighted lines by template, unit and arm.
-    fn by_unit(&self, numbers: &Map<u64, usize>, weights: &Weights) -> Map<(usize, u64, bool), f64> {
-        let mut found: Map<(usize, u64, bool), f64> = Map::default();
+    /// Lines, and weighted lines, by template, unit and arm.
+    fn by_unit(&self, numbers: &Map<u64, usize>, weights: &Weights) -> ByUnit {
+        let mut found = ByUnit::default();
         for ((hash, unit, stratum, treated), (n, _)) in &self.units {
             if let Some(number) = numbers.get(hash) {
-                let weight = weights.of(*stratum, *treated);
-                *found.entry((*number, *unit, *treated)).or_default() += weight * f64::from(*n);
+                let [lines, weighted] = found.entry((*number, *unit, *treated)).or_default();
+                *lines += f64::from(*n);
+                *weighted += weights.of(*stratum, *treated) * f64::from(*n);
             }
         }
         found
@@ -197,9 +221,13 @@ impl Lines {
             .collect()
     }
 
-    /// How far lines of each template come in series of the same unit, in the arm where they do so more; 1 at least.
-    fn dispersions(&self, by_unit: &Map<(usize, u64, bool), f64>, store: &Store, templates: usize) -> Vec<f64> {
-        let followed = |unit: u64, treated: bool| is_kept(unit, self.halved) && store.keeps_all_of(unit, treated);
+    /// Are all lines and all requests of a unit known.
+    fn follows(&self, store: &Store, unit: u64, treated: bool) -> bool {
+        is_kept(unit, self.halved) && store.keeps_all_of(unit, treated)
+    }
+
+    /// Requests of the units that wrote lines, and those of all units by arm, of units that are followed.
+    fn requests(&self, by_unit: &ByUnit, store: &Store) -> (Map<(u64, bool), f64>, [Sums; 2]) {
         let mut requests: Map<(u64, bool), f64> =
             by_unit.keys().map(|(_, unit, treated)| ((*unit, *treated), 0.0)).collect();
         let (mut all, balance) = ([Sums::default(); 2], store.scale().balance);
@@ -209,24 +237,49 @@ impl Lines {
             let places = begin..begin + rows.len() as u32;
             begin = places.end;
             let n: f64 = places.map(|at| balance[usize::from(store.lane(at))]).sum();
-            if followed(unit, treated) {
+            if self.follows(store, unit, treated) {
                 all[usize::from(treated)].close(&Sums { n, ..Sums::default() });
                 if let Some(of_unit) = requests.get_mut(&(unit, treated)) {
                     *of_unit = n;
                 }
             }
         }
-        let mut sums = vec![[Sums::default(); 2]; templates];
-        for ((number, unit, treated), e) in by_unit {
-            if followed(*unit, *treated) {
+        (requests, all)
+    }
+
+    /// Each template by its lines, divided by how far they come in series in the arm where they do so more (1 at least), and,
+    /// where that leaves clearly more evidence, by who wrote any. Whether it does, the lines of both arms together decide. (Of
+    /// ten new lines in seven series, tests of lines found half, tests of who wrote them four of five.)
+    fn weighed(&self, by_unit: &ByUnit, store: &Store, of_lines: &[[f64; 2]]) -> Vec<Weighed> {
+        let (requests, all) = self.requests(by_unit, store);
+        let mut sums = vec![[[Sums::default(); 2]; 2]; of_lines.len()];
+        // All units that are counted, followed or not: the store may follow one arm's less often.
+        let mut writers = vec![[0.0; 2]; of_lines.len()];
+        for ((number, unit, treated), [lines, weighted]) in by_unit {
+            writers[*number][usize::from(*treated)] += weighted / lines;
+            if self.follows(store, *unit, *treated) {
                 let n = requests.get(&(*unit, *treated)).copied().unwrap_or_default();
-                sums[*number][usize::from(*treated)].close(&Sums { n, e: *e, ..Sums::default() });
+                for (sums, e) in sums[*number].iter_mut().zip([*weighted, weighted / lines]) {
+                    sums[usize::from(*treated)].close(&Sums { n, e, ..Sums::default() });
+                }
             }
         }
-        let of_arm = |sums: Sums, all: Sums| {
+        let both = all[0].plus(&all[1]);
+        let of = |sums: Sums, all: &Sums| {
             let d = Sums { n: all.n, nn: all.nn, ..sums }.dispersion();
-            if d.is_finite() { d } else { 1.0 }
+            if d.is_finite() { d.max(1.0) } else { 1.0 }
         };
-        sums.into_iter().map(|[c, t]| of_arm(c, all[0]).max(of_arm(t, all[1])).max(1.0)).collect()
+        let evidence = |events: &[f64; 2], [c, t]: &[Sums; 2]| (events[0] + events[1]) / of(c.plus(t), &both);
+        let symptom = |[e_c, e_t]: [f64; 2], [c, t]: [Sums; 2]| Symptom {
+            e_t,
+            e_c,
+            dispersion: of(c, &all[0]).max(of(t, &all[1])),
+        };
+        let weigh = |number: usize| {
+            let ([lines, units], of_lines, writers) = (sums[number], of_lines[number], writers[number]);
+            let is_clear = evidence(&writers, &units) > CLEARLY * evidence(&of_lines, &lines);
+            Weighed { lines: symptom(of_lines, lines), writers: is_clear.then(|| symptom(writers, units)) }
+        };
+        (0..of_lines.len()).map(weigh).collect()
     }
 }

@@ -349,6 +349,19 @@ impl Sums {
         ((self.een * self.n / self.e - self.e - self.subjects) / self.e).max(0.0)
     }
 
+    /// Those of two arms.
+    pub fn plus(&self, other: &Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            e: self.e + other.e,
+            ee: self.ee + other.ee,
+            en: self.en + other.en,
+            nn: self.nn + other.nn,
+            een: self.een + other.een,
+            subjects: self.subjects + other.subjects,
+        }
+    }
+
     /// Adds the rows and events of one subject.
     pub fn close(&mut self, subject: &Self) {
         self.n += subject.n;

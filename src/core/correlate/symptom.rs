@@ -43,17 +43,23 @@ impl Symptom {
     pub fn excess(&self, requests_t: f64, requests_c: f64) -> f64 {
         self.e_t - self.e_c * requests_t / requests_c
     }
+
+    /// log p of at least so many events of the treatment, by requests.
+    pub fn ln_p(&self, requests_t: f64, requests_c: f64) -> f64 {
+        ln_p_symptom(self.e_t, self.e_c, requests_t, requests_c, self.dispersion)
+    }
 }
 
 /// All symptoms with their numbers, by excess.
 pub fn judge(symptoms: &[Symptom], requests_t: f64, requests_c: f64) -> Vec<Judged> {
-    let mut judged: Vec<Judged> = symptoms
-        .iter()
+    corrected(symptoms.iter().map(|s| (s.excess(requests_t, requests_c), s.ln_p(requests_t, requests_c))))
+}
+
+/// Results whose excess and log p are known, after Holm's correction over all of them, by excess.
+pub fn corrected(excess_and_ln_p: impl Iterator<Item = (f64, f64)>) -> Vec<Judged> {
+    let mut judged: Vec<Judged> = excess_and_ln_p
         .enumerate()
-        .map(|(place, s)| {
-            let ln_p = ln_p_symptom(s.e_t, s.e_c, requests_t, requests_c, s.dispersion);
-            Judged { place, excess: s.excess(requests_t, requests_c), ln_p, ln_p_adjusted: 0.0 }
-        })
+        .map(|(place, (excess, ln_p))| Judged { place, excess, ln_p, ln_p_adjusted: 0.0 })
         .collect();
     judged.sort_by(|a, b| a.ln_p.total_cmp(&b.ln_p));
     let tests = judged.len();

@@ -248,8 +248,13 @@ impl RowShare {
         })
     }
 
-    /// Neighbours differ by noise alone, whatever the share is: what goes on is no noise, and a change is one pair.
+    /// Neighbours differ by noise alone, whatever the share is: what goes on is no noise, and a change is one pair. While
+    /// clients learn of a change the share moves by itself: that is none either.
     fn measure(&mut self, stratum: &Stratum) {
+        if stratum.settling {
+            self.scales.iter_mut().for_each(|scale| scale.waits = [0.0; 2]);
+            return;
+        }
         let [t, c] = stratum.n.map(|n| n as f64);
         let mut block = [t - (t + c) * stratum.nominal, (t + c) * stratum.nominal * (1.0 - stratum.nominal)];
         if block[1] <= 0.0 {

@@ -86,6 +86,8 @@ enum Planted {
     New,
     /// A template of 1 to 3 % of the requests, 2.5 times as often.
     More(usize),
+    /// A template of 1 to 3 % of the requests, always written three times.
+    Longer(usize),
 }
 
 /// A data set: what was told, what was planted, and the share of lines that are in the right group.
@@ -119,7 +121,8 @@ fn outcome(requests: usize, planted: Planted, seed: u64) -> Outcome {
             if random.share() >= rate / LINES {
                 continue;
             }
-            for _ in 0..if random.share() < 0.25 { 3 } else { 1 } {
+            let is_longer = planted == Planted::Longer(template) && treated;
+            for _ in 0..if random.share() < 0.25 || is_longer { 3 } else { 1 } {
                 let body = line(template, &mut random);
                 *truths.entry(mask::template(&body)).or_default().entry(template).or_default() += 1;
                 lines.add(Line {
@@ -173,6 +176,7 @@ fn right(sets: u64, requests: usize, kind: &str, first_seed: u64) -> (usize, f64
         let planted = match kind {
             "new" => Planted::New,
             "more" => Planted::More(rare[(seed % rare.len() as u64) as usize]),
+            "longer" => Planted::Longer(rare[(seed % rare.len() as u64) as usize]),
             _ => Planted::Nothing,
         };
         let found = outcome(requests, planted, seed);
@@ -180,8 +184,9 @@ fn right(sets: u64, requests: usize, kind: &str, first_seed: u64) -> (usize, f64
         let first = named(&found.told).first().map(|t| t.template.members.clone());
         right += usize::from(match planted {
             Planted::Nothing => first.is_none(),
-            Planted::New | Planted::More(_) => {
-                let template = if let Planted::More(template) = planted { template } else { NEW };
+            Planted::New | Planted::More(_) | Planted::Longer(_) => {
+                let template =
+                    if let Planted::More(template) | Planted::Longer(template) = planted { template } else { NEW };
                 let example = mask::template(&line(template, &mut Random(1)));
                 first.is_some_and(|members| members.iter().any(|m| mask_of_one(m, &example)))
             }
@@ -207,12 +212,11 @@ fn of_environment(name: &str, otherwise: usize) -> usize {
 #[ignore = "a table for people"]
 fn the_whole_table() {
     let (sets, seed) = (of_environment("SETS", 30) as u64, of_environment("SEED", 1) as u64);
-    for (kind, requests) in
-        [("new", 6_000), ("more", 6_000), ("null", 6_000), ("new", 20_000), ("more", 20_000), ("null", 20_000)]
-    {
+    let kinds = ["new", "more", "longer", "null"];
+    for (kind, requests) in [6_000, 20_000].into_iter().flat_map(|requests| kinds.map(|kind| (kind, requests))) {
         let (right, groups) = right(sets, requests, kind, seed);
         println!(
-            "{kind:5} {requests:6} requests: right {:5.1} %, lines in the right group {groups:.4}",
+            "{kind:6} {requests:6} requests: right {:5.1} %, lines in the right group {groups:.4}",
             100.0 * right as f64 / sets as f64
         );
     }
@@ -223,6 +227,6 @@ fn the_whole_table() {
 fn a_planted_template_comes_first() {
     let (n, groups) = right(8, 6_000, "null", 100);
     assert!(n >= 7 && groups > 0.99, "{n} of 8 are silent, {groups} in the right group");
-    let (n, _) = right(4, 12_000, "new", 200);
-    assert!(n >= 2, "{n} of 4 name the new template");
+    let (n, _) = right(8, 6_000, "new", 200);
+    assert!(n >= 5, "{n} of 8 name the new template");
 }

@@ -33,9 +33,11 @@ impl Severity {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Critical, Self::Warning];
 
-    /// Of what is about the judging: it is critical unless the row says less (a ramp that waits).
+    /// Of what is about the judging: it is critical unless the row says less (a ramp that waits). The end of such a wait has
+    /// the severity with which it began, or a receiver that tells problems apart by it would keep it for ever.
     pub fn of_health(news: &News) -> Self {
-        if news.field("severity") == Self::Warning.label() { Self::Warning } else { Self::Critical }
+        let is_less = news.field("severity") == Self::Warning.label() || news.field("event") == "over";
+        if is_less { Self::Warning } else { Self::Critical }
     }
 
     /// Its name, which is the same for Alertmanager and PagerDuty.

@@ -48,6 +48,8 @@ impl News<'_> {
     pub fn title(&self) -> String {
         let (flag, environment) = (self.field("flag"), self.field("environment"));
         match self.kind {
+            // What a ramp waited for may be over because the rollout is: that is not "ok again".
+            "health" if self.field("event") == "over" => format!("Over: {}", self.field("name")),
             "health" if self.field("state") == "ok" => format!("flagscope: {} is ok again", self.field("name")),
             "health" => format!("flagscope: {} is {}", self.field("name"), self.field("state")),
             "correlation" => format!("Why: {} of {flag} in {environment}", did(self.field("action"))),
@@ -59,9 +61,32 @@ impl News<'_> {
                 format!("Not done, only tried out: {} of {flag} in {environment}", did(self.field("action")))
             }
             "decision" => {
-                format!("{}: {flag} in {environment}{}", capital(did(self.field("action"))), self.share())
+                format!("{}: {flag} in {environment}{}", self.done(), self.share())
             }
             other => format!("flagscope: {other}"),
+        }
+    }
+
+    /// What was done, as it is read at a glance: what was done to a rollout, not what to do.
+    fn done(&self) -> String {
+        let done = match self.field("action") {
+            "start" => "Started",
+            "advance" => "Advanced",
+            "approve" => "Approved",
+            "pause" => "Paused",
+            "resume" => "Resumed",
+            "complete" => "Completed",
+            "warn" => "Warning",
+            "hold" => "Held",
+            "step_back" => "Stepped back",
+            "rollback" => "Rolled back",
+            "disable" => "Flag disabled",
+            other => other,
+        };
+        match (self.field("event"), self.field("action")) {
+            ("silent", "warn") => "Silent".to_owned(),
+            ("silent", _) => format!("{done}, silent"),
+            _ => done.to_owned(),
         }
     }
 
@@ -157,14 +182,9 @@ fn did(action: &str) -> &str {
         "hold" => "hold",
         "step_back" => "step back",
         "rollback" => "rollback",
-        "disable" => "flag disabled",
+        "disable" => "disabling",
         other => other,
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 /// A text that is not longer than so many characters.

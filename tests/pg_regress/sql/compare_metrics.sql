@@ -12,8 +12,9 @@ SELECT flagscope.create_metric('log rate', 'rate', 'log', '{"severity_at_least":
     flagscope.create_metric('basket', 'ratio', 'event', '{"name": "order"}',
         per => '{"signal": "span", "name": "pay"}');
 SELECT count(flagscope.create_guardrail('shop', m, margin => margin, action => 'warn')) AS guardrails
-    FROM (VALUES ('pay', 0.3), ('visit', 0.25), ('search', NULL), ('pool', NULL), ('log rate', NULL), ('basket', NULL))
-        g(m, margin);
+    FROM (VALUES ('pay', 0.3), ('visit', 0.25), ('search', NULL), ('pool', NULL), ('log rate', NULL)) g(m, margin);
+SELECT flagscope.create_guardrail('shop', 'basket', test => 'threshold', limit_value => 100, action => 'warn') > 0
+    AS guardrail;
 -- Twenty minutes. pay: 20 requests an arm, 2 errors (treatment 3 and 1 in turn), from 12:08:20 on 8 in the treatment.
 -- visit: 10, of which 5 fail in both. search: one, which fails in every tenth and twelfth. pool: 20, of which 2 fail,
 -- from 12:10 on 8 of both arms. log rate: 2 error lines of the control, 3 of the treatment. basket: an order of 10, of

@@ -75,5 +75,14 @@ SELECT kind, event, severity, sentence, link FROM told WHERE event IN ('silent',
 SELECT _flagscope.why_message(d, x) - 'link' AS message
 FROM flagscope.decision d, unnest('{"80 % of the harm is where country = de",NULL}'::text[]) x
 WHERE d.action = 'rollback';
+-- A guardrail of which an arm fell silent says so, and beside it what was done; that the treatment was taken away is
+-- told first.
+SELECT max(id) AS last FROM flagscope.outbox \gset
+SELECT action, _flagscope.decide(:third, action, 'flagscope', 'errors: no data of the treatment since 14:00:00 UTC',
+    '2040-01-02 14:21', NULL, shadow, '{"state": "silent"}') > 0 AS told
+FROM (VALUES (1, 'hold'::flagscope.action, true), (2, 'warn', false), (3, 'hold', false), (4, 'rollback', false)
+    ) x(nr, action, shadow) ORDER BY nr;
+SELECT payload ->> 'action' AS action, payload ->> 'shadow' AS shadow, event, severity, sentence
+FROM told JOIN flagscope.outbox USING (id) WHERE id > :last ORDER BY id;
 -- Every row has its words.
 SELECT count(*) FILTER (WHERE event IS NULL OR severity IS NULL OR sentence IS NULL) AS without FROM told;

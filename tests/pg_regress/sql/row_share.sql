@@ -40,6 +40,12 @@ SELECT * FROM pg_temp.traffic('f', '2040-01-02 12:00:30', 450, 2, 8);
 -- The report says it, and what is counted is a few rows.
 SELECT line FROM flagscope.rollout_report(:id, '2040-01-02 12:08') line WHERE line LIKE '  rows:%';
 SELECT count(*) <= 6 AS few FROM _flagscope.row_count;
+-- Of the treatment's rows three in four are lost eight minutes later: found by what was before, without users. The ramp
+-- is held, and told once; it is over when they are back.
+SELECT * FROM pg_temp.traffic('f', '2040-01-02 12:08', 240, 1, 18);
+SELECT * FROM pg_temp.traffic('f', '2040-01-02 12:12', 480, 2, 8);
+SELECT d.at, d.action, d.reason FROM flagscope.decision d WHERE d.rollout_id = :id AND d.reason LIKE 'rows%'
+ORDER BY d.id;
 
 -- Separate processes for each arm: nothing says that requests come by the share.
 SELECT pg_temp.begin_rollout('canary', '2040-01-02 13:00', '{10, 50}') AS id \gset

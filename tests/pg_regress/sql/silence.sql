@@ -71,7 +71,8 @@ SELECT state, reason FROM pg_temp.stand WHERE flag = 'dies';
 SELECT pg_temp.traffic('dies', 250, 270, treatment => 0);
 SELECT * FROM pg_temp.stand WHERE flag = 'dies';
 SELECT at, action, reason FROM flagscope.decision WHERE rollout_id = :id AND actor = 'flagscope';
-SELECT kind, payload ->> 'action' AS action FROM flagscope.outbox WHERE payload ->> 'flag' = 'dies' ORDER BY id;
+SELECT kind, payload ->> 'action' AS action, payload ->> 'event' AS event FROM flagscope.outbox
+WHERE payload ->> 'flag' = 'dies' ORDER BY id;
 -- It is well again when data comes; a person resumes.
 SELECT pg_temp.traffic('dies', 272, 272);
 SELECT status, state FROM pg_temp.stand WHERE flag = 'dies';
