@@ -1,7 +1,7 @@
 -- Pages for people (src/core/page/): a rollout as a file, and what the gateway's console shows. SQL loads, Rust draws.
 
 COMMENT ON FUNCTION _flagscope.render_rollout(jsonb) IS
-    'the page of a rollout as HTML, made from rollout_page_data() (src/core/page/rollout.rs)';
+    'the page of a rollout as HTML, made from rollout_page_data() (src/core/page/rollout/)';
 
 CREATE FUNCTION flagscope.rollout_page(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

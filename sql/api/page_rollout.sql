@@ -183,7 +183,7 @@ AS $$
     FROM flagscope.rollout_health h WHERE h.rollout_id = r.id;
 $$;
 COMMENT ON FUNCTION _flagscope.page_health(flagscope.rollout) IS
-    'of the page of a rollout: whether its users are split as configured';
+    'of the page of a rollout: its health rules (split, crossing, traffic, rows), what is not ok first';
 
 CREATE FUNCTION _flagscope.page_messages(r flagscope.rollout) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Health of rollouts: are users split as configured, do they keep their variant, is there any traffic.
+-- Health of rollouts: are users and rows split as configured, do users keep their variant, is there any traffic.
 
 -- Written by the ingest trigger in the transaction of the raw rows; rows are only inserted and consumed, so no index.
 CREATE TABLE _flagscope.subject_delta (

@@ -33,7 +33,7 @@ pub struct RolloutPage {
     /// Where the harm is, as the worker found out.
     #[serde(deserialize_with = "list")]
     pub findings: Vec<Finding>,
-    /// Whether users are split as configured.
+    /// Its health rules: split, crossing, traffic, rows.
     #[serde(deserialize_with = "list")]
     pub health: Vec<Health>,
     /// Who was told what, the newest first.
