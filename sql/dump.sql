@@ -121,6 +121,8 @@ CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail FOR EACH STATE
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.guardrail_status FOR EACH STATEMENT
     WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
+CREATE TRIGGER begin_restore BEFORE INSERT ON flagscope.outbox_delivery FOR EACH STATEMENT
+    WHEN (current_setting('search_path') = '') EXECUTE FUNCTION _flagscope.begin_restore();
 
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.setting FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
@@ -150,6 +152,8 @@ CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail FOR EACH STATEMEN
     EXECUTE FUNCTION _flagscope.end_restore();
 CREATE TRIGGER end_restore AFTER INSERT ON flagscope.guardrail_status FOR EACH STATEMENT
     EXECUTE FUNCTION _flagscope.end_restore();
+CREATE TRIGGER end_restore AFTER INSERT ON flagscope.outbox_delivery FOR EACH STATEMENT
+    EXECUTE FUNCTION _flagscope.end_restore();
 
 ALTER TABLE flagscope.setting ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.environment_definition ENABLE REPLICA TRIGGER end_restore;
@@ -165,6 +169,7 @@ ALTER TABLE flagscope.metric_run ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail_policy ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail ENABLE REPLICA TRIGGER end_restore;
 ALTER TABLE flagscope.guardrail_status ENABLE REPLICA TRIGGER end_restore;
+ALTER TABLE flagscope.outbox_delivery ENABLE REPLICA TRIGGER end_restore;
 
 -- Is this CREATE EXTENSION part of a dump? The script sees its own search_path, but only dumps set xmloption. Without
 -- this check the worker, which starts at once, would create partitions that the dump is about to create.
