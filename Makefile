@@ -57,8 +57,8 @@ simulate-sql: build ## play whole rollouts through SQL beside their rivals, an h
 simulate-why: build ## data sets with and without a cause through correlate(), half an hour: make simulate-why RUNS=20 ROWS=60000
 	@tools/simulate-why "$(or $(RUNS),20)" "$(or $(ROWS),60000)"
 
-dashboards: build ## show examples/superset in a real Superset, and leave pictures: the first time 4 minutes and 830 MB; make dashboards PICTURES=folder
-	@tools/dashboards $(PICTURES)
+dashboards: build ## show examples/superset in a real Superset, and leave pictures: the first time 4 minutes and 830 MB; make dashboards PICTURES=folder CLUSTER=demo (after make demo; without it, of a test)
+	@tools/dashboards "$(PICTURES)" $(CLUSTER)
 
 fuzz: ## look for inputs that break the pure half: make fuzz SECONDS=60 TARGETS="targeting otlp sketch"
 	@tools/fuzz "$(or $(SECONDS),60)" $(TARGETS)

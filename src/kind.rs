@@ -254,32 +254,10 @@ impl Arm {
     }
 }
 
-/// What is estimated of treatment and control over their strata.
+/// What is estimated of treatment and control over their first strata, for several numbers of them.
 #[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
 #[allow(clippy::too_many_arguments)] // parallel arrays, one for each column
 fn compared(
-    kind: Option<&str>,
-    cap: Option<f64>,
-    alpha: Option<f64>,
-    n_treatment: Option<Vec<Option<i64>>>,
-    events_treatment: Option<Vec<Option<i64>>>,
-    moments_treatment: Option<Vec<Option<Stored<Moments>>>>,
-    n_control: Option<Vec<Option<i64>>>,
-    events_control: Option<Vec<Option<i64>>>,
-    moments_control: Option<Vec<Option<Stored<Moments>>>>,
-) -> Result<Option<JsonB>, ErrorReport> {
-    let (rules, alpha) = (rules(kind).report()?, given("alpha", alpha).report()?);
-    let treatment = Arm::new(n_treatment, events_treatment, moments_treatment).report()?;
-    let control = Arm::new(n_control, events_control, moments_control).report()?;
-    let strata: Vec<_> = treatment.strata().zip(control.strata()).map(|(t, c)| [t, c]).collect();
-    let estimate = rules.compared(&strata, cap, alpha).report()?;
-    Ok(estimate.map(|estimate| JsonB(json!({estimate.what: estimate.value.map(told)}))))
-}
-
-/// The same over the first strata, for several numbers of them.
-#[pg_extern(immutable, parallel_safe, schema = "_flagscope", requires = ["sketch_state"])]
-#[allow(clippy::too_many_arguments)] // parallel arrays, one for each column
-fn compared_over(
     kind: Option<&str>,
     cap: Option<f64>,
     alpha: Option<f64>,

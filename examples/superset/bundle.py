@@ -14,6 +14,8 @@ import zipfile
 
 from charts import COLOURS, DASHBOARDS, DATASETS
 
+SHORT = ("estimate", "lower", "upper", "tolerated", "share or mean", "p95")
+"""Columns of numbers that are told to three digits."""
 DAY = "DATEADD(DATETIME('now'), -1, day) : DATEADD(DATETIME('now'), 1, hour)"
 
 
@@ -45,17 +47,20 @@ def params(chart):
     if chart["kind"] == "table":
         raw = {"query_mode": "raw", "all_columns": chart["columns"],
                "order_by_cols": [json.dumps([column, up]) for column, up in chart.get("order", [])]}
-        grouped = {"query_mode": "aggregate", "groupby": chart["columns"], "order_desc": True,
+        grouped = {"query_mode": "aggregate", "groupby": chart["columns"], "order_desc": "by" not in chart,
                    "metrics": [metric(*m) for m in chart.get("metrics", [])]}
+        if "by" in chart:
+            grouped["timeseries_limit_metric"] = metric("order", chart["by"])
         shown = {"table_timestamp_format": "%m-%d %H:%M:%S", "show_cell_bars": False, "include_search": False,
                  "conditional_formatting": [
                      {"column": column, "operator": "=", "targetValue": value, "colorScheme": colour}
                      for column in chart["columns"] if column in ("state", "status", "severity")
                      for value, colour in COLOURS.items()],
-                 "column_config": {column: {"d3NumberFormat": ".3~r"} for column in chart["columns"]
-                                   if column in ("estimate", "lower", "upper", "tolerated")}}
+                 "column_config": {column: {"d3NumberFormat": ".3~r"} for column in SHORT}
+                                   | {column: {"d3NumberFormat": ",d"} for column in ("data points", "events")}}
         return "table", base | shown | (grouped if "metrics" in chart else raw)
-    lines = {"x_axis": "ts", "time_grain_sqla": chart.get("grain"), "x_axis_time_format": "%H:%M", "rich_tooltip": True,
+    lines = {"x_axis": chart.get("axis", "ts"), "time_grain_sqla": chart.get("grain"), "x_axis_time_format": "%H:%M",
+             "xAxisForceCategorical": "axis" in chart, "rich_tooltip": True,
              "show_legend": True, "legendType": "scroll", "legendOrientation": "top", "truncateYAxis": False,
              "y_axis_format": chart.get("format", "SMART_NUMBER"), "tooltipTimeFormat": "%m-%d %H:%M:%S",
              "y_axis_bounds": [0, None]}
@@ -122,9 +127,25 @@ def filters(board, flag):
         found.append(common | {
             "id": f"NATIVE_FILTER-{column}", "name": name, "filterType": "filter_select", "defaultDataMask": mask,
             "targets": [{"datasetUuid": uid("dataset", of), "column": {"name": column}}],
+            # Else the first one would wait for a click on "Apply filters".
+            "requiredFirst": value is None,
             "controlValues": {"multiSelect": False, "enableEmptyFilter": False, "defaultToFirstItem": value is None,
                               "searchAllOptions": False, "inverseSelection": False}})
-    return found
+    return found + [choice(board, common, *each) for each in board.get("choices", [])]
+
+
+def choice(board, common, name, column, title):
+    """What one chart shows one of: a filter that is always set, and that the other charts do not have."""
+    charts = [chart for row in board["rows"] for chart in row]
+    others = [number for number, chart in enumerate(charts, 1) if chart["title"] != title]
+    chart = next(chart for chart in charts if chart["title"] == title)
+    return common | {
+        "id": f"NATIVE_FILTER-{name}", "name": name, "filterType": "filter_select",
+        "scope": {"rootPath": ["ROOT_ID"], "excluded": others}, "adhoc_filters": [where(chart["where"])],
+        "cascadeParentIds": ["NATIVE_FILTER-flag"], "defaultDataMask": {"filterState": {}, "extraFormData": {}},
+        "targets": [{"datasetUuid": uid("dataset", chart["of"]), "column": {"name": column}}], "requiredFirst": True,
+        "controlValues": {"multiSelect": False, "enableEmptyFilter": True, "defaultToFirstItem": True,
+                          "searchAllOptions": False, "inverseSelection": False}}
 
 
 def dashboard_file(board, flag):
@@ -156,7 +177,7 @@ def query(board, chart):
     metrics = [chart[m] for m in ("metric", "points") if m in chart] + chart.get("metrics", [])
     groups = quoted(chart.get("columns", []) or (["what"] if chart["kind"] == "ramp" else chart.get("by", [])))
     if chart["kind"] in ("line", "bars", "ramp"):
-        groups.append("date_trunc('minute', ts)")
+        groups.append(chart.get("axis", "date_trunc('minute', ts)"))
     conditions = [f"\"{column}\" = '{value or 'new-checkout'}'" for _, _, column, value in board["filters"]
                   if column in dataset["columns"].split()]
     conditions += ["ts > now() - interval '1 day'"] if chart.get("in_time") else []

@@ -77,25 +77,44 @@ COMMENT ON COLUMN flagscope.bi_metric.p90 IS '90th percentile';
 COMMENT ON COLUMN flagscope.bi_metric.p95 IS '95th percentile';
 COMMENT ON COLUMN flagscope.bi_metric.p99 IS '99th percentile';
 
--- The condition is that of the index on errors of each partition (schema/telemetry.sql), so that it is used.
+-- Functions that are inlined, so that what a query does not ask for is not computed.
+CREATE FUNCTION _flagscope.is_failure(t flagscope.telemetry) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- The condition of the index on errors of each partition (schema/telemetry.sql), so that it is used.
+RETURN t.is_error OR t.severity >= 17;
+COMMENT ON FUNCTION _flagscope.is_failure(flagscope.telemetry) IS
+    'is a row of telemetry an error: marked, or from severity 17 on';
+
+-- Of columns, not of a row: a row would be formed anew for each of them.
+CREATE FUNCTION _flagscope.errors_in(signal flagscope.signal, name text, body text, attributes jsonb)
+RETURNS TABLE (source text, error_type text, message text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT 'exception', x.event #>> '{attributes,exception.type}',
+        coalesce(x.event #>> '{attributes,exception.message}', x.event #>> '{attributes,exception.type}', name)
+    FROM jsonb_array_elements(CASE WHEN signal = 'span' AND jsonb_typeof(attributes #> '{otlp,events}') = 'array'
+        THEN attributes #> '{otlp,events}' END) x(event)
+    WHERE x.event ->> 'name' = 'exception'
+        -- Without it the function would be called, to no end, for every row.
+        AND attributes ? 'otlp'
+    UNION ALL
+    SELECT signal::text, coalesce(attributes ->> 'exception.type', attributes ->> 'error.type'),
+        coalesce(body, attributes ->> 'exception.message', attributes #>> '{otlp,status,message}',
+            attributes ->> 'error.type', name)
+    WHERE signal IN ('log', 'event')
+        OR signal = 'span' AND NOT coalesce(attributes @? '$.otlp.events[*] ? (@.name == "exception")', false);
+END;
+COMMENT ON FUNCTION _flagscope.errors_in(flagscope.signal, text, text, jsonb) IS
+    'the errors that a failed row tells of: each exception inside a span, else the row itself';
+
 CREATE VIEW flagscope.bi_error WITH (security_invoker = true) AS
 SELECT t.ts, f.key AS flag, f.value AS variant, t.environment, t.service, e.source, t.name AS operation, e.error_type,
     flagscope.log_template(e.message) AS fingerprint, left(e.message, 1000) AS message, t.subject,
+    coalesce(t.attributes ->> 'geo.country.iso_code', t.attributes ->> 'country') AS country,
     t.trace_id::text AS trace_id, 1::bigint AS count
-FROM flagscope.telemetry t CROSS JOIN LATERAL jsonb_each_text(t.flags) f CROSS JOIN LATERAL (
-    SELECT 'exception' AS source, x.event #>> '{attributes,exception.type}' AS error_type,
-        coalesce(x.event #>> '{attributes,exception.message}', x.event #>> '{attributes,exception.type}', t.name)
-            AS message
-    FROM jsonb_array_elements(CASE WHEN t.signal = 'span' AND jsonb_typeof(t.attributes #> '{otlp,events}') = 'array'
-        THEN t.attributes #> '{otlp,events}' END) x(event) WHERE x.event ->> 'name' = 'exception'
-    UNION ALL
-    SELECT t.signal::text, coalesce(t.attributes ->> 'exception.type', t.attributes ->> 'error.type'),
-        coalesce(t.body, t.attributes ->> 'exception.message', t.attributes #>> '{otlp,status,message}',
-            t.attributes ->> 'error.type', t.name)
-    WHERE t.signal IN ('log', 'event')
-        OR t.signal = 'span' AND NOT coalesce(t.attributes @? '$.otlp.events[*] ? (@.name == "exception")', false)
-) e
-WHERE t.is_error OR t.severity >= 17;
+FROM flagscope.telemetry t CROSS JOIN LATERAL jsonb_each_text(t.flags) f
+    CROSS JOIN LATERAL _flagscope.errors_in(t.signal, t.name, t.body, t.attributes) e
+WHERE _flagscope.is_failure(t);
 COMMENT ON VIEW flagscope.bi_error IS
     'for BI tools: each error that is tied to a flag, once for each flag: log records and events from severity 17 on '
     'or marked as errors, failed spans, and each exception inside a failed span in its place';
@@ -112,6 +131,8 @@ COMMENT ON COLUMN flagscope.bi_error.fingerprint IS
 COMMENT ON COLUMN flagscope.bi_error.message IS
     'body of the log, message of the exception or of the failed span''s status, else its name; 1,000 characters';
 COMMENT ON COLUMN flagscope.bi_error.subject IS 'targeting key: the user, device or account that it hit';
+COMMENT ON COLUMN flagscope.bi_error.country IS
+    'where its user is: attribute geo.country.iso_code, as OpenTelemetry names it, or country; NULL: neither was sent';
 COMMENT ON COLUMN flagscope.bi_error.trace_id IS 'trace that it belongs to: trace() shows it';
 COMMENT ON COLUMN flagscope.bi_error.count IS '1: for sum(count)';
 

@@ -222,6 +222,9 @@ BEGIN
         PERFORM _flagscope.serve(now_is, to_percent, action, at, decide.actor, decide.reason, new_id);
     END IF;
     PERFORM _flagscope.tell(new_id);
+    IF was.status IN ('running', 'paused', 'held') AND now_is.status IN ('rolled_back', 'completed') THEN
+        PERFORM _flagscope.end_health(now_is, at);
+    END IF;
     RETURN new_id;
 END $$;
 COMMENT ON FUNCTION _flagscope.decide(bigint, flagscope.action, text, text, timestamptz, bigint, boolean, jsonb) IS

@@ -1,10 +1,10 @@
 -- What a guardrail estimates, with its interval: for decisions and reports. Verdicts come from the evidence alone.
 
 COMMENT ON FUNCTION _flagscope.compared(text, float8, float8, bigint[], bigint[], flagscope.moments[], bigint[],
-    bigint[], flagscope.moments[]) IS
-    'what is estimated of treatment against control over all strata, as {what: {estimate, lower, upper}} '
-    '(src/core/kind/): kind, cap, alpha, and of each arm data points, events, moments; '
-    'NULL where a kind has no such estimate';
+    bigint[], flagscope.moments[], integer[]) IS
+    'what is estimated of treatment against control over the first strata, for several numbers of strata (more than '
+    'there are: all): a list of {what: {estimate, lower, upper}} (src/core/kind/), null where a kind has no such '
+    'estimate; kind, cap, alpha, and of each arm data points, events, moments; numbers of strata';
 COMMENT ON FUNCTION _flagscope.limited(text, float8, bigint, bigint, flagscope.moments) IS
     'what is estimated of the treatment beside a limit, likewise: '
     'kind, alpha, and the sums of data points, events, moments';
@@ -15,17 +15,34 @@ COMMENT ON FUNCTION _flagscope.quantile_ratios(flagscope.histogram, flagscope.hi
     'quantiles of the treatment by those of the control with intervals that all hold together, the one most surely '
     'worse first: values of both, quantile (NULL: four), harm, alpha; NULL where no quantile is positive';
 
+CREATE FUNCTION _flagscope.has_counts(e flagscope.evaluation) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+-- What gave a past only is an estimate of counts all the same, and none of means.
+RETURN e.events_treatment <> '{}' OR e.increment <> '{}';
+COMMENT ON FUNCTION _flagscope.has_counts(flagscope.evaluation) IS
+    'does an evaluation have counts of a stratum, which effects are estimated from';
+
+CREATE FUNCTION _flagscope.strata_effects(evidence_id bigint, kind text, cap float8, alpha float8, counts integer[])
+RETURNS jsonb
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+    SELECT _flagscope.compared(strata_effects.kind, strata_effects.cap, strata_effects.alpha,
+        array_agg(e.n_treatment ORDER BY e.stratum), array_agg(e.events_treatment[1] ORDER BY e.stratum),
+        array_agg(e.moments_treatment ORDER BY e.stratum), array_agg(e.n_control ORDER BY e.stratum),
+        array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum),
+        strata_effects.counts)
+    FROM flagscope.evaluation e
+    WHERE e.evidence_id = strata_effects.evidence_id AND _flagscope.has_counts(e);
+END;
+COMMENT ON FUNCTION _flagscope.strata_effects(bigint, text, float8, float8, integer[]) IS
+    'what is estimated of treatment against control over the first strata of some evidence, as a list for several '
+    'numbers of strata';
+
 CREATE FUNCTION _flagscope.strata_effect(evidence_id bigint, kind text, cap float8, alpha float8) RETURNS jsonb
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT _flagscope.compared(strata_effect.kind, strata_effect.cap, strata_effect.alpha,
-        array_agg(e.n_treatment ORDER BY e.stratum), array_agg(e.events_treatment[1] ORDER BY e.stratum),
-        array_agg(e.moments_treatment ORDER BY e.stratum), array_agg(e.n_control ORDER BY e.stratum),
-        array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum))
-    FROM flagscope.evaluation e
-    -- What gave a past only is an estimate of counts all the same, and none of means.
-    WHERE e.evidence_id = strata_effect.evidence_id
-        AND (e.events_treatment <> '{}' OR (e.increment <> '{}' AND e.events_treatment = '{}'));
+    -- All of them. JSON's null is none.
+    SELECT nullif(_flagscope.strata_effects(evidence_id, kind, cap, alpha, '{2147483647}'::integer[]) -> 0, 'null');
 END;
 COMMENT ON FUNCTION _flagscope.strata_effect(bigint, text, float8, float8) IS
     'what is estimated of treatment against control over the strata of some evidence';

@@ -429,27 +429,39 @@ AS $$
         AND h.state = 'breached';
     UPDATE flagscope.rollout_health h
     SET state = 'ok', reason = 'resumed: counted anew', evidence = '{}', max_log_e = 0, n_treatment = 0, n_control = 0,
-        expected = 0, mismatch = '{}', recrossed = 0, clears_at = NULL, counted_since = renew_health.at, told_at = NULL
+        expected = 0, mismatch = '{}', recrossed = 0, clears_at = NULL, counted_since = renew_health.at
     WHERE h.rollout_id = renew_health.rollout_id AND h.rule <> 'traffic' AND h.state = 'breached';
 $$;
 COMMENT ON FUNCTION _flagscope.renew_health(bigint, timestamptz) IS
-    'restarts the breached health rules after a person resumed the rollout';
+    'restarts the breached health rules after a person resumed the rollout; the next tick tells that they are over';
 
-CREATE FUNCTION _flagscope.tell_health_over(r flagscope.rollout, h flagscope.rollout_health, at timestamptz)
-RETURNS void
+CREATE FUNCTION _flagscope.tell_health_over(r flagscope.rollout, h flagscope.rollout_health, reason text,
+    at timestamptz) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
     INSERT INTO flagscope.outbox (kind, payload, created_at, next_try_at)
-    VALUES ('health', jsonb_build_object('name', format('%s of %s in %s', h.rule, r.flag, r.environment),
-        'state', 'ok', 'since', h.told_at, 'reason', 'over: ' || h.reason, 'database', current_database(),
-        'rollout_id', r.id, 'flag', r.flag, 'environment', r.environment)
+    VALUES ('health', jsonb_build_object('name', _flagscope.health_name(h.rule::text, r.flag, r.environment),
+        'state', 'ok', 'since', h.told_at, 'reason', 'over: ' || tell_health_over.reason,
+        'database', current_database(), 'rollout_id', r.id, 'flag', r.flag, 'environment', r.environment)
         || _flagscope.message_fields('over'::text, 'info'::text, format(
             'Rollout %s of flag "%s" in %s no longer has a warning (%s): %s', r.id, r.flag, r.environment, h.rule,
-            h.reason), r.id), at, at);
+            tell_health_over.reason), r.id), at, at);
     SELECT _flagscope.wake_deliverers();
 $$;
-COMMENT ON FUNCTION _flagscope.tell_health_over(flagscope.rollout, flagscope.rollout_health, timestamptz) IS
-    'queues a notification that what a health rule warned of is over';
+COMMENT ON FUNCTION _flagscope.tell_health_over(flagscope.rollout, flagscope.rollout_health, text, timestamptz) IS
+    'queues a notification that what a health rule warned of is over, and why';
+
+CREATE FUNCTION _flagscope.end_health(r flagscope.rollout, at timestamptz) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp
+AS $$
+    -- Nothing judges them any more. In a follow-up the next tick tells of what is ok by now.
+    SELECT _flagscope.tell_health_over(r, h, 'the rollout is ' || replace(r.status::text, '_', ' '), at)
+    FROM flagscope.rollout_health h
+    WHERE h.rollout_id = r.id AND h.told_at IS NOT NULL AND (h.state <> 'ok' OR r.follow_up_until IS NULL)
+    ORDER BY h.rule;
+$$;
+COMMENT ON FUNCTION _flagscope.end_health(flagscope.rollout, timestamptz) IS
+    'tells of each warning of a rollout that ends that it is over, so that nothing stays open at a receiver';
 
 CREATE FUNCTION _flagscope.tell_health(r flagscope.rollout, at timestamptz) RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -462,7 +474,7 @@ BEGIN
         WHERE x.rollout_id = r.id AND _flagscope.is_untold(x) ORDER BY x.rule
     LOOP
         IF h.state = 'ok' THEN
-            PERFORM _flagscope.tell_health_over(r, h, at);
+            PERFORM _flagscope.tell_health_over(r, h, h.reason, at);
         ELSE
             told := told + (_flagscope.decide(r.id, 'warn'::flagscope.action, 'flagscope',
                 format('%s: %s', h.rule, h.reason), at, NULL::bigint, false,

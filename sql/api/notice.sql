@@ -23,12 +23,27 @@ RETURN concat(CASE WHEN shadow THEN 'would have been ' END,
 COMMENT ON FUNCTION _flagscope.decision_title(text, boolean, numeric, numeric) IS
     'a decision in a few words: rolled back, from 25 % to 0 %; action, of a shadow rule, share before and after';
 
+CREATE FUNCTION _flagscope.health_rule(d flagscope.decision) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    -- It tells itself by its name in the state: "stale traffic 1795341117".
+    SELECT CASE WHEN d.action = 'warn' AND d.guardrail_id IS NULL
+        THEN nullif(split_part(d.evidence ->> 'state', ' ', 2), '') END;
+$$;
+COMMENT ON FUNCTION _flagscope.health_rule(flagscope.decision) IS
+    'the health rule that a decision warns of; NULL: it is no such warning';
+
+CREATE FUNCTION _flagscope.health_name(rule text, flag text, environment text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN format('%s of %s in %s', rule, flag, environment);
+COMMENT ON FUNCTION _flagscope.health_name(text, text, text) IS
+    'what a warning of a health rule and its end have in common, so that a receiver closes what it opened';
+
 CREATE FUNCTION _flagscope.decision_event(d flagscope.decision) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        -- A health rule tells itself by its name in the state: "stale traffic 1795341117".
-        WHEN d.action = 'warn' AND split_part(d.evidence ->> 'state', ' ', 2) = 'traffic' THEN 'silent'
+        WHEN _flagscope.health_rule(d) = 'traffic' THEN 'silent'
         -- A guardrail of which an arm fell silent, unless it took the treatment from users: that is told first.
         WHEN d.action IN ('warn', 'hold', 'pause') AND d.evidence ->> 'state' = 'silent' THEN 'silent'
         WHEN d.action = 'warn' THEN 'warning'
@@ -70,10 +85,13 @@ AS $$
                     format(', from %s %% to %s %% of users', trim_scale(d.from_percent), trim_scale(d.to_percent)) END)
             END, ': ' || nullif(d.reason, '')),
         d.rollout_id)
+        || jsonb_strip_nulls(jsonb_build_object('name',
+            _flagscope.health_name(_flagscope.health_rule(d), d.flag, d.environment)))
     FROM (SELECT _flagscope.decision_event(d) AS event) e;
 $$;
 COMMENT ON FUNCTION _flagscope.decision_message(flagscope.decision) IS
-    'a decision for those who are told: event, severity, sentence, link';
+    'a decision for those who are told: event, severity, sentence, link; of a health rule''s warning also the name '
+    'that its end has';
 
 CREATE FUNCTION _flagscope.why_message(d flagscope.decision, finding text) RETURNS jsonb
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp

@@ -29,7 +29,8 @@ AS $$
             'last_reason', left(b.last_reason, 300)) END) ORDER BY s.flag, s.environment)
     FROM flagscope.flag_state s JOIN flagscope.flag_definition f ON f.key = s.flag
         LEFT JOIN last r ON r.flag = s.flag AND r.environment = s.environment
-        LEFT JOIN flagscope.bi_rollout b ON b.rollout_id = r.id
+        -- From these to the view, and not a join with the whole of it: OFFSET 0.
+        LEFT JOIN LATERAL (SELECT x.* FROM flagscope.bi_rollout x WHERE x.rollout_id = r.id OFFSET 0) b ON true
         LEFT JOIN LATERAL (SELECT g.name, t.state::text AS state
             FROM flagscope.guardrail_status t JOIN flagscope.guardrail g ON g.id = t.guardrail_id
             WHERE t.rollout_id = r.id AND NOT g.shadow

@@ -211,18 +211,20 @@ AS $$
                     LATERAL unnest(c.traces) x(id)
                 WHERE d.rollout_id = r.id ORDER BY c.decision_id DESC, c.rank LIMIT 6)
             UNION ALL
-            (SELECT e.trace_id::uuid, 1 FROM flagscope.bi_error e
-                WHERE e.flag = r.flag AND e.environment = r.environment AND e.trace_id IS NOT NULL
-                    AND e.ts >= until - interval '15 minutes' AND e.ts < until + interval '1 second'
-                ORDER BY e.ts DESC LIMIT 6)) t
+            (SELECT x.trace_id, 1 FROM flagscope.telemetry x
+                WHERE _flagscope.is_failure(x) AND x.flags ? r.flag AND x.environment = r.environment
+                    AND x.trace_id IS NOT NULL
+                    AND x.ts >= until - interval '15 minutes' AND x.ts < until + interval '1 second'
+                ORDER BY x.ts DESC LIMIT 6)) t
         GROUP BY t.id ORDER BY min(t.place), t.id LIMIT 8
     )
     SELECT jsonb_agg(jsonb_build_object('trace_id', n.trace_id, 'at', _flagscope.unix_seconds(t.ts),
         'name', left(t.name, 300), 'service', left(t.service, 300), 'variant', t.flags ->> r.flag,
         'duration', CASE t.signal WHEN 'span' THEN t.value END, 'is_error', coalesce(t.is_error, false),
-        'message', (SELECT left(e.message, 300) FROM flagscope.bi_error e WHERE e.trace_id::uuid = n.trace_id
-            AND e.flag = r.flag AND e.ts BETWEEN t.ts - interval '1 hour' AND t.ts + interval '1 hour'
-            ORDER BY e.ts LIMIT 1)) ORDER BY n.place, t.ts DESC)
+        'message', (SELECT left(e.message, 300) FROM flagscope.telemetry x,
+                LATERAL _flagscope.errors_in(x.signal, x.name, x.body, x.attributes) e
+            WHERE x.trace_id = n.trace_id AND _flagscope.is_failure(x) AND x.flags ? r.flag ORDER BY x.ts LIMIT 1))
+        ORDER BY n.place, t.ts DESC)
     FROM named n CROSS JOIN LATERAL (SELECT x.* FROM flagscope.telemetry x WHERE x.trace_id = n.trace_id
         ORDER BY x.signal <> 'span', x.parent_span_id IS NOT NULL, x.ts LIMIT 1) t;
 $$;

@@ -1,10 +1,6 @@
 -- A guardrail's estimate over time for its page: as effect() would have said at some of its strata. Few points, since
 -- each is computed from all that came before it.
 
-COMMENT ON FUNCTION _flagscope.compared_over(text, float8, float8, bigint[], bigint[], flagscope.moments[], bigint[],
-    bigint[], flagscope.moments[], integer[]) IS
-    'compared() over the first strata, for several numbers of strata: a list in their order';
-
 CREATE FUNCTION _flagscope.unix_seconds(at timestamptz) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN isfinite(at) THEN extract(epoch FROM at) END;
@@ -21,16 +17,17 @@ CREATE FUNCTION _flagscope.page_strata(evidence_id bigint)
 RETURNS TABLE (nth bigint, stratum integer, at timestamptz, log_e float8, value float8)
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    -- At most 24, fewer of very many; always with the last one. The condition is that of strata_effect().
+    -- At most 24, fewer of very many; always with the last one.
     SELECT e.nth, e.stratum, e.at, e.log_e, e.value
-    FROM (SELECT x.stratum, x.at, x.log_e, x.value, row_number() OVER (ORDER BY x.stratum) AS nth, count(*) OVER () AS n
+    FROM (SELECT x.stratum, x.at, x.log_e, x.value, count(*) FILTER (WHERE _flagscope.has_counts(x)) OVER w AS nth,
+            row_number() OVER w AS place, count(*) OVER () AS n
         FROM flagscope.evaluation x WHERE x.evidence_id = page_strata.evidence_id
-            AND (x.events_treatment <> '{}' OR x.increment <> '{}' OR x.value IS NOT NULL)) e,
+            AND (_flagscope.has_counts(x) OR x.value IS NOT NULL) WINDOW w AS (ORDER BY x.stratum)) e,
         LATERAL (SELECT greatest(ceil(e.n / 24.0), ceil(e.n * e.n / 80000.0))::bigint AS every) k
-    WHERE e.nth % k.every = e.n % k.every ORDER BY e.nth;
+    WHERE e.place % k.every = e.n % k.every ORDER BY e.place;
 $$;
 COMMENT ON FUNCTION _flagscope.page_strata(bigint) IS
-    'strata of some evidence that a chart shows; nth: how many of those with data there are up to each';
+    'strata of some evidence that a chart shows; nth: how many of those with counts there are up to each';
 
 CREATE FUNCTION _flagscope.page_compared(s flagscope.guardrail_status, m flagscope.metric_definition)
 RETURNS TABLE (at timestamptz, log_e float8, effect jsonb)
@@ -39,19 +36,10 @@ AS $$
     WITH cut AS (
         SELECT array_agg(c.nth::integer ORDER BY c.nth) AS counts, array_agg(c.at ORDER BY c.nth) AS times,
             array_agg(c.log_e ORDER BY c.nth) AS logs FROM _flagscope.page_strata(s.evidence_id) c
-    ), said AS (
-        SELECT _flagscope.compared_over(m.kind::text, m.cap, s.alpha,
-            array_agg(e.n_treatment ORDER BY e.stratum), array_agg(e.events_treatment[1] ORDER BY e.stratum),
-            array_agg(e.moments_treatment ORDER BY e.stratum), array_agg(e.n_control ORDER BY e.stratum),
-            array_agg(e.events_control[1] ORDER BY e.stratum), array_agg(e.moments_control ORDER BY e.stratum),
-            (SELECT cut.counts FROM cut)) AS list
-        FROM flagscope.evaluation e
-        WHERE e.evidence_id = s.evidence_id
-            AND (e.events_treatment <> '{}' OR e.increment <> '{}' OR e.value IS NOT NULL)
     )
     SELECT cut.times[x.place], cut.logs[x.place], x.effect
-    FROM cut, said, LATERAL jsonb_array_elements(said.list) WITH ORDINALITY x(effect, place)
-    WHERE said.list IS NOT NULL;
+    FROM cut, LATERAL jsonb_array_elements(_flagscope.strata_effects(s.evidence_id, m.kind::text, m.cap, s.alpha,
+        cut.counts)) WITH ORDINALITY x(effect, place);
 $$;
 COMMENT ON FUNCTION _flagscope.page_compared(flagscope.guardrail_status, flagscope.metric_definition) IS
     'what a guardrail had estimated against the control over time, but of quantiles';

@@ -73,12 +73,29 @@ impl Running {
         }
     }
 
-    /// Reads the certificates again.
-    pub fn reload(&self) {
+    /// Takes the keys of the configuration as it is now, and reads the certificates again. Whatever else has changed in it
+    /// waits for the next start.
+    pub fn reload(&self, config: Result<Config, String>) {
+        match config.and_then(|config| self.reload_keys(&config)) {
+            Ok(keys) => log::info("keys are read again", &[("keys", &keys)]),
+            Err(problem) => log::error("keys stay as they are", &[("error", &problem)]),
+        }
         let Some(tls) = &self.tls else { return };
         match tls.reload(&self.gateway.config) {
             Ok(()) => log::info("certificates are read again", &[]),
             Err(problem) => log::error("certificates stay as they are", &[("error", &problem)]),
+        }
+    }
+
+    /// How many keys there are now. What an environment needs to be served is made at the start.
+    fn reload_keys(&self, config: &Config) -> Result<usize, String> {
+        let served = |name: &String| self.gateway.flags.all().iter().any(|followed| followed.asked == *name);
+        match config.keys.iter().flat_map(|key| &key.environments).find(|name| !served(name)) {
+            Some(name) => Err(format!("environment \"{name}\" of a key is not served yet: restart the gateway")),
+            None => {
+                self.gateway.auth.reload(config);
+                Ok(config.keys.len())
+            }
         }
     }
 

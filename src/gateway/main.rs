@@ -9,8 +9,21 @@ use tokio::signal::unix::{SignalKind, signal};
 /// What somebody has to change before it can serve.
 const MISCONFIGURED: u8 = 2;
 
+fn command() -> Result<Command, String> {
+    read(std::env::args().skip(1), |name| std::env::var(name).ok())
+}
+
+/// The configuration as its sources say it by now.
+fn configuration() -> Result<Config, String> {
+    match command()? {
+        Command::Run(config) => Ok(*config),
+        // Arguments stay as they were when it was started.
+        Command::Check(_) | Command::Print(_) => Err("it was not started to serve".to_owned()),
+    }
+}
+
 fn main() -> ExitCode {
-    match read(std::env::args().skip(1), |name| std::env::var(name).ok()) {
+    match command() {
         Err(problem) => fail(&problem),
         Ok(Command::Print(text)) => {
             print!("{text}");
@@ -65,7 +78,7 @@ async fn run(config: Config) -> ExitCode {
         tokio::select! {
             _ = term.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => running.reload(),
+            _ = hangup.recv() => running.reload(configuration()),
         }
     }
     log::info("ending", &[]);

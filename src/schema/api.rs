@@ -311,11 +311,7 @@ extension_sql_file!(
 );
 extension_sql_file!("../../sql/api/bi.sql", name = "bi_api", requires = ["status_api"]);
 extension_sql_file!("../../sql/api/bi_telemetry.sql", name = "bi_telemetry_api", requires = ["bi_api"]);
-extension_sql_file!(
-    "../../sql/api/page_series.sql",
-    name = "page_series_api",
-    requires = ["bi_telemetry_api", kind::compared_over]
-);
+extension_sql_file!("../../sql/api/page_series.sql", name = "page_series_api", requires = ["bi_telemetry_api"]);
 extension_sql_file!("../../sql/api/page_rollout.sql", name = "page_rollout_api", requires = ["page_series_api"]);
 extension_sql_file!(
     "../../sql/api/page.sql",

@@ -62,7 +62,21 @@ access-control-max-age: 7200
 vary: Origin"
 is "no other" "$(headers -X OPTIONS -H 'Origin: https://evil.example' "$flags")" "HTTP/1.1 204 No Content
 vary: Origin"
-is "no key is in the log" "$(grep -cE "$shop|$sender" "$work/keys.log" || true)" 0
+# Another key for the shop, and a mistake in the file, while it runs.
+read -r next next_digest < <(new_key)
+sed -i "s/$shop_digest/$next_digest/" "$work/gateway.toml"
+kill -HUP "$pid"
+until_is "SIGHUP takes a new key" 5 '"variant":"on"' variant -H "X-API-Key: $next"
+is "and the old one is none any more" "$(status -X POST -H "$bearer" "$flags")" 401
+told() { grep -c "$1" "$work/keys.log" || true; }
+sed -i 's/"production"/"moon"/' "$work/gateway.toml"
+kill -HUP "$pid"
+until_is "an environment that is not served needs a restart" 5 1 told 'keys stay as they are.*moon.*restart'
+say 'x' >>"$work/gateway.toml"
+kill -HUP "$pid"
+until_is "a file with a mistake changes nothing" 5 2 told 'keys stay as they are'
+is "the new key is still good" "$(variant -H "X-API-Key: $next")" '"variant":"on"'
+is "no key is in the log" "$(grep -cE "$shop|$sender|$next" "$work/keys.log" || true)" 0
 
 if ! command -v openssl >/dev/null; then
   say "skipped: TLS (there is no openssl to make certificates)"

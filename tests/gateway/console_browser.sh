@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The console in a real browser, Debian's Chromium: every page in light and dark, wide and on a phone, without an error or a violation
 # that axe-core finds; hostile names are text; an approval by keyboard; a rollback of the worker that appears by itself; a database that
-# goes away and comes back; all of it without a script, too.
+# goes away and comes back; all of it without a script, too; a link that is followed on another site.
 . "$(dirname "$0")/gateway.bash"
 here=$ROOT/tests/gateway/console
 node_packages "$here" || { say "skipped: the packages of tests/gateway/console cannot be installed by npm (no Node from version 20 on, or no network)" && exit 0; }
@@ -39,4 +39,5 @@ approved: Ann (ops): looks \"good\" to <me>
 a rollback appears by itself: true
 the database was away, and the page is back: true
 without a script: true
-logged out: /login"
+logged out: /login
+a link in a chat: /rollout/1"

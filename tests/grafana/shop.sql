@@ -19,8 +19,9 @@ FROM generate_series(1, 400) i;
 INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, flags, service, subject, attributes)
 SELECT now() - i * interval '400 ms', 'span', 'pay', 0.1 + i % 10 * 0.01, i % 50 = 0 OR bad,
     CASE WHEN i % 4 = 0 THEN '{"new-checkout": "on"}' ELSE '{"new-checkout": "off"}' END::jsonb, 'web',
-    'subject ' || i % 400, CASE WHEN bad THEN '{"otlp": {"events": [{"name": "exception", "attributes":
-        {"exception.type": "CardError", "exception.message": "card 17 refused"}}]}}'::jsonb END
+    'subject ' || i % 400, jsonb_build_object('country', (ARRAY['DE', 'FR', 'US'])[1 + i % 3])
+        || CASE WHEN bad THEN '{"otlp": {"events": [{"name": "exception", "attributes":
+        {"exception.type": "CardError", "exception.message": "card 17 refused"}}]}}'::jsonb ELSE '{}' END
 FROM generate_series(1, 4000) i, LATERAL (SELECT i % 16 = 0 AND i < 1000) b(bad);
 INSERT INTO flagscope.telemetry (ts, signal, name, value, flags, severity, body)
 SELECT now() - i * interval '1 s', CASE WHEN i % 10 = 0 THEN 'log' ELSE 'event' END::flagscope.signal, 'order',

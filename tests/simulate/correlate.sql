@@ -1,5 +1,6 @@
 -- Data sets with and without a cause, through SQL: how often correlate() names the cause, and how often it names any
--- where there is none. psql -v runs=20 -v rows=60000 -v kinds='{...}' -f tests/simulate/correlate.sql
+-- where there is none. psql -v runs=20 -v rows=60000 -v kinds='{...}' [-v seed=0.5] -f
+-- tests/simulate/correlate.sql
 -- Requests of 18 attributes (two of them ids), 20 % treated, users of unequal activity, errors that differ 80-fold by
 -- endpoint.
 \set ON_ERROR_STOP on
@@ -9,7 +10,11 @@ SET flagscope.attribution = off;
 SELECT flagscope.create_flag('f'), flagscope.create_flag('g'), flagscope.create_metric('errors', 'proportion', 'span',
     '{}', '{"is_error": true}') \gset ignored_
 SELECT flagscope.set_setting('correlate.timeout', '"10 minutes"') \gset ignored_
-SELECT setseed(0.20261128) \gset ignored_
+\if :{?seed}
+\else
+\set seed 0.20261128
+\endif
+SELECT setseed(:seed) \gset ignored_
 
 CREATE TEMP TABLE req (i bigint, subject text, treated boolean, attributes jsonb, flag text, base float8,
     event boolean);

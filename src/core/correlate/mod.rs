@@ -13,6 +13,7 @@ pub mod candidate;
 pub mod chance;
 pub mod compare;
 pub mod condition;
+pub mod correction;
 pub mod counts;
 pub mod findings;
 pub mod gain;

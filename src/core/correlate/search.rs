@@ -7,6 +7,7 @@
 
 use super::candidate::{Candidate, Predicate, candidates};
 use super::chance::{binomial_tail, ln_p_segment};
+use super::correction::Correction;
 use super::counts::{Counts, Dispersion, Split};
 use super::gain::gain;
 use super::store::{Store, Sums};
@@ -129,6 +130,11 @@ impl<'s> Round<'s> {
         self.control_dispersion.min(CLUSTERED)
     }
 
+    /// By how much p-values of these candidates are corrected.
+    fn correction(&self, list: &[Candidate], ln_alpha: f64) -> Correction {
+        Correction::new(list, self.all, self.least_dispersion(), ln_alpha)
+    }
+
     /// What the control's dispersion is in a part, of which the treatment's rows have this activity. How far events come in
     /// series grows with the events that a subject has: 1 + heterogeneity * (mean events of the subject of an event), with
     /// the rate of events that the part would have if it were harmed as all are. Not that of all the control where that is
@@ -198,7 +204,7 @@ impl<'s> Round<'s> {
 
     /// Candidates that could be shown, where their log p is up to a line: enough events of the treatment, and a pair is
     /// about enough of the excess.
-    fn weigh_all(&self, candidates: &[Candidate], excess: f64, tests: &Tests) -> Vec<Weighed> {
+    fn weigh_all(&self, candidates: &[Candidate], excess: f64, tests: &Correction) -> Vec<Weighed> {
         let least = super::candidate::EVENTS.max(LEAST_SHARE * excess);
         let shown =
             |c: &&Candidate| c.counts.e_t >= if c.predicate.0.len() > 1 { least } else { super::candidate::EVENTS };
@@ -334,41 +340,6 @@ fn choose(round: &Round, significant: &[Weighed], candidates: &[Candidate], ln_a
     Some(parents.first().copied().unwrap_or(best).clone())
 }
 
-/// Part of alpha that is the values'; pairs, of which there are many more, have the rest.
-const OF_VALUES: f64 = 0.6;
-
-/// By how much p-values are corrected. Of the values' part of alpha each has its share by events in both arms (weighted
-/// Bonferroni; Genovese, Roeder and Wasserman 2006): a value with a fifth of the events needs less evidence than a hundred
-/// small ones that could hardly have enough. Pairs share theirs equally. Margins decide alone, so all shares together are alpha
-/// at most, also where rows have left and a value has fewer events than at first.
-#[derive(Debug, Clone, Copy)]
-struct Tests {
-    ln_alpha: f64,
-    /// Events of all values, and how many pairs, by the part of alpha that is theirs.
-    of_order: [f64; 2],
-}
-
-impl Tests {
-    fn new(list: &[Candidate], ln_alpha: f64) -> Self {
-        let pairs = list.iter().filter(|c| c.predicate.is_pair()).count();
-        let events: f64 = list.iter().filter(|c| !c.predicate.is_pair()).map(|c| c.counts.events()).sum();
-        let of_values = if pairs == 0 { 1.0 } else { OF_VALUES };
-        Self { ln_alpha, of_order: [events / of_values, pairs as f64 / (1.0 - OF_VALUES)] }
-    }
-
-    /// By how many a candidate's p is multiplied.
-    fn of(&self, candidate: &Candidate) -> usize {
-        let [events, pairs] = self.of_order;
-        let of = if candidate.predicate.is_pair() { pairs } else { events / candidate.counts.events() };
-        of.ceil().max(1.0) as usize
-    }
-
-    /// The log p up to which a candidate is significant.
-    fn line(&self, candidate: &Candidate) -> f64 {
-        self.ln_alpha - (self.of(candidate) as f64).ln()
-    }
-}
-
 /// Looks for the segments that explain the harm. The store must be sorted.
 pub fn search(store: &Store, how: &Search) -> Found {
     let mut round = Round::of_all(store, how.pause);
@@ -377,7 +348,7 @@ pub fn search(store: &Store, how: &Search) -> Found {
     let mut list = candidates(store, &round.rows, how.order, &mut pause);
     let tests = list.len();
     let ln_alpha = how.alpha.ln();
-    let corrected = Tests::new(&list, ln_alpha);
+    let mut corrected = round.correction(&list, ln_alpha);
     let control_dispersion = round.control_dispersion;
     let mut found = Found { explanations: Vec::new(), tests, all, control_dispersion, is_cut: false };
     let mut significant = round.weigh_all(&list, excess, &corrected);
@@ -392,6 +363,8 @@ pub fn search(store: &Store, how: &Search) -> Found {
         let rest = round.part(|at| !chosen.matches(store, at));
         let before = std::mem::replace(&mut round, rest);
         list = candidates(store, &round.rows, how.order, &mut pause);
+        let tests = corrected.of(&best.candidate);
+        corrected = corrected.and(round.correction(&list, ln_alpha));
         let left = round.weigh_all(&list, excess, &corrected);
         let goes_with = significant
             .iter()
@@ -400,7 +373,6 @@ pub fn search(store: &Store, how: &Search) -> Found {
             .filter(|p| !left.iter().any(|w| w.candidate.predicate == **p))
             .cloned()
             .collect();
-        let tests = corrected.of(&best.candidate);
         found.explanations.push(explain(best, before.all, excess, tests, same_as, goes_with));
         significant = left;
     }

@@ -86,27 +86,38 @@ impl Chart<'_> {
         Some(ABOVE + ((1.0 - self.scale.place(value)?) * HEIGHT).round())
     }
 
-    fn path(points: impl Iterator<Item = Option<(f64, f64)>>) -> String {
+    /// A line through points.
+    fn path(points: &[(f64, f64)]) -> String {
         let mut path = String::new();
-        let mut is_on = false;
-        for point in points {
-            // A point between two gaps is a dot: a stub of two thousandths. Writing to a String cannot fail.
-            let _ = match point {
-                Some((x, y)) if is_on => write!(path, "L{x} {y}"),
-                Some((x, y)) => write!(path, "M{x} {y}h2"),
-                None => Ok(()),
-            };
-            is_on = point.is_some();
+        for (place, (x, y)) in points.iter().enumerate() {
+            // Writing to a String cannot fail.
+            let _ = write!(path, "{}{x} {y}", if place == 0 { 'M' } else { 'L' });
         }
         path
     }
 
+    /// A line with gaps. A point between two gaps is no line, and drawn as a dot: what is as good as no length gets the
+    /// width of its stroke, which is in pixels.
+    fn line(&self, name: &str, points: &[(f64, Option<f64>)]) -> Markup {
+        let points: Vec<_> = points.iter().map(|(at, x)| self.point(*at, (*x)?)).collect();
+        let (mut lines, mut dots) = (String::new(), String::new());
+        for run in points.split(Option::is_none) {
+            let run: Vec<_> = run.iter().copied().flatten().collect();
+            match run[..] {
+                [] => {}
+                [_] => dots += &(Self::path(&run) + "h.1"),
+                _ => lines += &Self::path(&run),
+            }
+        }
+        html! {
+            @if !lines.is_empty() { path class=(name) d=(lines) {} }
+            @if !dots.is_empty() { path class={ (name) " dot" } d=(dots) {} }
+        }
+    }
+
     fn drawn(&self, layer: &Layer) -> Markup {
         match layer {
-            Layer::Line { name, points } => {
-                let path = Self::path(points.iter().map(|(at, x)| self.point(*at, (*x)?)));
-                html! { @if !path.is_empty() { path class=(name) d=(path) {} } }
-            }
+            Layer::Line { name, points } => self.line(name, points),
             Layer::Steps { name, points } => {
                 let ends = points.iter().skip(1).map(|next| next.0).chain([self.span.1]);
                 let corners: Vec<_> = points
@@ -115,7 +126,7 @@ impl Chart<'_> {
                     .flat_map(|((at, x), end)| [(*at, *x), (end, *x)])
                     .filter_map(|(at, x)| self.point(at, x))
                     .collect();
-                let line = Self::path(corners.iter().copied().map(Some));
+                let line = Self::path(&corners);
                 html! {
                     @if let (Some(first), Some(last)) = (corners.first(), corners.last()) {
                         path class={ (name) " fill" } d={ (line) "L" (last.0) " 100L" (first.0) " 100Z" } {}
@@ -126,8 +137,10 @@ impl Chart<'_> {
             Layer::Band { name, points } => {
                 let upper = points.iter().filter_map(|(at, _, high)| self.point(*at, *high));
                 let lower = points.iter().rev().filter_map(|(at, low, _)| self.point(*at, *low));
-                let path = Self::path(upper.chain(lower).map(Some));
-                html! { @if points.len() > 1 { path class=(name) d={ (path) "Z" } {} } }
+                let path = Self::path(&upper.chain(lower).collect::<Vec<_>>());
+                // One interval has no width to fill: a bar.
+                let class = if points.len() > 1 { (*name).to_owned() } else { format!("{name} bar") };
+                html! { @if !path.is_empty() { path class=(class) d={ (path) "Z" } {} } }
             }
             Layer::Level { .. } => html! {},
         }
@@ -258,12 +271,14 @@ mod tests {
             (0.0, Some(0.0)),
             (2.0, Some(1.0)),
             (4.0, None),
+            (5.0, Some(0.5)),
             (6.0, Some(f64::NAN)),
             (8.0, Some(0.5)),
             (10.0, Some(0.5)),
         ];
         let svg = chart(vec![Layer::Line { name: "treatment", points }], Scale::over([0.0, 1.0].into_iter()));
-        assert!(svg.contains("d=\"M0 100h2L200 0M800 50h2L1000 50\""), "{svg}");
+        assert!(svg.contains("class=\"treatment\" d=\"M0 100L200 0M800 50L1000 50\""), "{svg}");
+        assert!(svg.contains("class=\"treatment dot\" d=\"M500 50h.1\""), "{svg}");
         assert!(svg.contains("<title>&lt;script&gt;</title>"), "{svg}");
     }
 
@@ -271,7 +286,18 @@ mod tests {
     fn steps_hold_until_the_next_one() {
         let layer = Layer::Steps { name: "ramp", points: vec![(0.0, 10.0), (5.0, 100.0)] };
         let svg = chart(vec![layer], Scale::over([0.0, 100.0].into_iter()));
-        assert!(svg.contains("d=\"M0 90h2L500 90L500 0L1000 0\""), "{svg}");
+        assert!(svg.contains("d=\"M0 90L500 90L500 0L1000 0\""), "{svg}");
+    }
+
+    #[test]
+    fn a_single_interval_is_a_bar() {
+        let layers = vec![
+            Layer::Band { name: "interval", points: vec![(5.0, 0.25, f64::INFINITY)] },
+            Layer::Line { name: "estimate", points: vec![(5.0, Some(0.5))] },
+        ];
+        let svg = chart(layers, Scale::over([0.0, 1.0].into_iter()));
+        assert!(svg.contains("class=\"interval bar\" d=\"M500 0L500 75Z\""), "{svg}");
+        assert!(svg.contains("class=\"estimate dot\" d=\"M500 50h.1\""), "{svg}");
     }
 
     #[test]

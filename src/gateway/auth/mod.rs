@@ -5,6 +5,7 @@ mod key;
 mod rate;
 mod token;
 
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use hyper::header::{AUTHORIZATION, HeaderMap};
@@ -40,37 +41,56 @@ impl Refusal {
     }
 }
 
-/// The keys of a gateway.
+/// The keys of a gateway, as they are now: a signal may have them read again.
 pub struct Auth {
-    keys: Vec<(Key, Bucket)>,
-    required: bool,
+    known: RwLock<Known>,
     tokens: Tokens,
 }
 
+struct Known {
+    keys: Vec<(Arc<Key>, Bucket)>,
+    required: bool,
+}
+
 /// Who asks; none is anybody, where no key is required.
-pub type Caller<'a> = Option<&'a Key>;
+pub type Caller = Option<Arc<Key>>;
+
+impl Known {
+    fn new(config: &Config) -> Self {
+        let keys = config.keys.iter().map(|key| (Arc::new(key.clone()), Bucket::new(key.rate)));
+        Self { keys: keys.collect(), required: config.requires_keys() }
+    }
+}
 
 impl Auth {
     /// The keys of a configuration.
     pub fn new(config: &Config) -> Result<Self, String> {
-        let keys = config.keys.iter().map(|key| (key.clone(), Bucket::new(key.rate)));
-        let tokens = Tokens::new(&config.token_secret)?;
-        Ok(Self { keys: keys.collect(), required: config.requires_keys(), tokens })
+        Ok(Self { known: RwLock::new(Known::new(config)), tokens: Tokens::new(&config.token_secret)? })
+    }
+
+    /// Takes the keys of another configuration. Tokens stay good whose keys are still there.
+    pub fn reload(&self, config: &Config) {
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = Known::new(config);
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose request it is, if it may be made.
-    pub fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller<'_>, Refusal> {
+    pub fn admit(&self, headers: &HeaderMap, scope: Scope) -> Result<Caller, Refusal> {
         let Some(secret) = secret(headers) else {
-            return if self.required { Err(Refusal::Unknown) } else { Ok(None) };
+            return if self.known().required { Err(Refusal::Unknown) } else { Ok(None) };
         };
         self.identify(secret, |key| key.scopes.contains(&scope)).map(Some)
     }
 
     /// The key that a secret is, if it is for this.
-    pub fn identify(&self, secret: &str, is_for: impl Fn(&Key) -> bool) -> Result<&Key, Refusal> {
+    pub fn identify(&self, secret: &str, is_for: impl Fn(&Key) -> bool) -> Result<Arc<Key>, Refusal> {
         let digest = digest(secret.as_bytes());
+        let known = self.known();
         // All are compared, each in the same time.
-        let found = self
+        let found = known
             .keys
             .iter()
             .fold(None, |found, known| if same(&known.0.sha256, &digest) { Some(known) } else { found });
@@ -79,12 +99,12 @@ impl Auth {
             return Err(Refusal::Forbidden);
         }
         bucket.take().map_err(Refusal::TooMany)?;
-        Ok(key)
+        Ok(Arc::clone(key))
     }
 
     /// The key of an id.
-    pub fn key(&self, id: &str) -> Option<&Key> {
-        self.keys.iter().map(|(key, _)| key).find(|key| key.id == id)
+    pub fn key(&self, id: &str) -> Option<Arc<Key>> {
+        self.known().keys.iter().map(|(key, _)| key).find(|key| key.id == id).map(Arc::clone)
     }
 
     /// A token by which an event stream of a key's environment may be opened: browsers cannot send headers with one.
@@ -146,7 +166,7 @@ mod tests {
         assert_eq!(auth.admit(&headers("x-api-key", "guess"), Scope::Flags).err(), Some(Refusal::Unknown));
         assert_eq!(auth.admit(&headers("x-api-key", "secret"), Scope::Otlp).err(), Some(Refusal::Forbidden));
         let bearer = headers("authorization", "bearer secret");
-        assert_eq!(auth.admit(&bearer, Scope::Flags).unwrap().map(|key| key.id.as_str()), Some("shop"));
+        assert_eq!(auth.admit(&bearer, Scope::Flags).unwrap().map(|key| key.id.clone()).as_deref(), Some("shop"));
         assert!(auth.admit(&headers("x-api-key", "secret"), Scope::Flags).is_ok());
         assert_eq!(auth.admit(&bearer, Scope::Flags).err(), Some(Refusal::TooMany(1)));
     }
@@ -159,8 +179,22 @@ mod tests {
     #[test]
     fn a_token_opens_its_environment() {
         let auth = auth();
-        let token = auth.token(&auth.keys[0].0, "stäging");
+        let token = auth.token(&auth.key("shop").unwrap(), "stäging");
         assert_eq!(auth.environment_of(&token).as_deref(), Some("stäging"));
         assert_eq!(auth.environment_of(&token.replace("shop", "else")), None);
+    }
+
+    #[test]
+    fn keys_are_taken_anew() {
+        let auth = auth();
+        let token = auth.token(&auth.key("shop").unwrap(), "staging");
+        let key = Key { sha256: digest(b"other"), rate: None, ..(*auth.key("shop").unwrap()).clone() };
+        auth.reload(&Config { keys: vec![key], ..Config::default() });
+        assert_eq!(auth.admit(&headers("x-api-key", "secret"), Scope::Flags).err(), Some(Refusal::Unknown));
+        assert!(auth.admit(&headers("x-api-key", "other"), Scope::Flags).is_ok());
+        assert_eq!(auth.environment_of(&token).as_deref(), Some("staging"));
+        auth.reload(&Config { auth_required: Some(true), ..Config::default() });
+        assert_eq!(auth.environment_of(&token), None);
+        assert_eq!(auth.admit(&HeaderMap::new(), Scope::Flags).err(), Some(Refusal::Unknown));
     }
 }

@@ -66,10 +66,10 @@ pub async fn log_in(
             };
         }
     };
-    if let Err(problem) = check_name(&name, key) {
+    if let Err(problem) = check_name(&name, &key) {
         return refused(StatusCode::BAD_REQUEST, problem);
     }
-    let token = console.sessions.begin(key, &name)?;
+    let token = console.sessions.begin(&key, &name)?;
     log::info("logged in to the console", &[("key", &key.id), ("name", &name)]);
     let mut response = reply::see(safe(&next));
     reply::set_cookie(&mut response, &visit.cookie(COOKIE_NAME, &token, console.sessions.seconds));

@@ -2,7 +2,7 @@
 //! Replicas with one `auth.token_secret` take each other's.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use hyper::header::{COOKIE, HeaderMap};
 
@@ -23,15 +23,15 @@ pub struct Sessions {
 }
 
 /// Somebody who has logged in.
-pub struct Session<'a> {
+pub struct Session {
     /// Their key.
-    pub key: &'a Key,
+    pub key: Arc<Key>,
     /// The name that they gave; may be empty where nothing can be done with the key.
     pub name: String,
     token: String,
 }
 
-impl Session<'_> {
+impl Session {
     /// Who decides: the key is known, the name is what its owner says.
     pub fn actor(&self) -> String {
         if self.name.is_empty() { self.key.id.clone() } else { format!("{} ({})", self.name, self.key.id) }
@@ -46,7 +46,7 @@ impl Sessions {
     }
 
     /// The session that a request shows.
-    pub fn of<'a>(&self, auth: &'a Auth, headers: &HeaderMap) -> Option<Session<'a>> {
+    pub fn of(&self, auth: &Auth, headers: &HeaderMap) -> Option<Session> {
         let token = cookie(headers)?;
         let (id, said) = self.tokens.read(token, now())?;
         let (_, name) = said.split_once(' ')?;
@@ -58,12 +58,12 @@ impl Sessions {
     }
 
     /// What a form of a session's page has, and no other site can know.
-    pub fn proof(&self, session: &Session<'_>) -> String {
+    pub fn proof(&self, session: &Session) -> String {
         self.tokens.sign(&format!("form {}", session.token)).unwrap_or_default()
     }
 
     /// Whether a form is of a page of this session.
-    pub fn is_proven(&self, session: &Session<'_>, proof: &str) -> bool {
+    pub fn is_proven(&self, session: &Session, proof: &str) -> bool {
         self.tokens.is_signed(&format!("form {}", session.token), proof)
     }
 
@@ -75,7 +75,7 @@ impl Sessions {
     }
 
     /// Ends a session before its time.
-    pub fn end(&self, session: &Session<'_>) {
+    pub fn end(&self, session: &Session) {
         let mut ended = self.ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = now();
         ended.retain(|_, until| *until > now);
@@ -110,11 +110,11 @@ mod tests {
     fn a_session_is_known_until_it_ends() {
         let config = config(vec![Scope::Operate]);
         let (auth, sessions) = (Auth::new(&config).unwrap(), Sessions::new(&config).unwrap());
-        let token = sessions.begin(auth.key("ops").unwrap(), "Ann Lee").unwrap();
+        let token = sessions.begin(&auth.key("ops").unwrap(), "Ann Lee").unwrap();
         let session = sessions.of(&auth, &shown(&token)).unwrap();
         assert_eq!(session.actor(), "Ann Lee (ops)");
         assert!(sessions.is_proven(&session, &sessions.proof(&session)));
-        let other = sessions.begin(auth.key("ops").unwrap(), "Ann Lee").unwrap();
+        let other = sessions.begin(&auth.key("ops").unwrap(), "Ann Lee").unwrap();
         let other = sessions.of(&auth, &shown(&other)).unwrap();
         assert!(!sessions.is_proven(&other, &sessions.proof(&session)));
         sessions.end(&session);

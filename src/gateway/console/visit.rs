@@ -15,7 +15,7 @@ use crate::web::{self, Request};
 /// A request, and who made it.
 pub struct Visit<'a> {
     /// Who is logged in.
-    pub session: Option<Session<'a>>,
+    pub session: Option<Session>,
     /// Another one for each answer: the style of a page has it.
     pub nonce: String,
     config: &'a Config,

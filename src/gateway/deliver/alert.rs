@@ -33,9 +33,9 @@ impl Severity {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Critical, Self::Warning];
 
-    /// Of what is about the judging: it is critical unless the row says less (a ramp that waits). The end of such a wait has
+    /// Of what has an end of its own: it is critical unless the row says less (a ramp that waits, a health rule). Its end has
     /// the severity with which it began, or a receiver that tells problems apart by it would keep it for ever.
-    pub fn of_health(news: &News) -> Self {
+    pub fn of_lasting(news: &News) -> Self {
         let is_less = news.field("severity") == Self::Warning.label() || news.field("event") == "over";
         if is_less { Self::Warning } else { Self::Critical }
     }
@@ -57,7 +57,7 @@ impl Alert {
             return Some(if news.field("state") == "ok" {
                 Self::Over
             } else {
-                Self::Lasts(Severity::of_health(news))
+                Self::Lasts(Severity::of_lasting(news))
             });
         }
         if news.kind != "decision" || news.is_shadow() {
@@ -66,6 +66,8 @@ impl Alert {
         let own = news.field("actor") == "flagscope";
         match (own, news.field("action")) {
             (_, "start" | "approve") => None,
+            // A health rule is told to be over.
+            (true, "warn") if news.lasting().is_some() => Some(Self::Lasts(Severity::Warning)),
             (true, "rollback" | "disable") => Some(Self::Passes(Severity::Critical, PASSING)),
             (true, "warn" | "step_back") => Some(Self::Passes(Severity::Warning, PASSING)),
             (true, "hold" | "pause") => Some(Self::Lasts(Severity::Warning)),

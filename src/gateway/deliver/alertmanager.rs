@@ -15,10 +15,10 @@ const FOR_EVER: &str = "2100-01-01T00:00:00Z";
 /// The message for Alertmanager.
 pub fn message(news: &News) -> Option<Message> {
     let alert = Alert::of(news)?;
-    let alerts: Vec<Value> = match (news.kind, alert) {
-        // What is about the judging itself keeps its severity until it is over.
-        ("health", Alert::Over) => vec![over(news, Severity::of_health(news))],
-        ("health", _) => vec![begins(news, Severity::of_health(news), FOR_EVER.to_owned())],
+    let alerts: Vec<Value> = match (news.lasting(), alert) {
+        // What has an end of its own keeps its severity until it is over.
+        (Some(_), Alert::Over) => vec![over(news, Severity::of_lasting(news))],
+        (Some(_), _) => vec![begins(news, Severity::of_lasting(news), FOR_EVER.to_owned())],
         (_, Alert::Over) => Severity::ALL.map(|severity| over(news, severity)).into(),
         (_, Alert::Lasts(severity)) => one_of_two(news, severity, FOR_EVER.to_owned()),
         (_, Alert::Passes(severity, after)) => one_of_two(news, severity, log::time(news.at + after)),
@@ -48,14 +48,14 @@ fn over(news: &News, severity: Severity) -> Value {
 }
 
 fn labels(news: &News, severity: Severity) -> Value {
-    match news.kind {
-        "health" => json!({
+    match news.lasting() {
+        Some(name) => json!({
             "alertname": "FlagscopeHealth",
             "severity": severity.label(),
-            "database": news.field("database"),
-            "name": news.field("name"),
+            "database": news.database,
+            "name": name,
         }),
-        _ => json!({
+        None => json!({
             "alertname": "FlagscopeDecision",
             "severity": severity.label(),
             "database": news.database,

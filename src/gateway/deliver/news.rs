@@ -99,6 +99,13 @@ impl News<'_> {
         }
     }
 
+    /// The name of what begins or ends here, if it has an end of its own: a part of the judging, a wait, a health rule. What
+    /// else happens to a rollout is over with its next step.
+    pub fn lasting(&self) -> Option<&str> {
+        let name = self.field("name");
+        (matches!(self.kind, "health" | "decision") && !name.is_empty()).then_some(name)
+    }
+
     /// Whether only a shadow rule would have done it.
     pub fn is_shadow(&self) -> bool {
         self.payload.get("shadow").and_then(Value::as_bool).unwrap_or_default()

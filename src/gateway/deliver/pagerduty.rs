@@ -39,11 +39,11 @@ pub fn message(news: &News, routing_key: &str) -> Option<Message> {
     Some(Message { body: event.to_string().into_bytes(), headers: news.headers() })
 }
 
-/// One incident for a rollout, or for a part of the judging.
+/// One incident for what has an end of its own, and one for all else that happens to a rollout.
 fn key(news: &News) -> String {
-    let which = match news.kind {
-        "health" => format!("health/{}", news.field("name")),
-        _ => format!("rollout/{}", news.shown("rollout_id")),
+    let which = match news.lasting() {
+        Some(name) => format!("health/{name}"),
+        None => format!("rollout/{}", news.shown("rollout_id")),
     };
     // PagerDuty takes 255 characters.
     cut(format!("flagscope/{}/{which}", news.database), 250)

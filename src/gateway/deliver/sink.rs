@@ -180,7 +180,7 @@ impl Kind {
 mod tests {
     // What each kind of row is for each kind of sink stands in tests/data/delivery. ACCEPT=1 writes those files anew: look at
     // the differences before they are committed.
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
     use std::time::{Duration, UNIX_EPOCH};
 
     use serde_json::Value;
@@ -200,9 +200,33 @@ mod tests {
         .unwrap()
     }
 
+    fn folder() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/delivery")
+    }
+
+    // What ends a problem names the one that its beginning has named, in the files above.
+    #[test]
+    fn an_end_is_that_of_its_beginning() {
+        let told = |name: &str, kind: &str| -> Value {
+            let file = folder().join(format!("{name}.{kind}.json"));
+            serde_json::from_str::<Value>(&std::fs::read_to_string(file).unwrap()).unwrap()["body"].clone()
+        };
+        for (begins, over) in
+            [("silent", "warning_over"), ("health", "health_over"), ("unguarded", "waiting_over"), ("hold", "resume")]
+        {
+            let (one, other) = (told(begins, "pagerduty"), told(over, "pagerduty"));
+            assert_eq!(one["dedup_key"], other["dedup_key"], "{begins}");
+            assert_eq!([&one["event_action"], &other["event_action"]], ["trigger", "resolve"], "{begins}");
+            let (one, other) = (told(begins, "alertmanager"), told(over, "alertmanager"));
+            let ended =
+                |alert: &Value| other.as_array().unwrap().iter().any(|over| over["labels"] == alert["labels"]);
+            assert!(one.as_array().unwrap().iter().all(ended), "{begins}");
+        }
+    }
+
     #[test]
     fn messages_are_as_kept() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/delivery");
+        let folder = folder();
         let rows: Vec<Value> =
             serde_json::from_str(&std::fs::read_to_string(folder.join("rows.json")).unwrap()).unwrap();
         for (row, id) in rows.iter().zip(1..) {

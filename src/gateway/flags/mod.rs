@@ -81,16 +81,16 @@ impl Flags {
     /// the request or in a header (`flagSetId=staging`, or the name alone).
     pub fn admit<'a>(
         &'a self,
-        auth: &'a Auth,
+        auth: &Auth,
         headers: &HeaderMap,
         scope: Scope,
         selector: Option<&str>,
-    ) -> Result<(&'a Followed, Caller<'a>), Refusal> {
+    ) -> Result<(&'a Followed, Caller), Refusal> {
         let caller = auth.admit(headers, scope)?;
         let header = headers.get("flagd-selector").and_then(|value| value.to_str().ok());
         let asked = selector.or(header).filter(|text| !text.is_empty());
         let asked = asked.map(|text| text.strip_prefix("flagSetId=").unwrap_or(text));
-        let own = caller.map(|key| &key.environments).filter(|environments| !environments.is_empty());
+        let own = caller.as_ref().map(|key| &key.environments).filter(|environments| !environments.is_empty());
         let followed = match (asked, own) {
             (None, None) => self.default(),
             (None, Some(own)) => own.first().and_then(|name| self.named(name)),

@@ -101,7 +101,7 @@ fn status(answer: &Answer) -> StatusCode {
     }
 }
 
-async fn all(gateway: &Gateway, followed: &Followed, key: Caller<'_>, request: Request) -> Response {
+async fn all(gateway: &Gateway, followed: &Followed, key: Caller, request: Request) -> Response {
     let known = parameter(request.uri().query(), "flagConfigEtag");
     let none_match = header(request.headers(), IF_NONE_MATCH.as_str());
     let body = match read(gateway, request).await {
@@ -144,7 +144,7 @@ async fn all(gateway: &Gateway, followed: &Followed, key: Caller<'_>, request: R
 fn stream_address(gateway: &Gateway, followed: &Followed, key: Caller) -> String {
     match key {
         None => "/ofrep/v1/events".to_owned(),
-        Some(key) => format!("/ofrep/v1/events?token={}", gateway.auth.token(key, &followed.asked)),
+        Some(key) => format!("/ofrep/v1/events?token={}", gateway.auth.token(&key, &followed.asked)),
     }
 }
 

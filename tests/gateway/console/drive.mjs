@@ -7,6 +7,7 @@ import { chromium } from 'playwright-core';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const base = process.env.CONSOLE;
+const chat = 'http://chat.example/'; // another site, answered by this script
 const happen = (what) => execFileSync(process.env.HAPPEN, [what], { encoding: 'utf8' }).trim();
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 const problems = [];
@@ -21,7 +22,7 @@ async function open(options) {
   page.on('console', (message) => message.type() === 'error' && !expected(message) && problems.push(`console: ${page.url().slice(base.length)}: ${message.text()}`));
   page.on('pageerror', (error) => problems.push(`error: ${error.message}`));
   page.on('dialog', (dialog) => (problems.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-  page.on('request', (request) => /^(data|blob):/.test(request.url()) || request.url().startsWith(base) || problems.push(`request: ${request.url()}`));
+  page.on('request', (request) => /^(data|blob):/.test(request.url()) || [base, chat].some((site) => request.url().startsWith(site)) || problems.push(`request: ${request.url()}`));
   return page;
 }
 // Chromium writes an error for each page that is a 4xx or 5xx: those that were asked for are no problem.
@@ -95,6 +96,23 @@ await plain.locator('form[action$="/logout"] button').click();
 await plain.waitForURL(`${base}/login`);
 await plain.goto(`${base}/`);
 console.log('logged out:', new URL(plain.url()).pathname);
+
+// A link of a message is followed on another site, where browsers keep the cookie back: by who is logged in, and by who is not.
+const reader = await open({});
+await reader.context().route(`${chat}**`, (route) => route.fulfill({ contentType: 'text/html', body: `<a href="${base}/rollout/1">Open the rollout</a>` }));
+async function follow() {
+  await reader.goto(chat);
+  await reader.click('a');
+}
+await follow();
+await reader.waitForURL((url) => url.pathname === '/login');
+await reader.fill('input[name=name]', 'Ann');
+await reader.fill('input[name=key]', process.env.KEY);
+await reader.click('main form button');
+await reader.waitForURL(`${base}/rollout/1`);
+await follow();
+await says(reader, 'without a script');
+console.log('a link in a chat:', new URL(reader.url()).pathname);
 
 await browser.close();
 tell();

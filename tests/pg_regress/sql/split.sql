@@ -81,3 +81,16 @@ SELECT _flagscope.health_due('2040-01-02 13:12:09') AS due;
 SELECT state, reason FROM pg_temp.crossing('2040-01-02 13:12:10');
 SELECT payload ->> 'sentence' AS sentence FROM flagscope.outbox
 WHERE kind = 'health' AND payload ->> 'name' LIKE 'crossing%' ORDER BY id;
+-- A warning and its end have one name, so that a receiver closes what it opened: also when a person has resumed the
+-- rollout, and when it ends before the rule is ok.
+SELECT pg_temp.back('2040-01-02 13:13:00', 301, 50);
+SELECT state FROM pg_temp.crossing('2040-01-02 13:13:10');
+SELECT flagscope.pause_rollout(:id, at => '2040-01-02 13:13:20', reason => 'look') > 0 AS paused,
+    flagscope.resume_rollout(:id, at => '2040-01-02 13:13:30', reason => 'a test client') > 0 AS resumed;
+SELECT state, reason FROM pg_temp.crossing('2040-01-02 13:13:40');
+SELECT pg_temp.back('2040-01-02 13:16:00', 401, 50);
+SELECT state FROM pg_temp.crossing('2040-01-02 13:16:10');
+SELECT flagscope.rollback_rollout(:id, at => '2040-01-02 13:16:20', reason => 'enough') > 0 AS rolled_back;
+SELECT state FROM pg_temp.crossing('2040-01-02 13:16:30');
+SELECT kind, payload ->> 'name' AS name, payload ->> 'event' AS event, left(payload ->> 'reason', 60) AS reason
+FROM flagscope.outbox WHERE payload ->> 'name' LIKE 'crossing%' ORDER BY id;
