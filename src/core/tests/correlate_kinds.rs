@@ -1,5 +1,8 @@
 //! Every kind of metric, each with a planted country: what its events are, and that the country is the one answer.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::correlate::answer::{answer, named};
 use flagscope_core::correlate::gather::Gather;
 use flagscope_core::correlate::latency::Values;
@@ -9,20 +12,8 @@ use flagscope_core::correlate::search::Search;
 use flagscope_core::correlate::strata::Stages;
 use flagscope_core::correlate::{Value, words};
 use flagscope_core::telemetry::{Definition, Filter, MetricKind, Per, Row, Signal};
+use random::Random;
 use serde_json::json;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
 
 struct Sent {
     name: &'static str,

@@ -2,23 +2,14 @@
 //! how near the onset is to the planted one. `cargo test -p flagscope-core --test correlate_metrics -- --nocapture` prints
 //! what `src/core/correlate/README.md` tells.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::correlate::metric::{Bucket, Effect, Verdict, onset, verdict};
 use flagscope_core::stats::report::multiple::{Correction, adjust};
 use flagscope_core::stats::report::proportions::compare;
 use flagscope_core::stats::tilt::Arms;
-
-/// Numbers that look random, the same in every run (Vigna's splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-}
+use random::Random;
 
 const SETS: u64 = 400;
 /// 5 % of 400 and three standard errors.

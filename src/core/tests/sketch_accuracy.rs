@@ -5,39 +5,25 @@
 //! blamed for ties. The short form runs with all tests and asserts bounds. The full one prints a table:
 //! `cargo test --release -p flagscope-core --test sketch_accuracy -- --ignored --nocapture`.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::sketch::histogram::Tally;
 use flagscope_core::sketch::{Accumulate, Histogram, Sketch, TDigest};
+use random::Random;
 
 const LEVELS: [f64; 4] = [0.5, 0.95, 0.99, 0.999];
 const PARTS: usize = 1000;
 /// The name of a shape and how its next value is drawn.
 type Shape = (&'static str, fn(&mut Random) -> f64);
 const SHAPES: [Shape; 6] = [
-    ("uniform", Random::uniform),
+    ("uniform", Random::share),
     ("lognormal", |r| r.normal().exp()),
-    ("Pareto 1.5", |r| (1.0 - r.uniform()).powf(-1.0 / 1.5)),
-    ("bimodal", |r| if r.uniform() < 0.8 { 1.0 + 0.1 * r.normal() } else { 50.0 + 5.0 * r.normal() }),
-    ("sorted", Random::uniform),
+    ("Pareto 1.5", |r| (1.0 - r.share()).powf(-1.0 / 1.5)),
+    ("bimodal", |r| if r.share() < 0.8 { 1.0 + 0.1 * r.normal() } else { 50.0 + 5.0 * r.normal() }),
+    ("sorted", Random::share),
     ("constant", |_| 42.0),
 ];
-
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// Box and Muller.
-    fn normal(&mut self) -> f64 {
-        (-2.0 * (1.0 - self.uniform()).ln()).sqrt() * (2.0 * std::f64::consts::PI * self.uniform()).cos()
-    }
-}
 
 /// The values of a shape in the order in which they come; each shape begins with a seed of its own.
 fn data(seed: usize, shape: &Shape, n: usize) -> Vec<f64> {

@@ -1,9 +1,13 @@
 //! Guardrails of one rollout together, over simulated rollouts with a fixed seed: the rule of `guardrail::together`, the sum of
 //! alpha e from 1 on, keeps to the rollout's alpha and is never later than each guardrail's own line.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::stats::mixture::{ERROR_GRID, log_sum_exp};
 use flagscope_core::stats::process::Process;
 use flagscope_core::stats::tilt::{Arms, Harm, fisher_increment};
+use random::Random;
 
 const ALPHA: f64 = 0.05;
 const GUARDRAILS: usize = 3;
@@ -12,20 +16,9 @@ const TICKS: usize = 60;
 const ROWS: u64 = 100;
 const USUAL: f64 = 0.05;
 
-/// `SplitMix64` (Steele, Lea and Flood 2014).
-struct Random(u64);
-
 impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) as f64 / 2.0_f64.powi(64)
-    }
-
     fn events(&mut self, share: f64) -> u64 {
-        (0..ROWS).filter(|_| self.uniform() < share).count() as u64
+        (0..ROWS).filter(|_| self.share() < share).count() as u64
     }
 }
 

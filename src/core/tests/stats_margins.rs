@@ -1,30 +1,23 @@
 //! Absolute margins at their boundary: an effect of exactly the margin, on a baseline that drifts, is a false alarm no more
 //! often than the error budget says.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use std::f64::consts::TAU;
 
 use flagscope_core::stats::answer::{self, Question};
 use flagscope_core::stats::margin::{MEMORY, Margin, Past, Tolerated, ratio_of_units};
 use flagscope_core::stats::rate::Counts;
 use flagscope_core::stats::tilt::{Arms, Harm};
+use random::Random;
 
 const ALPHA: f64 = 0.05;
 
-/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): the same numbers everywhere.
-struct Random(u64);
-
 impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
     /// By inversion.
     fn poisson(&mut self, mean: f64) -> u64 {
-        let (mut k, mut term, mut rest) = (0, (-mean).exp(), self.uniform());
+        let (mut k, mut term, mut rest) = (0, (-mean).exp(), self.share());
         while rest > term && term > 0.0 {
             rest -= term;
             k += 1;
@@ -35,7 +28,7 @@ impl Random {
 
     /// By inversion, for n p below 700.
     fn binomial(&mut self, n: u64, p: f64) -> u64 {
-        let (mut k, mut rest) = (0, self.uniform());
+        let (mut k, mut rest) = (0, self.share());
         let mut term = (1.0 - p).powi(n as i32);
         while rest > term && k < n {
             rest -= term;

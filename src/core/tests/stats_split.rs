@@ -1,26 +1,19 @@
 //! The split of a rollout whose clients learn of a stage late: simulated under a fixed seed, with every second looked at.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::stats::share::{GRID, increment};
 use flagscope_core::stats::split::{Finding, Slice, judge};
+use random::Random;
 
 const ALPHA: f64 = 0.01;
 /// Seconds of the settling, as the default of setting `health.settle`.
 const SETTLE: i64 = 60;
 
-/// `SplitMix64` (Steele, Lea and Flood 2014).
-struct Random(u64);
-
 impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) as f64 / 2.0_f64.powi(64)
-    }
-
     fn split(&mut self, n: u64, share: f64) -> [u64; 2] {
-        let treated = (0..n).filter(|_| self.uniform() < share).count() as u64;
+        let treated = (0..n).filter(|_| self.share() < share).count() as u64;
         [treated, n - treated]
     }
 }

@@ -1,10 +1,14 @@
 //! Metrics by unit: the value of a unit by hand, and a bot with 30 % of the traffic and three times the errors, over
 //! simulated rollouts with a fixed seed.
 
+#[path = "planted/random.rs"]
+mod random;
+
 use flagscope_core::stats::mixture::ERROR_GRID;
 use flagscope_core::stats::process::Process;
 use flagscope_core::stats::tilt::{Arms, Harm, fisher_increment};
 use flagscope_core::telemetry::{MetricKind, Tally};
+use random::Random;
 
 const ALPHA: f64 = 0.05;
 const RUNS: usize = 200;
@@ -14,20 +18,9 @@ const USERS: usize = 40;
 const ROWS: i32 = 5;
 const ERRORS: f64 = 0.02;
 
-struct Random(u64);
-
 impl Random {
-    /// `SplitMix64` (Steele, Lea and Flood 2014).
-    fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (z ^ (z >> 31)) as f64 / 2.0_f64.powi(64)
-    }
-
     fn events(&mut self, n: usize, share: f64) -> u64 {
-        (0..n).filter(|_| self.uniform() < share).count() as u64
+        (0..n).filter(|_| self.share() < share).count() as u64
     }
 }
 
@@ -36,7 +29,7 @@ fn play(random: &mut Random, times: f64) -> [Option<usize>; 2] {
     let mut processes = [(); 2].map(|()| Process::with_reserve(ERROR_GRID.log_weight()));
     let mut proven = [None; 2];
     // 30 % of all rows are one user's, who is in one arm for good.
-    let (bot_rows, bot_treated) = ((USERS as f64 * f64::from(ROWS) * 0.3 / 0.7) as usize, random.uniform() < 0.5);
+    let (bot_rows, bot_treated) = ((USERS as f64 * f64::from(ROWS) * 0.3 / 0.7) as usize, random.share() < 0.5);
     for stratum in 0..STRATA {
         let n_t = random.events(USERS, 0.5);
         let mut of = [Arms { n_t, n_c: USERS as u64 - n_t, ..Arms::default() }, Arms::default()];
