@@ -178,6 +178,10 @@ DECLARE
         _flagscope.guardrail_due(began), _flagscope.health_due(began), _flagscope.poll_due(began),
         _flagscope.pairing_due(began));
 BEGIN
+    IF _flagscope.is_ingest_node() THEN
+        -- Others watch over what it takes in. While it counts, commits wake it.
+        RETURN 2000;
+    END IF;
     RETURN CASE WHEN isfinite(due) THEN 1000 * extract(epoch FROM due - began) END;
 END $$;
 COMMENT ON FUNCTION _flagscope.next_due(timestamptz) IS

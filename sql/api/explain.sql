@@ -67,6 +67,8 @@ AS $$
         AND d.recorded_at > clock_timestamp() - interval '1 day'
         AND d.actor = 'flagscope' AND d.guardrail_id IS NOT NULL AND NOT d.shadow
         AND d.action IN ('hold', 'pause', 'step_back', 'rollback', 'disable')
+        -- In a cluster decisions are on one node and raw rows on others.
+        AND _flagscope.node_role() = 'alone'
     ORDER BY d.id LIMIT 1;
 $$;
 COMMENT ON FUNCTION _flagscope.due_correlation() IS

@@ -261,6 +261,9 @@ CREATE FUNCTION _flagscope.note_flag_changes() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    IF _flagscope.is_ingest_node() THEN
+        RETURN NULL;  -- they come from the deciding node, with its versions
+    END IF;
     IF TG_OP = 'TRUNCATE' THEN
         UPDATE _flagscope.flag_change
         SET version = nextval('_flagscope.flag_version_seq'::regclass), transaction = pg_current_xact_id();

@@ -45,7 +45,9 @@ AS $$
         ('anomaly', 'scores of unusual values',
             'anomaly_score anomaly_z robust_z ewma ewma_z anomalies'),
         ('worker', 'judging, maintenance, roles, settings',
-            'tick maintain progress confirm_time finish_restore grant_* set_setting setting help')
+            'tick maintain progress confirm_time finish_restore grant_* set_setting setting help'),
+        ('cluster', 'several ingest nodes, one that decides',
+            'create_cluster add_node join_cluster leave_cluster node')
     ) t(topic, about, names);
 $$;
 COMMENT ON FUNCTION _flagscope.help_topics() IS 'the topics of help(), with the names that belong to each';

@@ -38,11 +38,14 @@ BEGIN
         WHEN 'open buckets to be settled' THEN
             waiting := _flagscope.settle_until(_flagscope.bucket_of(at) - interval '20 seconds', until);
         WHEN 'expired rollups' THEN waiting := _flagscope.forget_rollups(at, until);
-        WHEN 'backfill' THEN waiting := _flagscope.backfill(at, until);
+        -- A deciding node has no raw rows; ingest nodes send what they roll up (history_delta).
+        WHEN 'backfill' THEN waiting := _flagscope.node_role() <> 'decide' AND _flagscope.backfill(at, until);
         WHEN 'slots of deltas' THEN
         PERFORM _flagscope.forget_pairings(at), _flagscope.forget_dependence(at), _flagscope.forget_tallies(at),
             _flagscope.forget_rows(at);
-        PERFORM _flagscope.recycle_deltas(), _flagscope.reach_future(at), _flagscope.note_arrivals(at);
+        PERFORM CASE WHEN _flagscope.is_ingest_node() THEN _flagscope.recycle_sent()
+                ELSE _flagscope.recycle_deltas() END,
+            _flagscope.reach_future(at), _flagscope.note_arrivals(at);
         WHEN 'uncounted telemetry' THEN PERFORM _flagscope.gather_uncounted(), _flagscope.gather_services();
         WHEN 'partitions of telemetry' THEN
         SELECT * INTO done, problem FROM _flagscope.premake('telemetry', 'ts', at, most_rows);
@@ -113,7 +116,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'For example now().',
             MESSAGE = _flagscope.message('the time of maintain() must be finite, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
-    PERFORM _flagscope.lock_rollups();
+    PERFORM _flagscope.lock_rollups(), _flagscope.keep_contact();
     SELECT p.made, p.dropped, p.problems INTO made, dropped, problems
     FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
 END $$;

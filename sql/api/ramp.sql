@@ -216,6 +216,7 @@ BEGIN ATOMIC
         WHEN waiting.name IS NOT NULL THEN
             ARRAY['guardrail', format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)]
         WHEN unwell.rule IS NOT NULL THEN ARRAY['health', format('health: %s: %s', unwell.rule, unwell.reason)]
+        WHEN _flagscope.silent_nodes() IS NOT NULL THEN ARRAY['node', _flagscope.silent_nodes()]
         WHEN at < r.stage_started_at + s.min_duration THEN
             ARRAY['time', format('stage %s lasts until %s', r.stage,
                 _flagscope.utc(r.stage_started_at + s.min_duration))]
@@ -266,8 +267,8 @@ BEGIN ATOMIC
     WHERE said IS NOT NULL;
 END;
 COMMENT ON FUNCTION _flagscope.ramp_obstacle(bigint, timestamptz) IS
-    'why a rollout does not advance now: kind: status, guardrail, health, time, fresh, power, safe, approval, sample, '
-    'freeze or limit; reason: in words; no row: every gate is clear';
+    'why a rollout does not advance now: kind: status, guardrail, health, node, time, fresh, power, safe, approval, '
+    'sample, freeze or limit; reason: in words; no row: every gate is clear';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text
 LANGUAGE sql STABLE

@@ -17,18 +17,32 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     fresh flagscope.variant_rollup[];
+    is_ingest_node boolean := _flagscope.is_ingest_node();
 BEGIN
     WITH counted AS (
         -- Deltas of these rows must not be added to the rollup again; they still count as evidence.
         UPDATE _flagscope.variant_delta d SET rolled_up = true FROM _flagscope.keys(watches) k
         WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower
-            AND d.bucket < upper AND NOT d.rolled_up
+            AND d.bucket < upper AND NOT d.rolled_up AND NOT is_ingest_node
             AND _flagscope.is_on_watch(d.flag, d.environment, d.metric, d.variant)
+    ), moved AS (
+        -- Where they are sent elsewhere, the transaction that wrote them is not to be forgotten.
+        DELETE FROM _flagscope.variant_delta d USING _flagscope.keys(watches) k
+        WHERE (d.flag, d.environment, d.metric) = (k.flag, k.environment, k.metric) AND d.bucket >= lower
+            AND d.bucket < upper AND is_ingest_node
+            AND _flagscope.is_on_watch(d.flag, d.environment, d.metric, d.variant)
+        RETURNING d AS delta, _flagscope.full_xid(d.xmin) AS written, d.tableoid AS part
+    ), kept AS (
+        INSERT INTO _flagscope.kept_delta SELECT (m.delta).*, m.written FROM moved m
+        WHERE m.part <> '_flagscope.variant_delta'::regclass  -- those have arrived
     )
     SELECT array_agg(ROW(f.flag, f.environment, f.variant, f.metric, f.bucket, f.n, f.events, f.moments, f.histogram,
             f.last_ts, true)::flagscope.variant_rollup
         ORDER BY f.flag, f.environment, f.variant, f.metric, f.bucket)
     INTO fresh FROM _flagscope.fold_stored(lower, upper, watches) f;
+    IF is_ingest_node THEN
+        PERFORM _flagscope.send_history(fresh);
+    END IF;
     DELETE FROM flagscope.variant_rollup r USING _flagscope.keys(watches) k
     WHERE (r.flag, r.environment, r.metric) = (k.flag, k.environment, k.metric) AND r.bucket >= lower
         AND r.bucket < upper AND _flagscope.is_on_watch(r.flag, r.environment, r.metric, r.variant);
@@ -150,7 +164,7 @@ DECLARE
     told timestamptz := clock_timestamp();
     application text := current_setting('application_name');
 BEGIN
-    PERFORM _flagscope.lock_rollups();
+    PERFORM _flagscope.require_raw_rows('rollups cannot be rebuilt'), _flagscope.lock_rollups();
     SELECT jsonb_agg(jsonb_build_object('flag', w.flag, 'environment', w.environment, 'metric', w.metric)) INTO watches
     FROM _flagscope.watch w WHERE w.barrier <= pg_snapshot_xmin(pg_current_snapshot());
     IF watches IS NULL THEN

@@ -169,6 +169,24 @@ END $$;
 COMMENT ON FUNCTION _flagscope.forget_rollups(timestamptz, timestamptz) IS
     'deletes rollups past the retention of their level, in slices until a time; returns whether some are left';
 
+CREATE FUNCTION _flagscope.lock_slot(slot regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
+END $$;
+COMMENT ON FUNCTION _flagscope.lock_slot(regclass) IS
+    'locks a slot of deltas, from which on no transaction that has written to it is open; raises if one is';
+
+CREATE FUNCTION _flagscope.truncate_slot(slot regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format('TRUNCATE ONLY %s', slot);
+    DELETE FROM _flagscope.delta_place p WHERE p.part = slot;
+END $$;
+COMMENT ON FUNCTION _flagscope.truncate_slot(regclass) IS 'empties a slot of deltas; the caller holds lock_slot()';
+
 CREATE FUNCTION _flagscope.recycle_deltas() RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -186,11 +204,10 @@ BEGIN
     LOOP
         CONTINUE WHEN pg_relation_size(slot) = 0;
         BEGIN
-            EXECUTE format('LOCK TABLE ONLY %s IN ACCESS EXCLUSIVE MODE NOWAIT', slot);
+            PERFORM _flagscope.lock_slot(slot);
             EXECUTE format('SELECT EXISTS (SELECT FROM ONLY %s)', slot) INTO used;
             IF NOT used THEN
-                EXECUTE format('TRUNCATE ONLY %s', slot);
-                DELETE FROM _flagscope.delta_place p WHERE p.part = slot;
+                PERFORM _flagscope.truncate_slot(slot);
                 recycled := recycled + 1;
             END IF;
         EXCEPTION WHEN lock_not_available THEN

@@ -78,7 +78,8 @@ BEGIN
         AND coalesce(s.failing_since > clock_timestamp() - interval '10 seconds', true) THEN
         state := 'ok';
         since := s.last_ok_at;
-        detail := 'judging';
+        detail := CASE WHEN _flagscope.is_ingest_node()
+            THEN format('this is an ingest node: %s judges', _flagscope.deciding_node()) ELSE 'judging' END;
     ELSE
         state := 'critical';
         since := coalesce(s.failing_since, s.last_ok_at);
@@ -163,6 +164,7 @@ BEGIN
     BEGIN
         RETURN QUERY SELECT * FROM _flagscope.store_states();
         RETURN QUERY SELECT * FROM _flagscope.rollout_states();
+        RETURN QUERY SELECT * FROM _flagscope.node_states();
     EXCEPTION WHEN lock_not_available THEN
         RETURN QUERY SELECT 'tables', 'critical', clock_timestamp(), 'the rest cannot be read: see locks';
     END;
@@ -221,13 +223,15 @@ AS $$
             AND _flagscope.is_eventless(m.kind::text, g.test::text, s.value, s.events_treatment, s.events_control)
             AND r.status IN ('running', 'paused', 'held')
         ORDER BY r.id, g.id)
+    UNION ALL SELECT n.name, n.detail FROM _flagscope.node_states() n
     UNION ALL SELECT u.item, u.says FROM _flagscope.uncounted_words() u
     UNION ALL SELECT a.item, a.says FROM _flagscope.alone_words() a
     UNION ALL SELECT 'backfill',
         format('%s metrics on watch have no complete rollups yet for %s', count(*),
             _flagscope.setting_text('rollup.backfill'))
         FROM _flagscope.watch w
-    WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) HAVING count(*) > 0
+    WHERE w.barrier IS NOT NULL AND (w.since IS NULL OR w.since > w.target) AND _flagscope.node_role() <> 'decide'
+    HAVING count(*) > 0
     UNION ALL SELECT 'stray rows', format('%s rows of telemetry without a partition: from %s to %s UTC', count(*),
         to_char(min(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), to_char(max(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
         FROM _flagscope.telemetry_stray t HAVING count(*) > 0;

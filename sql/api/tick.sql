@@ -209,6 +209,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = _flagscope.message('a tick needs a finite time, got "%s"', coalesce(at::text, 'NULL'));
     END IF;
+    PERFORM _flagscope.require_deciding('nothing is judged');
     -- Exactly one tick at a time in this database. Another caller waits its turn, for lock_timeout at most: the
     -- worker's tick takes milliseconds. A table lock, since an advisory lock could be taken, and the judgement thereby
     -- stopped, by any role that may connect.
@@ -221,6 +222,7 @@ BEGIN
     IF NOT _flagscope.may_judge() THEN
         RETURN NULL;
     END IF;
+    PERFORM _flagscope.hear_nodes();
     -- Units before what is counted by them.
     result.waiting := array_remove(ARRAY[_flagscope.tie_late_traces(_flagscope.tick_until(started, 0.25::float8)),
         _flagscope.watch_health(at, _flagscope.tick_until(started, 0.5::float8))], NULL);

@@ -131,6 +131,7 @@ DECLARE
     told timestamptz := clock_timestamp();
     application text := current_setting('application_name');
 BEGIN
+    PERFORM _flagscope.require_raw_rows('rollups cannot be verified');
     FOR slice IN SELECT s.*, row_number() OVER (ORDER BY s.lower) - 1 AS done, count(*) OVER () AS total
         FROM _flagscope.slices(span.since, span.until) s ORDER BY s.lower
     LOOP

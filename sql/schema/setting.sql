@@ -159,6 +159,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'time between two runs of maintenance inside tick()'),
     ('tick.budget', '"200 milliseconds"',
      'time a tick spends on work that can grow; the rest waits for the next ticks. Judging is never cut short'),
+    ('node.silent_after', '"30 seconds"',
+     'how long nothing may come from an ingest node, or how old the last that came may be, before it holds all ramps'),
     ('subject.retention', '"30 days"',
      'time after the end of a rollout, and of its follow-up, after which the subjects '
      'exposed to it are forgotten (rollout_subject)')

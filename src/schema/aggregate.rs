@@ -6,7 +6,7 @@ extension_sql_file!(
     "../../sql/aggregate/moments.sql",
     name = "moments_aggregate",
     requires = [
-        "restore_state",
+        "node_state",
         sketch::moments::moments_in,
         sketch::moments::moments_out,
         sketch::moments::moments_recv,

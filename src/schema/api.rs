@@ -67,7 +67,8 @@ extension_sql_file!(
     name = "chart_api",
     requires = ["stats_api", chart::_sparkline, chart::bar]
 );
-extension_sql_file!("../../sql/api/actor.sql", name = "actor_api", requires = ["chart_api"]);
+extension_sql_file!("../../sql/api/node.sql", name = "node_api", requires = ["chart_api"]);
+extension_sql_file!("../../sql/api/actor.sql", name = "actor_api", requires = ["node_api"]);
 extension_sql_file!(
     "../../sql/api/environment.sql",
     name = "environment_api",
@@ -304,10 +305,15 @@ extension_sql_file!("../../sql/api/check.sql", name = "check_api", requires = ["
 extension_sql_file!("../../sql/api/preview_metric.sql", name = "preview_metric_api", requires = ["check_api"]);
 extension_sql_file!("../../sql/api/restore.sql", name = "restore_api", requires = ["preview_metric_api"]);
 extension_sql_file!("../../sql/api/due.sql", name = "due_api", requires = ["restore_api", worker::wake_worker]);
+extension_sql_file!("../../sql/api/applied.sql", name = "applied_api", requires = ["due_api"]);
+extension_sql_file!("../../sql/api/send.sql", name = "send_api", requires = ["applied_api"]);
+extension_sql_file!("../../sql/api/hear.sql", name = "hear_api", requires = ["send_api"]);
+extension_sql_file!("../../sql/api/cluster.sql", name = "cluster_api", requires = ["hear_api"]);
+extension_sql_file!("../../sql/api/member.sql", name = "member_api", requires = ["cluster_api"]);
 extension_sql_file!(
     "../../sql/api/status.sql",
     name = "status_api",
-    requires = ["due_api", preloaded, worker::wake_launcher]
+    requires = ["member_api", preloaded, worker::wake_launcher]
 );
 extension_sql_file!("../../sql/api/bi.sql", name = "bi_api", requires = ["status_api"]);
 extension_sql_file!("../../sql/api/bi_telemetry.sql", name = "bi_telemetry_api", requires = ["bi_api"]);

@@ -64,3 +64,4 @@ extension_sql_file!("../../sql/schema/uncounted.sql", name = "uncounted_state", 
 extension_sql_file!("../../sql/schema/service.sql", name = "service_state", requires = ["uncounted_state"]);
 extension_sql_file!("../../sql/schema/worker.sql", name = "worker_state", requires = ["service_state"]);
 extension_sql_file!("../../sql/schema/restore.sql", name = "restore_state", requires = ["worker_state"]);
+extension_sql_file!("../../sql/schema/node.sql", name = "node_state", requires = ["restore_state"]);

@@ -202,8 +202,7 @@ fn turn(is_due: bool) -> Result<Turn, spi::Error> {
     if is_due {
         process::report_running(c"SELECT flagscope.tick()");
         // With every argument and of its exact type, so that no better matching overload can be called instead.
-        let decisions =
-            Spi::get_one::<i32>("SELECT t.decisions FROM flagscope.tick(pg_catalog.clock_timestamp()) t")?;
+        let decisions = Spi::get_one::<i32>("SELECT _flagscope.take_turn(pg_catalog.clock_timestamp())")?;
         return Ok(match decisions {
             None => Turn::Skipped,
             Some(0) => Turn::Stay,

@@ -60,6 +60,8 @@ INSERT INTO decided_relation VALUES
         'r', '', '', 'r'),
     ('bi_correlation bi_decision bi_error bi_exposure bi_flag bi_guardrail bi_health bi_metric bi_ramp bi_rollout '
         'bi_service bi_state service_delta service_total', 'r', '', '', 'r'),
+    -- of a cluster, which superusers set up
+    ('this_node node node_telemetry node_report node_state delta_mark kept_delta history_delta', 'r', '', '', 'r'),
     ('decision_id_seq evidence_seq flag_state_id_seq flag_version_seq change_freeze_id_seq guardrail_id_seq '
         'guardrail_policy_id_seq outbox_id_seq rollout_id_seq',
         '', '', '', '');
@@ -95,6 +97,7 @@ GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
 CREATE TEMP TABLE decided_function (schema text, who text, names text);
 INSERT INTO decided_function VALUES
     ('flagscope', '', 'detach_all grant_admin grant_deliverer grant_operator grant_reader grant_writer'),
+    ('flagscope', '', 'create_cluster join_cluster add_node leave_cluster'),
     ('flagscope', 'reader operator admin',
         'anomaly_score anomaly_z bar buckets count count_above design_effect ewma ewma_z histogram histogram_from_otlp '
         'invalid max mean merge min moments quantile quantile_interval quantile_rank ratio robust_z rollup sparkline '
@@ -134,6 +137,9 @@ INSERT INTO decided_function VALUES
     ('_flagscope', 'reader operator admin',
         'tick_words worker_words judging not_judging require_targeting restore_problem rollout_lockers rollout_states '
         'session_words show_progress store_states table_holders waiting_words alone_words'),
+    ('_flagscope', 'reader operator admin',
+        'deciding_node delta_slot heard_states ingest_nodes node_role own_states require_deciding require_raw_rows '
+        'silent_nodes'),
     ('_flagscope', 'reader writer operator admin', 'definitions_as_of evaluate_among export finite severity span_id'),
     ('_flagscope', 'writer admin', 'record'),
     ('_flagscope', 'operator admin', 'decide_manually'),
