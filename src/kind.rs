@@ -362,3 +362,16 @@ fn noise(
     });
     Ok(TableIterator::new(found))
 }
+
+/// How much the states that a cursor loads (column `state`), parts of one arm's time, differ beyond sampling.
+#[pg_extern(stable, schema = "_flagscope")]
+fn spread(parts: Option<&str>, kind: Option<&str>, quantile: Option<f64>) -> Result<f64, ErrorReport> {
+    let kind = given("a kind of metric", kind).and_then(MetricKind::from_label).report()?;
+    let mut all = Vec::new();
+    for_each_row(given("a cursor", parts).report()?, |row| {
+        all.extend(stratum(row, "state")?.map(|stratum| stratum.state));
+        Ok(())
+    })
+    .report()?;
+    Ok(guardrail::spread(kind, quantile, &all))
+}

@@ -241,8 +241,8 @@ DECLARE
             h.is_weighed, h.events_treatment, h.events_control, h.centre, h.bound, h.begins_copy, h.safe_increment,
             (r).alpha AS safe_alpha,
             h.value, NULL::float8 AS log_e_stored, h.reference, h.window_state, NULL::_flagscope.stratum AS baseline,
-            h.point, NULL::timestamptz AS counted_since, CASE WHEN h.was_alone THEN h.point END AS alone_since,
-            NULL::timestamptz AS first_point, h.seen
+            NULL::float8 AS baseline_spread, h.point, NULL::timestamptz AS counted_since,
+            CASE WHEN h.was_alone THEN h.point END AS alone_since, NULL::timestamptz AS first_point, h.seen
         FROM _flagscope.past(g, live, r, m, first, last) h LEFT JOIN LATERAL (
             SELECT d.id, d.at, x.min_sample, x.percent
             FROM flagscope.rollout o JOIN flagscope.decision d ON d.rollout_id = o.id

@@ -51,12 +51,13 @@ CREATE FUNCTION _flagscope.stage_histogram(g flagscope.guardrail, r flagscope.ro
 RETURNS flagscope.histogram
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-    SELECT flagscope.rollup(v.histogram) FROM flagscope.variant_rollup v
-    WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
-        AND v.variant = ANY (variants) AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
-        -- After the end the arms are not served side by side; only a limit goes on, in the follow-up.
-        AND v.bucket <= CASE WHEN r.status = 'completed' AND g.comparison <> 'control' THEN 'infinity'
-            ELSE coalesce(r.ended_at, 'infinity') END;
+    -- By the widest buckets: of a stage of days there are tens of thousands of the finest.
+    SELECT flagscope.rollup(v.histogram)
+    -- After the end the arms are not served side by side; only a limit goes on, in the follow-up.
+    FROM _flagscope.variant_states(g.flag, r.stage_started_at, CASE WHEN r.status = 'completed'
+            AND g.comparison <> 'control' THEN 'infinity' ELSE coalesce(r.ended_at, 'infinity') END,
+        interval '1 day', g.metric, g.environment) v
+    WHERE v.variant = ANY (variants);
 END;
 COMMENT ON FUNCTION _flagscope.stage_histogram(flagscope.guardrail, flagscope.rollout, text[]) IS
     'values of variants since the present stage, the last one of a rollout that is over, began';

@@ -45,6 +45,37 @@ COMMENT ON FUNCTION _flagscope.not_fresh(float8[], float8[], interval, timestamp
 COMMENT ON FUNCTION _flagscope.looks_back(text) IS
     'is a kind of metric judged at quantiles of the control''s recent past';
 
+COMMENT ON FUNCTION _flagscope.spread(text, text, float8) IS
+    'how much parts of one arm''s time differ beyond sampling, a standard deviation of logarithms: a cursor of their '
+    'states, kind, quantile (src/core/guardrail/noise.rs)';
+
+CREATE FUNCTION _flagscope.control_spread(g flagscope.guardrail, m flagscope.metric_definition, r flagscope.rollout,
+    since timestamptz, until timestamptz) RETURNS float8
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    parts CURSOR FOR
+        SELECT ROW(NULL, NULL, NULL, NULL, _flagscope.bounded(sum(v.n)), _flagscope.bounded(sum(v.events)),
+            flagscope.rollup(v.moments), flagscope.rollup(v.histogram), max(v.last_ts), NULL)::_flagscope.stratum
+            AS state
+        FROM flagscope.variant_rollup v
+        WHERE v.flag = r.flag AND v.environment = r.environment AND v.metric = m.name AND v.variant = r.control
+            AND v.bucket >= control_spread.since AND v.bucket < control_spread.until
+        GROUP BY date_bin(greatest(interval '10 seconds', (control_spread.until - control_spread.since) / 8), v.bucket,
+            control_spread.since);
+    found float8;
+BEGIN
+    OPEN parts;
+    found := _flagscope.spread(parts::text, m.kind::text, (_flagscope.as_judged(g, m)).quantile);
+    CLOSE parts;
+    RETURN found;
+END $$;
+COMMENT ON FUNCTION _flagscope.control_spread(flagscope.guardrail, flagscope.metric_definition, flagscope.rollout,
+    timestamptz, timestamptz) IS
+    'how much the control''s metric has varied between eighths of a time beyond sampling: as much is no harm of the '
+    'treatment when there is no control any more';
+
 CREATE FUNCTION _flagscope.open_guardrails(strata _flagscope.stratum[], pairs _flagscope.pair[], only_round integer,
     setting _flagscope.tick_setting, at timestamptz, only_rollout bigint, only_guardrail bigint, due_only boolean,
     looked jsonb, unloaded text) RETURNS refcursor
@@ -82,6 +113,9 @@ DECLARE
                         _flagscope.baseline_of(g, r.control),
                         coalesce(r.started_at, at) - setting.baseline_window - interval '1 microsecond',
                         at - interval '1 microsecond') END END AS baseline,
+            CASE WHEN unloaded IS NULL AND g.test <> 'anomaly' AND st.limit_value IS NULL AND st.carries_on THEN
+                _flagscope.control_spread(g, m, r, greatest(_flagscope.bucket_of(r.started_at),
+                    s.since - setting.baseline_window), s.since) END AS baseline_spread,
             p.point, a.since AS counted_since,
             CASE WHEN g.scope = 'environment' THEN '-infinity' WHEN s.is_alone THEN s.since END AS alone_since,
             CASE WHEN p.point IS NOT NULL THEN (SELECT seen_point FROM _flagscope.anomaly_point seen_point

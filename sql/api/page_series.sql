@@ -65,11 +65,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
     -- 16 spans of the present stage, each with all that came before it: as stage_histogram() at its end.
     WITH bucket AS (
-        SELECT v.bucket, v.variant = ANY (watched) AS is_watched, v.histogram FROM flagscope.variant_rollup v
-        WHERE v.flag = g.flag AND v.environment = g.environment AND v.metric = g.metric
-            AND v.variant = ANY (watched || r.control) AND v.bucket >= _flagscope.bucket_of(r.stage_started_at)
-            AND v.bucket <= CASE WHEN r.status = 'completed' AND g.comparison <> 'control' THEN 'infinity'
-                ELSE coalesce(r.ended_at, 'infinity') END
+        SELECT v.bucket, v.variant = ANY (watched) AS is_watched, v.histogram
+        FROM _flagscope.variant_states(g.flag, r.stage_started_at, CASE WHEN r.status = 'completed'
+                AND g.comparison <> 'control' THEN 'infinity' ELSE coalesce(r.ended_at, 'infinity') END,
+            -- A span of a long stage is wider than ten minutes.
+            CASE WHEN coalesce(r.ended_at, clock_timestamp()) - r.stage_started_at > interval '160 minutes'
+                THEN interval '10 minutes' ELSE interval '10 seconds' END, g.metric, g.environment) v
+        WHERE v.variant = ANY (watched || r.control)
     ), span AS (
         SELECT min(b.bucket) AS since, greatest(max(b.bucket) - min(b.bucket), interval '10 seconds') AS length
         FROM bucket b

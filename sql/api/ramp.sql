@@ -226,9 +226,12 @@ BEGIN ATOMIC
             ARRAY['approval', format('stage %s waits for approve_stage(%s)', r.stage, r.id)]
         WHEN s.min_sample > 0 AND NOT watched.yes THEN
             ARRAY['sample', 'no guardrail counts the sample that the stage demands']
-        WHEN _flagscope.frozen(r.flag, r.environment, at) IS NOT NULL THEN
-            ARRAY['freeze', _flagscope.frozen(r.flag, r.environment, at)]
-        WHEN _flagscope.exhausted(r, at) IS NOT NULL THEN ARRAY['limit', _flagscope.exhausted(r, at)] END
+        -- Once each, and only of what nothing else keeps.
+        ELSE coalesce(
+            (SELECT ARRAY['freeze', f.words]
+                FROM (SELECT _flagscope.frozen(r.flag, r.environment, at) OFFSET 0) f(words) WHERE f.words IS NOT NULL),
+            (SELECT ARRAY['limit', e.words] FROM (SELECT _flagscope.exhausted(r, at) OFFSET 0) e(words)
+                WHERE e.words IS NOT NULL)) END
     FROM (SELECT ramp_obstacle.rollout_id AS id) asked LEFT JOIN flagscope.rollout r ON r.id = asked.id
     LEFT JOIN flagscope.rollout_stage s ON s.rollout_id = r.id AND s.ordinal = r.stage
     LEFT JOIN flagscope.flag_state served ON served.flag = r.flag AND served.environment = r.environment

@@ -65,8 +65,9 @@ DECLARE
             (SELECT r.alpha FROM flagscope.rollout r WHERE r.id = e.rollout_id) AS safe_alpha, e.value,
             e.log_e AS log_e_stored,
             NULL::_flagscope.stratum AS reference, NULL::_flagscope.stratum AS window_state,
-            NULL::_flagscope.stratum AS baseline, NULL::timestamptz AS point, NULL::timestamptz AS counted_since,
-            NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point, NULL::_flagscope.anomaly_point AS seen
+            NULL::_flagscope.stratum AS baseline, NULL::float8 AS baseline_spread, NULL::timestamptz AS point,
+            NULL::timestamptz AS counted_since, NULL::timestamptz AS alone_since, NULL::timestamptz AS first_point,
+            NULL::_flagscope.anomaly_point AS seen
         FROM flagscope.evaluation e JOIN flagscope.metric_definition m ON m.name = (g).metric
         WHERE e.evidence_id = replay.evidence_id AND e.stratum <= replay.last_stratum AND (g).test = 'sequential'
         ORDER BY e.stratum;

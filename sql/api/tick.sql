@@ -234,7 +234,7 @@ BEGIN
         at := clock_timestamp();
     END IF;
     PERFORM _flagscope.note_unjudged(at), _flagscope.measure_past_dependence(at),
-        _flagscope.watch_rows(consumed.pieces, at);
+        _flagscope.measure_early_dependence(consumed.strata, at), _flagscope.watch_rows(consumed.pieces, at);
     result.at := at;
     result.strata := cardinality(consumed.strata);
     result.guardrails := _flagscope.evaluate_guardrails(consumed.strata,

@@ -194,6 +194,7 @@ pub fn arrived(row: &Record, rule: &Rule, status: &Status) -> Result<Arrived> {
         before: None,
         reference: state("reference")?,
         baseline: state("baseline")?,
+        baseline_spread: row.get("baseline_spread")?.unwrap_or(0.0),
         value: state("window_state")?.and_then(|state| rule.value(&state)),
         sighting: sighting(row, rule, status)?,
         problem: row.get("problem")?,

@@ -190,6 +190,7 @@ extension_sql_file!(
         scalar::not_fresh,
         scalar::is_eventless,
         kind::looks_back,
+        kind::spread,
     ]
 );
 extension_sql_file!(

@@ -116,7 +116,8 @@ BEGIN
         FOR i IN 1..CASE WHEN q.aim = 300 THEN 7 ELSE 3 END LOOP
             started := clock_timestamp();
             before := worked();
-            EXECUTE format('SELECT count(*) FROM (%s OFFSET 0) q', q.query) INTO n;
+            -- Of whole rows: a column that nobody asks for would not be computed.
+            EXECUTE format('SELECT count(q) FROM (%s OFFSET 0) q', q.query) INTO n;
             INSERT INTO bi_took
             VALUES (q.place, q.name, q.aim, extract(epoch FROM clock_timestamp() - started) * 1000,
                 worked() - before, n);

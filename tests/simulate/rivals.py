@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """One table of simulated rollouts: flagscope beside two rivals that judge the same data.
 
-rivals.py OUTCOME.csv LOOKED.csv: what flagscope did (name, must, flag, alpha, rolled_back, delay, harm_second) and what each look
-brought of an arm (flag, second, treated, n, total, squares). Rivals have the scenario's alpha:
+rivals.py OUTCOME.csv LOOKED.csv: what flagscope did (name, must, flag, alpha, as_it_must, delay, harm_second) and what each look
+brought of an arm (flag, second, treated, n, total, squares). Of rollouts that must stay the table counts those that did not, of
+others those that were rolled back or held as they must. Rivals have the scenario's alpha; none of them holds anything:
 
 - gbstats, GrowthBook's sequential test (SequentialTwoSidedTTest, its default tuning of 5,000), of the difference of means of all
   data so far, at every look; two-sided at twice alpha, of which harm has half. Left out where it is not installed.
@@ -134,10 +135,11 @@ def seconds(delays):
 
 
 def line(name, outcomes, looks):
-    """A row of the table: rolled back with the interval of its rate, and the median delay, of flagscope and of both rivals."""
+    """A row of the table: how many acted with the interval of that rate, and the median delay, of flagscope and of both rivals."""
     must, runs, alpha = outcomes[0]["must"], len(outcomes), float(outcomes[0]["alpha"])
-    stops = sum(o["rolled_back"] == "t" for o in outcomes)
-    delays = [float(o["delay"]) for o in outcomes if o["rolled_back"] == "t" and o["harm_second"]]
+    acted = [o for o in outcomes if (o["as_it_must"] == "t") != (must == "stay")]
+    stops = len(acted)
+    delays = [float(o["delay"]) for o in acted if o["delay"] and (o["harm_second"] or must == "hold")]
     cells = [name, must, str(runs), share(stops, runs), seconds(delays)]
     known = [o for o in outcomes if looks.get(o["flag"])]
     if must == "hold" or not known:
@@ -158,7 +160,7 @@ def table(outcomes, looks):
     for row in outcomes:
         names.setdefault(row["name"], []).append(row)
     order = {"stay": 0, "roll back": 1, "hold": 2}
-    head = ["scenario", "must", "runs", "flagscope: rolled back (95 %)", "median s", "gbstats: stopped (95 %)", "median s",
+    head = ["scenario", "must", "runs", "flagscope: acted (95 %)", "median s", "gbstats: stopped (95 %)", "median s",
             "oracle: found (95 %)", "looks after s"]
     yield "| " + " | ".join(head) + " |"
     yield "|" + "---|" * len(head)

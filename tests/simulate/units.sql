@@ -1,10 +1,11 @@
 -- Rollouts whose rows are not independent, through real SQL with a pinned clock: telemetry with subjects goes in, ticks
 -- judge with the default design effect, which is measured. psql variables: runs (rollouts of each scenario) and, if
--- set, only (a pattern of scenarios' names) and open (true: what a rollout would have gone on to see after its rollback
--- is kept for its rivals in table looked).
+-- set, only (a pattern of scenarios' names), open (true: what a rollout would have gone on to see after its rollback
+-- is kept for its rivals in table looked) and length (ticks of a rollout, else 120).
 --
--- 20 requests a second at 50 %, alpha 0.05 with one guardrail, ten minutes of past, twenty minutes of rollout, a tick
--- every ten seconds. Healthy rollouts must stay; those of independent users whose errors rise three times must not.
+-- 20 requests a second at 50 % (without any past 60), alpha 0.05 with one guardrail, ten minutes of past or none,
+-- twenty minutes of rollout, a tick every ten seconds. Healthy rollouts must stay; those of independent users whose
+-- errors rise three times must not.
 \set QUIET on
 \if :{?only}
 \else
@@ -14,19 +15,27 @@
 \else
 \set open false
 \endif
+\if :{?length}
+\else
+\set length 120
+\endif
 SET client_min_messages = warning;
 SELECT setseed(0.6) \g /dev/null
 SELECT flagscope.set_setting('rollout.max_automatic', '100000') \g /dev/null
 SELECT flagscope.create_metric('errors', 'proportion', 'span', '{"name": "pay"}', '{"is_error": true}') \g /dev/null
 SELECT flagscope.create_metric('retries', 'rate', 'event', '{"name": "retry"}',
     per => '{"signal": "span", "name": "pay"}') \g /dev/null
-CREATE TABLE scenario (name text PRIMARY KEY, users text, harm float8, must text);
+CREATE TABLE scenario (name text PRIMARY KEY, users text, rate integer, past integer, harm float8, must text);
 INSERT INTO scenario VALUES
-    ('600 heavy users', 'heavy', 1, 'stay'),
-    ('a bot with 30 % of the traffic, three times the errors', 'bot', 1, 'stay'),
-    ('retries in clumps of three, without subjects', 'clumps', 1, 'stay'),
-    ('2,000 users alike', 'alike', 1, 'stay'),
-    ('2,000 users alike, three times the errors', 'alike', 3, 'roll back');
+    ('600 heavy users', 'heavy', 20, 600, 1, 'stay'),
+    ('600 heavy users, without any past', 'heavy', 60, 0, 1, 'stay'),
+    ('a bot with 30 % of the traffic, three times the errors', 'bot', 20, 600, 1, 'stay'),
+    ('a bot, without any past', 'bot', 60, 0, 1, 'stay'),
+    ('retries in clumps of three, without subjects', 'clumps', 20, 600, 1, 'stay'),
+    ('retries in clumps, without any past', 'clumps', 60, 0, 1, 'stay'),
+    ('2,000 users alike', 'alike', 20, 600, 1, 'stay'),
+    ('2,000 users alike, three times the errors', 'alike', 20, 600, 3, 'roll back'),
+    ('three times the errors, without any past', 'alike', 60, 0, 3, 'roll back');
 DELETE FROM scenario WHERE name !~ :'only';
 -- One rollout after the other, each in days of its own, so that a measurement reads its rows alone.
 CREATE TABLE sim AS
@@ -57,8 +66,8 @@ $$;
 CREATE TABLE IF NOT EXISTS looked (flag text, second integer, treated boolean, n bigint, total float8, squares float8);
 CREATE PROCEDURE send(s sim, since integer, until integer, is_live boolean) LANGUAGE sql AS $$
     WITH request AS MATERIALIZED (
-        SELECT k, s.began + k * interval '50 ms' AS ts, random() AS who, random() AS luck
-        FROM generate_series(since * 20, until * 20 - 1) k
+        SELECT k, s.began + k * interval '1 s' / s.rate AS ts, random() AS who, random() AS luck
+        FROM generate_series(since * s.rate, until * s.rate - 1) k
     ), made AS MATERIALIZED (
         SELECT r.ts, 'user-' || p.nr AS subject, k >= 0 AND p.treated AS treated,
             r.luck < p.chance * CASE WHEN p.treated AND k >= 0 THEN s.harm ELSE 1 END AS failed
@@ -76,18 +85,18 @@ CREATE PROCEDURE send(s sim, since integer, until integer, is_live boolean) LANG
     FROM made m, LATERAL (SELECT CASE WHEN s.users = 'clumps' THEN 3 ELSE 1 END * m.failed::integer AS events) x
     WHERE since >= 0 GROUP BY m.treated;
 $$;
-CREATE PROCEDURE play(goes_on boolean) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE play(goes_on boolean, ticks integer) LANGUAGE plpgsql AS $$
 DECLARE
     s sim;
     is_live boolean;
 BEGIN
     FOR s IN SELECT * FROM sim ORDER BY began LOOP
         CALL people(s.users);
-        CALL send(s, -600, 0, true);
+        CALL send(s, -s.past, 0, true);
         PERFORM flagscope.start_rollout(s.rollout, at => s.began);
         COMMIT;
         is_live := true;
-        FOR t IN 1 .. 120 LOOP
+        FOR t IN 1 .. ticks LOOP
             CALL send(s, 10 * t - 10, 10 * t, is_live);
             COMMIT;
             CONTINUE WHEN NOT is_live;
@@ -103,7 +112,7 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;
-CALL play(:open);
+CALL play(:open, :length);
 CREATE TABLE outcome AS
 SELECT s.name, s.must, s.flag, r.alpha, d.at IS NOT NULL AS rolled_back,
     (s.must = 'stay') = (d.at IS NULL) AS as_it_must, g.max_log_e, g.design_effect,

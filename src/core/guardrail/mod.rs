@@ -31,7 +31,7 @@ pub use budget::{first_share, half, left_at_start};
 pub use data_state::DataState;
 pub use due::{Pending, is_due, newest_point};
 pub use evidence::{gather, log_e};
-pub use noise::{Minute, Noise, noise};
+pub use noise::{Minute, Noise, noise, spread};
 pub use rhythm::Rhythm;
 pub use rule::{Comparison, Rule, Test};
 pub use safety::Data;

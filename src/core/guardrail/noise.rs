@@ -1,4 +1,4 @@
-//! A service's own noise: how much more than by sampling two arms differ that are served alike.
+//! A service's own noise: how much more than by sampling two arms differ that are served alike, and one arm from time to time.
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,18 @@ pub fn noise(kind: MetricKind, quantile: Option<f64>, minutes: &[Minute]) -> Opt
     let of_levels = kind.rules().log_levels(quantile).into_iter().map(|level| noise_at(&pairs(kind, level, minutes)));
     // Of equals the first.
     of_levels.flatten().reduce(|a, b| if (b.sd, b.design_effect) > (a.sd, a.design_effect) { b } else { a })
+}
+
+/// Fewer parts of a time tell nothing of how it varied.
+const LEAST_PARTS: i32 = 4;
+
+/// How much one arm has varied from part to part of a time, beyond sampling: the standard deviation of the logarithm of its
+/// value (of the odds for a share). 0 where sampling explains it, or there are too few parts.
+pub fn spread(kind: MetricKind, quantile: Option<f64>, parts: &[State]) -> f64 {
+    let states: Vec<&State> = parts.iter().collect();
+    let logs = kind.rules().logs(&states, quantile).into_iter().flatten();
+    let weighted: Vec<_> = logs.filter(|(_, v)| *v > 0.0).map(|(x, v)| (x, 1.0 / v)).collect();
+    noise_at(&weighted).filter(|noise| noise.minutes >= LEAST_PARTS).map_or(0.0, |noise| noise.sd)
 }
 
 /// The differences of logarithms in each minute with both arms, and their weights: one by the variance of sampling.

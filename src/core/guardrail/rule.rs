@@ -162,12 +162,16 @@ impl Rule {
     /// the margin; `None` while there is too little of it.
     ///
     /// The end of an interval of 3.09 standard errors (one-sided 0.1 %), so that a small sample makes a lenient limit and
-    /// not a random one.
-    pub fn baseline(&self, before: &State, margin: Option<Margin>) -> Option<f64> {
+    /// not a random one. Where the control varied from time to time beyond sampling (`spread`, a standard deviation of
+    /// logarithms), it goes on doing so when there is none any more: as many of that are no harm either.
+    pub fn baseline(&self, before: &State, spread: f64, margin: Option<Margin>) -> Option<f64> {
         if before.n < self.min_sample.max(1) {
             return None;
         }
         let (z, rules) = (if self.harm == Harm::Increase { 3.09 } else { -3.09 }, self.kind.rules());
-        rules.worse(rules.moved(before, self.quantile, z)?, self.harm, margin?)
+        let usual = rules.moved(before, self.quantile, z)?;
+        let worst =
+            if spread > 0.0 { rules.worse(usual, self.harm, Margin::Relative(3.09 * spread))? } else { usual };
+        rules.worse(worst, self.harm, margin?)
     }
 }

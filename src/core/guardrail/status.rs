@@ -153,6 +153,8 @@ pub struct Arrived {
     pub reference: Option<State>,
     /// The control before the rollout.
     pub baseline: Option<State>,
+    /// How much that has varied from time to time beyond sampling ([`super::spread`]).
+    pub baseline_spread: f64,
     /// The value over a threshold's window.
     pub value: Option<f64>,
     /// The newest point of an anomaly's series.

@@ -51,7 +51,8 @@ pub fn try_step(rule: &Rule, was: &Status, came: &Arrived, stage: &Stage, at: i6
         None => pair(rule, &mut status, came, at)?,
     };
     if rule.comparison == Comparison::Baseline && rule.test != Test::Anomaly && was.limit.is_none() {
-        status.limit = came.baseline.as_ref().and_then(|before| rule.baseline(before, status.margin));
+        status.limit =
+            came.baseline.as_ref().and_then(|before| rule.baseline(before, came.baseline_spread, status.margin));
     }
     let weighed = weigh(rule, &mut status, &arms, came, stage, at)?;
     count(rule, &mut status, &arms, stage, !weighed.increment.is_empty());

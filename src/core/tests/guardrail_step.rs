@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use flagscope_core::guardrail::{
     Arrived, Before, Comparison, DataState, Evaluation, Rule, Sighting, Stage, Status, Stepped, Stratum, Test, Whose,
-    first_share, half, left_at_start, step, try_step,
+    first_share, half, left_at_start, spread, step, try_step,
 };
 use flagscope_core::kind::{MetricKind, State};
 use flagscope_core::sketch::{Histogram, Moments};
@@ -218,6 +218,28 @@ fn two_of_three_looks_make_a_breach() {
     // No data is no look.
     let blind = step(&rule, &two, &came(None, None), &STAGE, 9 * MINUTE).status;
     assert_eq!((blind.looks.len(), blind.looked_at), (3, Some(3 * MINUTE)));
+}
+
+#[test]
+fn a_baseline_that_varied_has_a_wider_limit() {
+    let rule = Rule { comparison: Comparison::Baseline, ..RULE.clone() };
+    let parts = |events: [u64; 8]| events.map(|events| State { n: 1000, events, ..State::default() });
+    let limit = |events: [u64; 8]| {
+        let spread = spread(MetricKind::Proportion, None, &parts(events));
+        let baseline = Some(State { n: 8000, events: events.iter().sum(), ..State::default() });
+        let came = Arrived { baseline, baseline_spread: spread, ..came(counts(100, 1, 1), None) };
+        (spread, step(&rule, &begun(), &came, &STAGE, SECOND).status.limit.unwrap())
+    };
+    // What sampling explains is no spread: the limit is Wilson's upper end, and 10 % more of its odds.
+    let (still, narrow) = limit([20, 17, 24, 18, 22, 21, 16, 23]);
+    assert_eq!(still, 0.0);
+    // From 1 to 3 % in eight steps: statsmodels 0.15, combine_effects(log odds, variances, method_re="dl").tau2 is 0.06358816.
+    let (grown, wide) = limit([10, 13, 16, 19, 21, 24, 27, 30]);
+    assert!((grown * grown - 0.063_588_16).abs() < 1e-8, "{}", grown * grown);
+    // So a baseline that goes on to grow for a third of the time more is not beyond it.
+    assert!(narrow < 0.03 && wide > 0.037, "{narrow} {wide}");
+    // Too few parts tell nothing.
+    assert_eq!(spread(MetricKind::Proportion, None, &parts([10, 30, 10, 30, 0, 0, 0, 0])[..3]), 0.0);
 }
 
 #[test]

@@ -46,7 +46,8 @@ fn play(rng: &mut SmallRng, users: &Users, how: &Play) -> (f64, Option<i64>, f64
     let mut process = Process::with_reserve(ERROR_GRID.log_weight());
     let law = if how.counts { Law::Count } else { Law::Share };
     let (mut units, mut slice) = (Units::new(1), Slice::new(law, 1));
-    let (mut in_force, mut measured, mut reached) = (1.0, 1.0, None);
+    let (mut effect, mut early, mut judged, mut measured) = (1.0_f64, None, None, None);
+    let (mut measured_at, mut reached) = (-how.before, None);
     for tick in -how.before / 10..how.seconds / 10 {
         let at = tick * 10;
         let share = if at < 0 { 0.0 } else { (how.share)(at) };
@@ -66,6 +67,14 @@ fn play(rng: &mut SmallRng, users: &Users, how: &Play) -> (f64, Option<i64>, f64
             slice.add(how.known_by, (unit as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), treated, second, &[sum]);
         }
         if at >= 0 {
+            if judged.is_none() && at < 120 {
+                let mut now = units.clone();
+                now.grow(&slice, (at + 10 - measured_at) as f64, (at + 10 - measured_at) as f64);
+                let found = now.measure((how.share)(at)).map(|m| m.effect);
+                // Rows that name nobody are divided by what held before them.
+                effect = if how.known_by == By::Moment { early } else { found }.unwrap_or(effect);
+                early = found.or(early);
+            }
             let [[n_t, y_t], [n_c, y_c]] = arms;
             let mut ell = if how.counts {
                 let counts = Counts { exposure_t: n_t as f64, count_t: y_t, exposure_c: n_c as f64, count_c: y_c };
@@ -77,28 +86,25 @@ fn play(rng: &mut SmallRng, users: &Users, how: &Play) -> (f64, Option<i64>, f64
             } else {
                 fisher_increment(&Arms { n_t, y_t, n_c, y_c }, 1.0 + how.margin, Harm::Increase, &ERROR_GRID).unwrap()
             };
-            mixture::temper(&mut ell, if how.measured { in_force } else { 1.0 }).unwrap();
+            mixture::temper(&mut ell, if how.measured { effect } else { 1.0 }).unwrap();
             process.add(&ell).unwrap();
             if process.log_e() >= 20_f64.ln() && reached.is_none() {
                 reached = Some(at);
             }
         }
-        // Each minute; what was measured a minute ago is used, since all that it was taken from has been judged.
-        if (tick + 1) % 6 == 0 {
-            let share = (how.share)(at.max(0));
-            if at + 10 <= 0 {
-                units.grow(&slice, 60.0, 60.0);
-                measured = units.measure(share).map_or(1.0, |m| m.effect);
-                in_force = measured;
-            } else {
-                in_force = measured;
-                units.grow(&slice, 60.0, 60.0);
-                measured = units.measure(share).map_or(1.0, |m| m.effect);
-            }
+        // Each 20 s at first, later each minute. Used is what was measured the time before, since all that it was taken
+        // from has been judged; without that, what has come until now.
+        let until = at + 10;
+        if until - measured_at >= if at < 0 { 60 } else { (until / 10).clamp(20, 60) } {
+            units.grow(&slice, (until - measured_at) as f64, (until - measured_at) as f64);
+            let now = units.measure((how.share)(at.max(0))).map(|m| m.effect);
+            judged = if until <= 0 { now } else { measured };
+            effect = judged.unwrap_or(effect);
+            (measured, measured_at) = (now.or(measured), until);
             slice = Slice::new(law, 1);
         }
     }
-    (process.max_log_e(), reached, measured)
+    (process.max_log_e(), reached, measured.unwrap_or(1.0))
 }
 
 fn heavy(rng: &mut SmallRng) -> Users {
@@ -158,40 +164,49 @@ fn cell(make: fn(&mut SmallRng) -> Users, how: &Play, runs: u64) -> (usize, i64,
 fn table() {
     let runs = std::env::var("RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(100);
     type Make = fn(&mut SmallRng) -> Users;
-    let plays: [(&str, Make, Play); 12] = [
+    let plays: [(&str, Make, Play); 15] = [
         ("heavy, margin 0", heavy, Play { margin: 0.0, ..PLAY }),
         ("heavy", heavy, PLAY),
         ("heavy, ramp", heavy, Play { share: RAMP, ..PLAY }),
         ("heavy, no past", heavy, Play { before: 0, ..PLAY }),
+        ("heavy, no past, 100 a second", heavy, Play { before: 0, rate: 100.0, ..PLAY }),
         ("bot, margin 0", bot, Play { margin: 0.0, ..PLAY }),
         ("bot", bot, PLAY),
         ("bot, ramp", bot, Play { share: RAMP, ..PLAY }),
         ("bot, no past", bot, Play { before: 0, ..PLAY }),
+        ("bot, no past, 100 a second", bot, Play { before: 0, rate: 100.0, ..PLAY }),
         ("clumps of 3, by moment", alike, Play { counts: true, clump: 3, known_by: By::Moment, ..PLAY }),
         (
             "clumps of 3, by moment, no past",
             alike,
             Play { counts: true, clump: 3, known_by: By::Moment, before: 0, ..PLAY },
         ),
+        (
+            "clumps of 3, by moment, no past, 100 a second",
+            alike,
+            Play { counts: true, clump: 3, known_by: By::Moment, before: 0, rate: 100.0, ..PLAY },
+        ),
         ("clumps of 3, by subject", alike, Play { counts: true, clump: 3, ..PLAY }),
         ("independent", alike, PLAY),
     ];
     let only = std::env::var("ONLY").unwrap_or_default();
-    for (name, make, how) in plays.into_iter().filter(|_| only != "delay") {
+    for (name, make, how) in plays.into_iter().filter(|play| play.0.contains(&only)) {
         let with = cell(make, &how, runs);
         let without = cell(make, &Play { measured: false, ..how }, runs);
         println!("{name}: {} of {runs} stopped, effect {:.2}; without {}", with.0, with.2, without.0);
     }
-    if only == "false" {
-        return;
-    }
-    for (name, make, known_by) in [
-        ("users", alike as fn(&mut SmallRng) -> Users, By::Subject),
-        ("single", single, By::Subject),
-        ("moments", alike, By::Moment),
-    ] {
+    for (name, make, known_by, before) in [
+        ("delay, users", alike as fn(&mut SmallRng) -> Users, By::Subject, 600),
+        ("delay, users, no past", alike, By::Subject, 0),
+        ("delay, single", single, By::Subject, 600),
+        ("delay, moments", alike, By::Moment, 600),
+        ("delay, moments, no past", alike, By::Moment, 0),
+    ]
+    .into_iter()
+    .filter(|play| play.0.contains(&only))
+    {
         for (share, harm) in [(HALF, 1.5), (HALF, 2.0), (HALF, 4.0), (RAMP, 2.0)] {
-            let how = Play { known_by, harm, share, rate: 100.0, before: 600, ..PLAY };
+            let how = Play { known_by, harm, share, rate: 100.0, before, ..PLAY };
             let (with, without) = (cell(make, &how, runs), cell(make, &Play { measured: false, ..how }, runs));
             println!("{name}, harm {harm}: {} s, without {} s; effect {:.2}", with.1, without.1, with.2);
         }

@@ -107,3 +107,28 @@ SELECT flagscope.rollback_rollout(r.id, reason => 'over', at => '2040-01-02 12:0
 FROM flagscope.rollout r;
 SELECT _flagscope.forget_dependence('2040-01-02 12:09');
 SELECT count(*) FROM _flagscope.dependence;
+
+-- Without any past it is measured from the first tick on, with what has come until then: 134 rows of 40 users, whose
+-- 3.35 rows each are all alike (Kish: 1 + (3.35 - 1) x 1). In force with the first stratum, and until what was measured
+-- later has been judged.
+SELECT flagscope.create_flag('new');
+SELECT flagscope.create_guardrail('new', 'errors', min_sample => 1, stale_after => '1 day') > 0 AS made;
+SELECT flagscope.start_rollout(flagscope.create_rollout('new', stages => '{50, 100}', min_duration => '1 day'),
+    at => '2040-01-04 12:00') > 0 AS started;
+SELECT pg_temp.rows_of('new', '2040-01-04 12:00', 1, true);
+CREATE FUNCTION pg_temp.new_at(at timestamptz)
+RETURNS TABLE (in_force numeric, measured numeric, row_count text, is_judged boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM flagscope.tick(at);
+    RETURN QUERY SELECT round(s.design_effect::numeric, 1), round((s.dependence ->> 'effect')::numeric, 1),
+        s.dependence ->> 'rows', d.in_force IS NOT NULL
+    FROM flagscope.guardrail_status s JOIN flagscope.guardrail g ON g.id = s.guardrail_id AND g.flag = 'new'
+        JOIN _flagscope.dependence d ON d.guardrail_id = g.id;
+END $$;
+SELECT n.in_force BETWEEN 3.35 AND 6.7 AS is_as_by_hand, n.in_force = n.measured AS at_once, n.row_count, n.is_judged
+FROM pg_temp.new_at('2040-01-04 12:00:20') n;
+SELECT count(*) > 0 AS has_strata, bool_and(e.design_effect = s.design_effect) AS is_divided
+FROM flagscope.evaluation e JOIN flagscope.guardrail g ON g.id = e.guardrail_id AND g.flag = 'new'
+    JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id;
+SELECT n.row_count, n.is_judged FROM pg_temp.new_at('2040-01-04 12:00:40') n;
+SELECT n.in_force < n.measured AS is_used_later, n.row_count, n.is_judged FROM pg_temp.new_at('2040-01-04 12:01:05') n;

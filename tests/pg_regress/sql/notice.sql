@@ -24,9 +24,9 @@ SELECT flagscope.create_rollout('shop', stages => '{10,50,100}', min_duration =>
 SELECT flagscope.start_rollout(:shop, at => '2040-01-02 12:00', actor => 'ann', reason => 'new payment',
     override => true) > 0 AS done;
 CREATE PROCEDURE pg_temp.pay(at timestamptz, bad integer) LANGUAGE sql AS $$
-    INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error)
+    INSERT INTO flagscope.telemetry (ts, signal, name, flags, is_error, subject)
     SELECT at - i * interval '10 ms', 'span', 'pay',
-        CASE WHEN i % 2 = 0 THEN '{"shop": "on"}' ELSE '{"shop": "off"}' END::jsonb, i % 2 = 0 AND i <= bad
+        CASE WHEN i % 2 = 0 THEN '{"shop": "on"}' ELSE '{"shop": "off"}' END::jsonb, i % 2 = 0 AND i <= bad, 'u' || i
     FROM generate_series(1, 400) i;
 $$;
 CALL pg_temp.pay('2040-01-02 12:00:05', 0);
