@@ -46,6 +46,11 @@ fn metrics(gateway: &Gateway) -> String {
         ("streams", "event streams that are open", "", streams as f64),
     ];
     let of = |(set, _): &(Arc<crate::flags::Set>, i64)| set.loaded.version as f64;
+    let nodes: Vec<_> = gateway.queue.lines.iter().filter(|line| !line.is_alone).collect();
+    let node_labels: Vec<String> = nodes.iter().map(|line| format!("{{{}}}", line.label())).collect();
+    moment.extend(nodes.iter().zip(&node_labels).map(|(line, label)| {
+        ("node_up", "whether a node stores telemetry", label.as_str(), f64::from(u8::from(line.is_up())))
+    }));
     moment.extend(sets.iter().zip(&labels).map(|(set, label)| {
         ("flags_version", "the greatest version of an environment's flags", label.as_str(), of(set))
     }));

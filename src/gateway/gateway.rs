@@ -8,6 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use crate::auth::Auth;
 use crate::config::Config;
 use crate::console::Console;
+use crate::database::{self, Database};
 use crate::flags::{Exposures, Flags};
 use crate::metric::Metrics;
 use crate::telemetry::Queue;
@@ -44,7 +45,8 @@ impl Gateway {
         let auth = Auth::new(&config)?;
         let streams = Arc::new(Semaphore::new(config.streams.min(Semaphore::MAX_PERMITS)));
         let tasks = Tasks::default();
-        let queue = Queue::new(config.ingest_queue, config.ingest_group);
+        let stores: Vec<String> = database::stores(&config)?.iter().map(Database::place).collect();
+        let queue = Queue::new(config.ingest_queue, config.ingest_group, &stores, config.nodes_by_subject);
         let (ending, draining) = (AtomicBool::new(false), watch::Sender::new(false));
         let (exposures, metrics) = (Exposures::default(), Metrics::new());
         let console = Console::new(&config)?;

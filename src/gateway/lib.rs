@@ -47,6 +47,7 @@ pub async fn start(config: Config) -> Result<Running, String> {
         let from = if gateway.flags.are_loaded() { "the snapshot" } else { "nothing yet" };
         log::warn("the database is away at the start", &[("error", &problem), ("serving", &from)]);
     }
+    database::check_nodes(&gateway.config).await?;
     let listeners = open(&gateway.config).await?;
     let server = Arc::new(Server::new(Arc::clone(&gateway), tls.clone()));
     let mut bound = Vec::new();

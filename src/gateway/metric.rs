@@ -136,6 +136,10 @@ pub struct Metrics {
     pub received_bytes: Counter,
     /// Rows of the outbox, by sink and what became of them.
     pub deliveries: Labelled,
+    /// Rows stored, by node, where there are several.
+    pub node_rows: Labelled,
+    /// Rows that another node stored while theirs was away, by theirs.
+    pub node_round: Labelled,
     /// Exposures, by what became of them.
     pub exposures: Labelled,
     /// Times to store a group.
@@ -187,6 +191,10 @@ impl Metrics {
         self.deliveries.write(&mut out, "flagscope_gateway_deliveries_total");
         head(&mut out, "exposures_total", "counter", "exposures by what became of them");
         self.exposures.write(&mut out, "flagscope_gateway_exposures_total");
+        head(&mut out, "node_rows_total", "counter", "rows stored, by node");
+        self.node_rows.write(&mut out, "flagscope_gateway_node_rows_total");
+        head(&mut out, "node_round_total", "counter", "rows gone round the node, to another one");
+        self.node_round.write(&mut out, "flagscope_gateway_node_round_total");
         head(&mut out, "commit_seconds", "histogram", "time to store a group of rows");
         self.commits.write(&mut out, "flagscope_gateway_commit_seconds", "");
         for (name, help, counter) in [

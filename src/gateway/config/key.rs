@@ -36,6 +36,18 @@ pub const KEYS: &[Key] = &[
         |c| without_password(&c.database_url),
     ),
     key(
+        "database.nodes",
+        "libpq URLs of the databases that store telemetry, among which it is divided; empty: database.url alone does",
+        |c, text| put(&mut c.nodes, urls(text)),
+        |c| c.nodes.iter().map(|url| without_password(url)).collect::<Vec<_>>().join(","),
+    ),
+    key(
+        "database.nodes_by",
+        "what keeps rows together on a node: trace, or subject and then trace",
+        |c, text| put(&mut c.nodes_by_subject, one_of(text, ["trace", "subject"])),
+        |c| if c.nodes_by_subject { "subject" } else { "trace" }.to_owned(),
+    ),
+    key(
         "database.listen_url",
         "a direct connection for LISTEN where database.url is a pooler; empty: the same; off: poll only",
         |c, text| put(&mut c.listen_url, Ok(text.to_owned())),
@@ -331,6 +343,21 @@ fn list(text: &str) -> Vec<String> {
     text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
+/// URLs between commas, which also stand between the hosts of one.
+fn urls(text: &str) -> Result<Vec<String>, String> {
+    let mut urls: Vec<String> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|_| !text.is_empty()) {
+        let is_new = part.starts_with("postgresql://") || part.starts_with("postgres://");
+        match urls.last_mut() {
+            _ if part.is_empty() => return Err("one of the URLs is empty".to_owned()),
+            _ if is_new => urls.push(part.to_owned()),
+            Some(url) => *url = format!("{url},{part}"),
+            None => return Err("what stands there does not begin with postgresql://".to_owned()),
+        }
+    }
+    Ok(urls)
+}
+
 fn path(text: &str) -> Option<PathBuf> {
     (!text.is_empty()).then(|| PathBuf::from(text))
 }
@@ -377,6 +404,20 @@ mod tests {
             assert_eq!((key.set)(&mut config, &shown), Ok(()), "{}", key.name);
             assert_eq!((key.show)(&config), shown, "{}", key.name);
         }
+    }
+
+    #[test]
+    fn urls_have_commas_of_their_own() {
+        let two = "postgresql://a@h:1,i:2/d, postgres://b/d";
+        assert_eq!(urls(two).unwrap(), ["postgresql://a@h:1,i:2/d", "postgres://b/d"]);
+        assert_eq!(urls("").unwrap(), Vec::<String>::new());
+        for text in ["postgresql://a/d,,postgresql://b/d", ",postgresql://a/d", "postgresql://a/d,"] {
+            assert_eq!(urls(text).unwrap_err(), "one of the URLs is empty", "{text}");
+        }
+        assert_eq!(
+            urls("host=h password=secret").unwrap_err(),
+            "what stands there does not begin with postgresql://"
+        );
     }
 
     #[test]

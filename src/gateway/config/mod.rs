@@ -11,10 +11,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::Key;
+use crate::database::stores;
 use crate::deliver::Sink;
 use crate::listen::Address;
 
-pub use key::{KEYS, Key as ConfigKey};
+pub use key::{KEYS, Key as ConfigKey, without_password};
 pub use read::{Command, HELP, read};
 
 /// All that can be configured; each value's meaning stands in [`KEYS`].
@@ -22,6 +23,8 @@ pub use read::{Command, HELP, read};
 #[allow(missing_docs)] // KEYS says it, for users too
 pub struct Config {
     pub database_url: String,
+    pub nodes: Vec<String>,
+    pub nodes_by_subject: bool,
     pub listen_url: String,
     pub database_ca: Option<PathBuf>,
     pub statement_timeout: Duration,
@@ -74,6 +77,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             database_url: String::new(),
+            nodes: Vec::new(),
+            nodes_by_subject: false,
             listen_url: String::new(),
             database_ca: None,
             statement_timeout: Duration::from_secs(10),
@@ -158,6 +163,9 @@ impl Config {
             return Err("database.url is missing: a URL like postgresql://gateway:secret@127.0.0.1:5432/shop, \
                 also as FLAGSCOPE_GATEWAY_DATABASE_URL or DATABASE_URL"
                 .to_owned());
+        }
+        if !self.nodes.is_empty() {
+            stores(self)?;
         }
         for (name, addresses) in self.listeners() {
             for address in addresses {

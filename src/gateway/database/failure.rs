@@ -7,8 +7,10 @@ use tokio_postgres::Error;
 pub enum Failure {
     /// What was sent is bad: sent again it fails again.
     Data,
-    /// It may work later, or when an operator has changed something.
+    /// Nothing was stored; it may work later, or when an operator has changed something.
     Away,
+    /// The connection broke off, or no answer came in time: it may be stored or not.
+    Unsure,
     /// A defect.
     Defect,
 }
@@ -18,7 +20,7 @@ pub fn failure(error: &Error) -> (Failure, bool) {
     match error.code() {
         Some(code) => of_code(code.code()),
         // Of the client: the connection is gone, or its other side speaks in riddles.
-        None => (Failure::Away, false),
+        None => (Failure::Unsure, false),
     }
 }
 
@@ -30,10 +32,10 @@ fn of_code(code: &str) -> (Failure, bool) {
         "0A000" | "26000" => (Failure::Away, true),
         _ => match code.get(..2).unwrap_or_default() {
             "22" | "23" => (Failure::Data, false),
-            // Connection, transactions, resources, operators, and what an operator has to mend: rights, names, read only.
-            "08" | "25" | "28" | "3D" | "3F" | "40" | "42" | "53" | "54" | "55" | "57" | "58" => {
-                (Failure::Away, false)
-            }
+            // A pooler says so of a connection to the server that broke off within a statement, too.
+            "08" => (Failure::Unsure, false),
+            // Transactions, resources, operators, and what an operator has to mend: rights, names, read only.
+            "25" | "28" | "3D" | "3F" | "40" | "42" | "53" | "54" | "55" | "57" | "58" => (Failure::Away, false),
             _ => (Failure::Defect, false),
         },
     }
@@ -48,7 +50,7 @@ mod tests {
         for (code, wanted) in [
             ("22P03", Failure::Data),
             ("23514", Failure::Data),
-            ("08006", Failure::Away),
+            ("08006", Failure::Unsure),
             ("25006", Failure::Away),
             ("28P01", Failure::Away),
             ("40P01", Failure::Away),

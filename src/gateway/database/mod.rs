@@ -3,6 +3,7 @@
 mod check;
 mod failure;
 mod link;
+mod stores;
 mod tls;
 
 use std::path::Path;
@@ -13,6 +14,7 @@ use tokio_postgres::{Client, Config, Connection, Socket};
 pub use check::{Problem, check};
 pub use failure::{Failure, failure};
 pub use link::{HEARTBEAT, Link, Linker, jitter};
+pub use stores::{check_nodes, stores};
 
 /// How long making a connection may take, unless the URL says otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

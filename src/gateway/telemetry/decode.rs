@@ -5,12 +5,13 @@ use flagscope_core::otlp::{self, Account, pack, read_json, read_protobuf};
 
 use super::queue::Room;
 use super::read::LARGE;
+use super::route::{Mark, Marks, Part};
 use super::{Form, Outcome};
 
 /// The rows of a request.
 pub struct Decoded {
-    /// Packed, without the version in front.
-    pub rows: Vec<u8>,
+    /// Packed.
+    pub part: Part,
     /// How many.
     pub count: u64,
     /// What gave none.
@@ -19,16 +20,17 @@ pub struct Decoded {
     pub room: Room,
 }
 
-/// Decodes a body; a large one on a thread of its own.
+/// Decodes a body; a large one on a thread of its own. Rows are marked where there are several nodes.
 pub async fn decode(
     kind: otlp::Request,
     form: Form,
     body: Bytes,
     room: Room,
     environments: Vec<String>,
+    marks: Option<Marks>,
 ) -> Result<Decoded, Outcome> {
     let is_large = body.len() > LARGE;
-    let work = move || now(kind, form, &body, room, &environments);
+    let work = move || now(kind, form, &body, room, &environments, marks);
     let decoded = if is_large {
         tokio::task::spawn_blocking(work).await.ok()
     } else {
@@ -46,6 +48,7 @@ fn now(
     body: &[u8],
     mut room: Room,
     environments: &[String],
+    mut marks: Option<Marks>,
 ) -> Result<Decoded, Outcome> {
     let (mut rows, mut count, mut full) = (Vec::new(), 0, None);
     let mut begun = Vec::new();
@@ -67,8 +70,12 @@ fn now(
         pack(&mut begun, &row);
         // The version goes once in front of a group.
         let packed = begun.get(1..).unwrap_or_default();
-        match room.grow(packed.len()) {
+        let marked = if marks.is_some() { size_of::<Mark>() } else { 0 };
+        match room.grow(packed.len() + marked) {
             Ok(()) => {
+                if let Some(marks) = &mut marks {
+                    marks.add(&row, packed.len());
+                }
                 rows.extend_from_slice(packed);
                 count += 1;
             }
@@ -87,8 +94,9 @@ fn now(
         None => {
             account.rejected += foreign;
             account.first_error = account.first_error.or(first);
-            room.shrink(rows.len());
-            Ok(Decoded { rows, count, account, room })
+            let marks = marks.map(Marks::end).unwrap_or_default();
+            room.shrink(rows.len() + size_of_val(marks.as_slice()));
+            Ok(Decoded { part: Part { rows, marks }, count, account, room })
         }
     }
 }

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_is_packed_comes_back() {
-        let queue = Queue::new(1 << 20, 1 << 20);
+        let queue = Queue::new(1 << 20, 1 << 20, &["shop".to_owned()], false);
         let text = b"telemetry".repeat(10_000);
         let mut room = queue.room(0).unwrap();
         let mut grow = |n| room.grow(n);
@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn a_bomb_is_stopped_at_the_limit_and_by_the_queue() {
         let bomb = packed(&vec![0; 4 << 20]);
-        let queue = Queue::new(1 << 20, 1 << 20);
+        let queue = Queue::new(1 << 20, 1 << 20, &["shop".to_owned()], false);
         let unpack = |limit| {
             let mut room = queue.room(0).unwrap();
             Packing::Gzip.unpack(bomb.clone(), limit, &mut |n| room.grow(n))

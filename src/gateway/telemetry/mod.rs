@@ -1,18 +1,22 @@
 //! Telemetry in: OTLP over HTTP and gRPC. A request is unpacked and decoded here, by the same reader as `ingest_otlp()`, and stored
 //! there: its rows wait in a queue, and senders store what waits in groups, each group in one transaction.
 //!
-//! `read` takes a body in, with its room in the queue; `inflate` unpacks it; `decode` makes rows; `queue` is where they wait,
-//! `send` stores them; `outcome` is what became of a request, `answer` says it.
+//! `read` takes a body in, with its room in the queue; `inflate` unpacks it; `decode` makes rows; `queue` and `line` are where
+//! they wait, `send` stores them; with several nodes `route` says whose a row is, and `spread` divides a request among them;
+//! `outcome` is what became of a request, `answer` says it.
 //!
 //! Invariant: 200 means committed. What is in memory was given room by the queue first, and without room a body is not read.
 
 mod answer;
 mod decode;
 mod inflate;
+mod line;
 mod outcome;
 mod queue;
 mod read;
+mod route;
 mod send;
+mod spread;
 
 use std::sync::Arc;
 
@@ -155,7 +159,7 @@ async fn store(
     environments: Vec<String>,
 ) -> Outcome {
     gateway.metrics.received_bytes.many(body.len() as u64);
-    let decoded = match decode::decode(kind, form, body, room, environments).await {
+    let decoded = match decode::decode(kind, form, body, room, environments, gateway.queue.marks()).await {
         Ok(decoded) => decoded,
         Err(outcome) => return outcome,
     };
@@ -164,7 +168,7 @@ async fn store(
     if count == 0 {
         return Outcome::of(account, count);
     }
-    match gateway.queue.put(decoded, gateway.config.ingest_timeout).await {
+    match spread::put(gateway, decoded).await {
         Ok(()) => Outcome::of(account, count),
         Err(outcome) => outcome,
     }

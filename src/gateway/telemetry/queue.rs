@@ -1,22 +1,40 @@
 //! Where rows wait until they are stored, and the room that they and their requests take.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use super::Outcome;
-use super::decode::Decoded;
+use super::line::Line;
+use super::route::{Marks, Nodes};
+
+/// What became of rows.
+pub enum Answer {
+    /// They are stored.
+    Stored,
+    /// They are not, or nobody knows.
+    Failed(Outcome),
+    /// They certainly are not, and another node may take them.
+    Back(Vec<u8>),
+}
 
 /// The rows of a request, waiting.
 pub struct Waiting {
     /// Packed, without the version in front.
     pub rows: Vec<u8>,
     /// Who waits for the answer.
-    pub answer: oneshot::Sender<Result<(), Outcome>>,
-    /// Its room.
-    _room: Room,
+    pub answer: oneshot::Sender<Answer>,
+    /// The room of its request.
+    _room: Arc<Room>,
+}
+
+impl Waiting {
+    /// Rows, and whoever waits for what becomes of them.
+    pub fn new(rows: Vec<u8>, answer: oneshot::Sender<Answer>, room: &Arc<Room>) -> Self {
+        Self { rows, answer, _room: Arc::clone(room) }
+    }
 }
 
 /// The first rows of a group, and the right to take the others.
@@ -27,11 +45,11 @@ pub struct Queue {
     room: Arc<Semaphore>,
     size: usize,
     group: usize,
-    put: mpsc::UnboundedSender<Waiting>,
-    /// What waits; whoever holds it makes up a group.
-    taken: Mutex<mpsc::UnboundedReceiver<Waiting>>,
-    /// Senders that have a connection.
-    senders: AtomicUsize,
+    /// A line for each database.
+    pub lines: Vec<Line>,
+    /// Whose a row is.
+    pub nodes: Nodes,
+    by_subject: bool,
     /// Bytes stored a second, lately.
     rate: AtomicU64,
 }
@@ -69,18 +87,22 @@ impl Room {
 }
 
 impl Queue {
-    /// With room for so many bytes, of which so many make a group.
-    pub fn new(size: usize, group: usize) -> Self {
-        let (put, taken) = mpsc::unbounded_channel();
+    /// With room for so many bytes, of which so many make a group; for databases with these names.
+    pub fn new(size: usize, group: usize, names: &[String], by_subject: bool) -> Self {
         Self {
             room: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
             size,
             group,
-            put,
-            taken: Mutex::new(taken),
-            senders: AtomicUsize::new(0),
+            lines: names.iter().map(|name| Line::new(name, names.len() == 1)).collect(),
+            nodes: Nodes::new(names.iter().map(String::as_str)),
+            by_subject,
             rate: AtomicU64::new(0),
         }
+    }
+
+    /// For the marks of rows, where there are several nodes.
+    pub fn marks(&self) -> Option<Marks> {
+        (self.lines.len() > 1).then(|| Marks::new(self.by_subject))
     }
 
     /// Room for so many bytes, or when to come again.
@@ -104,16 +126,7 @@ impl Queue {
 
     /// Whether somebody can store what is put in.
     pub fn is_open(&self) -> bool {
-        self.senders.load(Ordering::Relaxed) > 0
-    }
-
-    /// A sender has a connection, or lost it.
-    pub fn has_sender(&self, has: bool) {
-        if has {
-            self.senders.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.senders.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.lines.iter().any(Line::is_up)
     }
 
     /// So much was stored in that time.
@@ -121,30 +134,6 @@ impl Queue {
         let now = (bytes as f64 / time.as_secs_f64().max(1e-6)) as u64;
         let before = self.rate.load(Ordering::Relaxed);
         self.rate.store(if before == 0 { now } else { before / 4 * 3 + now / 4 }, Ordering::Relaxed);
-    }
-
-    /// Puts rows in, and waits until they are stored.
-    pub async fn put(&self, decoded: Decoded, within: Duration) -> Result<(), Outcome> {
-        let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { rows: decoded.rows, answer, _room: decoded.room };
-        if self.put.send(waiting).is_err() {
-            return Err(Outcome::Away);
-        }
-        match tokio::time::timeout(within, answered).await {
-            Ok(Ok(outcome)) => outcome,
-            // Whoever had them ended without a word: they may be stored or not.
-            Ok(Err(_)) | Err(_) => Err(Outcome::Unknown),
-        }
-    }
-
-    /// Waits for rows, and keeps others from taking any until the group is made up. Whoever stops waiting has taken none.
-    pub async fn first(&self) -> First<'_> {
-        let mut taken = self.taken.lock().await;
-        match taken.recv().await {
-            Some(first) => (first, taken),
-            // The queue has an end to put into itself: it is never closed.
-            None => std::future::pending().await,
-        }
     }
 
     /// The group that begins with those rows: what waits, and what comes while they wait for `linger`.

@@ -11,8 +11,9 @@ use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::Outcome;
-use super::queue::Waiting;
-use crate::database::{Database, Failure, describe, failure};
+use super::line::Line;
+use super::queue::{Answer, Waiting};
+use crate::database::{Database, Failure, describe, failure, stores};
 use crate::gateway::Gateway;
 use crate::log;
 
@@ -23,27 +24,34 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 
 /// Starts the senders of a gateway.
 pub fn spawn_senders(gateway: &Arc<Gateway>) -> Result<(), String> {
-    let database = Database::new(&gateway.config.database_url, gateway.config.database_ca.as_deref())?;
-    for _ in 0..gateway.config.senders {
-        tokio::spawn(run(Arc::clone(gateway), database.clone()));
+    for (node, database) in stores(&gateway.config)?.into_iter().enumerate() {
+        for _ in 0..gateway.config.senders {
+            tokio::spawn(run(Arc::clone(gateway), node, database.clone()));
+        }
     }
     Ok(())
 }
 
-async fn run(gateway: Arc<Gateway>, database: Database) {
+async fn run(gateway: Arc<Gateway>, node: usize, database: Database) {
+    let Some(line) = gateway.queue.lines.get(node) else { return };
     let mut pause = PAUSE.0;
     loop {
         match database.connect().await {
             Ok((client, driver)) => {
                 let mut driver = tokio::spawn(driver);
-                gateway.queue.has_sender(true);
-                let ended = serve(&gateway, &database, &client, &mut driver, &mut pause).await;
-                gateway.queue.has_sender(false);
+                line.connected();
+                let ended = serve(&gateway, line, &database, &client, &mut driver, &mut pause).await;
+                line.lost();
                 driver.abort();
-                log::warn("a sender lost its connection", &[("error", &ended)]);
+                log::warn("a sender lost its connection", &[("database", &line.name), ("error", &ended)]);
             }
-            Err(error) if pause == PAUSE.0 => log::warn("a sender cannot connect", &[("error", &describe(&error))]),
-            Err(_) => {}
+            Err(error) => {
+                line.away();
+                if pause == PAUSE.0 {
+                    let told = describe(&error);
+                    log::warn("a sender cannot connect", &[("database", &line.name), ("error", &told)]);
+                }
+            }
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
@@ -56,6 +64,7 @@ type Driven = JoinHandle<Result<(), tokio_postgres::Error>>;
 /// Stores groups as long as the connection lasts.
 async fn serve(
     gateway: &Gateway,
+    line: &Line,
     database: &Database,
     client: &Client,
     driver: &mut Driven,
@@ -63,12 +72,12 @@ async fn serve(
 ) -> String {
     loop {
         let first = tokio::select! {
-            first = gateway.queue.first() => first,
+            first = line.first() => first,
             // A connection that is gone must not take a group.
             ended = &mut *driver => return why(ended),
         };
         let group = gateway.queue.group(first, gateway.config.linger).await;
-        if let Some(problem) = store(gateway, database, client, group).await {
+        if let Some(problem) = store(gateway, line, database, client, group).await {
             return problem;
         }
         *pause = PAUSE.0;
@@ -84,7 +93,13 @@ fn why(ended: Result<Result<(), tokio_postgres::Error>, tokio::task::JoinError>)
 }
 
 /// Stores a group, by halves where one request of it is bad. Gives why the connection cannot be used any more.
-async fn store(gateway: &Gateway, database: &Database, client: &Client, group: Vec<Waiting>) -> Option<String> {
+async fn store(
+    gateway: &Gateway,
+    line: &Line,
+    database: &Database,
+    client: &Client,
+    group: Vec<Waiting>,
+) -> Option<String> {
     let mut parts = vec![group];
     while let Some(mut part) = parts.pop() {
         // Who has gone away meanwhile is stored all the same: its rows were taken.
@@ -99,11 +114,15 @@ async fn store(gateway: &Gateway, database: &Database, client: &Client, group: V
                 log::error("rows were refused by the database", &[("error", &told)]);
                 answer(part, &Err(Outcome::Defect));
             }
-            Err((Failure::Away, told)) => {
-                answer(part, &Err(Outcome::Away));
-                for part in parts {
-                    answer(part, &Err(Outcome::Away));
+            Err((failure, told)) => {
+                // What may be stored already is not given to another node.
+                let may_go = failure == Failure::Away;
+                if may_go {
+                    back(line, part)
+                } else {
+                    answer(part, &Err(Outcome::Away))
                 }
+                parts.into_iter().for_each(|part| back(line, part));
                 // A server that refuses now may take the next group later.
                 sleep(PAUSE.0).await;
                 return Some(told);
@@ -116,7 +135,18 @@ async fn store(gateway: &Gateway, database: &Database, client: &Client, group: V
 fn answer(part: Vec<Waiting>, outcome: &Result<(), Outcome>) {
     for waiting in part {
         // Nobody may wait any more.
-        let _ = waiting.answer.send(outcome.clone());
+        let outcome = outcome.clone().map_or_else(Answer::Failed, |()| Answer::Stored);
+        let _ = waiting.answer.send(outcome);
+    }
+}
+
+/// Gives rows back that are not stored: another node may take them, if there is any.
+fn back(line: &Line, part: Vec<Waiting>) {
+    if line.is_alone {
+        return answer(part, &Err(Outcome::Away));
+    }
+    for waiting in part {
+        let _ = waiting.answer.send(Answer::Back(waiting.rows));
     }
 }
 
@@ -126,6 +156,9 @@ async fn call(
     client: &Client,
     part: &[Waiting],
 ) -> Result<(), (Failure, String)> {
+    if client.is_closed() {
+        return Err((Failure::Away, "the connection was closed".to_owned()));
+    }
     let mut rows = Vec::with_capacity(1 + part.iter().map(|waiting| waiting.rows.len()).sum::<usize>());
     rows.push(PACKED_VERSION);
     for waiting in part {
@@ -142,7 +175,7 @@ async fn call(
             Ok(answered) => answered,
             Err(_) => {
                 let _ = timeout(Duration::from_secs(5), database.cancel(client)).await;
-                return Err((Failure::Away, "a query took longer than database.statement_timeout".to_owned()));
+                return Err((Failure::Unsure, "a query took longer than database.statement_timeout".to_owned()));
             }
         };
         match answered {
@@ -154,7 +187,9 @@ async fn call(
                 metrics.records.add("outcome=\"duplicate\"", number(1) as u64);
                 metrics.commits.add(begun.elapsed());
                 gateway.queue.stored(rows.len(), begun.elapsed());
-                gateway.flags.is_up.store(true, Ordering::Relaxed);
+                if gateway.config.nodes.is_empty() {
+                    gateway.flags.is_up.store(true, Ordering::Relaxed);
+                }
                 return Ok(());
             }
             Err(error) => match failure(&error) {
