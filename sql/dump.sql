@@ -32,6 +32,7 @@ SELECT pg_extension_config_dump('flagscope.rollout_stage', '');
 SELECT pg_extension_config_dump('flagscope.change_freeze', '');
 SELECT pg_extension_config_dump('flagscope.change_freeze_id_seq', '');
 SELECT pg_extension_config_dump('_flagscope.telemetry_stray', '');
+SELECT pg_extension_config_dump('_flagscope.telemetry_late', '');
 SELECT pg_extension_config_dump('_flagscope.told_wait', '');
 SELECT pg_extension_config_dump('_flagscope.otlp_series', '');
 SELECT pg_extension_config_dump('flagscope.metric_definition', '');

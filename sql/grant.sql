@@ -88,9 +88,10 @@ BEGIN
         _flagscope.grant_functions(target, 'flagscope'::text,
             '{backtest,backtest_guardrail,evaluate,evaluate_all,evaluate_as_of,evaluate_boolean,
               evaluate_integer,evaluate_number,evaluate_object,evaluate_string,explain_decision,
-              explain_evaluation,export_flagd,flag_changes,flag_set,help,metric_series,ofrep_evaluate,
+              explain_evaluation,export_flagd,flag_changes,flag_set,frozen_segments,help,metric_series,ofrep_evaluate,
               ofrep_evaluate_all,plan_rollout,ramp_gate,replay,rollout_chart,rollout_page,rollout_report,
-              status,suggest_margin,telemetry_of,trace,variant_states,variant_summary,verify_rollup}'::text[]);
+              segment_file,status,suggest_margin,telemetry_of,trace,variant_states,variant_summary,
+              verify_rollup}'::text[]);
     EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA flagscope, _flagscope TO %s', target);
 END $$;
 COMMENT ON FUNCTION flagscope.grant_reader(regrole) IS 'lets a role read everything, for dashboards and people';
@@ -146,9 +147,10 @@ BEGIN
             '{add_variant,advance_rollout,approve_stage,archive_flag,complete_rollout,confirm_time,
               create_environment,create_flag,create_change_freeze,create_guardrail,create_metric,
               create_policy,create_query_metric,create_rollout,create_segment,disable_flag,drop_chunks,
-              enable_flag,finish_restore,import_flagd,maintain,pause_rollout,rebuild_rollup,restart_rollout,
-              resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,set_prerequisites,
-              set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,tick,unarchive_flag}'::text[]),
+              enable_flag,finish_restore,freeze_chunk,import_flagd,maintain,pause_rollout,rebuild_rollup,
+              restart_rollout,resume_rollout,rollback_rollout,set_chunk_interval,set_default_variant,set_freeze_after,
+              set_prerequisites,set_retention,set_setting,set_targeting,start_rollout,step_back_rollout,thaw_chunk,
+              tick,unarchive_flag}'::text[]),
         _flagscope.grant_functions(target, '_flagscope'::text,
             '{decide_manually,change_flag_state,import_alike,import_flag,import_in_bulk,import_segments,
               import_set,set_archived}'::text[]);

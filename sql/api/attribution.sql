@@ -99,6 +99,7 @@ DECLARE
     -- Limited to the times that PostgreSQL can represent: a wrong clock must not make its whole batch fail.
     first_ts timestamptz := greatest(from_ts, '4713-11-24 00:00+00 BC'::timestamptz + trace_window) - trace_window;
     last_ts timestamptz := least(to_ts, '294276-12-31 23:59:59.999999+00'::timestamptz - trace_window) + trace_window;
+    frozen oid[] := _flagscope.frozen_overlap(first_ts, last_ts);
 BEGIN
     WITH loose AS MATERIALIZED (
         SELECT row_number() OVER () AS n, t.tableoid AS part, t.ctid AS place, t.ts, t.trace_id, t.flags
@@ -106,6 +107,8 @@ BEGIN
         WHERE t.trace_id = ANY (traces) AND t.ts BETWEEN first_ts AND last_ts
             AND (t.flags IS NULL OR t.attribution IN ('trace', 'subject'))
             AND NOT (t.signal = 'event' AND t.name = 'feature_flag.evaluation')
+            -- What is frozen stays as it is: chunks are frozen when they are older than the trace window.
+            AND (frozen IS NULL OR t.tableoid <> ALL (frozen))
     ), found AS MATERIALIZED (
         SELECT f.part, f.place, a.flags || coalesce(f.flags, '{}') AS flags
         FROM (SELECT array_agg(f.n) AS n, array_agg(f.ts) AS ts, array_agg(f.trace_id) AS traces FROM loose f) u,

@@ -42,6 +42,22 @@ COMMENT ON FUNCTION flagscope.set_retention(interval, text, text) IS
     'sets how long partitions are kept, and what happens then: drop, or detach (they become tables detached_..., '
     'to be moved or dropped by you)';
 
+CREATE FUNCTION flagscope.set_freeze_after(age interval) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+BEGIN
+    PERFORM flagscope.set_setting('telemetry.freeze_after', coalesce(to_jsonb(age::text), '"never"'));
+    IF age >= _flagscope.setting_interval('telemetry.retention') THEN
+        RAISE WARNING USING MESSAGE = _flagscope.message('nothing will be frozen: chunks are dropped when they are %s '
+                'old', _flagscope.setting_text('telemetry.retention')),
+            HINT = 'Frozen chunks take a fifteenth: SELECT flagscope.set_retention(''400 days'').';
+    END IF;
+END $$;
+COMMENT ON FUNCTION flagscope.set_freeze_after(interval) IS
+    'sets at which age chunks of telemetry are frozen (freeze_chunk) by the worker, one after the other; NULL: '
+    'never, as '
+    'shipped';
+
 CREATE FUNCTION flagscope.drop_chunks(older_than timestamptz, parent text DEFAULT 'telemetry') RETURNS SETOF text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET lock_timeout = '1s'
 AS $$
@@ -85,7 +101,9 @@ DECLARE
         JOIN pg_proc p ON p.oid = d.refobjid AND p.pronamespace = '_flagscope'::regnamespace
         WHERE k.conrelid = format('flagscope.%I', kept)::regclass);
 BEGIN
-    EXECUTE format('ALTER TABLE flagscope.%I %s', kept, concat_ws(', ', changes, checks));
+    IF coalesce(changes, checks) IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE flagscope.%I %s', kept, concat_ws(', ', changes, checks));
+    END IF;
     IF to_regclass(format('%I.%I', target_schema, kept)) IS NOT NULL THEN  -- of an earlier time
         EXECUTE format('ALTER TABLE flagscope.%I RENAME TO %I', kept, name);
         kept := name;
@@ -132,11 +150,11 @@ BEGIN
             parent || '_stray', 'detached_' || parent || '_stray');
         RETURN NEXT _flagscope.keep_table('detached_' || parent || '_stray', target_schema);
     END LOOP;
-    -- Tables that retention detached earlier still use the extension's enums.
+    -- Tables that retention detached earlier still use the extension's enums, or are segments of a frozen chunk.
     FOR c IN SELECT DISTINCT k.relname
         FROM pg_class k JOIN pg_attribute a ON a.attrelid = k.oid JOIN pg_type t ON t.oid = a.atttypid
         WHERE k.relnamespace = 'flagscope'::regnamespace AND k.relkind = 'r' AND k.relname LIKE 'detached%'
-            AND t.typnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace)
+            AND (t.typnamespace IN ('flagscope'::regnamespace, '_flagscope'::regnamespace) OR a.attname = 'parquet')
             AND NOT a.attisdropped AND a.attnum > 0
     LOOP
         RETURN NEXT _flagscope.keep_table(c.relname, target_schema);

@@ -28,7 +28,8 @@ AS $$
             'log_template patterns lost correlation'),
         ('telemetry', 'sending, reading and keeping it',
             'record record_* ingest_otlp ingest_rows trace telemetry_of set_retention set_chunk_interval drop_chunks '
-            'detach_all telemetry tagged span span_summary log metric_point event exposure uncounted chunk'),
+            'freeze_chunk thaw_chunk set_freeze_after frozen_segments segment_file detach_all telemetry tagged span '
+            'span_summary log metric_point event exposure uncounted chunk'),
         ('rollup', 'metrics by variant and time',
             'variant_states verify_rollup rebuild_rollup variant_rollup variant_history'),
         ('report', 'for people: reports, charts, health',

@@ -111,6 +111,8 @@ CREATE FUNCTION flagscope.maintain(at timestamptz DEFAULT clock_timestamp(), OUT
     OUT problems text[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    problem text;
 BEGIN
     IF at IS NULL OR NOT isfinite(at) THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', HINT = 'For example now().',
@@ -119,10 +121,14 @@ BEGIN
     PERFORM _flagscope.lock_rollups(), _flagscope.keep_contact();
     SELECT p.made, p.dropped, p.problems INTO made, dropped, problems
     FROM _flagscope.maintain_parts(_flagscope.maintenance(), at, timestamptz 'infinity') p;
+    -- Last, since it locks telemetry to the end of the transaction. The worker has a process of its own for it.
+    problem := CASE WHEN _flagscope.is_freezing_due(at) THEN _flagscope.freeze_next(at) END;
+    problems := problems || CASE WHEN problem IS NOT NULL THEN ARRAY['chunks to be frozen: ' || problem] END;
 END $$;
 COMMENT ON FUNCTION flagscope.maintain(timestamptz) IS
     'maintenance: settles and backfills rollups, creates partitions ahead of time (ten a run), moves stray rows, '
-    'deletes what is past its retention at the given time; problems: parts that failed and why (the others are done); '
+    'deletes what is past its retention at the given time, freezes one chunk if set_freeze_after() says so; '
+    'problems: parts that failed and why (the others are done); '
     'tick() calls it once a minute';
 
 CREATE FUNCTION _flagscope.maintain_when_due(at timestamptz, until timestamptz) RETURNS text[]

@@ -205,9 +205,9 @@ BEGIN
                 ELSE jsonb_set(f.attributes, '{otlp,change}', to_jsonb(f.change)) END,
             CASE WHEN f.flags IS NOT NULL THEN 'tag' ELSE coalesce(a.attribution, 'none') END
         FROM fresh f LEFT JOIN tied a ON a.place = f.place ORDER BY f.place
-        RETURNING 1
     )
-    SELECT (SELECT count(*) FROM stored), c.rejected, (SELECT count(*) FROM decoded d WHERE d.ts IS NOT NULL)
+    -- All of them are stored; frozen chunks return no rows.
+    SELECT (SELECT count(*) FROM fresh), c.rejected, (SELECT count(*) FROM decoded d WHERE d.ts IS NOT NULL)
         - (SELECT count(*) FROM fresh), c.first_error, c.replaced + 0 * (SELECT count(*) FROM kept)
     INTO accepted, rejected, duplicate, first_error, replaced FROM decoded c WHERE c.ts IS NULL;
     IF replaced > 0 THEN

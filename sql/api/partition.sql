@@ -16,14 +16,28 @@ AS $$
 $$;
 COMMENT ON FUNCTION _flagscope.chunks(regclass) IS 'partitions with their bounds, except the one for stray rows';
 
+CREATE FUNCTION _flagscope.frozen_chunks()
+RETURNS TABLE (chunk regclass, lower timestamptz, upper timestamptz, segments regclass, rows bigint)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT c.chunk, c.lower, c.upper, to_regclass(format('_flagscope.%I', o.segments)), o.rows
+    FROM _flagscope.chunks('flagscope.telemetry'::regclass) c JOIN pg_foreign_table f ON f.ftrelid = c.chunk,
+        LATERAL (SELECT max(x.option_value) FILTER (WHERE x.option_name = 'segments') AS segments,
+            max(x.option_value) FILTER (WHERE x.option_name = 'rows')::bigint AS rows
+            FROM pg_options_to_table(f.ftoptions) x) o;
+$$;
+COMMENT ON FUNCTION _flagscope.frozen_chunks() IS 'frozen chunks with the tables of their segments';
+
 CREATE VIEW flagscope.chunk AS
 SELECT p.parent, c.chunk, c.lower, c.upper,
-    CASE WHEN k.reltuples >= 0 THEN k.reltuples::bigint
+    CASE WHEN f.chunk IS NOT NULL THEN f.rows WHEN k.reltuples >= 0 THEN k.reltuples::bigint
         ELSE coalesce(pg_stat_get_live_tuples(c.chunk), 0) END AS rows_estimated,
-    pg_total_relation_size(c.chunk) AS bytes, CASE WHEN c.upper <= now() THEN now() - c.upper END AS age
+    pg_total_relation_size(coalesce(f.segments, c.chunk)) AS bytes,
+    CASE WHEN c.upper <= now() THEN now() - c.upper END AS age, f.chunk IS NOT NULL AS is_frozen
 FROM (VALUES ('telemetry', 'flagscope.telemetry'::regclass),
     ('evaluation', 'flagscope.evaluation'::regclass)) p(parent, id),
     LATERAL _flagscope.chunks(p.id) c JOIN pg_class k ON k.oid = c.chunk
+    LEFT JOIN _flagscope.frozen_chunks() f ON f.chunk = c.chunk
 ORDER BY p.parent, c.lower;
 COMMENT ON VIEW flagscope.chunk IS
     'time partitions with range (UTC), estimated number of rows (from the last ANALYZE or the statistics), '
@@ -32,9 +46,11 @@ COMMENT ON COLUMN flagscope.chunk.parent IS 'telemetry or evaluation';
 COMMENT ON COLUMN flagscope.chunk.chunk IS 'the partition';
 COMMENT ON COLUMN flagscope.chunk.lower IS 'first time that it takes';
 COMMENT ON COLUMN flagscope.chunk.upper IS 'end of its times: the first one that it does not take';
-COMMENT ON COLUMN flagscope.chunk.rows_estimated IS 'rows, of the last ANALYZE or of the statistics';
-COMMENT ON COLUMN flagscope.chunk.bytes IS 'size with indexes';
+COMMENT ON COLUMN flagscope.chunk.rows_estimated IS
+    'rows, of the last ANALYZE or of the statistics; of a frozen chunk those that were frozen';
+COMMENT ON COLUMN flagscope.chunk.bytes IS 'size with indexes; of a frozen chunk that of its segments';
 COMMENT ON COLUMN flagscope.chunk.age IS 'how long it has been over; NULL: it is not';
+COMMENT ON COLUMN flagscope.chunk.is_frozen IS 'is it kept as Parquet files (freeze_chunk)';
 
 CREATE FUNCTION _flagscope.free_range(parent regclass, wanted timestamptz, width interval,
     OUT lower timestamptz, OUT upper timestamptz)
@@ -60,6 +76,35 @@ $$;
 COMMENT ON FUNCTION _flagscope.free_name(text, name) IS
     'an unused table name: the wanted one, or that with a number';
 
+CREATE FUNCTION _flagscope.make_chunk(parent text, ts_column text, name name, lower timestamptz, upper timestamptz)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE _flagscope.%I (LIKE _flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))',
+        name, parent || '_stray', format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper));
+    -- LIKE does not copy the replica identity, which updates and moves of rows need if the table is published.
+    EXECUTE format('ALTER TABLE _flagscope.%I REPLICA IDENTITY FULL', name);
+END $$;
+COMMENT ON FUNCTION _flagscope.make_chunk(text, text, name, timestamptz, timestamptz) IS
+    'creates the table of a partition, to be filled and attached';
+
+CREATE FUNCTION _flagscope.attach_chunk(parent text, name name, lower timestamptz, upper timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+AS $$
+BEGIN
+    EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION _flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent,
+        name, lower, upper);
+    -- The partition bound checks the same; the constraint would cost time on every row.
+    EXECUTE format('ALTER TABLE _flagscope.%I DROP CONSTRAINT chunk_range', name);
+    IF parent = 'telemetry' THEN
+        EXECUTE format('CREATE TRIGGER fold_telemetry AFTER INSERT ON _flagscope.%I REFERENCING NEW TABLE AS inserted
+            FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry()', name);
+    END IF;
+END $$;
+COMMENT ON FUNCTION _flagscope.attach_chunk(text, name, timestamptz, timestamptz) IS
+    'makes a table that make_chunk() created a partition';
+
 CREATE FUNCTION _flagscope.create_chunk(parent text, ts_column text, lower timestamptz, upper timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
     SET lock_timeout = '250ms'
@@ -69,31 +114,20 @@ DECLARE
         || to_char(lower, CASE WHEN lower = date_trunc('day', lower) THEN 'YYYYMMDD'
             WHEN lower = date_trunc('minute', lower) THEN 'YYYYMMDD_HH24MI' ELSE 'YYYYMMDD_HH24MISSUS' END),
         name '_flagscope');
-    within text := format('%I >= %L AND %I < %L', ts_column, lower, ts_column, upper);
-    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %s RETURNING *) '
-        'INSERT INTO _flagscope.%I SELECT * FROM moved', parent || '_stray', within, name);
+    move text := format('WITH moved AS (DELETE FROM _flagscope.%I WHERE %I >= %L AND %I < %L RETURNING *) '
+        'INSERT INTO _flagscope.%I SELECT * FROM moved', parent || '_stray', ts_column, lower, ts_column, upper, name);
 BEGIN
     -- Parents are always locked before children, the order in which readers lock: no deadlocks. At first with the lock
     -- of an INSERT, so that writers continue while the stray rows of the range, possibly many, are moved.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ROW EXCLUSIVE MODE', parent);
-    EXECUTE format('CREATE TABLE _flagscope.%I (LIKE _flagscope.%I INCLUDING ALL, CONSTRAINT chunk_range CHECK (%s))',
-        name, parent || '_stray', within);
-    -- LIKE does not copy the replica identity, which updates and moves of rows need if the table is published.
-    EXECUTE format('ALTER TABLE _flagscope.%I REPLICA IDENTITY FULL', name);
+    PERFORM _flagscope.make_chunk(parent, ts_column, name::name, lower, upper);
     EXECUTE move;
     -- ATTACH itself needs a weaker lock, but a concurrent INSERT that has already chosen the stray partition would then
     -- fail on its new bounds. With this lock there is no concurrent writer, and later ones see the new partition.
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN SHARE ROW EXCLUSIVE MODE', parent);
     EXECUTE format('LOCK TABLE _flagscope.%I IN ACCESS EXCLUSIVE MODE', parent || '_stray');
     EXECUTE move;
-    EXECUTE format('ALTER TABLE flagscope.%I ATTACH PARTITION _flagscope.%I FOR VALUES FROM (%L) TO (%L)', parent,
-        name, lower, upper);
-    -- The partition bound checks the same; the constraint would cost time on every row.
-    EXECUTE format('ALTER TABLE _flagscope.%I DROP CONSTRAINT chunk_range', name);
-    IF parent = 'telemetry' THEN
-        EXECUTE format('CREATE TRIGGER fold_telemetry AFTER INSERT ON _flagscope.%I REFERENCING NEW TABLE AS inserted
-            FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry()', name);
-    END IF;
+    PERFORM _flagscope.attach_chunk(parent, name::name, lower, upper);
 END $$;
 COMMENT ON FUNCTION _flagscope.create_chunk(text, text, timestamptz, timestamptz) IS
     'creates and attaches one partition with the stray rows that belong to it; the caller holds lock_rollups()';
@@ -202,9 +236,13 @@ AS $$
 DECLARE
     kept text := _flagscope.free_name('detached_' || (SELECT c.relname FROM pg_class c WHERE c.oid = chunk),
         name 'flagscope');
+    frozen record;
 BEGIN
     EXECUTE format('LOCK TABLE ONLY flagscope.%I IN ACCESS EXCLUSIVE MODE', parent);
-    IF how = 'drop' THEN
+    SELECT * INTO frozen FROM _flagscope.frozen_chunks() f WHERE f.chunk = release_chunk.chunk;
+    IF frozen.chunk IS NOT NULL THEN
+        PERFORM _flagscope.release_frozen(frozen, kept, how);
+    ELSIF how = 'drop' THEN
         EXECUTE format('DROP TABLE %s', chunk);
     ELSE
         EXECUTE format('ALTER TABLE flagscope.%I DETACH PARTITION %s', parent, chunk);

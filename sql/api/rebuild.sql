@@ -117,7 +117,9 @@ AS $$
     SELECT s.lower, _flagscope.later(s.lower, interval '10 minutes') FROM (
         SELECT generate_series(_flagscope.floor(interval '10 minutes', greatest(c.lower, since)),
             least(c.upper, until) - interval '1 microsecond', interval '10 minutes')
-        FROM _flagscope.chunks('flagscope.telemetry'::regclass) c WHERE pg_relation_size(c.chunk) > 0
+        FROM _flagscope.chunks('flagscope.telemetry'::regclass) c
+            LEFT JOIN _flagscope.frozen_chunks() f ON f.chunk = c.chunk
+        WHERE f.rows > 0 OR pg_relation_size(c.chunk) > 0
         UNION SELECT _flagscope.floor(interval '10 minutes', t.ts) FROM _flagscope.telemetry_stray t
         UNION SELECT h.bucket FROM flagscope.variant_history h
         WHERE h.bucket_width = interval '10 minutes' AND h.bucket >= since AND h.bucket < until

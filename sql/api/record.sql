@@ -233,9 +233,9 @@ BEGIN
             g.severity, g.is_error, g.trace_id, g.span_id, g.parent_span_id, g.body, g.attributes,
             CASE WHEN g.flags IS NOT NULL THEN 'tag' ELSE coalesce(t.attribution, 'none') END
         FROM given g LEFT JOIN tied t ON t.place = g.place ORDER BY g.place
-        RETURNING 1
     )
-    SELECT count(*) INTO stored FROM written;
+    -- All were written; frozen chunks return no rows.
+    SELECT count(*) INTO stored FROM given;
     EXCEPTION WHEN data_exception OR check_violation THEN
         PERFORM _flagscope.blame_record(batch);
         RAISE;

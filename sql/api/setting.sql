@@ -33,6 +33,7 @@ AS $$
     SELECT b.lowest, b.highest, b.is_whole, b.words FROM (VALUES
         (1, '%.expired', NULL, NULL, false, '{drop,detach}'::text[]),
         (2, 'telemetry.chunk_interval', '1 minute', '3650 days', false, '{auto}'),
+        (2, 'telemetry.freeze_after', '1 minute', '36500 days', false, '{never}'),
         (3, '%.chunk_interval', '1 minute', '3650 days', false, '{}'),
         (4, 'rollup.%.retention', '1 hour', '36500 days', false, '{}'),  -- guardrails read these rollups
         (5, '%.retention', '1 second', '36500 days', false, '{}'),
@@ -156,6 +157,31 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION _flagscope.check_setting_value(text, jsonb) IS 'raises unless a setting may have this value';
 
+CREATE FUNCTION _flagscope.check_freezing(name text, value text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET intervalstyle = 'postgres'
+AS $$
+DECLARE
+    age text := CASE name WHEN 'telemetry.freeze_after' THEN value
+        ELSE _flagscope.setting_text('telemetry.freeze_after') END;
+    reach text := CASE name WHEN 'attribution.trace_window' THEN value
+        ELSE _flagscope.setting_text('attribution.trace_window') END;
+BEGIN
+    IF name NOT IN ('telemetry.freeze_after', 'attribution.trace_window') OR age = 'never' THEN
+        RETURN;
+    END IF;
+    IF age::interval < reach::interval THEN
+        RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+            MESSAGE = _flagscope.message('telemetry.freeze_after (%s) must not be less than attribution.trace_window '
+                '(%s)',
+                age, reach),
+            HINT = 'A flag evaluation gives its flags to rows of its trace within that window, and frozen rows '
+                'cannot be '
+                'changed.';
+    END IF;
+END $$;
+COMMENT ON FUNCTION _flagscope.check_freezing(text, text) IS
+    'raises if rows would be frozen that late attribution may still have to change';
+
 CREATE FUNCTION _flagscope.check_setting() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,7 +204,8 @@ BEGIN
                     ELSE format('a %s: %s', jsonb_typeof(NEW.value), left(NEW.value::text, 100)) END),
             HINT = _flagscope.message('The value as shipped is %s.', shipped.value);
     END IF;
-    PERFORM _flagscope.check_setting_value(NEW.name, NEW.value);
+    PERFORM _flagscope.check_setting_value(NEW.name, NEW.value),
+        _flagscope.check_freezing(NEW.name, NEW.value #>> '{}');
     NEW.builtin := TG_OP = 'INSERT' AND NEW.builtin AND NEW.value = shipped.value;
     IF TG_OP = 'INSERT' THEN
         NEW.description := coalesce(nullif(NEW.description, ''), shipped.description);

@@ -234,7 +234,8 @@ AS $$
     HAVING count(*) > 0
     UNION ALL SELECT 'stray rows', format('%s rows of telemetry without a partition: from %s to %s UTC', count(*),
         to_char(min(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'), to_char(max(t.ts) AT TIME ZONE 'UTC', 'YYYY-MM-DD'))
-        FROM _flagscope.telemetry_stray t HAVING count(*) > 0;
+        FROM _flagscope.telemetry_stray t HAVING count(*) > 0
+    UNION ALL SELECT z.item, z.says FROM _flagscope.frozen_words() z;
 $$;
 COMMENT ON FUNCTION _flagscope.status_lines() IS 'the lines of status() that read flagscope''s tables';
 

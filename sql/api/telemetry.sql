@@ -2,6 +2,8 @@
 
 CREATE TRIGGER fold_telemetry AFTER INSERT ON flagscope.telemetry REFERENCING NEW TABLE AS inserted
     FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry();
+CREATE TRIGGER fold_telemetry AFTER INSERT ON _flagscope.telemetry_late REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION _flagscope.fold_telemetry();
 COMMENT ON FUNCTION _flagscope.fold_telemetry() IS
     'trigger: matches the rows of one statement with the metrics that guardrails read '
     'and writes their states to variant_delta';

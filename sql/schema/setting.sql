@@ -126,6 +126,8 @@ SELECT v.name, v.value::jsonb, v.description, true FROM (VALUES
      'age at which a partition of telemetry is dropped'),
     ('telemetry.expired', '"drop"',
      'what happens to an expired partition of telemetry: "drop" or "detach"'),
+    ('telemetry.freeze_after', '"never"',
+     'age at which a partition of telemetry is frozen (freeze_chunk); "never": none is'),
     ('attribution.trace_window', '"1 hour"',
      'how far apart a row without flags and a flag evaluation of its trace may be'),
     ('attribution.subject_window', '"1 day"',

@@ -15,6 +15,7 @@ pub mod calendar;
 pub mod chart;
 pub mod correlate;
 pub mod error;
+pub mod frozen;
 pub mod guardrail;
 pub mod kind;
 pub mod names;

@@ -15,6 +15,7 @@ pub mod context;
 pub mod delta;
 pub mod document;
 pub mod flat;
+pub mod frozen;
 pub mod json_text;
 pub mod jsonb;
 pub mod latest;

@@ -127,7 +127,12 @@ extension_sql_file!(
     name = "partition_api",
     requires = ["alert_api", telemetry::fold_telemetry]
 );
-extension_sql_file!("../../sql/api/telemetry.sql", name = "telemetry_api", requires = ["partition_api"]);
+extension_sql_file!(
+    "../../sql/api/frozen.sql",
+    name = "frozen_api",
+    requires = ["partition_api", freeze::make_segments, freeze::whole_file]
+);
+extension_sql_file!("../../sql/api/telemetry.sql", name = "telemetry_api", requires = ["frozen_api"]);
 extension_sql_file!(
     "../../sql/api/attribution.sql",
     name = "attribution_api",

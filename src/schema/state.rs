@@ -44,7 +44,8 @@ extension_sql_file!(
 extension_sql_file!("../../sql/schema/flag.sql", name = "flag_state", requires = ["patterns_state"]);
 extension_sql_file!("../../sql/schema/rollout.sql", name = "rollout_state", requires = ["flag_state"]);
 extension_sql_file!("../../sql/schema/telemetry.sql", name = "telemetry_state", requires = ["rollout_state"]);
-extension_sql_file!("../../sql/schema/otlp.sql", name = "otlp_state", requires = ["telemetry_state"]);
+extension_sql_file!("../../sql/schema/frozen.sql", name = "frozen_state", requires = ["telemetry_state"]);
+extension_sql_file!("../../sql/schema/otlp.sql", name = "otlp_state", requires = ["frozen_state"]);
 extension_sql_file!(
     "../../sql/schema/metric.sql",
     name = "metric_state",

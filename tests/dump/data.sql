@@ -112,6 +112,20 @@ SET flagscope.attribution = off;
 INSERT INTO flagscope.telemetry (ts, signal, name, subject, trace_id, flags)
 VALUES (now(), 'span', 'loose', 'user-1', '00000000-0000-0000-0000-000000000001', NULL),
     (now(), 'event', 'feature_flag.evaluation', 'user-1', '00000000-0000-0000-0000-000000000001', '{"dumped": "on"}');
+-- A frozen chunk, and a row that came later.
+SELECT _flagscope.create_chunk('telemetry'::text, 'ts'::text, d.day, d.day + interval '1 day')
+FROM date_bin('1 day', now() - interval '9 days', '2000-01-03 00:00+00') d(day);
+INSERT INTO flagscope.telemetry (ts, signal, name, value, trace_id, attributes)
+SELECT date_bin('1 day', now() - interval '9 days', '2000-01-03 00:00+00') + i * interval '1 s', 'span', 'old', i,
+    md5((i / 5)::text)::uuid,
+    jsonb_build_object('n', i)
+FROM generate_series(1, 2000) i;
+SELECT flagscope.freeze_chunk(c.chunk)
+FROM flagscope.chunk c WHERE c.parent = 'telemetry' AND c.lower = date_bin('1 day', now() - interval '9 days',
+    '2000-01-03 00:00+00');
+INSERT INTO flagscope.telemetry (ts, signal, name)
+VALUES (date_bin('1 day', now() - interval '9 days', '2000-01-03 00:00+00') + interval '1 hour', 'span',
+    'old and late');
 -- A sink that was given a notification, and one that has not answered yet.
 SELECT flagscope.end_delivery(outbox_id, 'chat', '{chat,pager}') FROM flagscope.take_deliveries('chat', 1);
 SELECT outbox_id FROM flagscope.take_deliveries('pager', 1);

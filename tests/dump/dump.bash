@@ -13,7 +13,7 @@ make_original() {
 }
 
 # What no dump has: what is about the transactions, sessions and ticks of one server.
-NOT_DUMPED='alert arrival delta_mark delta_place flag_change history_delta incarnation kept_delta late_trace late_trace_state node node_report node_state otlp_evaluation restore setting_default this_node tick_state watch'
+NOT_DUMPED='alert arrival delta_mark delta_place flag_change freezing history_delta incarnation kept_delta late_trace late_trace_state node node_report node_state otlp_evaluation restore setting_default this_node tick_state watch'
 
 # Every table as one line: its name, its rows, and a hash of them in one order. Of the manifest a dump has a part only.
 contents() {

@@ -47,8 +47,8 @@ INSERT INTO decided_relation VALUES
     ('variant_delta_late_0 variant_delta_late_1 variant_delta_late_2 variant_delta_late_3 variant_delta_past_0 '
         'variant_delta_past_1 variant_delta_past_2 variant_delta_past_3',
         'r', '', '', 'r'),
-    ('alert arrival delta_place health incarnation manifest restore setting_default told_wait '
-        'uncounted uncounted_delta uncounted_total',
+    ('alert arrival delta_place freezing frozen_segment telemetry_late health incarnation manifest restore '
+        'setting_default told_wait uncounted uncounted_delta uncounted_total',
         'r', '', '', 'r'),
     ('variant_delta variant_delta_0 variant_delta_1 variant_delta_2 variant_delta_3 '
         'variant_rollup variant_history watch',
@@ -114,7 +114,7 @@ INSERT INTO decided_function VALUES
     ('flagscope', 'reader operator admin',
         'backtest backtest_guardrail check_filter check_per check_query check_targeting explain_decision help '
         'metric_series plan_rollout preview_metric ramp_gate replay rollout_chart rollout_page rollout_report status '
-        'suggest_margin telemetry_of trace variant_states variant_summary verify_rollup'),
+        'suggest_margin telemetry_of trace variant_states variant_summary verify_rollup frozen_segments segment_file'),
     ('flagscope', 'reader writer operator admin',
         'evaluate evaluate_all evaluate_as_of evaluate_boolean evaluate_integer evaluate_number evaluate_object '
         'evaluate_string explain_evaluation export_flagd flag_set check_export flag_changes '
@@ -126,7 +126,7 @@ INSERT INTO decided_function VALUES
         'add_variant archive_flag confirm_time create_environment '
         'create_flag create_change_freeze create_guardrail create_metric create_policy create_query_metric '
         'create_rollout create_segment disable_flag drop_chunks enable_flag finish_restore import_flagd maintain '
-        'rebuild_rollup restart_rollout set_chunk_interval '
+        'rebuild_rollup restart_rollout set_chunk_interval freeze_chunk thaw_chunk set_freeze_after '
         'set_default_variant set_prerequisites set_retention set_setting set_targeting tick unarchive_flag'),
     ('flagscope', 'operator admin',
         'advance_rollout approve_stage complete_rollout pause_rollout resume_rollout rollback_rollout start_rollout '
@@ -210,6 +210,7 @@ CREATE FUNCTION pg_temp.some_call(f oid) RETURNS text LANGUAGE sql AS $$
                 (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t ORDER BY e.enumsortorder LIMIT 1), t)
         WHEN t = 'oid'::regtype THEN '1::oid'
             WHEN t = 'tid'::regtype THEN '''(0,1)''::tid'
+            WHEN t = 'bytea'::regtype THEN '''\x''::bytea'
             WHEN t = 'regrole'::regtype THEN 'current_user::regrole'
             WHEN t = 'regclass'::regtype THEN '''flagscope.telemetry''::regclass'
         WHEN y.typcategory = 'A' THEN format('''{}''::%s', t)

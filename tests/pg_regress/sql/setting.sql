@@ -90,13 +90,13 @@ CREATE FUNCTION pg_temp.bound(name text, upper boolean) RETURNS text LANGUAGE sq
     FROM _flagscope.setting_default d, _flagscope.setting_bounds(d.name) b WHERE d.name = bound.name
 $$;
 SELECT count(flagscope.set_setting(s.name, pg_temp.bound(s.name, true)::jsonb)) > 40 AS set
-FROM shipped s WHERE s.name NOT LIKE '%premake' AND s.name <> 'tick.budget';
+FROM (SELECT * FROM shipped ORDER BY name) s WHERE s.name NOT LIKE '%premake' AND s.name <> 'tick.budget';
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
 VALUES ('2040-01-02', 'span', 'x', false, '{"f": "on"}'), ('2040-01-02', 'span', 'x', false, '{"f": "off"}');
 SELECT strata, guardrails, decisions FROM flagscope.tick('2040-01-02 00:01');
 SELECT maintain_error FROM _flagscope.tick_state;
 SELECT count(flagscope.set_setting(s.name, pg_temp.bound(s.name, false)::jsonb)) > 40 AS set
-FROM shipped s WHERE s.name NOT LIKE '%premake' AND s.name NOT LIKE '%chunk%';
+FROM (SELECT * FROM shipped ORDER BY name) s WHERE s.name NOT LIKE '%premake' AND s.name NOT LIKE '%chunk%';
 INSERT INTO flagscope.telemetry (ts, signal, name, is_error, flags)
 VALUES ('2040-01-02 00:02', 'span', 'x', false, '{"f": "on"}'),
     ('2040-01-02 00:02', 'span', 'x', false, '{"f": "off"}');

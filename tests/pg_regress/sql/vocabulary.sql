@@ -76,7 +76,7 @@ SELECT p.oid::regprocedure, pg_get_function_arg_default(p.oid, a.place::integer)
 FROM argument a JOIN pg_proc p ON p.oid = a.function
 WHERE a.name = 'until' AND a.mode = 'i'
     AND pg_get_function_arg_default(p.oid, a.place::integer) IS DISTINCT FROM 'clock_timestamp()'
-    AND p.proname NOT IN ('rebuild_rollup', 'verify_rollup', 'create_change_freeze');
+    AND p.proname NOT IN ('rebuild_rollup', 'verify_rollup', 'create_change_freeze', 'frozen_segments');
 
 -- What functions return: a creation its key or id, a change of a flag the version,
 -- a verb on a rollout a number; a check rows.
