@@ -50,7 +50,7 @@ BEGIN
     IF age >= _flagscope.setting_interval('telemetry.retention') THEN
         RAISE WARNING USING MESSAGE = _flagscope.message('nothing will be frozen: chunks are dropped when they are %s '
                 'old', _flagscope.setting_text('telemetry.retention')),
-            HINT = 'Frozen chunks take a fifteenth: SELECT flagscope.set_retention(''400 days'').';
+            HINT = 'Frozen chunks take a fraction of the room: SELECT flagscope.set_retention(''400 days'').';
     END IF;
 END $$;
 COMMENT ON FUNCTION flagscope.set_freeze_after(interval) IS

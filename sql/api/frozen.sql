@@ -167,8 +167,8 @@ BEGIN
     UPDATE _flagscope.freezing f SET problem = NULL WHERE f.problem IS NOT NULL;
 END $$;
 COMMENT ON FUNCTION flagscope.freeze_chunk(regclass) IS
-    'replaces a partition of telemetry that is over by its rows as Parquet files in a table of its own, about a '
-    'fifteenth of the size; queries read them as before. Its rows cannot be changed any more, new ones are kept beside '
+    'replaces a partition of telemetry that is over by its rows as Parquet files in a table of its own, a '
+    'fraction of the size; queries read them as before. Its rows cannot be changed any more, new ones are kept beside '
     'them. Fails after a few seconds if readers block it; returns rows, segments, and bytes with indexes before and '
     'after';
 
