@@ -50,6 +50,17 @@ pub fn compiled() -> Result<Rc<Compiled>, ErrorReport> {
     Ok(fresh)
 }
 
+/// How this database stores the four signals, without all the rest: who creates a thousand guardrails, each of which
+/// looks at rows, would compile the configuration a thousand times.
+pub fn signals() -> Result<Vec<(pg_sys::Oid, Signal)>, ErrorReport> {
+    let json = latest::json(c"SELECT _flagscope.signal_labels()::pg_catalog.text", &[]).report()?.unwrap_or_default();
+    by_oid(&read(json)?).report()
+}
+
+fn by_oid(labels: &HashMap<String, u32>) -> flagscope_core::Result<Vec<(pg_sys::Oid, Signal)>> {
+    labels.iter().map(|(label, oid)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?))).collect()
+}
+
 /// The configuration as last committed, with the wanted metrics only; not cached.
 pub fn compiled_of(is_wanted: impl Fn(&Watched) -> bool) -> Result<Compiled, ErrorReport> {
     let mut configuration = configuration()?;
@@ -59,7 +70,10 @@ pub fn compiled_of(is_wanted: impl Fn(&Watched) -> bool) -> Result<Compiled, Err
 }
 
 fn configuration() -> Result<Configuration, ErrorReport> {
-    let json = latest::json(c"SELECT _flagscope.configuration()::pg_catalog.text", &[]).report()?.unwrap_or_default();
+    read(latest::json(c"SELECT _flagscope.configuration()::pg_catalog.text", &[]).report()?.unwrap_or_default())
+}
+
+fn read<T: serde::de::DeserializeOwned>(json: Value) -> Result<T, ErrorReport> {
     serde_json::from_value(json)
         .map_err(|problem| {
             Error::new(Kind::Corrupted, format!("flagscope's configuration cannot be read: {problem}"))
@@ -155,8 +169,7 @@ impl Configuration {
             stages.add(&r.environment, &r.flag, r.since.unwrap_or(i64::MIN));
             rolled_out.add(&r.environment, &r.flag, [&r.treatment, &r.control], r.until);
         }
-        let signal = |(label, oid): (&String, &u32)| Ok((pg_sys::Oid::from_u32(*oid), Signal::from_label(label)?));
-        let signals = self.signals.iter().map(signal).collect::<flagscope_core::Result<_>>()?;
+        let signals = by_oid(&self.signals)?;
         let micros = |seconds: f64| (seconds * 1e6) as i64;
         let reach = Reach { trace: micros(self.trace_window), subject: micros(self.subject_window) };
         Ok(Compiled { generation, plan, reach, rolled_out, stages, signals, known_flags: RefCell::default() })

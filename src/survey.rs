@@ -10,7 +10,7 @@ use crate::error::Report;
 use crate::pg::document::Document;
 use crate::pg::row::TelemetryRow;
 use crate::pg::stored::{self, Wanted};
-use crate::plan::{Compiled, Defined, compiled};
+use crate::plan::{self, Compiled, Defined};
 use crate::window::{Exposed, Live, read};
 
 /// What a metric's definition matches among the rows stored from since to before until; documented in
@@ -31,13 +31,13 @@ fn survey(
         })
         .report()?;
     let definition = defined.compile().report()?;
-    let (rollouts, compiled) = (read(rollouts).report()?, compiled()?);
+    let rollouts = read(rollouts).report()?;
     let mut survey = Survey::new(definition.clone());
     let range = (i64::from(since), i64::from(until));
     if definition.window.is_some() {
-        survey_units(&mut survey, &definition, rollouts, &compiled, range).report()?;
+        survey_units(&mut survey, &definition, rollouts, &*plan::compiled()?, range).report()?;
     } else {
-        stored::for_each_row(range.0, range.1, &compiled.signals, |ts, row| {
+        stored::for_each_row(range.0, range.1, &plan::signals()?, |ts, row| {
             let tags = row.flags().map(|flags| flags.text_entries()).unwrap_or_default();
             survey.row(ts, row, &tags);
         });

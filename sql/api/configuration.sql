@@ -16,13 +16,19 @@ COMMENT ON FUNCTION _flagscope.cuts(bigint, timestamptz, timestamptz) IS
     'when the allocation of a rollout changed, given its id, its start and that of its stage: start, stages, '
     'step back, resume; no stratum has rows from both sides of such a moment';
 
+CREATE FUNCTION _flagscope.signal_labels() RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint) FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype;
+$$;
+COMMENT ON FUNCTION _flagscope.signal_labels() IS 'OIDs of the labels of type signal, by which rows are read';
+
 CREATE FUNCTION _flagscope.configuration() RETURNS jsonb
 -- Pinned digits: with fewer, set in some writer's session, the cap would differ from the one in the table.
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
     SELECT jsonb_build_object(
-        'signals', (SELECT jsonb_object_agg(e.enumlabel, e.oid::bigint)
-            FROM pg_enum e WHERE e.enumtypid = 'flagscope.signal'::regtype),
+        'signals', _flagscope.signal_labels(),
         'environments', (SELECT jsonb_object_agg(n, e.key)
             FROM flagscope.environment_definition e, LATERAL unnest(e.aliases || e.key) n),
         'watches', (SELECT coalesce(jsonb_agg(DISTINCT jsonb_build_object('flag', g.flag, 'environment', g.environment,

@@ -136,41 +136,63 @@ RETURN CASE WHEN effect IS NOT NULL THEN jsonb_build_object('at', at, 'effect', 
 COMMENT ON FUNCTION _flagscope.told_dependence(timestamptz, float8, float8, float8, bigint, text, float8, float8) IS
     'a measurement for guardrail_status.dependence; NULL: there is too little to tell';
 
-CREATE FUNCTION _flagscope.measure_past_dependence(at timestamptz) RETURNS void
+CREATE FUNCTION _flagscope.measure_past(at timestamptz, rollouts bigint[], guardrails bigint[], targets jsonb,
+    began timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    work record;
     span integer[];
-    found record;
-    units bytea;
+    units bytea[] := '{}';
+    is_full boolean;
+    effects float8[];
+    told jsonb[];
 BEGIN
-    FOR work IN SELECT * FROM _flagscope.measurable(at, true) LOOP
-        BEGIN
-            units := NULL;
-            -- Back from the start, as far as 20,000 rows reach: minutes of a busy service, an hour of a quiet one.
-            FOREACH span SLICE 1 IN ARRAY '{{1,0},{5,1},{15,5},{60,15}}'::integer[] LOOP
-                SELECT * INTO found FROM _flagscope.read_units(jsonb_build_array(work.target),
-                    coalesce(units, ''), ARRAY[octet_length(units)::bigint],
-                    work.began - make_interval(mins => span[1]), work.began - make_interval(mins => span[2]), 20000);
-                units := found.units;
-                EXIT WHEN found.is_full;
-            END LOOP;
-            PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began,
-                found.effect, found.effect, units, _flagscope.told_dependence(at, found.effect,
-                    found.estimate, found.n, found.unit_count, found.known_by, found.heaviest, found.equal_units));
-        EXCEPTION WHEN OTHERS THEN
-            PERFORM _flagscope.note_dependence(work.rollout_id, work.guardrail_id, at, work.began,
-                NULL::float8, NULL::float8, NULL::bytea, jsonb_build_object('problem', SQLERRM));
-        END;
+    -- Back from the start, as far as 20,000 rows reach: minutes of a busy service, an hour of a quiet one.
+    FOREACH span SLICE 1 IN ARRAY '{{1,0},{5,1},{15,5},{60,15}}'::integer[] LOOP
+        SELECT array_agg(f.units ORDER BY f.target), bool_or(f.is_full), array_agg(f.effect ORDER BY f.target),
+            array_agg(_flagscope.told_dependence(at, f.effect, f.estimate, f.n, f.unit_count, f.known_by, f.heaviest,
+                f.equal_units) ORDER BY f.target)
+        INTO units, is_full, effects, told
+        FROM (SELECT coalesce(string_agg(u.units, ''::bytea ORDER BY u.nr), '') AS states,
+                coalesce(array_agg(octet_length(u.units)::bigint ORDER BY u.nr), '{}') AS sizes
+            FROM unnest(units) WITH ORDINALITY u(units, nr)) known,
+            _flagscope.read_units(targets, known.states, known.sizes, began - make_interval(mins => span[1]),
+                began - make_interval(mins => span[2]), 20000) f;
+        EXIT WHEN is_full;
     END LOOP;
+    PERFORM _flagscope.note_dependence(m.rollout_id, m.guardrail_id, at, began, m.effect, m.effect, m.units, m.told)
+    FROM unnest(rollouts, guardrails, effects, units, told)
+        m(rollout_id, guardrail_id, effect, units, told);
+EXCEPTION WHEN OTHERS THEN
+    IF cardinality(guardrails) > 1 THEN
+        -- One of them, and nothing says which.
+        PERFORM _flagscope.measure_past(at, rollouts[i:i], guardrails[i:i], jsonb_build_array(targets -> (i - 1)),
+            began) FROM generate_series(1, cardinality(guardrails)) i;
+    ELSE
+        PERFORM _flagscope.note_dependence(rollouts[1], guardrails[1], at, began, NULL::float8, NULL::float8,
+            NULL::bytea, jsonb_build_object('problem', SQLERRM));
+    END IF;
+END $$;
+COMMENT ON FUNCTION _flagscope.measure_past(timestamptz, bigint[], bigint[], jsonb, timestamptz) IS
+    'measures guardrails, an array of dependence_target(), from the hour before a time when none of them had evidence';
+
+CREATE FUNCTION _flagscope.measure_past_dependence(at timestamptz) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- One scan for all that began within ten seconds (80 guardrails over 200,000 rows: 321 scans in 5 s before).
+    PERFORM _flagscope.measure_past(at, x.rollouts, x.guardrails, x.targets, x.began)
+    FROM (SELECT array_agg(m.rollout_id ORDER BY m.rollout_id, m.guardrail_id) AS rollouts,
+            array_agg(m.guardrail_id ORDER BY m.rollout_id, m.guardrail_id) AS guardrails,
+            jsonb_agg(m.target ORDER BY m.rollout_id, m.guardrail_id) AS targets, min(m.began) AS began
+        FROM _flagscope.measurable(at, true) m GROUP BY _flagscope.bucket_of(m.began)) x;
 END $$;
 COMMENT ON FUNCTION _flagscope.measure_past_dependence(timestamptz) IS
     'measures guardrails for the first time, before they are judged, from the hour before their evidence began: its '
     'rows are no part of the evidence, so that it is in force at once';
 
 CREATE FUNCTION _flagscope.measure_early_dependence(strata _flagscope.stratum[], at timestamptz) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     young record;

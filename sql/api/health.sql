@@ -339,9 +339,10 @@ COMMENT ON FUNCTION _flagscope.judge_crossing(timestamptz) IS
     'tolerated in as long a time as it took, and at least setting health.quiet_after';
 
 CREATE FUNCTION _flagscope.judge_health(at timestamptz) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT _flagscope.judge_crossing(at);
+BEGIN
+    PERFORM _flagscope.judge_crossing(at);
     WITH news AS MATERIALIZED (
         SELECT o.rollout_id, o.rule, x.state, x.reason
         FROM flagscope.rollout_health o
@@ -362,7 +363,7 @@ AS $$
         told_at = CASE WHEN n.state IN (h.state, 'ok') THEN h.told_at END
     FROM free f JOIN news n ON n.rollout_id = f.rollout_id AND n.rule = f.rule
     WHERE h.rollout_id = f.rollout_id AND h.rule = f.rule;
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.judge_health(timestamptz) IS 'state and reason of the health rules of live rollouts';
 
 CREATE FUNCTION _flagscope.gather_exposures(at timestamptz, until timestamptz) RETURNS boolean

@@ -8,16 +8,17 @@ CREATE TYPE _flagscope.tick_setting AS (
 COMMENT ON TYPE _flagscope.tick_setting IS 'the settings guardrail.* that a tick reads';
 
 CREATE FUNCTION _flagscope.tick_setting() RETURNS _flagscope.tick_setting
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT ROW(_flagscope.setting_number('guardrail.min_sample')::bigint,
+BEGIN
+    RETURN ROW(_flagscope.setting_number('guardrail.min_sample')::bigint,
         _flagscope.setting_interval('guardrail.window'), _flagscope.setting_interval('guardrail.reference_window'),
         _flagscope.setting_interval('guardrail.pairing'),
         _flagscope.setting_interval('guardrail.copy_after'), _flagscope.setting_interval('guardrail.grace'),
         _flagscope.setting_interval('guardrail.stale_after'), _flagscope.setting_interval('guardrail.retry_after'),
         _flagscope.setting_interval('guardrail.baseline_window'),
         _flagscope.setting_number('guardrail.safe_margin'))::_flagscope.tick_setting;
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.tick_setting() IS
     'the settings, read once a tick and not once a guardrail (measured over 1,000 guardrails: 150 ms of a tick)';
 

@@ -28,8 +28,12 @@ COMMENT ON FUNCTION _flagscope.merged_pieces(_flagscope.piece[]) IS
     'the pieces of several slices merged to those of one tick';
 
 CREATE FUNCTION _flagscope.keep_waiting(pieces _flagscope.piece[]) RETURNS _flagscope.piece[]
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+DECLARE
+    ready _flagscope.piece[];
+BEGIN
     WITH piece AS MATERIALIZED (
         SELECT p.*, p.at_once AND coalesce(bool_or(p.treated AND p.n > 0) OVER arms, false)
             AND coalesce(bool_or(NOT p.treated AND p.n > 0) OVER arms, false) AS is_paired
@@ -54,8 +58,9 @@ AS $$
     )
     SELECT coalesce(array_agg(ROW(p.rollout_id, p.metric, p.bucket, p.epoch, p.treated, true, p.n, p.events,
         p.moments, p.histogram, p.first_ts, p.last_ts)::_flagscope.piece), '{}')
-    FROM piece p WHERE p.is_paired;
-$$;
+    INTO ready FROM piece p WHERE p.is_paired;
+    RETURN ready;
+END $$;
 COMMENT ON FUNCTION _flagscope.keep_waiting(_flagscope.piece[]) IS
     'keeps the pieces that have to wait for the other arm, and returns those that need not';
 

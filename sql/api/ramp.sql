@@ -213,10 +213,12 @@ BEGIN ATOMIC
                     r.id, r.id) ELSE '' END]
         WHEN r.status <> 'running' THEN ARRAY['status', 'the rollout is ' || r.status]
         WHEN NOT served.enabled THEN ARRAY['status', 'the flag is disabled: nobody is served the treatment']
+        -- Before the guardrails that lack its data: it is why they do.
+        WHEN waiting.state IS DISTINCT FROM 'breached' AND _flagscope.silent_nodes() IS NOT NULL THEN
+            ARRAY['node', _flagscope.silent_nodes()]
         WHEN waiting.name IS NOT NULL THEN
             ARRAY['guardrail', format('%s: %s: %s', waiting.name, waiting.state, waiting.reason)]
         WHEN unwell.rule IS NOT NULL THEN ARRAY['health', format('health: %s: %s', unwell.rule, unwell.reason)]
-        WHEN _flagscope.silent_nodes() IS NOT NULL THEN ARRAY['node', _flagscope.silent_nodes()]
         WHEN at < r.stage_started_at + s.min_duration THEN
             ARRAY['time', format('stage %s lasts until %s', r.stage,
                 _flagscope.utc(r.stage_started_at + s.min_duration))]
@@ -270,7 +272,7 @@ BEGIN ATOMIC
     WHERE said IS NOT NULL;
 END;
 COMMENT ON FUNCTION _flagscope.ramp_obstacle(bigint, timestamptz) IS
-    'why a rollout does not advance now: kind: status, guardrail, health, node, time, fresh, power, safe, approval, '
+    'why a rollout does not advance now: kind: status, node, guardrail, health, time, fresh, power, safe, approval, '
     'sample, freeze or limit; reason: in words; no row: every gate is clear';
 
 CREATE FUNCTION flagscope.ramp_gate(rollout_id bigint, at timestamptz DEFAULT clock_timestamp()) RETURNS text

@@ -9,24 +9,27 @@ COMMENT ON FUNCTION _flagscope.judge_row_share(float8[], timestamptz[], float8[]
     'mismatch, over, or NULL; found_by: rows of treatment and control and those expected of the treatment';
 
 CREATE FUNCTION _flagscope.row_metric(r flagscope.rollout) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     -- By what was seen in earlier ticks: what a stratum has must not choose whether it is looked at.
-    SELECT m.name
+    RETURN (SELECT m.name
     FROM flagscope.guardrail g JOIN flagscope.metric_definition m ON m.name = g.metric
         LEFT JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id AND s.rollout_id = r.id
     WHERE g.flag = r.flag AND g.environment = r.environment AND g.enabled AND g.comparison = 'control'
         -- What ticks count are no rows, and of a rate two kinds of rows come.
         AND NOT _flagscope.is_polled(m) AND NOT _flagscope.comes_in_parts(m.kind::text)
-    ORDER BY s.n_treatment + s.n_control DESC NULLS LAST, m.name LIMIT 1;
-$$;
+    ORDER BY s.n_treatment + s.n_control DESC NULLS LAST, m.name LIMIT 1);
+END $$;
 COMMENT ON FUNCTION _flagscope.row_metric(flagscope.rollout) IS
     'the metric whose rows are judged against the share: of those compared with the control the one with the most '
     'data points so far; NULL: none';
 
 CREATE FUNCTION _flagscope.count_rows(pieces _flagscope.piece[]) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $$
+#variable_conflict use_column
+BEGIN
     WITH asked AS MATERIALIZED (
         SELECT r.id, _flagscope.row_metric(r) AS metric FROM flagscope.rollout r
         WHERE r.id IN (SELECT p.rollout_id FROM unnest(pieces) p) AND r.status IN ('running', 'paused', 'held')
@@ -38,15 +41,17 @@ AS $$
     WHERE p.n > 0 GROUP BY p.rollout_id, p.epoch, p.bucket ORDER BY p.rollout_id, p.bucket, p.epoch
     ON CONFLICT (rollout_id, bucket, epoch) DO UPDATE SET n_treatment = c.n_treatment + excluded.n_treatment,
         n_control = c.n_control + excluded.n_control;
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.count_rows(_flagscope.piece[]) IS
     'counts by arm the rows that a tick consumed of the metrics that are judged against the share';
 
 CREATE FUNCTION _flagscope.ripe_rows(at timestamptz, patience interval)
 RETURNS TABLE (rollout_id bigint, line timestamptz, users float8)
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH waits AS (
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY WITH waits AS (
         -- Half a minute later rows of both arms are there, or one has sent none for twice as long as anything waits.
         SELECT c.rollout_id, min(c.bucket) AS first, greatest(at - 2 * patience - interval '10 seconds',
             CASE WHEN bool_or(c.n_treatment > 0) AND bool_or(c.n_control > 0) THEN
@@ -63,7 +68,7 @@ AS $$
                 AND s.dependence ->> 'by' = 'subject') d
     WHERE w.first <= w.line
     ORDER BY w.rollout_id;
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.ripe_rows(timestamptz, interval) IS
     'rollouts with rows to be judged, up to which bucket, and as how many equally active users they come from (NULL: '
     'not known); at, and setting guardrail.pairing';

@@ -16,8 +16,13 @@ COMMENT ON FUNCTION _flagscope.is_watched(flagscope.rollout, timestamptz) IS
 
 CREATE FUNCTION _flagscope.consume_deltas(at timestamptz, lane integer, most integer, busy bigint[],
     OUT strata _flagscope.stratum[], OUT pieces _flagscope.piece[], OUT taken bigint, OUT left_to bigint[])
-LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_custom_plan
+-- One plan is kept for all slices, by the indexes whatever there was when it was made: to plan was a fifth of a small
+-- tick.
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
 AS $$
+#variable_conflict use_column
+BEGIN
     WITH chosen AS MATERIALIZED (
         SELECT d.part, d.place, d.flag, d.environment FROM _flagscope.deltas_in(lane) d WHERE NOT EXISTS (
             SELECT FROM flagscope.rollout r
@@ -146,8 +151,9 @@ AS $$
     )
     SELECT (SELECT coalesce(array_agg(folded::_flagscope.stratum), '{}') FROM folded),
         (SELECT coalesce(array_agg(piece::_flagscope.piece), '{}') FROM piece),
-        (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l);
-$$;
+        (SELECT count(*) FROM chosen), ARRAY(SELECT l.id FROM left_over l)
+    INTO strata, pieces, taken, left_to;
+END $$;
 COMMENT ON FUNCTION _flagscope.consume_deltas(timestamptz, integer, integer, bigint[]) IS
     'merges some committed deltas of a lane into variant_rollup, but for those of busy rollouts; what one call '
     'consumes of a live rollout is summed up by metric and variant (strata), and what is compared with the control '
@@ -167,8 +173,9 @@ COMMENT ON COLUMN flagscope.tick_result.milliseconds IS 'how long it took';
 COMMENT ON COLUMN flagscope.tick_result.waiting IS 'what it had no time for (setting tick.budget)';
 
 CREATE FUNCTION _flagscope.note_tick(result flagscope.tick_result) RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+BEGIN
     -- To keep the books is no reason to fail: a row that somebody has locked is written the next time.
     UPDATE _flagscope.tick_state s
     SET ticks = s.ticks + 1, last_tick_at = result.at, last_tick_ms = result.milliseconds,
@@ -180,10 +187,10 @@ AS $$
             OR x.waiting <> result.waiting OR x.last_ok_at < clock_timestamp() - interval '10 seconds'
         FOR NO KEY UPDATE SKIP LOCKED) free
     WHERE s.only_row = free.only_row;
-    SELECT _flagscope.end_alerts(ARRAY(SELECT a.name FROM _flagscope.alert a WHERE a.name = 'judging'
+    PERFORM _flagscope.end_alerts(ARRAY(SELECT a.name FROM _flagscope.alert a WHERE a.name = 'judging'
         OR NOT EXISTS (SELECT FROM _flagscope.rollout_lockers(ARRAY[substring(a.name from '[0-9]+$')::bigint]))),
         'it judges, and nothing is locked any more');
-$$;
+END $$;
 COMMENT ON FUNCTION _flagscope.note_tick(flagscope.tick_result) IS
     'keeps the books of a tick that went through, an idle one at most every 10 seconds, and tells what is over';
 

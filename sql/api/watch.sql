@@ -76,16 +76,18 @@ END $$;
 COMMENT ON FUNCTION _flagscope.raise_barrier(timestamptz) IS
     'fixes which transactions the backfill of new watches waits for';
 
-CREATE FUNCTION _flagscope.next_step(step interval, took interval) RETURNS interval
+CREATE FUNCTION _flagscope.next_step(step interval, took interval, watches integer) RETURNS interval
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
--- Aims at slices of about 50 ms, changing by a factor of at most four at once; in whole buckets.
+-- Aims at slices of about 50 ms, changing by a factor of at most four at once; in whole buckets. And half a millisecond
+-- for each watch, which it takes whatever it reads: 1,000 of them over empty tables were done in slices of ten
+-- seconds, in 97 s.
 RETURN least(interval '10 minutes', greatest(interval '10 seconds',
     interval '10 seconds'
         * round(extract(epoch FROM step) / 10
-            * least(4, greatest(0.25, 0.05 / greatest(extract(epoch FROM took), 1e-6))))));
-COMMENT ON FUNCTION _flagscope.next_step(interval, interval) IS
-    'how much time the next slice of a backfill covers, given how long the last one took: the number of rows in a '
-    'minute differs by installation';
+            * least(4, greatest(0.25, (0.05 + 0.0005 * watches) / greatest(extract(epoch FROM took), 1e-6))))));
+COMMENT ON FUNCTION _flagscope.next_step(interval, interval, integer) IS
+    'how much time the next slice of a backfill of so many watches covers, given how long the last one took: the '
+    'number of rows in a minute differs by installation';
 
 CREATE FUNCTION _flagscope.backfill_slice(watches jsonb, since timestamptz, reached timestamptz,
     step interval, at timestamptz)
@@ -106,7 +108,7 @@ BEGIN
     END IF;
     UPDATE _flagscope.watch w SET since = CASE WHEN lower = lowest THEN lowest ELSE w.since END,
         reached = CASE WHEN lower > lowest THEN lower END,
-        step = _flagscope.next_step(w.step, clock_timestamp() - started)
+        step = _flagscope.next_step(w.step, clock_timestamp() - started, jsonb_array_length(watches))
     FROM _flagscope.keys(watches) k WHERE (w.flag, w.environment, w.metric) = (k.flag, k.environment, k.metric);
 END $$;
 COMMENT ON FUNCTION _flagscope.backfill_slice(jsonb, timestamptz, timestamptz, interval, timestamptz) IS

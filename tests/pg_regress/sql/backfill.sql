@@ -61,7 +61,7 @@ SELECT _flagscope.forget_rollups(:'now'::timestamptz + interval '20 minutes', 'i
 SELECT count(*) > 0 AS some, bool_and(bucket >= timestamptz '2030-01-02 11:20:00+00') AS as_long_as_kept
 FROM flagscope.variant_rollup WHERE settled;
 -- The step follows the time that slices take, from a bucket to ten minutes.
-SELECT step, took, _flagscope.next_step(step, took)
+SELECT step, took, _flagscope.next_step(step, took, 0)
 FROM (VALUES (1, interval '10 seconds', interval '1 millisecond'), (2, '10 seconds', '50 milliseconds'),
     (3, '10 seconds', '10 seconds'),
     (4, '5 minutes', '1 millisecond'), (5, '10 minutes', '100 milliseconds'), (6, '10 minutes', '1 minute'),

@@ -132,3 +132,16 @@ FROM flagscope.evaluation e JOIN flagscope.guardrail g ON g.id = e.guardrail_id 
     JOIN flagscope.guardrail_status s ON s.guardrail_id = g.id;
 SELECT n.row_count, n.is_judged FROM pg_temp.new_at('2040-01-04 12:00:40') n;
 SELECT n.in_force < n.measured AS is_used_later, n.row_count, n.is_judged FROM pg_temp.new_at('2040-01-04 12:01:05') n;
+
+-- The past of rollouts that began together is read once in each of its four parts, however many guardrails there are; a
+-- fifth time rows are read for those from before, which are due again.
+SELECT flagscope.create_flag('many-' || i) FROM generate_series(1, 4) i;
+SELECT flagscope.create_guardrail('many-' || i, 'errors') FROM generate_series(1, 4) i;
+SELECT flagscope.start_rollout(flagscope.create_rollout('many-' || i, stages => '{50, 100}', min_duration => '1 day'),
+    at => '2040-01-05 12:00') FROM generate_series(1, 4) i;
+SET track_functions = 'all';
+BEGIN;
+SELECT (flagscope.tick('2040-01-05 12:00:10')).guardrails >= 4 AS judged;
+SELECT calls FROM pg_stat_xact_user_functions WHERE schemaname = '_flagscope' AND funcname = 'read_units';
+SELECT count(*) FROM _flagscope.dependence d JOIN flagscope.rollout r ON r.id = d.rollout_id WHERE r.flag LIKE 'many%';
+COMMIT;

@@ -190,3 +190,13 @@ SELECT count(*) AS differ FROM flagscope.verify_rollup(pg_temp.at(-600), pg_temp
 SELECT sum(v.n) FILTER (WHERE v.variant = '') = (SELECT count(*) FROM flagscope.telemetry t WHERE t.name = 'query')
     AS all_rows
 FROM flagscope.variant_states('checkout', 'queries', since => '-infinity', until => 'infinity') v;
+
+-- A new guardrail looks at rows without compiling the configuration: each compiles all of it, a thousand do so a
+-- thousand times.
+SET track_functions = 'all';
+SELECT flagscope.create_flag('busy-' || i) FROM generate_series(1, 3) i;
+BEGIN;
+SELECT flagscope.create_guardrail('busy-' || i, 'queries') FROM generate_series(1, 3) i;
+SELECT funcname, calls FROM pg_stat_xact_user_functions
+WHERE schemaname = '_flagscope' AND funcname IN ('survey', 'configuration') ORDER BY 1;
+ROLLBACK;
