@@ -49,8 +49,8 @@ start_rollout() {
 }
 # rows N SHARE: N rows of telemetry as a COPY; SHARE of the treatment's in a thousand are errors, 2 of the control's
 rows() {
-  awk -v n="$1" -v share="$2" -v now="$(date -u +%s.%N)" 'BEGIN {
-    for (i = 0; i < n; i++) printf "%s\tspan\tpay\t0.%d\t%s\t{\"checkout\": \"%s\"}\n", strftime("%Y-%m-%d %H:%M:%S+00", now, 1),
+  awk -v n="$1" -v share="$2" -v now="$(date -u '+%F %T.%6N+00')" 'BEGIN {
+    for (i = 0; i < n; i++) printf "%s\tspan\tpay\t0.%d\t%s\t{\"checkout\": \"%s\"}\n", now,
       100 + i % 97, (i % 1000 < (i % 2 ? share : 4) ? "t" : "f"), (i % 2 ? "on" : "off") }'
 }
 copy_on() { # NODE N SHARE

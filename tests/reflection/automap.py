@@ -15,7 +15,7 @@ engine = create_engine(
 )
 # It knows no types but PostgreSQL's own; of anything else it may not complain.
 warnings.simplefilter("error")
-warnings.filterwarnings("ignore", "Did not recognize type '(_?flagscope.(moments|histogram|stratum)|xid8)'")
+warnings.filterwarnings("ignore", "Did not recognize type '(_?flagscope.(moments|histogram|stratum)|pg_lsn|xid8)'")
 base = automap_base()
 base.prepare(autoload_with=engine, schema="flagscope")
 configure_mappers()

@@ -37,9 +37,11 @@ SELECT flagscope.create_metric('duration', 'quantile', 'span', '{"name": "pay"}'
 SELECT flagscope.create_flag('f' || i), flagscope.create_guardrail('f' || i, 'errors'), flagscope.create_guardrail('f' || i, 'duration'),
     flagscope.start_rollout(flagscope.create_rollout('f' || i, stages => '{50, 100}', min_duration => '1 day')) FROM generate_series(1, 10) i;
 CREATE PROCEDURE load(until bigint) LANGUAGE plpgsql AS $$
+DECLARE
+    begun timestamptz := clock_timestamp();
 BEGIN
     FOR n IN 1..100000 LOOP
-        EXIT WHEN (SELECT ticks >= until FROM _flagscope.tick_state);
+        EXIT WHEN (SELECT ticks >= until AND last_maintain_at > begun FROM _flagscope.tick_state);
         INSERT INTO flagscope.telemetry (ts, signal, name, value, is_error, trace_id, flags)
         SELECT clock_timestamp(), 'span', 'pay', 0.1 + i % 7 * 0.01, i % 50 = 0, md5(i::text)::uuid, CASE WHEN i % 5 > 0 THEN jsonb_build_object('f' || i % 10, CASE WHEN i % 3 = 0 THEN 'on' ELSE 'off' END) END
         FROM generate_series(n, n + 60) i;
@@ -51,6 +53,7 @@ BEGIN
 END $$;
 SQL
 in_database real poll "its worker ticks" 20 'SELECT ticks > 0 FROM _flagscope.tick_state' t
+# Warm is who has also maintained: its plans, once made, are kept.
 in_database real sql "CALL load(${WARM_REAL:-300})"
 pid=$(worker_of real)
 before=$(private_memory "$pid")
