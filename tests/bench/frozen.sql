@@ -73,7 +73,7 @@ DECLARE
 BEGIN
     FOR q IN SELECT * FROM (VALUES
         ('1 month by day and service: count, mean, errors',
-            'SELECT date_trunc(''day'', ts), service, count(*), avg(value), count(*) FILTER (WHERE is_error) '
+            'SELECT date_trunc(''day'', ts), service, count(*), avg(value), count(*) FILTER (WHERE is_error) AS errors '
             'FROM flagscope.telemetry GROUP BY 1, 2'),
         ('2 one trace, its time not known', 'SELECT * FROM flagscope.trace((SELECT trace_id FROM asked))'),
         ('3 one subject''s month, its rows',
